@@ -1,0 +1,1 @@
+"""Attacks that ask for scores or labels only."""

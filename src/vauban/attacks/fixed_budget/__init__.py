@@ -1,0 +1,1 @@
+"""Attacks at a fixed budget: the largest loss inside a ball."""

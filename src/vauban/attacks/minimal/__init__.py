@@ -1,0 +1,1 @@
+"""Attacks without a budget: the nearest adversarial image."""

@@ -1,0 +1,31 @@
+"""scikit-learn's handwritten digits: the one data set that is always at hand.
+
+It lives in core because both the data set `digits` and the recipe of the model `digits-cnn` need the same images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vauban.core.errors import ContractError
+
+SPLITS = ("train", "test")
+
+
+def digits(split: str) -> tuple[Tensor, Tensor]:
+    """Pixels uint8 `(n, 1, 8, 8)` and labels int64 `(n,)` of 'train' (1198 images) or 'test' (599).
+
+    The 17 grey values v of the UCI set (Alpaydin and Kaynak 1998) become the 8-bit levels round(255 v / 16). Every third
+    image of the set's order (positions 2, 5, 8, ...) is a test image; the writers are therefore the same in both splits.
+    """
+    from sklearn.datasets import load_digits
+
+    if split not in SPLITS:
+        raise ContractError(f"expected a split of digits in {', '.join(SPLITS)}, got {split!r}")
+    found = load_digits()
+    test = np.arange(len(found.target)) % 3 == 2
+    keep = test if split == "test" else ~test
+    pixels = np.rint(found.images[keep] * (255 / 16)).astype(np.uint8)
+    return torch.from_numpy(pixels[:, None]), torch.from_numpy(found.target[keep].astype(np.int64))

@@ -1,0 +1,106 @@
+"""What the attacker wants: `Untargeted`, `Targeted`, `LeastLikely`, `RandomWrong`.
+
+A goal is declared without labels and resolved once per batch into `Aim`, which holds them: the labels never change
+afterwards. With `rejects=True` the last logit column means 'rejected': a rejected image never counts as adversarial.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vauban.core.errors import ContractError
+from vauban.core.rng import Stream
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The labels of one batch: y `(batch,)`, target `(batch,)` or None when untargeted."""
+
+    y: Tensor
+    target: Tensor | None = None
+    rejects: bool = False
+
+    def rows(self, index: Tensor) -> Aim:
+        return replace(self, y=self.y[index], target=None if self.target is None else self.target[index])
+
+    def reached(self, logits: Tensor) -> Tensor:
+        """Whether the prediction is what the attacker wants, `(batch,)`; ties go to the first class, NaN to nobody."""
+        return self.reached_by(logits.argmax(1), logits.shape[1]) & ~logits.isnan().any(1)
+
+    def reached_by(self, label: Tensor, classes: int) -> Tensor:
+        """The same from predicted labels."""
+        if self.target is not None:
+            return label == self.target
+        won = label != self.y
+        return won & (label != classes - 1) if self.rejects else won
+
+
+class Goal(Protocol):
+    """`resolve` needs the clean logits only where `needs_logits` is set; they are counted as one query."""
+
+    @property
+    def needs_logits(self) -> bool: ...
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim: ...
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Untargeted:
+    """Any label but the true one."""
+
+    needs_logits = False
+    rejects: bool = False
+
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
+        return Aim(y, rejects=self.rejects)
+
+    def __str__(self) -> str:
+        return "untargeted"
+
+
+@dataclass(frozen=True, eq=False)
+class Targeted:
+    """A given label: one for all samples, or one for each of the batch."""
+
+    needs_logits = False
+    target: int | Tensor = 0
+
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
+        target = torch.as_tensor(self.target, device=y.device, dtype=torch.int64).expand_as(y)
+        if bool((target >= classes).any() | (target < 0).any()):
+            raise ContractError(f"expected targets in [0, {classes - 1}], got up to {int(target.max())}")
+        return Aim(y, target.clone())
+
+    def __str__(self) -> str:
+        return f"targeted:{self.target if isinstance(self.target, int) else 'given'}"
+
+
+@dataclass(frozen=True)
+class LeastLikely:
+    """The class with the smallest logit on the clean image (never the true one)."""
+
+    needs_logits = True
+
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
+        assert logits is not None
+        return Aim(y, logits.scatter(1, y[:, None], float("inf")).argmin(1))
+
+    def __str__(self) -> str:
+        return "least-likely"
+
+
+@dataclass(frozen=True)
+class RandomWrong:
+    """A class drawn uniformly among the wrong ones, the same for a sample in every batch."""
+
+    needs_logits = False
+
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
+        return Aim(y, (y + 1 + rng.integers("target", classes - 1)) % classes)
+
+    def __str__(self) -> str:
+        return "random-wrong"

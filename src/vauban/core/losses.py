@@ -1,0 +1,94 @@
+"""Attack losses: (logits `(batch, classes)`, aim) -> `(batch,)`, larger is better for the attacker.
+
+They are summed at the door and never averaged, so a sample's gradient does not depend on its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vauban.core.errors import ContractError
+from vauban.core.goals import Aim
+
+Loss = Callable[[Tensor, Aim], Tensor]
+SATURATED = 2.0**-20  # 1 - p(y) below this is noise in float32
+
+
+def _others(logits: Tensor, label: Tensor) -> Tensor:
+    """The largest logit among the classes other than `label`; minus infinity masks, so a logit shift changes nothing."""
+    return logits.scatter(1, label[:, None], float("-inf")).amax(1)
+
+
+def _of(logits: Tensor, label: Tensor) -> Tensor:
+    return logits.gather(1, label[:, None]).squeeze(1)
+
+
+def cross_entropy(logits: Tensor, aim: Aim) -> Tensor:
+    """-log p(y) untargeted, log p(t) targeted."""
+    if aim.target is not None:
+        return -F.cross_entropy(logits, aim.target, reduction="none")
+    return F.cross_entropy(logits, aim.y, reduction="none")
+
+
+def margin(logits: Tensor, aim: Aim) -> Tensor:
+    """max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; the goal is reached where it is positive."""
+    if aim.target is not None:
+        return _of(logits, aim.target) - _others(logits, aim.target)
+    return _others(logits, aim.y) - _of(logits, aim.y)
+
+
+def dlr(logits: Tensor, aim: Aim) -> Tensor:
+    """Difference of logits ratio (Croce and Hein 2020, eq. 6, targeted eq. 7), invariant to shift and scale.
+
+    -(z_y - max_{k != y} z_k) / (z_1 - z_3) untargeted, -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2) targeted, with z_1 >= z_2
+    >= ... the sorted logits. With fewer classes than it needs (3, targeted 4) the denominator is z_1 - z_last.
+    """
+    ordered = logits.sort(1, descending=True).values
+    classes = logits.shape[1]
+    if aim.target is not None:
+        tail = (ordered[:, 2] + ordered[:, 3]) / 2 if classes >= 4 else ordered[:, -1]
+        gap = _of(logits, aim.target) - _of(logits, aim.y)
+    else:
+        tail = ordered[:, min(2, classes - 1)]
+        gap = _others(logits, aim.y) - _of(logits, aim.y)
+    return gap / (ordered[:, 0] - tail + 1e-12)
+
+
+def auto(logits: Tensor, aim: Aim) -> Tensor:
+    """Cross-entropy, and the margin for the samples where the cross-entropy is saturated (counted by the door)."""
+    return torch.where(saturated(logits, aim), margin(logits, aim), cross_entropy(logits, aim))
+
+
+def saturated(logits: Tensor, aim: Aim) -> Tensor:
+    """Where the softmax rounds to a corner so that the cross-entropy gradient has vanished or is about to, `(batch,)`."""
+    with torch.no_grad():
+        label = aim.y if aim.target is None else aim.target
+        gap = _others(logits, label) - _of(logits, label)  # log(1 - p) to within log(classes) where p is near 1
+        return gap < torch.log(torch.tensor(SATURATED))
+
+
+LOSSES: dict[str, Loss] = {"auto": auto, "ce": cross_entropy, "margin": margin, "dlr": dlr}
+
+
+def loss_by_name(name: str | Loss) -> Loss:
+    """A loss from its name (`auto`, `ce`, `margin`, `dlr`) or a user's own function unchanged."""
+    if callable(name):
+        return name
+    if name not in LOSSES:
+        from vauban.core.errors import UnknownName
+
+        raise UnknownName("loss", name, LOSSES)
+    return LOSSES[name]
+
+
+def check_loss(value: Tensor, batch: int, name: str) -> Tensor:
+    """A loss must return one value per sample."""
+    if value.shape != (batch,):
+        raise ContractError(
+            f"expected loss {name} to return shape ({batch},), got {tuple(value.shape)}; do not average"
+        )
+    return value

@@ -1,0 +1,220 @@
+"""The four norms of the field and the balls they bound.
+
+A norm is one object, `L0`, `L1`, `L2` or `Linf`; called with a radius it gives a ball: `Linf(8 / 255)`. Distances are
+in pixel units of [0,1]; a radius is a scalar, one value per sample `(batch,)` or, for L-infinity only, one value per
+component (any shape that broadcasts against the images). A radius of zero freezes a component.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vauban.core.errors import ContractError, UnknownName
+from vauban.core.tensors import flat, like, unit
+
+Radius = float | Tensor
+SLACK = 1e-6  # what float32 arithmetic may add to a distance that is within its radius
+
+
+@dataclass(frozen=True)
+class Norm:
+    """size(d) is the norm per sample; steepest(g) a step of unit norm; project(d, r) the nearest point of norm <= r."""
+
+    name: ClassVar[str]
+    p: ClassVar[float]
+
+    def __call__(self, radius: Radius) -> Ball:
+        """The ball of this norm; raises ContractError on a negative radius, or one per component except for linf."""
+        smallest = radius.min() if isinstance(radius, Tensor) else radius
+        if not smallest >= 0:  # also catches NaN
+            raise ContractError(f"expected a radius >= 0 for {self.name}, got {float(smallest)}")
+        if isinstance(radius, Tensor) and radius.dim() > 1 and self is not Linf:
+            raise ContractError(
+                f"a radius per component needs the linf norm, got {self.name} with shape {tuple(radius.shape)}"
+            )
+        return Ball(self, radius)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def size(self, d: Tensor) -> Tensor:
+        """||d||_p per sample, `(batch,)`."""
+        return torch.linalg.vector_norm(flat(d), self.p, dim=1)
+
+    def dual(self, g: Tensor) -> Tensor:
+        """The dual norm of a gradient, `(batch,)`: the steepest ascent per unit of this norm."""
+        raise NotImplementedError(f"the {self.name} norm has no dual")
+
+    def steepest(self, g: Tensor) -> Tensor:
+        """The ascent direction of unit norm for the gradient g; zero where g is zero."""
+        raise NotImplementedError(f"the {self.name} norm has no steepest direction")
+
+    def project(self, d: Tensor, radius: Tensor) -> Tensor:
+        """The point nearest to d (Euclidean) whose norm is at most radius `(batch,)`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Linf(Norm):
+    name = "linf"
+    p = float("inf")
+
+    def dual(self, g: Tensor) -> Tensor:
+        return flat(g).abs().sum(1)
+
+    def steepest(self, g: Tensor) -> Tensor:
+        return g.sign()
+
+    def project(self, d: Tensor, radius: Tensor) -> Tensor:
+        r = like(radius, d) if radius.dim() == 1 else radius
+        return torch.minimum(torch.maximum(d, -r), r)
+
+
+@dataclass(frozen=True)
+class _L2(Norm):
+    name = "l2"
+    p = 2.0
+
+    def dual(self, g: Tensor) -> Tensor:
+        return self.size(g)
+
+    def steepest(self, g: Tensor) -> Tensor:
+        return unit(g)
+
+    def project(self, d: Tensor, radius: Tensor) -> Tensor:
+        factor = radius / self.size(d).clamp_min(torch.finfo(d.dtype).tiny)
+        return d * like(factor.clamp_max(1), d)
+
+
+@dataclass(frozen=True)
+class _L1(Norm):
+    name = "l1"
+    p = 1.0
+    share: ClassVar[float] = 0.01
+
+    def dual(self, g: Tensor) -> Tensor:
+        return flat(g).abs().amax(1)
+
+    def steepest(self, g: Tensor) -> Tensor:
+        """Equal steps on the largest 1 % of the components: the exact maximiser moves a single pixel and saturates."""
+        rows = flat(g)
+        k = max(1, round(self.share * rows.shape[1]))
+        value, index = rows.abs().topk(k, dim=1)
+        step = torch.zeros_like(rows).scatter(1, index, (value > 0).to(g.dtype) / k) * rows.sign()
+        return step.view_as(g)
+
+    def project(self, d: Tensor, radius: Tensor) -> Tensor:
+        rows = flat(d).abs()
+        ordered = rows.sort(dim=1, descending=True).values
+        rank = torch.arange(1, rows.shape[1] + 1, device=d.device, dtype=d.dtype)
+        excess = (ordered.cumsum(1) - radius[:, None]) / rank
+        last = ((ordered > excess).sum(1) - 1).clamp_min(0)
+        threshold = excess.gather(1, last[:, None]).clamp_min(0)
+        inside = rows.sum(1, keepdim=True) <= radius[:, None]
+        shrunk = flat(d).sign() * (rows - threshold).clamp_min(0)
+        shrunk = torch.where(radius[:, None] > 0, shrunk, torch.zeros_like(shrunk))
+        return torch.where(inside, flat(d), shrunk).view_as(d)
+
+
+@dataclass(frozen=True)
+class _L0(Norm):
+    name = "l0"
+    p = 0.0
+
+    def size(self, d: Tensor) -> Tensor:
+        return (flat(d) != 0).sum(1).to(d.dtype)
+
+    def project(self, d: Tensor, radius: Tensor) -> Tensor:
+        """Keep the `radius` components of largest magnitude."""
+        rows = flat(d)
+        order = rows.abs().argsort(dim=1, descending=True, stable=True)
+        rank = torch.arange(rows.shape[1], device=d.device).expand_as(rows)
+        kept = torch.zeros_like(rows, dtype=torch.bool).scatter(1, order, rank < radius[:, None])
+        return torch.where(kept, rows, torch.zeros_like(rows)).view_as(d)
+
+
+L0, L1, L2, Linf = _L0(), _L1(), _L2(), _Linf()
+NORMS: dict[str, Norm] = {norm.name: norm for norm in (L0, L1, L2, Linf)}
+
+
+def norm_by_name(name: str) -> Norm:
+    """The norm called `l0`, `l1`, `l2` or `linf`."""
+    if name.lower() not in NORMS:
+        raise UnknownName("norm", name, NORMS)
+    return NORMS[name.lower()]
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """The set of images within `radius` of the original in `norm`."""
+
+    norm: Norm
+    radius: Radius
+
+    def __str__(self) -> str:
+        r = self.radius
+        return (
+            f"{self.norm.name}:{r:.6g}" if isinstance(r, (int, float)) else f"{self.norm.name}:tensor{tuple(r.shape)}"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Ball)
+            and self.norm == other.norm
+            and torch.equal(torch.as_tensor(self.radius), torch.as_tensor(other.radius))
+        )
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def bind(self, x0: Tensor) -> Ball:
+        """The same ball with one radius per sample (or per component) of the batch x0, so that rows can be dropped."""
+        r = torch.as_tensor(self.radius, dtype=x0.dtype, device=x0.device)
+        if r.dim() == 0:
+            r = r.expand(len(x0))
+        elif r.dim() == 1 and len(r) != len(x0):
+            raise ContractError(f"expected one radius for each of {len(x0)} samples, got {len(r)}")
+        elif r.dim() > 1:
+            try:
+                r = r.expand_as(x0)
+            except RuntimeError:
+                raise ContractError(
+                    f"expected a radius that broadcasts to {tuple(x0.shape)}, got shape {tuple(r.shape)}"
+                ) from None
+        return Ball(self.norm, r)
+
+    def rows(self, index: Tensor) -> Ball:
+        """The given rows of a bound ball."""
+        assert isinstance(self.radius, Tensor)
+        return Ball(self.norm, self.radius[index])
+
+    def scale(self, x: Tensor) -> Tensor:
+        """The bound radius in a shape that multiplies images."""
+        assert isinstance(self.radius, Tensor)
+        return like(self.radius, x) if self.radius.dim() == 1 else self.radius
+
+    def project(self, x: Tensor, x0: Tensor) -> Tensor:
+        """The point of the bound ball around x0 nearest to x."""
+        if self.norm is Linf:  # bounds instead of differences: one rounding error less
+            r = self.scale(x)
+            return torch.minimum(torch.maximum(x, x0 - r), x0 + r)
+        assert isinstance(self.radius, Tensor)
+        return x0 + self.norm.project(x - x0, self.radius)
+
+    def contains(self, x: Tensor, x0: Tensor) -> Tensor:
+        """Which samples are within the bound ball, up to float32 rounding, `(batch,)`."""
+        d = x - x0
+        if self.norm is Linf:
+            return flat(d.abs() <= self.scale(x) + SLACK).all(1)
+        assert isinstance(self.radius, Tensor)
+        return self.norm.size(d) <= self.radius * (1 + SLACK) + SLACK
+
+    def covers(self, other: Ball) -> bool:
+        """Whether every radius of `other` (bound, same norm) is at most this one's."""
+        return self.norm == other.norm and bool(
+            (torch.as_tensor(other.radius) <= torch.as_tensor(self.radius) + SLACK).all()
+        )

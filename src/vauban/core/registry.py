@@ -1,0 +1,78 @@
+"""Named things: a file registers what it adds, a lookup imports every file of the package once."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from vauban.core.errors import ContractError, UnknownName
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """A registered factory and the facts `vauban list` shows about it."""
+
+    name: str
+    make: T
+    summary: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, kind: str, params: Mapping[str, Any]) -> Any:
+        """Call the factory; an unknown parameter is named together with the known ones."""
+        known = list(inspect.signature(self.make).parameters)
+        for key in params:
+            if key not in known:
+                raise UnknownName(f"parameter of {kind} {self.name!r}:", key, known)
+        try:
+            return self.make(**params)
+        except (TypeError, ValueError) as error:
+            raise ContractError(f"{kind} {self.name!r} cannot be made from {dict(params)}: {error}") from error
+
+
+class Registry(Generic[T]):
+    """A table from names to factories, filled by importing the modules below `package` at the first lookup."""
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._entries: dict[str, Entry[T]] = {}
+        self._loaded = False
+
+    def register(self, name: str, **facts: Any) -> Callable[[T], T]:
+        """Decorator: add a factory under `name`; a second registration of a name is an error."""
+
+        def add(make: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            summary = (inspect.getdoc(make) or "").split("\n")[0]
+            self._entries[name] = Entry(name, make, summary, facts)
+            return make
+
+        return add
+
+    def _load(self) -> None:
+        if not self._loaded:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.walk_packages(package.__path__, self._package + "."):
+                importlib.import_module(module.name)
+            self._loaded = True
+
+    def get(self, name: str) -> Entry[T]:
+        self._load()
+        if name not in self._entries:
+            raise UnknownName(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        self._load()
+        return sorted(self._entries)
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        self._load()
+        return iter(self._entries[name] for name in self.names())

@@ -1,0 +1,99 @@
+"""The command line's way to name things: `pgd:eps=8/255,steps=40` and `path/to/file.py:name`."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vauban.core.errors import ContractError, UnknownName
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A name with parameters, and the text it was read from."""
+
+    text: str
+    name: str
+    params: dict[str, Any] = field(default_factory=dict)
+    file: Path | None = None
+
+
+def parse_value(text: str) -> Any:
+    """`8/255` is a fraction, `true` and `none` are what they say, numbers are numbers, the rest is a string."""
+    lowered = text.strip().lower()
+    if lowered in ("true", "false"):
+        return lowered == "true"
+    if lowered == "none":
+        return None
+    if re.fullmatch(r"[-+]?[\d.]+/[\d.]+", lowered):
+        top, bottom = lowered.split("/")
+        try:
+            return float(Fraction(top) / Fraction(bottom))
+        except (ZeroDivisionError, ValueError):
+            raise ContractError(f"expected a fraction like 8/255, got {text!r}") from None
+    try:
+        return ast.literal_eval(lowered)
+    except (ValueError, SyntaxError):
+        return text.strip()
+
+
+def parse(text: str) -> Spec:
+    """Read `name`, `name:key=value,key=value` or `file.py:name[:key=value,...]`."""
+    head, _, rest = text.partition(":")
+    file = None
+    name = head.strip()
+    if head.endswith(".py"):
+        file = Path(head).expanduser()
+        name, _, rest = rest.partition(":")
+        if not name:
+            raise ContractError(f"expected file.py:name, got {text!r}; name the object to take from the file")
+    params: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in rest.split(","))):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ContractError(f"expected key=value after the colon in {text!r}, got {item!r}")
+        params[key.strip().replace("-", "_")] = parse_value(value)
+    return Spec(text, name, params, file)
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a user's file under a name of its own, keyed by its content."""
+    if not path.is_file():
+        raise ContractError(f"expected a Python file, got {str(path)!r}, which does not exist")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    name = f"vauban_user_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ContractError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def from_file(spec: Spec) -> Any:
+    """The object a `file.py:name` spec points at, called with the parameters when there are any."""
+    assert spec.file is not None
+    module = load_file(spec.file)
+    if not hasattr(module, spec.name):
+        raise UnknownName(f"name in {spec.file}:", spec.name, [n for n in vars(module) if not n.startswith("_")])
+    found = getattr(module, spec.name)
+    if spec.params:
+        try:
+            return found(**spec.params)
+        except TypeError as error:
+            raise ContractError(f"{spec.text!r} cannot be made: {error}") from error
+    return found

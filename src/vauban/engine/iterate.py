@@ -1,0 +1,166 @@
+"""The loop. Every step attack goes through `iterate`; `run` is the only entry that others use."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from vauban.core.errors import BudgetSpent
+from vauban.core.norms import L2, Ball, Norm
+from vauban.core.tensors import like, take
+from vauban.engine.ask import Ask
+from vauban.engine.result import Result
+
+S = TypeVar("S")
+Stop = Literal["first", "never"]
+Keep = Literal["first", "nearest", "loss", "last"]
+Callback = Callable[[int, Ask, Any], None]
+
+
+@dataclass(frozen=True)
+class Point:
+    """The state of an attack that remembers only where it is."""
+
+    x: Tensor
+
+
+class Steps(ABC, Generic[S]):
+    """An attack that moves a whole batch one step at a time; subclasses are frozen dataclasses of hyper-parameters.
+
+    The state is a frozen dataclass of batch-leading tensors, so that finished rows can be dropped. stop="first" drops a
+    row at its first success, stop="never" runs it to the end. keep says what `Result.crafted` is: the first success or
+    the nearest one (else the last iterate), the iterate of highest loss, or the last iterate.
+    """
+
+    steps: int
+    stop: ClassVar[Stop] = "first"
+    keep: ClassVar[Keep] = "first"
+
+    @property
+    def measure(self) -> Norm:
+        """The norm in which the run's distance is measured."""
+        ball = getattr(self, "ball", None)
+        return ball.norm if isinstance(ball, Ball) else L2
+
+    @abstractmethod
+    def start(self, ask: Ask, **knobs: Tensor) -> S:
+        """The first state; `knobs` are per-sample hyper-parameters set by a search."""
+
+    @abstractmethod
+    def step(self, ask: Ask, state: S, t: int) -> S:
+        """The next state. The state given is never changed in place."""
+
+    def candidate(self, ask: Ask, state: S) -> Tensor:
+        """The image that the attack would hand over now."""
+        return state.x  # type: ignore[attr-defined, no-any-return]
+
+
+@runtime_checkable
+class Runs(Protocol):
+    """An attack with an outer loop of its own: combinators, Carlini-Wagner L0, a battery."""
+
+    def run(self, ask: Ask) -> Result: ...
+
+
+Attack = Steps[Any] | Runs
+
+
+def run(attack: Attack, ask: Ask) -> Result:
+    """Run an attack through the door: the only entry that evaluations, defences and combinators use."""
+    if isinstance(attack, Steps):
+        return iterate(attack, ask)
+    return attack.run(ask)
+
+
+def iterate(
+    attack: Steps[Any], ask: Ask, *, stop: Stop | None = None, keep: Keep | None = None, query_each: bool = False,
+    callback: Callback | None = None, **knobs: Tensor,
+) -> Result:  # fmt: skip
+    """Run a step attack to its end.
+
+    query_each asks for the label of every iterate (for attacks that never see the target's logits); a knob named "eps"
+    replaces the radius of the attack's ball, other knobs are handed to `start`. callback(t, ask, state) after each step.
+    """
+    stop, keep = stop or attack.stop, keep or attack.keep
+    ball = getattr(attack, "ball", None)
+    if "eps" in knobs:
+        assert isinstance(ball, Ball)
+        ball = Ball(ball.norm, knobs.pop("eps"))
+    whole = (ask if ball is None else ask.confined(ball)).recording(keep, attack.measure)
+    before = whole.ledger.forwards[whole._row].clone(), whole.ledger.backwards[whole._row].clone()
+    last = whole.x0.clone()
+    rate = torch.zeros(len(whole), dtype=torch.float64, device=last.device)
+    view, state = whole, attack.start(whole, **knobs)
+    for t in range(attack.steps):
+        try:
+            moved = attack.step(view, state, t)
+            if query_each:
+                view.reached(attack.candidate(view, moved))
+        except BudgetSpent:
+            left = view.spent < view.spent.max()  # rows that dropped out of earlier runs may have spent less
+            _retire(view, attack.candidate(view, state), last, ~left)
+            view, state = view.rows(left), take(state, left)
+            if not len(view):
+                break
+            continue
+        state = moved
+        if callback is not None:
+            callback(t, view, state)
+        if stop == "first" and _worth_checking(t, last) and bool((done := view.done).any()):
+            view, state = view.rows(~done), take(state, ~done)
+            if not len(view):
+                break
+    if len(view):
+        image = view.snap(attack.candidate(view, state))
+        last[view._slot] = image
+        _close(view, image, rate, top=keep == "loss")
+    return _result(whole, last, rate, keep, before)
+
+
+def _retire(view: Ask, image: Tensor, last: Tensor, rows: Tensor) -> None:
+    """Rows whose budget is spent hand over what they have, unchecked."""
+    last[view._slot[rows]] = view.snap(image)[rows]
+
+
+def _worth_checking(t: int, x: Tensor) -> bool:
+    """Asking whether rows are finished waits for an accelerator; there, ask every fourth step."""
+    return x.device.type == "cpu" or t % 4 == 3
+
+
+def _close(view: Ask, image: Tensor, rate: Tensor, top: bool) -> None:
+    """Check the last image of the rows that are left; where the door could not record, the check decides."""
+    assert view.finds is not None
+    if top and not view.threat.direct:  # the crafted image is the one of highest loss
+        image = torch.where(
+            like(view.finds.top_loss[view._slot] > -torch.inf, image), view.finds.top[view._slot], image
+        )  # type: ignore[index]
+    share = view.check(image)
+    rate[view._slot] = share
+    cost = view.ledger.backwards[view._row]
+    view.finds.offer(view._slot, image, view.x0, share > 0.5, cost, distinct=True)
+
+
+def _result(whole: Ask, last: Tensor, rate: Tensor, keep: Keep, before: tuple[Tensor, Tensor]) -> Result:
+    finds = whole.finds
+    assert finds is not None
+    crafted = last
+    if keep in ("first", "nearest"):
+        crafted = torch.where(like(finds.found, last), finds.image, last)
+    elif finds.top is not None:
+        crafted = torch.where(like(finds.top_loss > -torch.inf, last), finds.top, last)
+    if not whole.threat.randomised:
+        rate = finds.found.double()
+    return Result(
+        crafted=crafted,
+        adversarial=torch.where(like(rate > 0.5, last), finds.image, whole.x0),
+        rate=rate,
+        distance=torch.where(rate > 0.5, finds.distance, torch.inf),
+        forwards=whole.ledger.forwards[whole._row] - before[0],
+        backwards=whole.ledger.backwards[whole._row] - before[1],
+        first=torch.where(finds.cost >= 0, finds.cost - before[1], finds.cost),
+    )

@@ -1,0 +1,77 @@
+"""What an attack has cost and what it has found, per sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vauban.core.norms import Norm
+from vauban.core.tensors import like
+
+
+class Ledger:
+    """Counts of one batch, shared by every view on it: passes through networks and what the door noticed."""
+
+    def __init__(self, batch: int, device: torch.device) -> None:
+        def zeros() -> Tensor:
+            return torch.zeros(batch, dtype=torch.int64, device=device)
+
+        self.forwards, self.backwards = zeros(), zeros()
+        self.switches, self.vanished = zeros(), zeros()
+        self.loss = torch.full((batch,), float("nan"), device=device)
+        self.calls = 0
+
+    def charge(self, index: Tensor, forwards: int, backwards: int) -> None:
+        ones = torch.ones_like(index)
+        self.forwards.index_add_(0, index, ones, alpha=forwards)
+        if backwards:
+            self.backwards.index_add_(0, index, ones, alpha=backwards)
+
+
+class Finds:
+    """The successful images of one run: the first one per sample (`keep="first"`) or the nearest in `norm`.
+
+    With `keep="loss"` the image of highest loss is kept beside, adversarial or not.
+    """
+
+    def __init__(self, x0: Tensor, keep: str, norm: Norm) -> None:
+        self.keep, self.norm = keep, norm
+        self.found = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
+        self.image = x0.clone()
+        self.distance = torch.full((len(x0),), float("inf"), dtype=x0.dtype, device=x0.device)
+        self.cost = torch.full((len(x0),), -1, dtype=torch.int64, device=x0.device)
+        self.top = x0.clone() if keep == "loss" else None
+        self.top_loss = torch.full_like(self.distance, float("-inf"))
+
+    def offer(self, index: Tensor, x: Tensor, x0: Tensor, ok: Tensor, cost: Tensor, distinct: bool) -> None:
+        """Record the admissible images x of the rows `index`; rows may repeat unless `distinct`."""
+        size = torch.where(ok, self.norm.size(x - x0), torch.inf)
+        if not distinct:
+            ok = ok & _first_smallest(size, index, len(self.found))
+        better = ok & (size < self.distance[index]) if self.keep == "nearest" else ok & ~self.found[index]
+        rows = better.nonzero().squeeze(1)
+        if not len(rows):
+            return
+        where = index[rows]
+        self.image[where] = x[rows]
+        self.distance[where] = size[rows]
+        self.cost[where] = torch.where(self.found[where], self.cost[where], cost[rows])
+        self.found[where] = True
+
+    def rank(self, index: Tensor, x: Tensor, loss: Tensor) -> None:
+        """Keep the image of highest loss."""
+        if self.top is None:
+            return
+        better = loss > self.top_loss[index]
+        self.top_loss[index] = torch.where(better, loss, self.top_loss[index])
+        self.top[index] = torch.where(like(better, x), x, self.top[index])
+
+
+def _first_smallest(size: Tensor, index: Tensor, batch: int) -> Tensor:
+    """One row for each index: the smallest size, the first among equals."""
+    best = torch.full((batch,), torch.inf, dtype=size.dtype, device=size.device)
+    best = best.scatter_reduce(0, index, size, "amin")
+    order = torch.arange(len(index), device=index.device)
+    candidate = torch.where(size == best[index], order, len(index))
+    first = torch.full((batch,), len(index), device=index.device).scatter_reduce(0, index, candidate, "amin")
+    return order == first[index]

@@ -1,0 +1,88 @@
+"""How a network is called: every submodule in evaluation mode for the call, gradients with respect to inputs only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vauban.core.cards import Backward
+from vauban.core.contracts import check_logits
+
+Source = tuple[nn.Module, float]
+
+
+@contextmanager
+def quiet(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Evaluation mode for the given submodules, the mode of each restored afterwards."""
+    awake = [m for m in modules if m.training]
+    for m in awake:
+        m.training = False
+    try:
+        yield
+    finally:
+        for m in awake:
+            m.training = True
+
+
+class _Reroute(torch.autograd.Function):
+    """The value of `output`, the gradient of `substitute`."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, substitute: Tensor) -> Tensor:
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Any) -> Any:
+        return None, grad[0]
+
+
+@contextmanager
+def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
+    """BPDA (arXiv:1802.00420): while open, the gradient of each named module is that of its substitute.
+
+    A mapping from modules, so a module reachable under two names gets its rule once.
+    """
+
+    def hook(rule: Backward) -> Callable[..., Tensor]:
+        def swap(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            substitute = args[0] if rule is None else rule(args[0])
+            return _Reroute.apply(output, substitute)  # type: ignore[no-any-return, no-untyped-call]
+
+        return swap
+
+    handles = [module.register_forward_hook(hook(rule)) for module, rule in backward.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def predict(module: nn.Module, x: Tensor) -> Tensor:
+    """Logits without gradients; the caller sets the modes."""
+    with torch.no_grad():
+        return check_logits(module(x), len(x))
+
+
+def differentiate(
+    source: nn.Module, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """One forward, and one backward for each function of the logits: (logits, values, image gradients), detached.
+
+    A value is `(batch,)` and is summed, so each sample's gradient is its own.
+    """
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_(True)
+        logits = check_logits(source(leaf), len(x))
+        values = [f(logits) for f in functions]
+        gradients = []
+        for i, value in enumerate(values):
+            (g,) = torch.autograd.grad(
+                value.sum(), leaf, retain_graph=i + 1 < len(values), allow_unused=True, materialize_grads=True
+            )
+            gradients.append(g)
+    return logits.detach(), [v.detach() for v in values], gradients

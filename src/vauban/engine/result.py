@@ -1,0 +1,69 @@
+"""What a run returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from vauban.core.tensors import like
+
+
+@dataclass(frozen=True)
+class Result:
+    """All tensors batch-leading.
+
+    crafted: the attack's own image, always (what adversarial training, transfer and filters need). adversarial: the best
+    successful image, the original where none succeeded. rate: share of the closing answers that reach the goal (0 or 1 on
+    a deterministic model). distance: of `adversarial` in the run's norm, infinite on failure. forwards, backwards: passes
+    of this run. first: backwards spent when the first success was seen, -1 where none was.
+    """
+
+    crafted: Tensor
+    adversarial: Tensor
+    rate: Tensor
+    distance: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    first: Tensor
+
+    @property
+    def success(self) -> Tensor:
+        """`(batch,)` bool: more than half of the closing answers reach the goal."""
+        return self.rate > 0.5
+
+    def __len__(self) -> int:
+        return len(self.crafted)
+
+    def choose(self, other: Result, better: Tensor) -> Result:
+        """`other` where `better`, self elsewhere, with the costs of both."""
+        merged = {}
+        for f in fields(self):
+            mine, theirs = getattr(self, f.name), getattr(other, f.name)
+            merged[f.name] = torch.where(like(better, mine), theirs, mine)
+        merged["forwards"] = self.forwards + other.forwards
+        merged["backwards"] = self.backwards + other.backwards
+        merged["first"] = torch.where(better & (other.first >= 0), self.backwards + other.first, merged["first"])
+        return Result(**merged)
+
+    def at(self, index: Tensor) -> Result:
+        """The given rows."""
+        return Result(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def spread(self, index: Tensor, part: Result) -> Result:
+        """Self with the rows `index` replaced by `part`."""
+        merged = {}
+        for f in fields(self):
+            value = getattr(self, f.name).clone()
+            value[index] = getattr(part, f.name)
+            merged[f.name] = value
+        return replace(self, **merged)
+
+
+def untouched(x0: Tensor) -> Result:
+    """The result of doing nothing: the originals, no success, no cost."""
+    zeros = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
+    distance = torch.full((len(x0),), torch.inf, dtype=x0.dtype, device=x0.device)
+    rate = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
+    return Result(x0, x0, rate, distance, zeros, zeros, zeros - 1)
