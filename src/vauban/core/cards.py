@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-
 Backward = Callable[[Tensor], Tensor] | None
 """What is differentiated in place of an operation: a function of its input, or None for the identity."""
 

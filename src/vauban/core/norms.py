@@ -43,7 +43,8 @@ class Norm:
 
     def size(self, d: Tensor) -> Tensor:
         """||d||_p per sample, `(batch,)`."""
-        return torch.linalg.vector_norm(flat(d), self.p, dim=1)
+        size: Tensor = torch.linalg.vector_norm(flat(d), self.p, dim=1)
+        return size
 
     def dual(self, g: Tensor) -> Tensor:
         """The dual norm of a gradient, `(batch,)`: the steepest ascent per unit of this norm."""

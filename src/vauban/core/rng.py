@@ -77,7 +77,8 @@ class Stream:
     ) -> Tensor:
         """Standard normal, by the inverse distribution function."""
         u = (_shift(self.bits(tag, shape, t, draw), 11).double() + 0.5) * 2.0**-53
-        return torch.special.ndtri(u).to(dtype)
+        quantile: Tensor = torch.special.ndtri(u)
+        return quantile.to(dtype)
 
     def signs(
         self, tag: str, shape: tuple[int, ...], t: int = 0, draw: int = 0, dtype: torch.dtype = torch.float32

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from vauban.core.errors import BudgetSpent, ContractError
 from vauban.core.norms import L2
@@ -112,7 +111,7 @@ class Search:
         total = untouched(ask.x0)
         for r in range(self.rounds):
             try:
-                part = iterate(self.attack, ask.fresh(r) if r else ask, **{self.knob: value})
+                part = iterate(self.attack, ask.fresh(r) if r else ask, knobs={self.knob: value})
             except BudgetSpent:
                 break
             better = (part.success & ~total.success) | (part.success & (part.distance < total.distance))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -79,7 +79,7 @@ def run(attack: Attack, ask: Ask) -> Result:
 
 def iterate(
     attack: Steps[Any], ask: Ask, *, stop: Stop | None = None, keep: Keep | None = None, query_each: bool = False,
-    callback: Callback | None = None, **knobs: Tensor,
+    callback: Callback | None = None, knobs: Mapping[str, Tensor] | None = None,
 ) -> Result:  # fmt: skip
     """Run a step attack to its end.
 
@@ -87,7 +87,10 @@ def iterate(
     replaces the radius of the attack's ball, other knobs are handed to `start`. callback(t, ask, state) after each step.
     """
     stop, keep = stop or attack.stop, keep or attack.keep
+    if keep == "first" and not ask.threat.direct and not ask.threat.randomised:
+        keep = "loss"  # transfer: no iterate is known to succeed, the one of highest loss is handed over
     ball = getattr(attack, "ball", None)
+    knobs = dict(knobs or {})
     if "eps" in knobs:
         assert isinstance(ball, Ball)
         ball = Ball(ball.norm, knobs.pop("eps"))
@@ -118,7 +121,7 @@ def iterate(
     if len(view):
         image = view.snap(attack.candidate(view, state))
         last[view._slot] = image
-        _close(view, image, rate, top=keep == "loss")
+        _close(view, image, rate)
     return _result(whole, last, rate, keep, before)
 
 
@@ -132,13 +135,12 @@ def _worth_checking(t: int, x: Tensor) -> bool:
     return x.device.type == "cpu" or t % 4 == 3
 
 
-def _close(view: Ask, image: Tensor, rate: Tensor, top: bool) -> None:
+def _close(view: Ask, image: Tensor, rate: Tensor) -> None:
     """Check the last image of the rows that are left; where the door could not record, the check decides."""
     assert view.finds is not None
-    if top and not view.threat.direct:  # the crafted image is the one of highest loss
-        image = torch.where(
-            like(view.finds.top_loss[view._slot] > -torch.inf, image), view.finds.top[view._slot], image
-        )  # type: ignore[index]
+    if view.finds.top is not None and not view.threat.direct:  # the crafted image is the one of highest loss
+        seen = view.finds.top_loss[view._slot] > -torch.inf
+        image = torch.where(like(seen, image), view.finds.top[view._slot], image)
     share = view.check(image)
     rate[view._slot] = share
     cost = view.ledger.backwards[view._row]

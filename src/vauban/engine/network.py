@@ -13,6 +13,8 @@ from vauban.core.cards import Backward
 from vauban.core.contracts import check_logits
 
 Source = tuple[nn.Module, float]
+Answer = tuple[Tensor, list[Tensor], list[Tensor]]
+"""Logits, loss values, image gradients."""
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
     def hook(rule: Backward) -> Callable[..., Tensor]:
         def swap(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             substitute = args[0] if rule is None else rule(args[0])
-            return _Reroute.apply(output, substitute)  # type: ignore[no-any-return, no-untyped-call]
+            return _Reroute.apply(output, substitute)  # type: ignore[no-any-return]
 
         return swap
 
@@ -68,9 +70,7 @@ def predict(module: nn.Module, x: Tensor) -> Tensor:
         return check_logits(module(x), len(x))
 
 
-def differentiate(
-    source: nn.Module, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]) -> Answer:
     """One forward, and one backward for each function of the logits: (logits, values, image gradients), detached.
 
     A value is `(batch,)` and is summed, so each sample's gradient is its own.
@@ -86,3 +86,23 @@ def differentiate(
             )
             gradients.append(g)
     return logits.detach(), [v.detach() for v in values], gradients
+
+
+def accumulate(
+    total: Answer | None,
+    answer: Answer,
+    share: float,
+    weight: float,
+) -> Answer:
+    """Accumulate logits by `share`, values and gradients by `weight`; a single answer passes through untouched."""
+    logits, values, gradients = answer
+    if total is None and share == 1 and weight == 1:
+        return answer
+    logits, values, gradients = logits * share, [v * weight for v in values], [g * weight for g in gradients]
+    if total is None:
+        return logits, values, gradients
+    return (
+        total[0] + logits,
+        [a + b for a, b in zip(total[1], values, strict=True)],
+        [a + b for a, b in zip(total[2], gradients, strict=True)],
+    )

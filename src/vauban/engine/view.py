@@ -1,0 +1,135 @@
+"""A view on some rows of one batch: what they are, where they may move, and what has been found for them."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor
+
+from vauban.core.errors import AccessError
+from vauban.core.goals import Aim
+from vauban.core.lattice import Lattice
+from vauban.core.norms import Ball, Norm
+from vauban.core.rng import Stream
+from vauban.engine.ledger import Finds, Ledger
+
+if TYPE_CHECKING:
+    from vauban.engine.threat import Threat
+
+
+class View:
+    """x0: the originals; aim: their labels; rng: their random numbers; ball: where the running attack may move (None:
+    anywhere in [0,1]); limit: what the threat enforces. Narrowing copies a view; the ledger and the finds are shared."""
+
+    aim: Aim
+
+    def __init__(self, threat: Threat, x0: Tensor, rng: Stream, *, classes: int, mask: Tensor | None) -> None:
+        self.threat, self.x0, self.rng, self.classes, self.mask = threat, x0, rng, classes, mask
+        self.ball: Ball | None = None
+        self.limit = None if threat.limit is None else threat.limit.bind(x0)
+        self.lattice = None if threat.levels is None else Lattice(threat.levels, x0)
+        self.ledger = Ledger(len(x0), x0.device)
+        self.finds: Finds | None = None
+        self._row = self._slot = torch.arange(len(x0), device=x0.device)  # rows of the ledger, rows of the finds
+        self._distinct = True
+
+    def __len__(self) -> int:
+        return len(self.x0)
+
+    def rows(self, index: Tensor) -> Self:
+        """The same door for some of the rows (a boolean mask or distinct integers)."""
+        view = copy.copy(self)
+        view.x0, view.aim, view.rng = self.x0[index], self.aim.rows(index), self.rng.rows(index)
+        view.mask = None if self.mask is None else self.mask[index]
+        view.ball = None if self.ball is None else self.ball.rows(index)
+        view.limit = None if self.limit is None else self.limit.rows(index)
+        view.lattice = None if self.lattice is None else self.lattice.rows(index)
+        view._row, view._slot = self._row[index], self._slot[index]
+        return view
+
+    def repeat(self, times: int) -> Self:
+        """Every row `times` times in a row, for several queries of one sample at once."""
+        view = self.rows(torch.arange(len(self), device=self.x0.device).repeat_interleave(times))
+        view._distinct = False
+        return view
+
+    def fresh(self, restart: int) -> Self:
+        """The same rows with independent random numbers."""
+        view = copy.copy(self)
+        view.rng = self.rng.fresh(restart)
+        return view
+
+    def aimed(self, aim: Aim) -> Self:
+        """The same rows with other labels to reach."""
+        view = copy.copy(self)
+        view.aim = aim
+        return view
+
+    def confined(self, ball: Ball) -> Self:
+        """The same rows, moving inside `ball`; refused where it is larger than the threat's limit."""
+        view = copy.copy(self)
+        view.ball = ball.bind(self.x0)
+        if self.limit is not None and self.limit.norm == ball.norm and not self.limit.covers(view.ball):
+            limit = self.threat.limit
+            raise AccessError(f"the attack's ball {ball} is larger than the threat's limit {limit}; lower its eps")
+        view.lattice = None if self.lattice is None else Lattice(self.lattice.levels, self.x0, view.ball)
+        return view
+
+    def recording(self, keep: str, norm: Norm) -> Self:
+        """A view with an empty record of finds, for one run."""
+        view = copy.copy(self)
+        view.finds = Finds(self.x0, keep, norm)
+        view._slot = torch.arange(len(self), device=self.x0.device)
+        return view
+
+    @property
+    def done(self) -> Tensor:
+        """Which rows have been found adversarial in this run, `(batch,)`."""
+        assert self.finds is not None
+        return self.finds.found[self._slot]
+
+    @property
+    def best(self) -> Tensor:
+        """The recorded image of each row, the original where nothing was found."""
+        assert self.finds is not None
+        return self.finds.image[self._slot]
+
+    @property
+    def distance(self) -> Tensor:
+        """The distance of the recorded image, infinite where nothing was found, `(batch,)`."""
+        assert self.finds is not None
+        return self.finds.distance[self._slot]
+
+    @property
+    def loss(self) -> Tensor:
+        """The loss each row had at its last gradient, `(batch,)`."""
+        return self.ledger.loss[self._row]
+
+    @property
+    def spent(self) -> Tensor:
+        """Forward passes of each row so far, `(batch,)`."""
+        return self.ledger.forwards[self._row]
+
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest point the attacker may use: unmasked components, the ball, then [0,1]."""
+        if self.mask is not None:
+            x = torch.where(self.mask, x, self.x0)
+        if self.ball is not None:
+            x = self.ball.project(x, self.x0)
+        return x.clamp(0, 1)
+
+    def snap(self, x: Tensor) -> Tensor:
+        """The image that the network is shown for x."""
+        if self.mask is not None:
+            x = torch.where(self.mask, x, self.x0)
+        return x.clamp(0, 1) if self.lattice is None else self.lattice.round(x)
+
+    def admissible(self, x: Tensor) -> Tensor:
+        """Whether each image is within the attack's ball and the threat's limit, `(batch,)`."""
+        ok = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        for region in dict.fromkeys((self.ball, self.limit)):
+            if region is not None:
+                ok = ok & region.contains(x, self.x0)
+        return ok
