@@ -1,0 +1,117 @@
+"""Several cells as one attacker: the union over budgets of one attack, the worst case over attacks. Pure functions."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vauban.core.errors import ContractError
+from vauban.store.query import CellRows
+from vauban.store.summary import Array, Columns, broken, distortion, select
+
+_COUNTS = ("forwards", "backwards", "switches", "vanished")
+# A stored distance is a rounded sum; the budget itself is an exact fraction of 255.
+_SLACK = 1e-6
+
+
+class Worst(NamedTuple):
+    """Worst case over attacks: the samples' ids, the weight with which each stays right, and its cost."""
+
+    ids: Array
+    clean: Array
+    robust: Array
+    gradients: Array
+    queries: Array
+
+
+def group(cells: Iterable[CellRows], key: Callable[[CellRows], Hashable]) -> dict[Any, list[CellRows]]:
+    """Cells by a key, in order of appearance."""
+    groups: dict[Any, list[CellRows]] = defaultdict(list)
+    for cell in cells:
+        groups[key(cell)].append(cell)
+    return dict(groups)
+
+
+def family(cell: CellRows) -> tuple[str, ...]:
+    """What the runs of one attack at several eps share: everything but eps and the steps derived from it."""
+    meta = cell.meta
+    attack = {
+        k: v for k, v in _part(meta, "attack").items() if k not in ("eps", "radius", "ball", "alpha", "step_size")
+    }
+    fields = ("model", "defence", "data", "threat", "attack", "goal", "norm", "loss", "levels", "seed")
+    rest = {k: v for k, v in _part(meta, "threat").items() if k not in ("eps", "limit")}
+    return (*(str(meta.get(name)) for name in fields), json.dumps([attack, rest], sort_keys=True, default=str))
+
+
+def _part(meta: Mapping[str, Any], word: str) -> dict[str, Any]:
+    return dict(meta.get("params", {}).get(word) or {})
+
+
+def union(runs: Sequence[Columns], norm: str) -> dict[str, Array]:
+    """One attack run at several budgets as a single attack (thesis 3.3, rule 2).
+
+    A sample succeeds if any run does; it keeps the row of the smallest distance, of the highest misclassification
+    where none succeeded; forwards, backwards, switches and vanished are summed. The runs must hold the same ids.
+    """
+    if not runs:
+        raise ContractError("union: expected at least one run, got none; pass the cells of one attack")
+    aligned = [_sorted(run) for run in runs]
+    ids = aligned[0]["id"]
+    if any(not np.array_equal(run["id"], ids) for run in aligned):
+        raise ContractError("union: expected runs over the same samples, got different ids; finish the run first")
+    distance = np.stack([distortion(run, norm) for run in aligned])
+    reached = np.stack([np.asarray(run["misclassified"], float) for run in aligned])
+    succeeded = np.isfinite(distance).any(axis=0)
+    best = np.where(succeeded, distance.argmin(axis=0), reached.argmax(axis=0))
+    out = {name: np.stack([run[name] for run in aligned])[best, np.arange(len(ids))] for name in aligned[0]}
+    raw = np.stack([np.where(run["raw_success"], run["raw_l2"], np.inf) for run in aligned]).argmin(axis=0)
+    for name in ("raw_success", "raw_l2", "raw_linf"):
+        out[name] = np.stack([run[name] for run in aligned])[raw, np.arange(len(ids))]
+    return out | {name: np.sum([run[name] for run in aligned], axis=0) for name in _COUNTS}
+
+
+def worst_case(cells: Sequence[CellRows], norm: str | None = None, eps: float | None = None) -> Worst:
+    """What is left standing when every attack of `cells` is tried on every sample.
+
+    Per sample 1 - max(1 - clean_correct, misclassified by any image inside the budget). With `norm` and `eps` any
+    success of any attack at distance <= eps counts, whatever norm it minimised. A sample that an attack has not
+    reached yet counts as not broken by it, so the result stays an upper bound of robust accuracy. On a randomised
+    model the maximum over attacks of rates from a few draws errs against the defence.
+    """
+    ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells])) if cells else np.empty(0, np.int64)
+    clean, hit = np.ones(len(ids)), np.zeros(len(ids))
+    gradients, queries = np.zeros(len(ids)), np.zeros(len(ids))
+    for cell in cells:
+        columns = _sorted(cell.columns)
+        at = np.searchsorted(ids, columns["id"])
+        clean[at] = np.minimum(clean[at], columns["clean_correct"])
+        if cell.meta.get("clean_only"):
+            continue
+        hit[at] = np.maximum(hit[at], _inside(cell, columns, norm, eps))
+        gradients[at] += columns["backwards"]
+        queries[at] += columns["forwards"]
+    return Worst(ids, clean, 1 - np.maximum(1 - clean, hit), gradients, queries)
+
+
+def _inside(cell: CellRows, columns: Columns, norm: str | None, eps: float | None) -> Array:
+    if norm is None or eps is None:
+        return broken(columns)
+    near = distortion(columns, norm) <= eps + _SLACK
+    own = cell.meta.get("eps")
+    if cell.meta.get("norm") == norm and own is not None and own <= eps + _SLACK:
+        near = near | ~np.asarray(columns["success"], bool)
+    return np.where(near, broken(columns), 0.0)
+
+
+def worst_curve(cells: Sequence[CellRows], norm: str, at: Array) -> Array:
+    """Robust accuracy over `all` against the worst case of `cells`, at every budget of `at`."""
+    return np.array([float(np.mean(worst_case(cells, norm, float(eps)).robust)) for eps in at])
+
+
+def _sorted(columns: Columns) -> dict[str, Array]:
+    _, first = np.unique(columns["id"], return_index=True)
+    return select(columns, first)

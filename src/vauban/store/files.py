@@ -1,0 +1,129 @@
+"""Atomic files and the lock of a cell: a reader sees the old content or the new, never half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from vauban.core.errors import ContractError
+
+_SUFFIX = ".tmp"
+_FOREIGN_AGE_SECONDS = 86_400.0
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to disk, rename it, flush the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The owner is in the name, so that a cleaner never takes the file from under a living writer.
+    temporary = path.with_name(f".{path.name}~{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(4)}{_SUFFIX}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk, so that a rename survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused because they are not JSON."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomic(path, write)
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a damaged file is a one-line ContractError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ContractError(f"{path}: expected a JSON file of a run, got {error}; delete it and run again") from error
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Append one JSON line with a single write; the leading newline closes a line torn by an earlier kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, f"\n{json.dumps(value, sort_keys=True)}\n".encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_lines(path: Path) -> list[Any]:
+    """The whole JSON lines of a file; a line torn by a kill is skipped."""
+    if not path.exists():
+        return []
+    values = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.strip():
+            with contextlib.suppress(ValueError):
+                values.append(json.loads(line))
+    return values
+
+
+def clean_leftovers(folder: Path) -> list[Path]:
+    """Remove temporary files whose writer is dead (here) or silent for a day (another machine); returns them."""
+    removed = []
+    for path in sorted(folder.glob(f".*{_SUFFIX}")):
+        if _orphan(path):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _orphan(path: Path) -> bool:
+    fields = path.name.removesuffix(_SUFFIX).split("~")
+    if len(fields) != 4 or not fields[2].isdigit() or fields[1] != socket.gethostname():
+        try:
+            return time.time() - path.stat().st_mtime > _FOREIGN_AGE_SECONDS
+        except FileNotFoundError:
+            return False
+    try:
+        os.kill(int(fields[2]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[bool]:
+    """Advisory lock on a file: yields whether it was free; the system releases it when the holder dies.
+
+    Raises ContractError where the system has no `fcntl`.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError as error:
+        raise ContractError("locks need a POSIX system, got one without fcntl; run in Linux, macOS or WSL") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -1,0 +1,171 @@
+"""A run directory: one Parquet file per finished batch, so that a kill loses at most the batch in flight."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vauban.core.errors import ContractError
+from vauban.store import files
+from vauban.store.schema import SCHEMA, SCHEMA_VERSION, table
+
+log = logging.getLogger("vauban.store")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One readable batch: its index, its rows, and the seconds it took."""
+
+    index: int
+    rows: pa.Table
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Store:
+    """A run directory `path`: `study.json`, `findings.json`, `cells/<hash>/`, `images/<hash>/`, `report.html`."""
+
+    path: Path
+
+    def __init__(self, path: Path | str) -> None:
+        object.__setattr__(self, "path", Path(path))
+
+    def cell(self, key: str) -> CellStore:
+        """The cell with content hash `key` (letters, digits, `-`, `_`); its folder appears with `create`."""
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+            raise ContractError(f"cell hash: expected letters and digits, got {key!r}; pass the hash of the plan")
+        return CellStore(self.path / "cells" / key)
+
+    def cells(self) -> list[CellStore]:
+        """Every created cell, in the order of the hashes."""
+        return [CellStore(path.parent) for path in sorted(self.path.glob("cells/*/cell.json"))]
+
+    def study(self) -> dict[str, Any]:
+        """The plan, {} before it is written."""
+        path = self.path / "study.json"
+        return dict(files.read_json(path)) if path.exists() else {}
+
+    def write_study(self, plan: Mapping[str, Any]) -> None:
+        """Replace the plan atomically."""
+        files.write_json(self.path / "study.json", dict(plan))
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Findings that compare cells (a black-box attack that beats a white-box one); see `CellStore.findings`."""
+        return _read_findings(self.path / "findings.json")
+
+    def write_findings(self, findings: list[dict[str, Any]]) -> None:
+        """Replace the findings that compare cells."""
+        files.write_json(self.path / "findings.json", findings)
+
+    def images(self, key: str) -> Path:
+        """Folder of the saved PNG images of a cell."""
+        return self.path / "images" / key
+
+
+@dataclass(frozen=True)
+class CellStore:
+    """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `failures.jsonl`, `lock`."""
+
+    path: Path
+    _reported: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        """The content hash, which is the name of the folder."""
+        return self.path.name
+
+    def create(self, meta: Mapping[str, Any]) -> dict[str, Any]:
+        """Write `cell.json` unless it is there, and return what is there.
+
+        Raises ContractError where the cell was written with another schema version.
+        """
+        if not (self.path / "cell.json").exists():
+            files.write_json(self.path / "cell.json", {**meta, "schema": SCHEMA_VERSION, "hash": self.key})
+        return self.meta()
+
+    def meta(self) -> dict[str, Any]:
+        """What the cell is: model, defence, threat, attack, data, settings, versions."""
+        meta = dict(files.read_json(self.path / "cell.json"))
+        if meta.get("schema") != SCHEMA_VERSION:
+            raise ContractError(
+                f"{self.path}: expected schema {SCHEMA_VERSION}, got {meta.get('schema')}; "
+                "choose another --out, or read it with the vauban that wrote it"
+            )
+        return meta
+
+    def append(self, index: int, columns: Mapping[str, Any], seconds: float = 0.0) -> None:
+        """Store batch `index` (>= 0) under its final name, whole or not at all; an older part is replaced."""
+        rows = table(columns, clean_only=bool(self.meta().get("clean_only", False)))
+        rows = rows.replace_schema_metadata({"vauban_schema": str(SCHEMA_VERSION), "vauban_seconds": repr(seconds)})
+        files.write_atomic(
+            self.path / "parts" / f"{index:05d}.parquet",
+            lambda temporary: pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True),
+        )
+
+    def files(self) -> list[Path]:
+        """The part files, readable or not."""
+        return sorted((self.path / "parts").glob("[0-9]*.parquet"))
+
+    def parts(self) -> set[int]:
+        """Indices of the batches that are stored and readable."""
+        return {part.index for part in self.read()}
+
+    def read(self) -> Iterator[Part]:
+        """The readable batches in order; a damaged one is logged in one line, once, and treated as missing."""
+        for path in self.files():
+            part = self._open(path)
+            if part is not None:
+                yield part
+
+    def _open(self, path: Path) -> Part | None:
+        try:
+            rows = pq.read_table(path, page_checksum_verification=True, memory_map=False)
+            if not rows.schema.equals(SCHEMA):
+                raise pa.ArrowInvalid("columns of another schema")
+            facts = rows.schema.metadata or {}
+            return Part(int(path.stem), rows, float(facts.get(b"vauban_seconds", b"0")))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if path.name not in self._reported:
+                self._reported.add(path.name)
+                reason = str(error).splitlines()[0][:120]
+                log.warning("%s: expected a Parquet part, got %s; its batch counts as missing", path, reason)
+            return None
+
+    def fail(self, index: int, error: str, traceback: str = "") -> None:
+        """Record that batch `index` failed; it stays on record until a part of that index is stored."""
+        files.append_line(self.path / "failures.jsonl", {"index": index, "error": error, "traceback": traceback})
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The last failure of each batch that has no readable part: keys index, error, traceback."""
+        last = {int(line["index"]): dict(line) for line in files.read_lines(self.path / "failures.jsonl")}
+        done = self.parts() if last else set()
+        return [last[index] for index in sorted(last) if index not in done]
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Findings of preflight: keys name, message, explanation, severity ('warning' or 'note'), value, threshold."""
+        return _read_findings(self.path / "findings.json")
+
+    def write_findings(self, findings: list[dict[str, Any]]) -> None:
+        """Replace the findings."""
+        files.write_json(self.path / "findings.json", findings)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[bool]:
+        """Yield whether this process now owns the cell; taking it removes temporary files of dead writers."""
+        with files.lock(self.path / "lock") as mine:
+            if mine:
+                files.clean_leftovers(self.path)
+                files.clean_leftovers(self.path / "parts")
+            yield mine
+
+
+def _read_findings(path: Path) -> list[dict[str, Any]]:
+    return [dict(finding) for finding in files.read_json(path)] if path.exists() else []

@@ -1,0 +1,104 @@
+"""The columns of a cell: one row per sample, units in the names that have one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vauban.core.errors import ContractError
+
+SCHEMA_VERSION = 1
+
+# Distances are in pixels of [0,1], of the successful image, +inf where the attack failed. `raw_*` is the image before
+# the door rounds it. Counts (forwards, backwards, switches, vanished) are per sample. Rates are over verdict draws: 0
+# or 1 on a deterministic model. An image outside the limit never counts as misclassified: the evaluator then writes
+# the rate of the clean image.
+_CLEAN = {
+    "id": pa.int64(),
+    "y": pa.int64(),
+    "clean_label": pa.int64(),
+    "clean_correct": pa.float64(),
+    "clean_confidence": pa.float64(),
+}
+_ATTACKED = {
+    "adv_label": pa.int64(),
+    "adv_confidence": pa.float64(),
+    "misclassified": pa.float64(),
+    "reached": pa.float64(),
+    "success": pa.bool_(),
+    "l0": pa.float64(),
+    "l1": pa.float64(),
+    "l2": pa.float64(),
+    "linf": pa.float64(),
+    "raw_success": pa.bool_(),
+    "raw_l2": pa.float64(),
+    "raw_linf": pa.float64(),
+    "forwards": pa.int64(),
+    "backwards": pa.int64(),
+    "switches": pa.int64(),
+    "vanished": pa.int64(),
+}
+_OPTIONAL = {
+    "target": pa.int64(),
+    "ssim": pa.float64(),
+    "psnr_db": pa.float64(),
+    "first_success_backwards": pa.int64(),
+    "clean_png": pa.binary(),
+    "adv_png": pa.binary(),
+}
+SCHEMA = pa.schema(
+    [pa.field(name, kind, nullable=False) for name, kind in _CLEAN.items()]
+    + [pa.field(name, kind, nullable=True) for name, kind in {**_ATTACKED, **_OPTIONAL}.items()]
+)
+
+
+def table(columns: Mapping[str, Any], clean_only: bool = False) -> pa.Table:
+    """Arrow table of one batch.
+
+    `columns` maps names to sequences of equal length, `(batch,)`; None marks a missing value of a nullable column. A
+    cell of clean answers alone (`clean_only`) has nulls in every attack column. Raises ContractError for a missing or
+    unknown column, unequal lengths, a null where none is allowed, or a value of the wrong type.
+    """
+    required = set(_CLEAN) | (set() if clean_only else set(_ATTACKED))
+    if missing := sorted(required - set(columns)):
+        raise ContractError(f"expected every required column, {', '.join(missing)} missing; add it to the part")
+    if unknown := sorted(set(columns) - set(SCHEMA.names)):
+        raise ContractError(f"expected columns of schema {SCHEMA_VERSION}, got {', '.join(unknown)}; drop or rename")
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise ContractError(f"expected columns of equal length, got {lengths}; pass one value per sample")
+    rows = lengths["id"]
+    return pa.table([_array(f, columns.get(f.name), rows, f.name in required) for f in SCHEMA], schema=SCHEMA)
+
+
+def _array(field: pa.Field, values: Sequence[Any] | None, rows: int, required: bool) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, field.type)
+    try:
+        array = pa.array(values, type=field.type, from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise ContractError(f"column {field.name!r}: expected {field.type}, got {error}; convert it") from error
+    if required and array.null_count:
+        raise ContractError(f"column {field.name!r}: expected no nulls, got {array.null_count}; write a value per row")
+    return array
+
+
+def to_numpy(data: pa.Table) -> dict[str, np.ndarray[Any, Any]]:
+    """Columns as numpy arrays `(rows,)`: a number with nulls becomes float64 with NaN, binary an object array."""
+    out: dict[str, np.ndarray[Any, Any]] = {}
+    for field in SCHEMA:
+        column = data.column(field.name)
+        if pa.types.is_binary(field.type):
+            values = np.empty(len(column), dtype=object)
+            values[:] = column.to_pylist()
+            out[field.name] = values
+        elif column.null_count and pa.types.is_boolean(field.type):
+            out[field.name] = column.fill_null(False).to_numpy()
+        elif column.null_count:
+            out[field.name] = column.cast(pa.float64()).to_numpy()
+        else:
+            out[field.name] = column.to_numpy()
+    return out
