@@ -1,0 +1,29 @@
+"""Mean smoothing, the simplest spatial feature squeezer (Xu, Evans, Qi 2017, arXiv:1704.01155, section II-B)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from vauban.defences.base import InputDefence, check_int, padded, register
+
+
+@register("mean-filter")
+@dataclass(frozen=True)
+class MeanFilter(InputDefence):
+    """The mean of a size x size window, per channel; linear, hence attacked through its true gradient.
+
+    Images (batch, channel, height, width). Window and border as in `defences.base.padded`: reflected border, an even
+    window leans to the top left. Raises ContractError for a size outside 1 ... 31 or an image smaller than the border.
+    """
+
+    reference = "Xu, Evans, Qi 2017, arXiv:1704.01155"
+    size: int = 3
+
+    def __post_init__(self) -> None:
+        check_int("size", self.size, 1, 31)
+
+    def apply(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(padded(x, self.size), self.size, stride=1)

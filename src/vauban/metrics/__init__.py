@@ -1,0 +1,7 @@
+"""Metrics of a pair (original, image): distances and similarity, one float64 value per sample."""
+
+from vauban.metrics.base import Metric, registry
+from vauban.metrics.perceptual import psnr, ssim
+from vauban.metrics.sample import COLUMNS, l0, l1, l2, linf, measure
+
+__all__ = ["COLUMNS", "Metric", "l0", "l1", "l2", "linf", "measure", "psnr", "registry", "ssim"]

@@ -1,0 +1,227 @@
+"""Wrapping, chaining, naming and loading defences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from vauban import defences
+from vauban.core.cards import Defended, bare, carded
+from vauban.core.errors import ContractError, UnknownName
+from vauban.defences import JPEG, BitDepth, Chain, GaussianFilter, MedianFilter, chain, load
+
+NAMES = [
+    "bit-depth",
+    "gaussian-filter",
+    "gaussian-noise",
+    "jpeg",
+    "mean-filter",
+    "median-filter",
+    "sign-noise",
+    "uniform-noise",
+]
+
+
+def classifier() -> nn.Sequential:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(5))
+    net(torch.rand(2, 3, 16, 16))
+    return net
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
+
+
+def test_names() -> None:
+    assert set(NAMES) <= set(defences.registry.names())
+    for entry in defences.registry:
+        assert entry.summary.endswith(".")
+        card = entry.make().card
+        assert entry.facts == {"random": card.random, "differentiable": not card.not_differentiable}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_defence_gives_logits_and_a_card_that_names_its_parts(name: str, x: torch.Tensor) -> None:
+    net = classifier().eval()
+    guarded = load(name).wrap(net)
+    assert guarded(x).shape == (2, 5)
+    ((owner, card),) = carded(guarded)
+    assert owner is guarded
+    assert bare(guarded) is net
+    assert card.name == name
+    assert card.reference
+    for part, substitute in card.backward.items():
+        images = guarded.get_submodule(part)(x)
+        assert images.shape == x.shape
+        assert torch.equal(net(images), guarded(x))
+        if substitute is not None:
+            assert substitute(x).shape == x.shape
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_loads_an_equal_defence(name: str) -> None:
+    defence = load(name)
+    assert load(defence.name) == defence
+    assert defence.name.startswith(name)
+    assert hash(defence) == hash(load(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrapping_keeps_every_mode_and_weight(name: str) -> None:
+    net = classifier()
+    net.train()
+    net[1].eval()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    guarded = load(name).wrap(net)
+    assert [m.training for m in net.modules()] == [True, True, False, True, True]
+    assert guarded.training
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert not load(name).wrap(net.eval()).training
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "noise" not in n])
+def test_a_sample_does_not_depend_on_its_batch(name: str, x: torch.Tensor) -> None:
+    transform = load(name).apply  # type: ignore[attr-defined]
+    assert torch.allclose(transform(x), torch.cat([transform(x[:1]), transform(x[1:])]), atol=1e-6)
+
+
+def test_a_chain_meets_its_first_defence_first(x: torch.Tensor) -> None:
+    first, second = BitDepth(1), GaussianFilter(1.0, 5)
+    guarded = chain(first, second).wrap(nn.Identity())
+    assert torch.equal(guarded(x), second.apply(first.apply(x)))
+    assert not torch.equal(guarded(x), first.apply(second.apply(x)))
+    assert torch.equal(guarded(x), first.wrap(second.wrap(nn.Identity()))(x))
+    assert [card.name for _, card in carded(guarded)] == ["bit-depth", "gaussian-filter"]
+    assert isinstance(bare(guarded), nn.Identity)
+
+
+def test_chains_flatten_and_load() -> None:
+    three = chain(chain(BitDepth(3), JPEG(75)), MedianFilter(2))
+    assert three == chain(BitDepth(3), chain(JPEG(75), MedianFilter(2)))
+    assert three.name == "bit-depth:bits=3+jpeg:quality=75+median-filter:size=2"
+    assert load(three.name) == three
+    assert load("bit-depth:bits=3 + jpeg+median-filter:size=2") == three
+    assert load("jpeg+none") == JPEG()
+    assert chain(JPEG()) == JPEG()
+
+
+def test_none_is_the_module_itself() -> None:
+    net = nn.Identity()
+    assert load("none").wrap(net) is net
+    assert load("none") == chain() == Chain()
+    assert load("none").name == "none"
+
+
+USER = """
+import torch
+from torch import nn
+from vauban.core.cards import Card, Defended
+
+class Half(Defended):
+    def __init__(self, inner, factor=0.5):
+        super().__init__(inner, Card("half"))
+        self.factor = factor
+    def forward(self, x):
+        return self.inner(self.factor * x)
+
+def quarter(module):
+    return Half(module, 0.25)
+
+class Parametric:
+    def __init__(self, factor=1.0):
+        self.factor = factor
+        self.name = f"parametric-{factor}"
+    def wrap(self, module):
+        return Half(module, self.factor)
+
+ready = Parametric(0.125)
+number = 3
+def wrong(module):
+    return 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "c++more" / "mine.py"
+    path.parent.mkdir()
+    path.write_text(USER)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("Half", 0.5),
+        ("Half:factor=1/5", 0.2),
+        ("quarter", 0.25),
+        ("Parametric", 1.0),
+        ("Parametric:factor=0.75", 0.75),
+        ("ready", 0.125),
+    ],
+)
+def test_a_users_defence(file: Path, name: str, factor: float, x: torch.Tensor) -> None:
+    defence = load(f"{file}:{name}")
+    guarded = defence.wrap(nn.Identity())
+    assert torch.equal(guarded(x), factor * x)
+    assert isinstance(guarded, Defended)
+    assert defence.name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("number", "function from module to module"),
+        ("ready:factor=2", "to take the parameters"),
+        ("Parametric:speed=2", "cannot be made"),
+        ("wrong", "to return a torch.nn.Module, got int"),
+        ("quarter:speed=2", "cannot be made"),
+    ],
+)
+def test_a_users_mistake(file: Path, name: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        load(f"{file}:{name}").wrap(nn.Identity())
+
+
+def test_a_chain_with_a_users_defence(tmp_path: Path, x: torch.Tensor) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(USER)
+    guarded = load(f"bit-depth:bits=1+{path}:quarter").wrap(nn.Identity())
+    assert torch.equal(guarded(x), 0.25 * x.round())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bit-depth:bits=0", "bits as a whole number from 1 to 8, got 0"),
+        ("bit-depth:bits=2.5", "got 2.5"),
+        ("bit-depth:bits=true", "got True"),
+        ("jpeg:quality=200", "quality as a whole number from 1 to 100, got 200"),
+        ("gaussian-filter:size=4", "odd size"),
+        ("gaussian-filter:sigma=0", "sigma as a number above 0, got 0"),
+        ("mean-filter:size=0", "size as a whole number"),
+        ("median-filter:size=big", "got 'big'"),
+        ("gaussian-noise:sigma=-1", "above 0 and at most 1, got -1"),
+        ("uniform-noise:width=3", "at most 1, got 3"),
+        ("sign-noise:eps=none", "got None"),
+    ],
+)
+def test_bad_parameters(text: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message) as caught:
+        load(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names_suggest_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'jpeg'"):
+        load("jpg")
+    with pytest.raises(UnknownName, match="did you mean 'quality'"):
+        load("jpeg:qualty=50")
+    with pytest.raises(ContractError, match=r"expected a torch\.nn\.Module to defend, got function"):
+        JPEG().wrap(lambda x: x)  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match=r"expected a torch\.nn\.Module to defend, got int"):
+        load("none").wrap(3)  # type: ignore[arg-type]

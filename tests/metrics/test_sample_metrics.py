@@ -1,0 +1,74 @@
+"""The columns of a result row against hand formulas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vauban import metrics
+from vauban.core.errors import ContractError
+from vauban.metrics import COLUMNS, l0, l1, l2, linf, measure
+
+
+def test_columns_by_hand() -> None:
+    x0 = torch.full((2, 1, 12, 12), 0.5, dtype=torch.float64)
+    x = x0.clone()
+    x[0, 0, 0, 0] += 0.3
+    x[0, 0, 5, 7] -= 0.4
+    row = measure(x0, x)
+    assert tuple(row) == COLUMNS
+    assert all(v.dtype == torch.float64 and v.shape == (2,) for v in row.values())
+    assert row["l0"].tolist() == [2, 0]
+    assert row["l1"].tolist() == pytest.approx([0.7, 0])
+    assert row["l2"].tolist() == pytest.approx([0.5, 0])
+    assert row["linf"].tolist() == pytest.approx([0.4, 0])
+    assert row["psnr_db"].tolist() == pytest.approx([10 * math.log10(144 / 0.25), math.inf])
+    assert row["ssim"][0] < 1
+    assert row["ssim"][1] == pytest.approx(1)
+
+
+def test_vectors_have_distances_but_no_similarity() -> None:
+    row = measure(torch.zeros(3, 4), torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]))
+    assert row["l0"].tolist() == [1, 0, 4]
+    assert row["l1"].tolist() == [1, 0, 4]
+    assert row["l2"].tolist() == [1, 0, 2]
+    assert row["linf"].tolist() == [1, 0, 1]
+    assert row["ssim"].isnan().all()
+    assert row["psnr_db"].isnan().all()
+
+
+@given(values=st.lists(st.tuples(st.integers(0, 255), st.integers(0, 255)), min_size=1, max_size=30))
+@settings(deadline=None)
+def test_distances_against_plain_python(values: list[tuple[int, int]]) -> None:
+    a, b = (torch.tensor([[v[i] for v in values]], dtype=torch.float32) / 255 for i in (0, 1))
+    differences = [abs(p - q) / 255 for p, q in values]
+    assert float(l0(a, b)) == sum(p != q for p, q in values)
+    assert float(l1(a, b)) == pytest.approx(sum(differences), abs=1e-6)
+    assert float(l2(a, b)) == pytest.approx(math.sqrt(sum(d * d for d in differences)), abs=1e-6)
+    assert float(linf(a, b)) == pytest.approx(max(differences), abs=1e-6)
+
+
+def test_many_tiny_changes_add_up_in_double_precision() -> None:
+    x0 = torch.full((1, 3, 224, 224), 0.5)
+    x = x0 + 1e-4
+    delta = float(x[0, 0, 0, 0].double() - 0.5)
+    assert float(l1(x0, x)) == pytest.approx(150528 * delta, rel=1e-12)
+
+
+def test_the_registry_lists_every_column() -> None:
+    assert set(COLUMNS) <= set(metrics.registry.names())
+    x0, x = torch.zeros(2, 1, 12, 12), torch.rand(2, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    row = measure(x0, x)
+    for entry in metrics.registry:
+        assert entry.summary.endswith(".")
+        assert entry.facts["unit"]
+        assert torch.equal(entry.make(x0, x), row[entry.name])
+
+
+def test_different_shapes() -> None:
+    with pytest.raises(ContractError, match=r"same shape .* got \(2, 3\) and \(2, 4\)"):
+        measure(torch.zeros(2, 3), torch.zeros(2, 4))
