@@ -1,0 +1,13 @@
+"""Named datasets: each a stream of `Batch` with a content fingerprint.
+
+    from vauban import data
+    test = data.load("mnist/test[:500]", root="~/datasets")
+    for batch in test.batches(128): ...
+
+A file of this package registers what it adds; `load` looks it up by name.
+"""
+
+from vauban.data.dataset import Dataset
+from vauban.data.named import MissingData, Place, load, registry
+
+__all__ = ["Dataset", "MissingData", "Place", "load", "registry"]

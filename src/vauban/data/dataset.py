@@ -1,0 +1,132 @@
+"""A data set: stored pixels, labels and stable ids, turned into `Batch`es one batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from vauban.core.contracts import Batch, check_labels
+from vauban.core.errors import ContractError
+
+
+class Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+
+class Source(Protocol):
+    """Where pixels are kept; rows are positions in the full split."""
+
+    def pixels(self, rows: Tensor) -> Tensor:
+        """float32 `(len(rows), ...)` in [0,1]."""
+        ...
+
+    def feed(self, rows: Tensor, digest: Digest) -> None:
+        """Hash the given samples as they are stored, and everything that decides how they are decoded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Samples held in memory: uint8 images become value / 255 in float32, floats stay as they are."""
+
+    values: Tensor
+
+    def pixels(self, rows: Tensor) -> Tensor:
+        picked = self.values[rows]
+        return picked.to(torch.float32).div_(255) if picked.dtype == torch.uint8 else picked
+
+    def feed(self, rows: Tensor, digest: Digest) -> None:
+        digest.update(f"{self.values.dtype}{tuple(self.values.shape[1:])}".encode())
+        for chunk in torch.split(rows, 4096):
+            digest.update(self.values[chunk].contiguous().numpy().tobytes())
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The rows of one split. `ids` are positions in the full split, so a slice keeps the ids of its samples.
+
+    class_names: one per class. levels: 256 where pixels are 8-bit, None where they are continuous and never rounded.
+    budgets: conventional eps per norm name, in pixel units of [0,1]. labels_from: 'true', 'none' (unlabelled, y = -1),
+    'own' (still to be replaced by the model's answers, see `relabel`) or 'given'.
+    """
+
+    name: str
+    split: str
+    source: Source
+    y: Tensor
+    class_names: tuple[str, ...]
+    levels: int | None = 256
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    ids: Tensor | None = None
+    labels_from: Literal["true", "none", "own", "given"] = "true"
+
+    def __post_init__(self) -> None:
+        if self.ids is None:
+            object.__setattr__(self, "ids", torch.arange(len(self.y)))
+        check_labels(self.y, len(self.rows), self.classes if self.labels_from == "true" else None)
+
+    @property
+    def rows(self) -> Tensor:
+        """Positions in the full split, int64 `(n,)`."""
+        assert self.ids is not None
+        return self.ids
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample, `(channel, height, width)` or `(features,)`."""
+        return tuple(self.source.pixels(self.rows[:1]).shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name}/{self.split}, {len(self)} samples, {self.classes} classes)"
+
+    def __getitem__(self, part: slice | Tensor) -> Dataset:
+        """Some of the samples, by a slice or an index tensor; their ids stay."""
+        ids = self.rows[part]
+        if not len(ids):
+            raise ContractError(f"expected at least one sample, got the empty slice {part} of {len(self)}")
+        return replace(self, ids=ids, y=self.y[part])
+
+    def batch(self, index: Tensor) -> Batch:
+        """The samples at the given positions of this data set."""
+        rows = self.rows[index]
+        return Batch(self.source.pixels(rows), self.y[index], rows, self.levels)
+
+    def batches(self, size: int, device: torch.device | str = "cpu") -> Iterator[Batch]:
+        """All samples in order, `size` at a time, converted and moved batch by batch."""
+        if size < 1:
+            raise ContractError(f"expected a batch size of at least 1, got {size}")
+        for index in torch.split(torch.arange(len(self)), size):
+            yield self.batch(index).to(device)
+
+    def take(self, n: int) -> Batch:
+        """The first n samples (all where there are fewer) as one batch."""
+        return self.batch(torch.arange(min(n, len(self))))
+
+    def all(self) -> Batch:
+        return self.take(len(self))
+
+    def relabel(self, y: Tensor) -> Dataset:
+        """The same samples with other labels, int64 `(n,)` (`--labels own`: the model's answers); a new fingerprint."""
+        return replace(self, y=check_labels(y.cpu(), len(self), self.classes), labels_from="given")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the stored pixels, labels, ids and levels: content, never a path or the order of reading."""
+        digest = hashlib.sha256(f"vauban-data-1 levels={self.levels} classes={self.classes} n={len(self)}".encode())
+        self.source.feed(self.rows, digest)
+        digest.update(self.y.contiguous().numpy().tobytes())
+        digest.update(self.rows.contiguous().numpy().tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,101 @@
+"""Images stored as encoded files (JPEG, PNG): decoded when a batch asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vauban.core.errors import ContractError
+from vauban.data.dataset import Digest
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How an image file becomes a tensor: shorter side to `size` (bicubic), then a centre crop of `crop` pixels.
+
+    Resizing happens in 8 bits, so the result stays on the 256-level lattice. None leaves a step out.
+    """
+
+    size: int | None = None
+    crop: int | None = None
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("size", self.size), ("crop", self.crop)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ContractError(f"expected {name} as a positive number of pixels, got {value!r}")
+
+    def decode(self, data: bytes, origin: str) -> Tensor:
+        """uint8 `(channel, height, width)`; the error names where the bytes came from."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PIL warns of odd metadata; the pixels are what counts
+                with Image.open(io.BytesIO(data)) as opened:
+                    image = opened.convert("L" if self.grey else "RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise ContractError(f"{origin} is not a readable image: {error}") from error
+        pixels = torch.from_numpy(np.array(self._frame(image, origin)))
+        return pixels[None] if self.grey else pixels.permute(2, 0, 1).contiguous()
+
+    def _frame(self, image: Image.Image, origin: str) -> Image.Image:
+        if self.size is not None:
+            scale = self.size / min(image.size)
+            image = image.resize(
+                (max(self.size, round(image.width * scale)), max(self.size, round(image.height * scale))),
+                Image.Resampling.BICUBIC,
+            )
+        if self.crop is None:
+            return image
+        if min(image.size) < self.crop:
+            raise ContractError(
+                f"{origin} is {image.width}x{image.height}, smaller than crop={self.crop}; "
+                f"scale it first with size={self.crop}"
+            )
+        left, top = (image.width - self.crop) // 2, (image.height - self.crop) // 2
+        return image.crop((left, top, left + self.crop, top + self.crop))
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """read(i) gives the encoded bytes of sample i of the split, origin(i) names it in errors.
+
+    keep: decoded samples stay in memory (small images that are visited many times). The fingerprint is over the encoded
+    bytes and the framing.
+    """
+
+    read: Callable[[int], bytes]
+    origin: Callable[[int], str]
+    framing: Framing = field(default_factory=Framing)
+    keep: bool = False
+    _kept: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    def _decode(self, i: int) -> Tensor:
+        if i in self._kept:
+            return self._kept[i]
+        image = self.framing.decode(self.read(i), self.origin(i))
+        if self.keep:
+            self._kept[i] = image
+        return image
+
+    def pixels(self, rows: Tensor) -> Tensor:
+        images = [self._decode(i) for i in rows.tolist()]
+        for i, image in zip(rows.tolist(), images, strict=True):
+            if image.shape != images[0].shape:
+                raise ContractError(
+                    f"expected images of one size, got {tuple(image.shape)} for {self.origin(i)} and "
+                    f"{tuple(images[0].shape)} before; give size=... and crop=..."
+                )
+        return torch.stack(images).to(torch.float32).div_(255)
+
+    def feed(self, rows: Tensor, digest: Digest) -> None:
+        digest.update(repr(self.framing).encode())
+        for i in rows.tolist():
+            digest.update(hashlib.sha256(self.read(i)).digest())

@@ -1,0 +1,107 @@
+"""Image folders: one sub-folder per class, or files that carry a class index beside a `classes.csv`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import torch
+
+from vauban.core.errors import ContractError
+from vauban.data.dataset import Dataset
+from vauban.data.encoded import Encoded, Framing
+from vauban.data.named import MissingData, Place, registry
+
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+BUDGETS = {"linf": 4 / 255, "l2": 3.0}
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.is_file())
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Class names by index from a csv with the columns `index` and `name` (others are ignored)."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            found = {int(row["index"]): row["name"] for row in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ContractError(f"{path} is not a class index with the columns index,name: {error!r}") from error
+    if not found or sorted(found) != list(range(len(found))):
+        raise ContractError(f"expected the indices 0, 1, ... without a gap in {path}, got {len(found)} of them")
+    return tuple(found[i] for i in range(len(found)))
+
+
+def _from_folders(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
+    """Classes are the sub-folders in alphabetical order."""
+    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    pairs = [(path, label) for label, name in enumerate(names) for path in _images(folder / name)]
+    return [p for p, _ in pairs], [label for _, label in pairs], names
+
+
+def _from_prefix(files: list[Path], names: tuple[str, ...], index: Path) -> list[int]:
+    """The label of `0002_anything.jpg` is 2."""
+    labels = []
+    for path in files:
+        found = re.match(r"(\d+)(?=[_.\-])", path.name)
+        if found is None:
+            raise ContractError(f"expected a class index in front of the file name, like 0002_name.jpg, got {path}")
+        if int(found[1]) >= len(names):
+            raise ContractError(f"{path} has the class index {int(found[1])}, but {index} ends at {len(names) - 1}")
+        labels.append(int(found[1]))
+    return labels
+
+
+def _open(name: str, folder: Path, classes: Path | None, framing: Framing) -> Dataset:
+    files = _images(folder)
+    index = classes or next((p for p in (folder / "classes.csv", folder.parent / "classes.csv") if p.is_file()), None)
+    labelled = True
+    if not files:
+        files, labels, names = _from_folders(folder)
+    elif index is not None:
+        names = read_classes(index)
+        labels = _from_prefix(files, names, index)
+    else:
+        labels, names, labelled = [-1] * len(files), (), False
+    if not files:
+        raise MissingData(f"{name}: expected images, or one sub-folder of images per class, in {folder}, found none")
+    source = Encoded(lambda i: files[i].read_bytes(), lambda i: str(files[i]), framing)
+    return Dataset(
+        name,
+        folder.name,
+        source,
+        torch.tensor(labels),
+        names,
+        budgets=BUDGETS,
+        labels_from="true" if labelled else "none",
+    )
+
+
+@registry.register("folder", levels=256)
+def folder(
+    split: str | None,
+    place: Place,
+    path: str = ".",
+    size: int | None = None,
+    crop: int | None = None,
+    classes: str | None = None,
+    grey: bool = False,
+) -> Dataset:
+    """A folder of images: one sub-folder per class, or 0002_name.jpg files with classes.csv (columns index,name)."""
+    where = Path(str(path)).expanduser()
+    where = where / split if split else where
+    if not where.is_dir():
+        raise MissingData(f"folder: expected path={where} to be a folder of images, it does not exist")
+    return _open("folder", where, None if classes is None else Path(classes).expanduser(), Framing(size, crop, grey))
+
+
+@registry.register("imagenet", classes=1000, levels=256)
+def imagenet(split: str | None, place: Place, size: int | None = None, crop: int | None = 224) -> Dataset:
+    """ImageNet images: imagenet/SPLIT below the data root, sub-folders by synset or indexed files with classes.csv."""
+    where = place.root / "imagenet" / (split or "val")
+    if not where.is_dir():
+        raise MissingData(
+            f"imagenet: expected the folder {where} (name a split like imagenet/val); ImageNet cannot be downloaded freely"
+        )
+    return _open("imagenet", where, None, Framing(size, crop))

@@ -1,0 +1,85 @@
+"""MNIST and Fashion-MNIST from raw IDX files in torchvision's folder layout."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vauban.core.errors import ContractError
+from vauban.data.dataset import Dataset, Stored
+from vauban.data.named import Place, registry, split_of
+
+SPLITS = ("train", "test")
+FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
+
+
+def read_idx(path: Path) -> Tensor:
+    """The uint8 array of an IDX file, plain or gzipped."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        zero, kind, dims = struct.unpack_from(">HBB", data)
+        shape = struct.unpack_from(f">{dims}I", data, 4)
+    except (OSError, EOFError, struct.error) as error:
+        raise ContractError(f"{path} is not a readable IDX file: {error}") from error
+    start = 4 + 4 * dims
+    if zero != 0 or kind != 8 or len(data) != start + math.prod(shape):
+        raise ContractError(
+            f"{path} is not an IDX file of bytes: header {data[:4].hex()}, {len(data)} bytes for shape {shape}"
+        )
+    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy())
+
+
+def _locate(place: Place, folder: str, stem: str) -> Path | None:
+    for base in (place.root / folder / "raw", place.root / "raw", place.root):
+        for name in (stem, stem + ".gz"):
+            if (base / name).is_file():
+                return base / name
+    return None
+
+
+def _download(place: Place, folder: str) -> None:
+    from torchvision import datasets
+
+    try:
+        getattr(datasets, folder)(str(place.root), download=True)
+    except (OSError, RuntimeError) as error:
+        raise ContractError(f"the download of {folder} failed: {error}") from error
+
+
+def _load(
+    name: str, folder: str, split: str | None, place: Place, names: tuple[str, ...], budgets: dict[str, float]
+) -> Dataset:
+    split = split_of(name, split, SPLITS, "test")
+    stem = "train" if split == "train" else "t10k"
+    kinds = (f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte")
+    paths = [_locate(place, folder, kind) for kind in kinds]
+    if None in paths and place.download:
+        _download(place, folder)
+        paths = [_locate(place, folder, kind) for kind in kinds]
+    images_at, labels_at = paths
+    if images_at is None or labels_at is None:
+        raise place.missing(name, f"{folder}/raw/{kinds[0]} and {kinds[1]}")
+    pixels, labels = read_idx(images_at), read_idx(labels_at).long()
+    if pixels.dim() != 3 or labels.shape != pixels.shape[:1]:
+        raise ContractError(f"{images_at} holds {tuple(pixels.shape)} images, {labels_at} {tuple(labels.shape)} labels")
+    if int(labels.max()) >= len(names):
+        raise ContractError(f"{labels_at} holds the label {int(labels.max())}, expected 0 to {len(names) - 1}")
+    return Dataset(name, split, Stored(pixels[:, None]), labels, names, budgets=budgets)
+
+
+@registry.register("mnist", splits=SPLITS, classes=10, levels=256)
+def mnist(split: str | None, place: Place) -> Dataset:
+    """MNIST, 28x28 grey (60000 train, 10000 test), from MNIST/raw below the data root."""
+    return _load("mnist", "MNIST", split, place, tuple("0123456789"), {"linf": 0.3, "l2": 2.0, "l1": 10.0})
+
+
+@registry.register("fashion-mnist", splits=SPLITS, classes=10, levels=256)
+def fashion(split: str | None, place: Place) -> Dataset:
+    """Fashion-MNIST, 28x28 grey (60000 train, 10000 test), from FashionMNIST/raw below the data root."""
+    return _load("fashion-mnist", "FashionMNIST", split, place, FASHION, {"linf": 0.1, "l2": 1.5, "l1": 10.0})

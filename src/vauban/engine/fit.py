@@ -1,0 +1,206 @@
+"""The training loop: the one place where gradients go through parameters."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vauban.core.contracts import Batch, check_labels, check_logits
+from vauban.core.errors import ContractError
+from vauban.core.rng import fold
+from vauban.core.seeded import seeded
+
+
+class Samples(Protocol):
+    """What can be trained on: a vauban data set, or a `Batch` through `fit`."""
+
+    def __len__(self) -> int: ...
+    def batch(self, index: Tensor) -> Batch: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some samples of a larger collection (a whole `Batch` included)."""
+
+    whole: Samples | Batch
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(self, index: Tensor) -> Batch:
+        picked = self.index[index]
+        if isinstance(self.whole, Batch):
+            held = self.whole
+            picked = picked.to(held.x.device)
+            return Batch(held.x[picked], held.y[picked], held.ids[picked], held.levels)
+        return self.whole.batch(picked)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """loss: mean over the epoch's samples; accuracy: on the samples as trained, before each step; validation: after."""
+
+    number: int
+    loss: float
+    accuracy: float
+    validation: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training run went through."""
+
+    history: tuple[Epoch, ...]
+
+    @property
+    def validation(self) -> float | None:
+        """Accuracy on the validation samples after the last epoch."""
+        return self.history[-1].validation
+
+
+Perturb = Callable[[nn.Module, Tensor, Tensor, Tensor, int], Tensor]
+TrainingLoss = Callable[[Tensor, Tensor], Tensor]
+Optimiser = Literal["adam", "sgd"] | Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+def fit(
+    module: nn.Module,
+    data: Samples | Batch,
+    *,
+    epochs: int,
+    batch: int = 128,
+    lr: float = 1e-3,
+    optimiser: Optimiser = "adam",
+    weight_decay: float = 0.0,
+    schedule: Callable[[float], float] | None = None,
+    seed: int = 0,
+    validation: Samples | Batch | None = None,
+    loss: TrainingLoss = F.cross_entropy,
+    perturb: Perturb | None = None,
+    callback: Callable[[Epoch], None] | None = None,
+) -> Fitted:
+    """Train `module` in place by mini-batches that are shuffled anew in every epoch.
+
+    optimiser: 'adam', 'sgd' (momentum 0.9) or a function of the parameters. schedule: factor on lr by progress in [0, 1).
+    loss(logits, y) is a scalar. perturb(module, x, y, ids, step) -> x replaces the images of a step (adversarial or
+    augmented training; the module is in training mode then). Order and dropout follow from `seed`; the global generators
+    are left as they were, every submodule gets its mode back. Raises ContractError on labels outside the model's classes
+    and when the loss is no longer finite.
+    """
+    samples, held = _samples(data), None if validation is None else _samples(validation)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if epochs < 1 or batch < 1 or not parameters:
+        raise ContractError(
+            f"expected epochs >= 1, batch >= 1 and a module with parameters to train, "
+            f"got epochs={epochs}, batch={batch}, {len(parameters)} parameters"
+        )
+    run = _Run(module, samples, _optimiser(optimiser, parameters, lr, weight_decay), batch, loss, perturb)
+    schedule = schedule or (lambda progress: 1.0)
+    modes = {part: part.training for part in module.modules()}
+    history: list[Epoch] = []
+    try:
+        for number in range(epochs):
+            started = time.perf_counter()
+            with seeded(seed, "fit", number, device=parameters[0].device):
+                mean, right = run.epoch(seed, number, epochs, schedule)
+            if not math.isfinite(mean):
+                raise ContractError(f"the training loss became {mean} in epoch {number + 1}; lower lr (now {lr})")
+            checked = None if held is None else accuracy(module, held)
+            history.append(Epoch(number + 1, mean, right, checked, time.perf_counter() - started))
+            if callback is not None:
+                callback(history[-1])
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+        for parameter in parameters:
+            parameter.grad = None
+    return Fitted(tuple(history))
+
+
+@torch.no_grad()
+def accuracy(module: nn.Module, data: Samples | Batch, batch: int = 256) -> float:
+    """Share of samples that `module` (in evaluation mode; restored after) labels correctly."""
+    samples = _samples(data)
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        right = [
+            (check_logits(module(b.x), len(b)).argmax(1) == b.y).sum()
+            for index in torch.split(torch.arange(len(samples)), batch)
+            for b in [samples.batch(index).to(_device(module))]
+        ]
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    return float(torch.stack(right).sum()) / len(samples)
+
+
+@dataclass(frozen=True)
+class _Run:
+    module: nn.Module
+    data: Samples
+    optimiser: torch.optim.Optimizer
+    batch: int
+    loss: TrainingLoss
+    perturb: Perturb | None
+
+    def epoch(self, seed: int, number: int, epochs: int, schedule: Callable[[float], float]) -> tuple[float, float]:
+        """(mean loss, accuracy) of one pass over the shuffled samples."""
+        order = torch.Generator().manual_seed(fold(seed, "order", number) % 2**63)
+        parts = torch.split(torch.randperm(len(self.data), generator=order), self.batch)
+        if len(parts) > 1 and len(parts[-1]) == 1:  # batch normalisation cannot train on a single sample
+            parts = (*parts[:-2], torch.cat(parts[-2:]))
+        rates = [group["lr"] for group in self.optimiser.param_groups]
+        device = _device(self.module)
+        total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+        for i, index in enumerate(parts):
+            for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * schedule((number + i / len(parts)) / epochs)
+            sample = self.data.batch(index).to(device)
+            value, hits = self.step(sample, number * len(parts) + i, check=number == 0)
+            total += value * len(index)
+            right += hits
+        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate
+        return float(total) / len(self.data), int(right) / len(self.data)
+
+    def step(self, sample: Batch, number: int, check: bool) -> tuple[Tensor, Tensor]:
+        self.module.train()
+        x = sample.x
+        if self.perturb is not None:
+            x = self.perturb(self.module, x, sample.y, sample.ids, number).detach()
+        logits = check_logits(self.module(x), len(sample))
+        if check:
+            check_labels(sample.y, len(sample), logits.shape[1])
+        value = self.loss(logits, sample.y)
+        self.optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return value.detach(), (logits.argmax(1) == sample.y).sum()
+
+
+def _samples(data: Samples | Batch) -> Samples:
+    return Part(data, torch.arange(len(data))) if isinstance(data, Batch) else data
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+def _optimiser(kind: Optimiser, parameters: list[nn.Parameter], lr: float, decay: float) -> torch.optim.Optimizer:
+    if callable(kind):
+        return kind(parameters)
+    if kind == "adam":
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
+    if kind == "sgd":
+        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay)
+    raise ContractError(f"expected the optimiser 'adam', 'sgd' or a function of the parameters, got {kind!r}")

@@ -1,0 +1,57 @@
+"""The CNN and the ResNet of Zantedeschi, Nicolae and Rawat, "Efficient Defenses Against Adversarial Attacks" (2017)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vauban.core.errors import ContractError
+from vauban.models.layers import Activation, strided_maps, three_convolutions
+from vauban.models.layers import activation as new
+from vauban.models.named import registry
+
+
+@registry.register(
+    "efficient-cnn", weights="file", data="mnist, cifar10", recipe="epochs=6 (mnist) or 50, adam lr=1e-3"
+)
+def cnn(channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu") -> nn.Sequential:
+    """CNN of "Efficient Defenses": three convolutions (8x8/2, 6x6/2, 5x5) and one dense layer; activation=brelu bounds it.
+
+    Strides and padding are not printed; those of the network it follows (2, 2, 1; same, valid, valid) are used.
+    """
+    return three_convolutions(channels, size, classes, activation)
+
+
+class EfficientResNet(nn.Module):
+    """Two strided and three 1x1 convolutions; the output of layer 2 is added to that of layer 5 before the pool."""
+
+    def __init__(self, channels: int, size: int, classes: int, kind: Activation, pool_stride: int) -> None:
+        super().__init__()
+        self.conv1, self.act1 = nn.Conv2d(channels, 64, 8, stride=2, padding=3), new(kind)
+        self.conv2, self.act2 = nn.Conv2d(64, 128, 6, stride=2), new(kind)
+        self.conv3, self.act3 = nn.Conv2d(128, 64, 1), new(kind)
+        self.conv4, self.act4 = nn.Conv2d(64, 64, 1), new(kind)
+        self.conv5, self.act5 = nn.Conv2d(64, 128, 1), new(kind)
+        self.pool_stride = pool_stride
+        side = (strided_maps(size) - 3) // pool_stride + 1
+        self.dense = nn.Linear(128 * side * side, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut: Tensor = self.act2(self.conv2(self.act1(self.conv1(x))))
+        z = self.act4(self.conv4(self.act3(self.conv3(shortcut))))
+        z = self.act5(self.conv5(z)) + shortcut
+        logits: Tensor = self.dense(F.max_pool2d(z, 3, self.pool_stride).flatten(1))
+        return logits
+
+
+@registry.register("efficient-resnet", weights="file", data="mnist, cifar10", recipe="as efficient-cnn")
+def resnet(
+    channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu", pool_stride: int = 3
+) -> EfficientResNet:
+    """ResNet of "Efficient Defenses": five convolutions with an identity shortcut from layer 2 to the 3x3 max pool.
+
+    The stride of the pool is not printed; 3 (its window) is used. Features: 128 (28 pixels) or 512 (32 pixels).
+    """
+    if pool_stride < 1:
+        raise ContractError(f"expected pool_stride >= 1, got {pool_stride}")
+    return EfficientResNet(channels, size, classes, activation, pool_stride)

@@ -1,0 +1,62 @@
+"""Pieces that the reference architectures share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn
+
+from vauban.core.errors import ContractError, UnknownName
+
+Activation = str | Callable[[], nn.Module]
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky-relu": partial(nn.LeakyReLU, 0.1),
+    "brelu": partial(nn.Hardtanh, 0.0, 1.0),  # bounded ReLU with t = 1
+    "softplus": nn.Softplus,
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+}
+
+
+def activation(kind: Activation) -> nn.Module:
+    """A new activation module, by name or from a function: every place in a network gets its own."""
+    if callable(kind):
+        return kind()
+    if kind not in ACTIVATIONS:
+        raise UnknownName("activation", kind, ACTIVATIONS)
+    return ACTIVATIONS[kind]()
+
+
+def strided_maps(size: int) -> int:
+    """The side of the map after 8x8 stride 2 'same' and 6x6 stride 2 'valid' on images of side `size`."""
+    if size % 2 or size < 28:
+        raise ContractError(f"expected images with an even side of at least 28 pixels, got size={size}")
+    return (size // 2 - 6) // 2 + 1
+
+
+def three_convolutions(channels: int, size: int, classes: int, kind: Activation) -> nn.Sequential:
+    """Conv 64 8x8 /2 same - Conv 128 6x6 /2 valid - Conv 128 5x5 /1 valid - dense, an activation after each convolution.
+
+    Maps 28 -> 14 -> 5 -> 1 (128 features) and 32 -> 16 -> 6 -> 2 (512 features). 'same' pads 3 pixels on every side.
+    """
+    side = strided_maps(size) - 4
+    return nn.Sequential(
+        nn.Conv2d(channels, 64, 8, stride=2, padding=3),
+        activation(kind),
+        nn.Conv2d(64, 128, 6, stride=2),
+        activation(kind),
+        nn.Conv2d(128, 128, 5),
+        activation(kind),
+        nn.Flatten(),
+        nn.Linear(128 * side * side, classes),
+    )
+
+
+def normalised_convolution(before: int, maps: int, padding: int, kind: Activation) -> list[nn.Module]:
+    """3x3 convolution (He-normal, no bias: the normalisation has one) - batch normalisation - activation."""
+    convolution = nn.Conv2d(before, maps, 3, padding=padding, bias=False)
+    nn.init.kaiming_normal_(convolution.weight)
+    return [convolution, nn.BatchNorm2d(maps), activation(kind)]

@@ -1,0 +1,158 @@
+"""RobustBench checkpoints (Croce et al. 2021, arXiv:2010.09670) without its package: architectures and a loader.
+
+The module names follow the published checkpoints, so that their tensors load strictly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vauban.core.errors import ContractError, UnknownName
+from vauban.models import weights
+from vauban.models.named import registry
+from vauban.models.wrap import Normalised
+
+STATISTICS = {
+    "none": (None, None),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+PREFIXES = ("module.", "model.", "_orig_mod.")
+UNUSED = ("sub_block1.",)  # a copy of the first block that WRN-34-10 checkpoints carry and no forward pass uses
+
+
+def _conv3(before: int, maps: int, stride: int) -> nn.Conv2d:
+    return nn.Conv2d(before, maps, 3, stride, 1, bias=False)
+
+
+class _WideBlock(nn.Module):
+    """Pre-activation block; where the width changes, the shortcut starts behind the first activation."""
+
+    def __init__(self, before: int, maps: int, stride: int) -> None:
+        super().__init__()
+        self.bn1, self.conv1 = nn.BatchNorm2d(before), _conv3(before, maps, stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(maps), _conv3(maps, maps, 1)
+        self.convShortcut = None if before == maps else nn.Conv2d(before, maps, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = F.relu(self.bn1(x))
+        shortcut = x if self.convShortcut is None else self.convShortcut(z)
+        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(z)))) + shortcut
+        return out
+
+
+class _Stage(nn.Module):
+    def __init__(self, blocks: int, before: int, maps: int, stride: int) -> None:
+        super().__init__()
+        rest = [_WideBlock(maps, maps, 1) for _ in range(blocks - 1)]
+        self.layer = nn.Sequential(_WideBlock(before, maps, stride), *rest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer(x)
+        return out
+
+
+class WideResNet(nn.Module):
+    """Wide residual network (Zagoruyko and Komodakis 2016, arXiv:1605.07146) for 32x32 images."""
+
+    def __init__(self, depth: int = 28, widen: int = 10, classes: int = 10) -> None:
+        super().__init__()
+        if (depth - 4) % 6 or depth < 10:
+            raise ContractError(f"expected a depth of 6 n + 4, got {depth}")
+        blocks, maps = (depth - 4) // 6, (16 * widen, 32 * widen, 64 * widen)
+        self.conv1 = _conv3(3, 16, 1)
+        self.block1 = _Stage(blocks, 16, maps[0], 1)
+        self.block2 = _Stage(blocks, maps[0], maps[1], 2)
+        self.block3 = _Stage(blocks, maps[1], maps[2], 2)
+        self.bn1 = nn.BatchNorm2d(maps[2])
+        self.fc = nn.Linear(maps[2], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = F.relu(self.bn1(self.block3(self.block2(self.block1(self.conv1(x))))))
+        logits: Tensor = self.fc(F.adaptive_avg_pool2d(z, 1).flatten(1))
+        return logits
+
+
+class _PreActBlock(nn.Module):
+    """Pre-activation basic block; the shortcut starts from the raw input, or (post) from the first activation."""
+
+    def __init__(self, before: int, maps: int, stride: int, post: bool) -> None:
+        super().__init__()
+        self.post = post
+        self.bn1, self.conv1 = nn.BatchNorm2d(before), _conv3(before, maps, stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(maps), _conv3(maps, maps, 1)
+        changes = stride != 1 or before != maps
+        self.shortcut = nn.Sequential(nn.Conv2d(before, maps, 1, stride, bias=False)) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = F.relu(self.bn1(x))
+        shortcut = x if self.shortcut is None else self.shortcut(z if self.post else x)
+        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(z)))) + shortcut
+        return out
+
+
+class PreActResNet18(nn.Module):
+    """Pre-activation ResNet-18 (He et al. 2016, arXiv:1603.05027) for 32x32 images.
+
+    last_norm: batch normalisation and ReLU before the pool; post: shortcuts behind the activation (both as in the
+    checkpoints of fast adversarial training and overfitting studies, off in the plain form).
+    """
+
+    def __init__(self, classes: int = 10, last_norm: bool = False, post: bool = False) -> None:
+        super().__init__()
+        self.conv1 = _conv3(3, 64, 1)
+        for i, (before, maps, stride) in enumerate([(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]):
+            blocks = _PreActBlock(before, maps, stride, post), _PreActBlock(maps, maps, 1, post)
+            self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
+        self.bn = nn.BatchNorm2d(512) if last_norm else None
+        self.linear = nn.Linear(512, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.conv1(x)
+        for i in range(4):
+            z = self.get_submodule(f"layer{i + 1}")(z)
+        z = z if self.bn is None else F.relu(self.bn(z))
+        logits: Tensor = self.linear(F.adaptive_avg_pool2d(z, 1).flatten(1))
+        return logits
+
+
+ARCHITECTURES = {
+    "wrn-28-10": lambda classes, **_: WideResNet(28, 10, classes),
+    "wrn-34-10": lambda classes, **_: WideResNet(34, 10, classes),
+    "preact-resnet-18": lambda classes, **variant: PreActResNet18(classes, **variant),
+}
+
+
+def clean_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Checkpoint names without the prefixes of wrappers, and without the tensors that no forward pass uses."""
+    while any(all(key.startswith(prefix) for key in state) for prefix in PREFIXES):
+        prefix = next(p for p in PREFIXES if all(key.startswith(p) for key in state))
+        state = {key[len(prefix) :]: value for key, value in state.items()}
+    return {key: value for key, value in state.items() if not key.startswith(UNUSED)}
+
+
+@registry.register("robustbench", weights="own", data="cifar10")
+def robustbench(
+    arch: str, file: str, classes: int = 10, normalise: str = "none", last_norm: bool = False, post: bool = False
+) -> Normalised:
+    """A RobustBench checkpoint: arch=wrn-28-10, wrn-34-10 or preact-resnet-18, file=the downloaded .pt file.
+
+    normalise: none, cifar10, cifar100 or imagenet statistics, as the checkpoint's authors used. Tensors only
+    (weights_only): a checkpoint that holds objects is refused.
+    """
+    if arch not in ARCHITECTURES:
+        raise UnknownName("architecture", arch, ARCHITECTURES)
+    if normalise not in STATISTICS:
+        raise UnknownName("statistics", normalise, STATISTICS)
+    path = Path(file).expanduser()
+    state = clean_keys(weights.read(path))
+    with torch.device("meta"):
+        module: nn.Module = ARCHITECTURES[arch](classes, last_norm=last_norm, post=post)  # type: ignore[no-untyped-call]
+    module = module.to_empty(device="cpu")
+    weights.fit_state(module, state, path)
+    return Normalised(module, *STATISTICS[normalise])

@@ -1,0 +1,45 @@
+"""The two networks of H. Zhang's thesis (Deep Learning in Adversarial Context, section 3.2.1)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from vauban.models.layers import Activation, normalised_convolution, three_convolutions
+from vauban.models.named import registry
+
+
+@registry.register("mnist-c4", weights="file", data="mnist", recipe="epochs=6 batch=128 lr=1e-3 adam")
+def mnist_c4(
+    channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "leaky-relu"
+) -> nn.Sequential:
+    """C4, the MNIST network of the thesis: three strided convolutions with leaky ReLU and one dense layer.
+
+    The slope of the leaky ReLU is not printed; 0.1, the slope of the thesis's CIFAR-10 network, is used.
+    """
+    return three_convolutions(channels, size, classes, activation)
+
+
+@registry.register("cifar10-thesis", weights="file", data="cifar10", recipe="epochs=200 batch=128 lr=1e-3 adam")
+def cifar10_thesis(
+    channels: int = 3,
+    classes: int = 10,
+    width: float = 1.0,
+    dropout: float = 0.5,
+    activation: Activation = "leaky-relu",
+) -> nn.Sequential:
+    """The CIFAR-10 network of the thesis: nine 3x3 convolutions with batch normalisation and leaky ReLU, two dropouts.
+
+    Maps 32 -> 16 -> 8 -> 6 -> 4 -> 2 -> 1; He-normal initialisation. width scales the number of maps (1: as printed).
+    """
+    at = [max(1, round(width * n)) for n in (128, 256, 512)]
+    layers: list[nn.Module] = []
+    before = channels
+    for maps in (at[0], at[1]):
+        for _ in range(3):
+            layers += normalised_convolution(before, maps, 1, activation)
+            before = maps
+        layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
+    for maps in (at[2], at[1], at[0]):
+        layers += normalised_convolution(before, maps, 0, activation)
+        before = maps
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
