@@ -1,0 +1,104 @@
+"""The grid attacks x threats x defences of each model, one number per field."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vauban.report import format as fmt
+from vauban.report.rows import Row
+from vauban.report.verdict import Headline
+from vauban.store.summary import Rate
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: the number, the smaller line below it, and a shade in 0..1 (None: not comparable)."""
+
+    value: str
+    detail: str
+    shade: float | None
+    threat: str = ""
+    flags: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a grid; a field is None where nothing was run."""
+
+    attack: str
+    detail: str
+    kind: str
+    fields: tuple[Field | None, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The grid of one model on one data set; columns are defences, the worst case over all threats comes last."""
+
+    model: str
+    data: str
+    columns: tuple[str, ...]
+    clean: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def matrices(table: Sequence[Row], verdicts: Sequence[Headline]) -> list[Matrix]:
+    """One grid per model and data set, in the order of the table."""
+    keys = dict.fromkeys((row.model, row.data) for row in table)
+    return [
+        _matrix(
+            [row for row in table if (row.model, row.data) == key],
+            {verdict.defence: verdict for verdict in verdicts if (verdict.model, verdict.data) == key},
+        )
+        for key in keys
+    ]
+
+
+def _matrix(table: list[Row], verdicts: dict[str, Headline]) -> Matrix:
+    columns = tuple(dict.fromkeys(row.defence for row in table))
+    rows = [row for row in table if row.kind != "worst"]
+    # One line per attack where each defence met it under one threat (white-box here, adaptive there); else per threat.
+    meetings = Counter((row.attack, row.budget, row.defence) for row in rows)
+    split = {(attack, budget) for (attack, budget, _), times in meetings.items() if times > 1}
+    grid: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in sorted(rows, key=lambda row: (row.norm, row.eps is None, row.attack, row.eps or 0.0)):
+        threat = row.threat if (row.attack, row.budget) in split else ""
+        grid.setdefault((row.attack, row.budget, threat), {})[row.defence] = row
+    lines = [_line(attack, fields, columns) for (attack, _, _), fields in grid.items()]
+    bounds = {(bound.norm, bound.eps): bound.budget for verdict in verdicts.values() for bound in verdict.bounds}
+    lines += [_worst(norm, eps, budget, columns, verdicts) for (norm, eps), budget in sorted(bounds.items())]
+    clean = tuple(fmt.percent(next(row.clean_accuracy.value for row in table if row.defence == c)) for c in columns)
+    return Matrix(table[0].model, table[0].data, columns, clean, tuple(lines))
+
+
+def _line(attack: str, found: dict[str, Row], columns: tuple[str, ...]) -> Line:
+    threats = {row.threat for row in found.values()}
+    first = next(iter(found.values()))
+    detail = first.budget if len(threats) > 1 else f"{first.budget}, {first.threat}"
+    fields = tuple(_field(found[c], len(threats) > 1) if c in found else None for c in columns)
+    return Line(attack, detail, first.kind, fields)
+
+
+def _field(row: Row, name_threat: bool) -> Field:
+    threat, flags = row.threat if name_threat else "", "; ".join(row.notes)
+    if row.eps is None and row.summary is not None:
+        broke = f"{fmt.percent(row.summary.p_suc.value)} broken"
+        return Field(fmt.distance(row.summary.median, row.norm), broke, None, threat, flags)
+    return _rate(row.robust_accuracy, threat, flags)
+
+
+def _rate(rate: Rate, threat: str = "", flags: str = "") -> Field:
+    shade = None if math.isnan(rate.value) else rate.value
+    return Field(fmt.percent(rate.value), fmt.percent_range(rate.interval), shade, threat, flags)
+
+
+def _worst(norm: str, eps: float, budget: str, columns: tuple[str, ...], verdicts: dict[str, Headline]) -> Line:
+    fields: list[Field | None] = []
+    for column in columns:
+        bounds = verdicts[column].bounds if column in verdicts else ()
+        rates = [bound.robust for bound in bounds if (bound.norm, bound.eps) == (norm, eps)]
+        fields.append(_rate(rates[0]) if rates else None)
+    return Line("worst case", f"{budget}, every attack and threat", "worst", tuple(fields))

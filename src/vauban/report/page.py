@@ -1,0 +1,132 @@
+"""One self-contained HTML page of a run: no script, font, image or style comes from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from vauban.report import format as fmt
+from vauban.report.charts import chart_data, to_json
+from vauban.report.examples import galleries
+from vauban.report.matrix import matrices
+from vauban.report.rows import labels, norm_of, rows, subject
+from vauban.report.tables import HEADERS, cells
+from vauban.report.verdict import CAVEAT, headlines
+from vauban.store import CellRows, Run, load
+from vauban.store.files import write_atomic
+
+
+def write(path: Path | str) -> Path:
+    """Read a run directory and write `report.html` into it, atomically; returns its path."""
+    run = load(path)
+    html = page(run)
+    target = run.path / "report.html"
+
+    def fill(temporary: Path) -> None:
+        temporary.write_text(html, encoding="utf-8")
+
+    write_atomic(target, fill)
+    return target
+
+
+def page(run: Run) -> str:
+    """The page as text; every string of the run is escaped."""
+    table, verdicts = rows(run), headlines(run)
+    names = labels(run.cells)
+    return _template().render(
+        title=run.study.get("title") or "Robustness evaluation",
+        headlines=verdicts,
+        caveat=CAVEAT,
+        findings=_findings(run, names),
+        matrices=matrices(table, verdicts),
+        headers=HEADERS,
+        table=[(row, cells(row)) for row in table],
+        charts=Markup(to_json(chart_data(run))),
+        galleries=galleries(run),
+        troubles=_troubles(run, names),
+        common=_settings(run.cells)[0],
+        settings=[(_where(cell, names), facts) for cell, facts in zip(run.cells, _settings(run.cells)[1], strict=True)],
+        timings=[(_where(cell, names), fmt.seconds(cell.meta["seconds"])) for cell in run.cells],
+        total=fmt.seconds(sum(cell.meta["seconds"] for cell in run.cells)),
+        samples=sum(len(cell.columns["id"]) for cell in run.cells),
+        data=fmt.listing(sorted({subject(cell)[2] for cell in run.cells})),
+        created=max((str(cell.meta.get("created") or "") for cell in run.cells), default=""),
+        command=_command(run.study.get("command")),
+        style=_asset("style.css"),
+        script=_asset("charts.js"),
+        fmt=fmt,
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(str(_asset("template.html")))
+
+
+def _asset(name: str) -> Markup:
+    return Markup(resources.files("vauban.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _where(cell: CellRows, names: dict[str, str]) -> str:
+    model, defence, _ = subject(cell)
+    threat, limit = cell.meta.get("threat"), fmt.budget(norm_of(cell), cell.meta.get("eps"))
+    return f"{model} · {defence} · {threat} · {names[cell.meta['hash']]} · {limit}"
+
+
+def _findings(run: Run, names: dict[str, str]) -> list[dict[str, Any]]:
+    """Findings of the run and of the cells; equal ones are shown once with every place."""
+    merged: dict[str, dict[str, Any]] = {}
+    placed = [("whole run", finding) for finding in run.findings]
+    placed += [(_where(cell, names), finding) for cell in run.cells for finding in cell.findings]
+    for where, finding in placed:
+        key = json.dumps(finding, sort_keys=True, default=str)
+        merged.setdefault(key, {"where": [], **finding})["where"].append(where)
+    return sorted(merged.values(), key=lambda finding: finding.get("severity") == "note")
+
+
+def _troubles(run: Run, names: dict[str, str]) -> list[tuple[str, str, str]]:
+    """(kind, where, what) of everything that is missing or no longer trustworthy."""
+    found = []
+    for cell in run.cells:
+        where = _where(cell, names)
+        found += [("failed", where, f"batch {f['index']}: {f['error']}") for f in cell.failures]
+        found += [("damaged", where, f"{path.name} cannot be read; run again to compute it") for path in cell.damaged]
+        if cell.changed:
+            found.append(("stale", where, f"made by code that has changed since: {', '.join(cell.changed)}"))
+        if not cell.complete:
+            have, want = len(cell.columns["id"]), cell.meta.get("n", "?")
+            found.append(("incomplete", where, f"{have} of {want} images; run the same command again to finish"))
+    return found
+
+
+def _settings(found: list[CellRows]) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Settings that all cells share, and for each cell the others; nested ones are joined with dots."""
+    flat = [_flatten({k: v for k, v in cell.meta.items() if k not in ("seconds", "created")}) for cell in found]
+    if len(flat) < 2:
+        return (flat[0] if flat else {}), [{} for _ in flat]
+    shared = {key: value for key, value in flat[0].items() if all(other.get(key) == value for other in flat)}
+    return shared, [{key: value for key, value in facts.items() if key not in shared} for facts in flat]
+
+
+def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    out: dict[str, str] = {}
+    for key, item in sorted(value.items()):
+        if isinstance(item, dict):
+            out |= _flatten(item, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = str(item)
+    return out
+
+
+def _command(command: Any) -> str | None:
+    if isinstance(command, list):
+        return shlex.join(map(str, command))
+    return str(command) if command else None

@@ -1,0 +1,107 @@
+"""The results table as Markdown, CSV or LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vauban.core.errors import UnknownName
+from vauban.report import format as fmt
+from vauban.report.rows import Row, rows
+from vauban.store import Run
+
+HEADERS = (
+    "Model", "Defence", "Threat", "Attack", "Budget", "Set", "n", "Clean accuracy", "Robust accuracy (all)",
+    "P_suc", "Median distance", "Mean distance | success", "Gradients", "Queries", "Notes",
+)  # fmt: skip
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "∞": r"$\infty$", "≤": r"$\le$", "–": "--", "\u00a0": "~", "\u202f": r"\,",
+}  # fmt: skip
+
+
+def render(run: Run, form: str = "md", population: str = "correct") -> str:
+    """The table of a run.
+
+    `form` is `md`, `csv` (raw numbers, one column per interval end) or `latex` (booktabs). Robust and clean accuracy
+    are over `all`, the other rates over `population`. Raises UnknownName for another form or population.
+    """
+    forms: dict[str, Callable[[Sequence[Row]], str]] = {"md": _markdown, "csv": _csv, "latex": _latex}
+    if form not in forms:
+        raise UnknownName("format", form, forms)
+    return forms[form](rows(run, population))
+
+
+def cells(row: Row) -> list[str]:
+    """The formatted fields of a row, in the order of HEADERS."""
+    numbers = row.summary
+    tail = [fmt.count(row.gradients), fmt.count(row.queries), "; ".join(row.notes)]
+    head = [row.model, row.defence, row.threat, row.attack, row.budget]
+    # Without a budget there is no robust accuracy, only distances.
+    robust = fmt.DASH if row.eps is None else fmt.rate(row.robust_accuracy)
+    accuracy = [fmt.percent(row.clean_accuracy.value), robust]
+    if numbers is None:
+        return [*head, "all", str(row.robust_accuracy.n), *accuracy, fmt.DASH, fmt.DASH, fmt.DASH, *tail]
+    middle = [
+        fmt.rate(numbers.p_suc),
+        fmt.distance(numbers.median, row.norm),
+        f"{fmt.distance(numbers.conditional.mean, row.norm)} at {fmt.percent(numbers.conditional.p_suc)}",
+    ]
+    return [*head, numbers.population, str(numbers.n), *accuracy, *middle, *tail]
+
+
+def _markdown(table: Sequence[Row]) -> str:
+    def line(fields: Sequence[str]) -> str:
+        return "| " + " | ".join(re.sub(r"([|\\])", r"\\\1", field).replace("\n", " ") for field in fields) + " |"
+
+    body = [line(cells(row)) for row in table]
+    return "\n".join([line(HEADERS), "|" + "---|" * len(HEADERS), *body]) + "\n"
+
+
+def _csv(table: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(_raw(None)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_raw(row) for row in table)
+    return text.getvalue()
+
+
+def _raw(row: Row | None) -> dict[str, Any]:
+    """Unrounded fields; `None` gives the names."""
+    names = (
+        "model", "defence", "data", "threat", "attack", "kind", "norm", "eps", "clean_accuracy", "robust_accuracy",
+        "robust_low", "robust_high", "images", "population", "n", "p_suc", "p_suc_low", "p_suc_high", "misclassified",
+        "median", "median_low", "median_high", "conditional_mean", "gradients", "queries", "notes",
+    )  # fmt: skip
+    if row is None:
+        return dict.fromkeys(names)
+    robust = row.robust_accuracy
+    values: list[Any] = [row.model, row.defence, row.data, row.threat, row.attack, row.kind, row.norm, row.eps]
+    values += [row.clean_accuracy.value, robust.value, *robust.interval, robust.n]
+    s = row.summary
+    if s is None:
+        values += ["all", robust.n] + [None] * 8
+    else:
+        values += [s.population, s.n, s.p_suc.value, *s.p_suc.interval, s.misclassified.value]
+        values += [s.median, *s.median_interval, s.conditional.mean]
+    values += [row.gradients, row.queries, "; ".join(row.notes)]
+    return dict(zip(names, map(_cell, values), strict=True))
+
+
+def _cell(value: Any) -> Any:
+    # A spreadsheet runs a text that starts like a formula.
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+def _latex(table: Sequence[Row]) -> str:
+    def line(fields: Sequence[str]) -> str:
+        return " & ".join("".join(_LATEX.get(letter, letter) for letter in field) for field in fields) + r" \\"
+
+    body = [line(cells(row)) for row in table]
+    top = [rf"\begin{{tabular}}{{{'l' * 6}{'r' * 8}l}}", r"\toprule", line(HEADERS), r"\midrule"]
+    return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"

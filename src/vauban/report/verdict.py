@@ -1,0 +1,140 @@
+"""The verdict in plain words: an upper bound per judged network, never praise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from vauban.report import format as fmt
+from vauban.report.rows import attacked, labels, mean_cost, norm_of, subject, undefended_first
+from vauban.store import CellRows, Run
+from vauban.store.combine import group, worst_case
+from vauban.store.intervals import median_interval
+from vauban.store.summary import Rate, distortion, population, rate
+
+CAVEAT = (
+    "An interval covers the sampling of the images only, not the weakness of the attacks. "
+    "Robust accuracy measured by attacks is an upper bound: a stronger attack can lower it, none of these can raise it."
+)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Robust accuracy over `all` within one budget, worst case over every attack and threat of the run."""
+
+    norm: str
+    eps: float
+    robust: Rate
+    gradients: float
+    queries: float
+    sentence: str
+
+    @property
+    def budget(self) -> str:
+        """The budget as `L∞ 8/255`."""
+        return f"{fmt.norm_name(self.norm)} {fmt.distance(self.eps, self.norm)}"
+
+
+@dataclass(frozen=True)
+class Minimal:
+    """Smallest distance over the attacks that minimise one norm, over the correctly classified images."""
+
+    norm: str
+    p_suc: Rate
+    median: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What the run says about one network: bounds at budgets, smallest distances, and what is missing."""
+
+    model: str
+    defence: str
+    data: str
+    clean: Rate
+    bounds: tuple[Bound, ...]
+    minimal: tuple[Minimal, ...]
+    unfinished: int
+    stale: int
+    only_stale: bool
+
+    @property
+    def lowest(self) -> float:
+        """The lowest robust accuracy among the bounds; the clean accuracy where no budget was tried."""
+        return min((bound.robust.value for bound in self.bounds), default=self.clean.value)
+
+
+def headlines(run: Run) -> list[Headline]:
+    """One headline per model, defence and data set, in the order of the names."""
+    cells = attacked(run)
+    names = labels(cells)
+    groups = group(cells, subject)
+    return [_headline(key, groups[key], names) for key in sorted(groups, key=undefended_first)]
+
+
+def _headline(key: tuple[str, str, str], cells: list[CellRows], names: dict[str, str]) -> Headline:
+    # 'removed' judges the network without its defence: its rows say nothing about the defended one.
+    defended = [cell for cell in cells if not str(cell.meta.get("threat")).startswith("removed")]
+    # Rows of code that has since changed may judge another network: they count only where nothing newer is there.
+    judged = [cell for cell in defended if not cell.stale] or defended
+    bounds = tuple(_bound(judged, norm, eps, names) for norm, eps in sorted(_budgets(judged).items()))
+    free = group([cell for cell in judged if cell.meta.get("eps") is None], norm_of)
+    minimal = tuple(_minimal(members, norm, names) for norm, members in sorted(free.items()))
+    return Headline(
+        *key,
+        rate(worst_case(judged or cells).clean),
+        bounds,
+        minimal,
+        unfinished=sum(not cell.complete for cell in judged),
+        stale=sum(cell.stale for cell in defended),
+        only_stale=bool(defended) and all(cell.stale for cell in defended),
+    )
+
+
+def _budgets(cells: list[CellRows]) -> dict[str, float]:
+    """The budget of each norm that most cells share, the largest of equally common ones."""
+    seen = Counter((norm_of(cell), float(cell.meta["eps"])) for cell in cells if cell.meta.get("eps") is not None)
+    chosen: dict[str, float] = {}
+    for (norm, eps), _ in sorted(seen.items(), key=lambda item: (item[1], item[0][1])):
+        chosen[norm] = eps
+    return chosen
+
+
+def _attackers(cells: list[CellRows], names: dict[str, str]) -> str:
+    return fmt.listing(list(dict.fromkeys(names[cell.meta["hash"]] for cell in cells)))
+
+
+def _bound(cells: list[CellRows], norm: str, eps: float, names: dict[str, str]) -> Bound:
+    worst = worst_case(cells, norm, eps)
+    robust, (gradients, queries) = rate(worst.robust), mean_cost(worst)
+    at = f"{fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
+    left = "The remaining images were not broken" if robust.value > 0 else "Every image was broken"
+    sentence = (
+        f"Robust accuracy at {at} is at most {fmt.percent(robust.value)} "
+        f"(95\u00a0% interval {100 * robust.interval.low:.1f} to {fmt.percent(robust.interval.high)}, "
+        f"all {robust.n} images). {left} by {_attackers(cells, names)} at "
+        f"{fmt.count(queries)} forward and {fmt.count(gradients)} backward passes per image."
+    )
+    return Bound(norm, eps, robust, gradients, queries, sentence)
+
+
+def _minimal(cells: list[CellRows], norm: str, names: dict[str, str]) -> Minimal:
+    ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells]))
+    nearest, correct = np.full(len(ids), np.inf), np.zeros(len(ids), bool)
+    for cell in cells:
+        at = np.searchsorted(ids, cell.columns["id"])
+        np.minimum.at(nearest, at, distortion(cell.columns, norm))
+        correct[at] |= population(cell.columns, "correct")
+    chosen = nearest[correct]
+    found = rate(np.isfinite(chosen).astype(float))
+    median = float(np.median(chosen)) if len(chosen) else float("nan")
+    spread = median_interval(chosen)
+    sentence = (
+        f"{_attackers(cells, names)} broke {fmt.percent(found.value)} of the {found.n} correctly classified images; "
+        f"median {fmt.norm_name(norm)} distance {fmt.distance(median, norm)} (95\u00a0% interval "
+        f"{fmt.distance(spread.low, norm)} to {fmt.distance(spread.high, norm)}), failures counted as infinite."
+    )
+    return Minimal(norm, found, median, sentence)
