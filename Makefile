@@ -1,0 +1,43 @@
+# `make demo` and `make test` need nothing but Python >= 3.11: they create .venv and install into it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test lint docs bench bench-peers clean
+
+$(VENV)/.base: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vauban needs Python >= 3.11; set PYTHON=python3.11"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/vauban evaluate --out runs/demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[docs]"
+	$(BIN)/mkdocs build --strict
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.overhead
+
+bench-peers: $(VENV)/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[peers]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps torchattacks==3.5.1
+	$(BIN)/python -m benchmarks.peers
+
+clean:
+	rm -rf $(VENV) runs site

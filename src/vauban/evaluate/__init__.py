@@ -1,0 +1,1 @@
+"""Evaluations: one attack on one batch, a resumable study, preflight checks, and verification of supplied images."""

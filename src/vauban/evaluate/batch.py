@@ -1,0 +1,155 @@
+"""One batch of a cell: clean answers, the attack on what still stands, the verdict on the saved image, the columns."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vauban.core.contracts import Batch
+from vauban.core.goals import Aim, Goal
+from vauban.core.lattice import Lattice
+from vauban.core.norms import L2, Ball, Norm
+from vauban.core.tensors import where
+from vauban.engine import Attack, Result, Threat, Verdict, judge, run
+from vauban.engine.result import untouched
+from vauban.metrics.sample import measure
+
+SMALL = 64 * 64  # pixels up to which every image is kept for the report; above, the median and the worst of a batch
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A batch after its attack, all tensors batch-leading. image: what would be saved; raw: before rounding."""
+
+    batch: Batch
+    aim: Aim
+    result: Result
+    clean: Verdict
+    image: Tensor
+    verdict: Verdict
+    raw: Tensor
+    raw_verdict: Verdict
+    attacked: Tensor
+    switches: Tensor
+    vanished: Tensor
+    norm: Norm
+
+    @property
+    def success(self) -> Tensor:
+        return self.verdict.success
+
+
+def evaluate_batch(
+    attack: Attack, threat: Threat, batch: Batch, goal: Goal, *, seed: int = 0, mask: Tensor | None = None
+) -> Evaluated:
+    """Attack the samples whose goal is not already reached, and judge what the attack hands over.
+
+    The image judged is the best successful one, the attack's own where it claims none. The limit enforced is the
+    attack's ball, else the threat's. A sample whose goal is reached untouched costs nothing and has distance 0.
+    """
+    x, y = batch.x, batch.y
+    ask = threat.open(x, y, goal, batch.ids, seed, mask)
+    clean = judge(threat, x, x, ask.aim, seed=seed)
+    standing = (clean.reached < 1).nonzero().squeeze(1)
+    result = untouched(x)
+    if len(standing):
+        result = result.spread(standing, run(attack, ask.rows(standing)))
+    raw = where(result.success, result.adversarial, result.crafted)
+    ball = getattr(attack, "ball", None)
+    limit = ball if isinstance(ball, Ball) else threat.limit
+    image = raw
+    if batch.levels is not None and threat.levels is None:
+        image = Lattice(batch.levels, x, None if limit is None else limit.bind(x)).round(raw)
+    verdict = judge(threat, x, image, ask.aim, limit=limit, seed=seed)
+    raw_verdict = verdict if image is raw else judge(threat, x, raw, ask.aim, limit=limit, seed=seed)
+    attacked = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    attacked[standing] = True
+    norm = getattr(attack, "measure", L2)
+    ledger = ask.ledger
+    return Evaluated(
+        batch,
+        ask.aim,
+        result,
+        clean,
+        image,
+        verdict,
+        raw,
+        raw_verdict,
+        attacked,
+        ledger.switches,
+        ledger.vanished,
+        norm,
+    )
+
+
+def columns(done: Evaluated, keep_all: bool = False) -> dict[str, Any]:
+    """The rows of the store for an evaluated batch, see `vauban.store.schema`."""
+    b, v, r = done.batch, done.verdict, done.result
+    distance = measure(b.x, done.image)
+    raw = measure(b.x, done.raw)
+    inf, nan = float("inf"), float("nan")
+    won = v.success
+    out: dict[str, Any] = {
+        "id": b.ids,
+        "y": b.y,
+        "clean_label": done.clean.label,
+        "clean_correct": 1 - done.clean.misclassified,
+        "clean_confidence": done.clean.confidence.double(),
+        "adv_label": v.label,
+        "adv_confidence": v.confidence.double(),
+        "misclassified": torch.where(v.admissible, v.misclassified, done.clean.misclassified),
+        "reached": torch.where(v.admissible, v.reached, done.clean.reached),
+        "success": won,
+        **{name: torch.where(won, distance[name], inf) for name in ("l0", "l1", "l2", "linf")},
+        "raw_success": done.raw_verdict.success,
+        **{f"raw_{name}": torch.where(done.raw_verdict.success, raw[name], inf) for name in ("l2", "linf")},
+        "ssim": torch.where(won, distance["ssim"], nan),
+        "psnr_db": torch.where(won, distance["psnr_db"], nan),
+        "forwards": r.forwards,
+        "backwards": r.backwards,
+        "switches": done.switches,
+        "vanished": done.vanished,
+    }
+    host = {name: value.cpu().numpy() for name, value in out.items()}
+    host["ssim"], host["psnr_db"] = _nullable(host["ssim"]), _nullable(host["psnr_db"])
+    host["first_success_backwards"] = _optional(r.first.cpu().numpy())
+    host["target"] = None if done.aim.target is None else done.aim.target.cpu().numpy()
+    pictures = _examples(done, keep_all)
+    host["clean_png"] = [png(b.x[i]) if i in pictures else None for i in range(len(b))]
+    host["adv_png"] = [png(done.image[i]) if i in pictures else None for i in range(len(b))]
+    return {name: value for name, value in host.items() if value is not None}
+
+
+def _nullable(values: Any) -> list[float | None]:
+    return [None if np.isnan(v) else float(v) for v in values]
+
+
+def _optional(values: Any) -> list[int | None]:
+    return [int(v) if v >= 0 else None for v in values]
+
+
+def _examples(done: Evaluated, keep_all: bool) -> set[int]:
+    """Rows whose images go into the store: all of small images, else the median and the worst success of the batch."""
+    x = done.batch.x
+    if x.dim() != 4 or x.shape[1] not in (1, 3):
+        return set()
+    if keep_all or x.shape[2] * x.shape[3] <= SMALL:
+        return set(range(len(x)))
+    size = done.norm.size(done.image - x)
+    order = [int(i) for i in size.argsort() if bool(done.success[i]) and bool(done.attacked[i])]
+    return {order[len(order) // 2], order[-1]} if order else set()
+
+
+def png(image: Tensor) -> bytes:
+    """A `(1 or 3, height, width)` image in [0,1] as PNG bytes at 8 bits; exact for images on the grid of 256 levels."""
+    pixels = (image.detach().cpu() * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()

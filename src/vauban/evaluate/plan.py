@@ -1,0 +1,191 @@
+"""A plan: the cells of a study, each with an identity that does not change unless its rows could."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vauban.core.cards import carded
+from vauban.core.errors import AccessError
+from vauban.core.goals import Goal
+from vauban.core.norms import Ball
+from vauban.data import Dataset
+from vauban.engine import Attack, Threat
+from vauban.engine.network import predict, quiet
+from vauban.evaluate.identity import cell_hash, describe, source_files, state_digest
+from vauban.evaluate.words import Named, allowed_attacks, attack_facts, goal_of
+from vauban.store import sources
+from vauban.threats import refusal
+
+PROBE = 4  # samples whose logits are stored with a cell and compared on resume
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What all cells of a study share. levels="data" takes the pixel levels that the data declare."""
+
+    seed: int = 0
+    batch_size: int = 128
+    device: str = "cpu"
+    levels: int | str | None = "data"
+    budget: int | None = None
+    save_images: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One model behind one defence on one data set, under one threat, against one attack pursuing one goal."""
+
+    model: Named[nn.Module]
+    defence: Named[Any]
+    defended: nn.Module
+    data: Dataset
+    threat_name: str
+    threat: Threat
+    attack: Named[Attack]
+    goal: Goal
+    settings: Settings
+    salt: int = 0
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def label(self) -> str:
+        """What messages call the cell."""
+        return f"{self.model.name} | {self.defence.name} | {self.threat_name} | {self.attack.name}"
+
+    @property
+    def hash(self) -> str:
+        """The content address of the cell."""
+        if "hash" not in self._cache:
+            self._cache["hash"] = cell_hash({**self.identity(), "salt": self.salt})
+        return str(self._cache["hash"])
+
+    @property
+    def probe(self) -> Tensor:
+        """The defended model's logits on the first samples, `(PROBE, classes)`; of a random model, none."""
+        if "probe" not in self._cache:
+            self._cache["probe"] = self._probe()
+        found: Tensor = self._cache["probe"]
+        return found
+
+    def _probe(self) -> Tensor:
+        if self.threat.randomised:
+            return torch.empty(0)
+        x = self.data.take(PROBE).x.to(self.settings.device)
+        with quiet(list(self.defended.modules())):
+            return predict(self.defended, x).cpu()
+
+    def salted(self, salt: int) -> Cell:
+        """The same cell under another address: its model answers differently from what is stored."""
+        return replace(self, salt=salt, _cache={k: v for k, v in self._cache.items() if k != "hash"})
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change a row, as JSON."""
+        s = self.settings
+        threat = {
+            "name": self.threat.name, "budget": self.threat.budget, "draws": self.threat.draws,
+            "random": self.threat.randomised, "levels": self.threat.levels, "grants": sorted(self.threat.grants),
+            "limit": describe(self.threat.limit), "backward": [describe(rule) for rule in self.threat.backward.values()],
+            "sources": [[state_digest(m), repr(m), w] for m, w in self.threat.sources],
+        }  # fmt: skip
+        return {
+            "attack": describe(self.attack.value), "goal": describe(self.goal), "threat": threat,
+            "model": {"state": state_digest(self.defended), "structure": repr(self.defended)},
+            "cards": [describe(card) for _, card in carded(self.defended)],
+            "data": self.data.fingerprint, "batch_size": s.batch_size, "seed": s.seed, "dtype": "float32",
+            "device": torch.device(s.device).type, "torch": torch.__version__.rsplit(".", 1)[0],
+            "sources": self._sources(),
+        }  # fmt: skip
+
+    def _sources(self) -> dict[str, str]:
+        if "sources" not in self._cache:
+            parts = (self.attack.value, self.defended, self.threat, self.goal, [m for m, _ in self.threat.sources])
+            self._cache["sources"] = sources.describe(source_files(*parts))
+        found: dict[str, str] = self._cache["sources"]
+        return found
+
+    def meta(self) -> dict[str, Any]:
+        """The facts stored beside the rows."""
+        s, ball = self.settings, getattr(self.attack.value, "ball", None)
+        norm = getattr(self.attack.value, "measure", None)
+        fixed = isinstance(ball, Ball) and isinstance(ball.radius, (int, float))
+        facts = attack_facts(self.attack.value)
+        return {
+            "model": self.model.name, "defence": self.defence.name, "data": _data_name(self.data),
+            "data_fingerprint": self.data.fingerprint, "threat": self.threat_name, "attack": self.attack.name,
+            "goal": str(self.goal), "norm": norm.name if norm is not None else None,
+            "eps": float(ball.radius) if fixed and isinstance(ball, Ball) else None,
+            "levels": self.threat.levels, "loss": _name(getattr(self.attack.value, "loss", None)),
+            "classes": self.data.classes, "seed": s.seed, "batch_size": s.batch_size, "n": len(self.data),
+            "dtype": "float32", "device": s.device, "torch": torch.__version__,
+            "versions": {p: version(p) for p in ("vauban", "torch", "torchvision", "numpy")}
+            | {"python": platform.python_version()},
+            "params": {
+                "attack": describe(self.attack.value),
+                "threat": {"draws": self.threat.draws, "budget": self.threat.budget, "bpda": len(self.threat.backward)},
+                "defence": [describe(card) for _, card in carded(self.defended)],
+            },
+            "sources": self._sources(), "randomised": self.threat.randomised, "clean_only": False,
+            "needs": facts.get("needs", "unknown"), "one_step": getattr(self.attack.value, "steps", 1) == 1,
+            "probe": self.probe.tolist(),
+        }  # fmt: skip
+
+
+def make_cells(
+    models: Sequence[Named[nn.Module]], defences: Sequence[Named[Any]], threats: Sequence[Named[Any]] | None,
+    attacks: Sequence[Named[Attack]], data: Dataset, goal: Goal | str, settings: Settings,
+) -> list[Cell]:  # fmt: skip
+    """Every combination that makes sense, in reading order.
+
+    Without threats: white-box for each model, and for a defence whose card prescribes more, adaptive beside it. Raises
+    AccessError, before anything runs, for an attack that a threat does not grant.
+    """
+    cells = []
+    for model in models:
+        for defence in defences:
+            defended = defence.value.wrap(model.value).to(settings.device)
+            for threat in threats or _default_threats(defended):
+                bound = bind(threat, defended, data, settings)
+                for attack in attacks:
+                    _grant(attack, threat, bound)
+                    cells.append(
+                        Cell(model, defence, defended, data, threat.name, bound, attack, goal_of(goal), settings)
+                    )
+    return cells
+
+
+def bind(threat: Named[Any], defended: nn.Module, data: Dataset, settings: Settings) -> Threat:
+    """The threat on this model, with the pixel levels of the data and the query budget of the study."""
+    levels = data.levels if settings.levels == "data" else settings.levels
+    bound: Threat = threat.value.bind(defended, levels=levels, budget=settings.budget)
+    return bound
+
+
+def _default_threats(defended: nn.Module) -> list[Named[Any]]:
+    from vauban import threats
+
+    chosen = [Named("white-box", threats.white_box())]
+    if any(card.backward or card.draws > 1 for _, card in carded(defended)):
+        chosen.append(Named("adaptive", threats.adaptive()))
+    return chosen
+
+
+def _grant(attack: Named[Attack], threat: Named[Any], bound: Threat) -> None:
+    needs = attack_facts(attack.value).get("needs")
+    if needs is None or needs == "nothing" or needs in bound.grants:
+        return
+    raise AccessError(refusal(str(needs), threat.value, attack.name, allowed_attacks(bound.grants)))
+
+
+def _data_name(data: Dataset) -> str:
+    return f"{data.name}/{data.split}" if data.split else data.name
+
+
+def _name(value: Any) -> str | None:
+    return None if value is None else str(getattr(value, "__name__", value))

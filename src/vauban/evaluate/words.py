@@ -1,0 +1,175 @@
+"""The six words of an evaluation, from text or from objects: model, defence, data, threat, attack, goal."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from torch import nn
+
+from vauban import attacks, defences, models, threats
+from vauban.core import spec as specs
+from vauban.core.errors import ContractError, UnknownName
+from vauban.core.goals import Goal, LeastLikely, RandomWrong, Targeted, Untargeted
+from vauban.core.losses import loss_by_name
+from vauban.core.norms import Ball, Norm, norm_by_name
+from vauban.data import Dataset
+from vauban.engine import Steps
+from vauban.engine.iterate import Runs
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Named(Generic[T]):
+    """A value and what tables and reports call it."""
+
+    name: str
+    value: T
+
+
+def model_of(word: str | nn.Module | Named[nn.Module]) -> Named[nn.Module]:
+    """A model by name, `file.py:name`, a weights file, or a module."""
+    if isinstance(word, Named):
+        return word
+    if isinstance(word, str):
+        return Named(word, models.load(word))
+    return Named(type(word).__name__.lower(), word)
+
+
+def defence_of(word: Any) -> Named[Any]:
+    """A defence by name, a chain `a+b`, or an object with `wrap`."""
+    if isinstance(word, str):
+        return Named(word, defences.load(word))
+    return Named(word.name, word)
+
+
+def threat_of(word: Any) -> Named[Any]:
+    """A threat by name with parameters, `file.py:name`, or a recipe with `bind`."""
+    if isinstance(word, str):
+        spec = specs.parse(word)
+        made = specs.from_file(spec) if spec.file else _threat(spec)
+        if not hasattr(made, "bind"):
+            raise ContractError(f"expected the threat {word!r} to have a method bind(module, ...), got {made!r}")
+        return Named(word if spec.file else _display(spec), made)
+    return Named(getattr(word, "name", type(word).__name__), word)
+
+
+def _threat(spec: specs.Spec) -> Any:
+    """A registered threat; other networks (`sources`, `models`) are named, several joined by `+`."""
+    params = dict(spec.params)
+    for key in ("sources", "models"):
+        if isinstance(params.get(key), str):
+            params[key] = tuple(models.load(name.strip()) for name in params[key].split("+"))
+    return threats.registry.get(spec.name).build("threat", params)
+
+
+def goal_of(word: str | Goal) -> Goal:
+    """`untargeted`, `least-likely`, `random-wrong`, `targeted:3`, or a goal."""
+    if not isinstance(word, str):
+        return word
+    head, _, rest = word.partition(":")
+    simple: dict[str, Goal] = {"untargeted": Untargeted(), "least-likely": LeastLikely(), "random-wrong": RandomWrong()}
+    if head in simple and not rest:
+        return simple[head]
+    if head == "targeted" and rest.isdigit():
+        return Targeted(int(rest))
+    raise UnknownName("goal", word, [*simple, "targeted:<class>"])
+
+
+def attack_of(word: Any, data: Dataset | None = None) -> Named[Any]:
+    """An attack by name with parameters, `file.py:name`, or an object.
+
+    `norm` and `eps` make the ball; without an eps the data set's conventional budget for the norm is taken.
+    """
+    if not isinstance(word, str):
+        return Named(_attack_label(word), _checked(word, repr(word)))
+    spec = specs.parse(word)
+    budgets = data.budgets if data is not None else {}
+    if spec.file is not None:
+        found = specs.from_file(dataclasses.replace(spec, params={}))
+        if (callable(found) and not isinstance(found, Steps) and not hasattr(found, "run")) or inspect.isclass(found):
+            found = found(**_arguments(found, spec.params, {}, budgets))
+        elif spec.params:
+            raise ContractError(f"expected a class to take the parameters of {word!r}, got an instance")
+        return Named(word, _checked(found, word))
+    entry = attacks.registry.get(spec.name)
+    params = _arguments(entry.make, spec.params, entry.facts, budgets)
+    return Named(_display(spec, params.get("ball")), entry.build("attack", params))
+
+
+def attack_facts(attack: Any) -> Mapping[str, Any]:
+    """What the registry says of an attack's class; empty for a user's own."""
+    for entry in attacks.registry:
+        if entry.make is type(attack):
+            return {"name": entry.name, **entry.facts}
+    return {}
+
+
+def allowed_attacks(grants: frozenset[str]) -> list[str]:
+    """Names of the registered attacks that a threat with these grants allows."""
+    return [entry.name for entry in attacks.registry if entry.facts.get("needs") in {*grants, "nothing"}]
+
+
+def _checked(attack: Any, word: str) -> Any:
+    if not isinstance(attack, (Steps, Runs)):
+        raise ContractError(f"expected the attack {word} to have start and step, or run, got {type(attack).__name__}")
+    return attack
+
+
+def _arguments(
+    make: Any, params: Mapping[str, Any], facts: Mapping[str, Any], budgets: Mapping[str, float]
+) -> dict[str, Any]:
+    known, out = inspect.signature(make).parameters, dict(params)
+    if "ball" in known and "ball" not in out:
+        norm = norm_by_name(str(out.pop("norm", (facts.get("norms") or ("linf",))[0])))
+        eps = out.pop("eps", budgets.get(norm.name))
+        if eps is None:
+            raise ContractError(
+                f"expected eps=... for {norm.name}: this data set has no conventional budget in that norm"
+            )
+        if not isinstance(eps, (int, float)):
+            raise ContractError(f"expected eps as a number or a fraction like 8/255, got {eps!r}")
+        if facts and norm.name not in facts.get("norms", (norm.name,)):
+            raise ContractError(f"expected a norm among {', '.join(facts['norms'])}, got {norm.name}")
+        out["ball"] = norm(float(eps))
+    elif "norm" in known and isinstance(out.get("norm"), str):
+        out["norm"] = norm_by_name(out["norm"])
+    if "loss" in known and isinstance(out.get("loss"), str):
+        text = out["loss"]
+        out["loss"] = specs.from_file(specs.parse(text)) if ".py:" in text else loss_by_name(text)
+    return out
+
+
+def _display(spec: specs.Spec, ball: Ball | None = None) -> str:
+    rest = spec.text.partition(":")[2]
+    if ball is not None and "eps" not in spec.params:
+        rest = ",".join(filter(None, [rest, f"eps={fraction(float(ball.radius))}"]))
+    return f"{spec.name}:{rest}" if rest else spec.name
+
+
+def fraction(value: float) -> str:
+    """A radius as people write it: 8/255 where it is a whole number of 8-bit levels, else four digits."""
+    levels = value * 255
+    return f"{round(levels)}/255" if 0 < levels <= 64 and abs(levels - round(levels)) < 1e-6 else f"{value:.4g}"
+
+
+def _attack_label(attack: Any) -> str:
+    name = attack_facts(attack).get("name", type(attack).__name__.lower())
+    if not dataclasses.is_dataclass(attack):
+        return str(name)
+    shown = []
+    for f in dataclasses.fields(attack):
+        value = getattr(attack, f.name)
+        if isinstance(value, Ball) and isinstance(value.radius, (int, float)):
+            shown += [f"norm={value.norm.name}", f"eps={fraction(float(value.radius))}"]
+        elif isinstance(value, (int, float, str, bool)) and value != f.default:
+            shown.append(f"{f.name}={value:g}" if isinstance(value, float) else f"{f.name}={value}")
+        elif isinstance(value, Norm):
+            shown.append(f"{f.name}={value.name}")
+        elif isinstance(value, (Steps, Runs)):
+            shown.append(_attack_label(value))
+    return f"{name}:{','.join(shown)}" if shown else str(name)
