@@ -26,8 +26,7 @@ class Batch:
     def __post_init__(self) -> None:
         check_images(self.x)
         check_labels(self.y, len(self.x))
-        if self.ids.shape != self.y.shape:
-            raise ContractError(f"expected {len(self.y)} sample ids, got shape {tuple(self.ids.shape)}")
+        check_ids(self.ids, len(self.x))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -72,6 +71,14 @@ def check_labels(y: Tensor, batch: int, classes: int | None = None) -> Tensor:
             f"got [{int(y.min())}, {int(y.max())}]; is this the data set the model was trained on?"
         )
     return y
+
+
+def check_ids(ids: Tensor, batch: int) -> Tensor:
+    """Sample ids are int64 `(batch,)`: random numbers are keyed by them."""
+    if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.shape != (batch,):
+        kind = f"{ids.dtype} of shape {tuple(ids.shape)}" if isinstance(ids, Tensor) else type(ids).__name__
+        raise ContractError(f"expected {batch} sample ids as int64, got {kind}")
+    return ids
 
 
 def check_logits(logits: Tensor, batch: int) -> Tensor:

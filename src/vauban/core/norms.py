@@ -41,6 +41,9 @@ class Norm:
     def __str__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return norm_by_name, (self.name,)  # a copy or an unpickled norm is the same object
+
     def size(self, d: Tensor) -> Tensor:
         """||d||_p per sample, `(batch,)`."""
         size: Tensor = torch.linalg.vector_norm(flat(d), self.p, dim=1)
@@ -48,15 +51,15 @@ class Norm:
 
     def dual(self, g: Tensor) -> Tensor:
         """The dual norm of a gradient, `(batch,)`: the steepest ascent per unit of this norm."""
-        raise NotImplementedError(f"the {self.name} norm has no dual")
+        raise ContractError(f"expected linf, l2 or l1, got {self.name}, which has no dual norm")
 
     def steepest(self, g: Tensor) -> Tensor:
         """The ascent direction of unit norm for the gradient g; zero where g is zero."""
-        raise NotImplementedError(f"the {self.name} norm has no steepest direction")
+        raise ContractError(f"expected linf, l2 or l1, got {self.name}, which has no steepest direction")
 
     def project(self, d: Tensor, radius: Tensor) -> Tensor:
         """The point nearest to d (Euclidean) whose norm is at most radius `(batch,)`."""
-        raise NotImplementedError
+        raise ContractError(f"expected l0, l1, l2 or linf, got {self.name}, which has no projection")
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,9 @@ class _L1(Norm):
         rows = flat(g)
         k = max(1, round(self.share * rows.shape[1]))
         value, index = rows.abs().topk(k, dim=1)
-        step = torch.zeros_like(rows).scatter(1, index, (value > 0).to(g.dtype) / k) * rows.sign()
-        return step.view_as(g)
+        moved = (value > 0).to(g.dtype)
+        equal = moved / moved.sum(1, keepdim=True).clamp_min(1)  # unit norm also where fewer than k are not zero
+        return (torch.zeros_like(rows).scatter(1, index, equal) * rows.sign()).view_as(g)
 
     def project(self, d: Tensor, radius: Tensor) -> Tensor:
         rows = flat(d).abs()
@@ -117,7 +121,8 @@ class _L1(Norm):
         threshold = excess.gather(1, last[:, None]).clamp_min(0)
         inside = rows.sum(1, keepdim=True) <= radius[:, None]
         shrunk = flat(d).sign() * (rows - threshold).clamp_min(0)
-        shrunk = torch.where(radius[:, None] > 0, shrunk, torch.zeros_like(shrunk))
+        size = shrunk.abs().sum(1, keepdim=True)  # running sums of 1e5 float32 terms leave the ball by 1e-5
+        shrunk = shrunk * (radius[:, None] / size.clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1)
         return torch.where(inside, flat(d), shrunk).view_as(d)
 
 
@@ -130,11 +135,11 @@ class _L0(Norm):
         return (flat(d) != 0).sum(1).to(d.dtype)
 
     def project(self, d: Tensor, radius: Tensor) -> Tensor:
-        """Keep the `radius` components of largest magnitude."""
+        """Keep the floor(radius) components of largest magnitude."""
         rows = flat(d)
         order = rows.abs().argsort(dim=1, descending=True, stable=True)
         rank = torch.arange(rows.shape[1], device=d.device).expand_as(rows)
-        kept = torch.zeros_like(rows, dtype=torch.bool).scatter(1, order, rank < radius[:, None])
+        kept = torch.zeros_like(rows, dtype=torch.bool).scatter(1, order, rank + 1 <= radius[:, None])
         return torch.where(kept, rows, torch.zeros_like(rows)).view_as(d)
 
 
@@ -216,6 +221,7 @@ class Ball:
 
     def covers(self, other: Ball) -> bool:
         """Whether every radius of `other` (bound, same norm) is at most this one's."""
-        return self.norm == other.norm and bool(
-            (torch.as_tensor(other.radius) <= torch.as_tensor(self.radius) + SLACK).all()
-        )
+        mine, theirs = torch.as_tensor(self.radius), torch.as_tensor(other.radius)
+        if mine.dim() != theirs.dim():  # one per sample against one per component
+            mine, theirs = (like(r, max(mine, theirs, key=Tensor.dim)) if r.dim() == 1 else r for r in (mine, theirs))
+        return self.norm == other.norm and bool((theirs <= mine + SLACK).all())

@@ -69,14 +69,14 @@ class Stream:
         self, tag: str, shape: tuple[int, ...], t: int = 0, draw: int = 0, dtype: torch.dtype = torch.float32
     ) -> Tensor:
         """Uniform on [0, 1)."""
-        digits = 53 if dtype == torch.float64 else 24
+        digits = 1 - round(math.log2(torch.finfo(dtype).eps))  # of the significand, so that no value rounds to 1
         return _shift(self.bits(tag, shape, t, draw), 64 - digits).to(dtype) * 2.0**-digits
 
     def normal(
         self, tag: str, shape: tuple[int, ...], t: int = 0, draw: int = 0, dtype: torch.dtype = torch.float32
     ) -> Tensor:
         """Standard normal, by the inverse distribution function."""
-        u = (_shift(self.bits(tag, shape, t, draw), 11).double() + 0.5) * 2.0**-53
+        u = (_shift(self.bits(tag, shape, t, draw), 12).double() + 0.5) * 2.0**-52  # exact, never 0 or 1
         quantile: Tensor = torch.special.ndtri(u)
         return quantile.to(dtype)
 

@@ -27,7 +27,12 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def unit(v: Tensor, p: float = 2) -> Tensor:
-    """v / ||v||_p per sample; the zero vector stays zero (n(0) = 0)."""
+    """v / ||v||_p per sample; the zero vector stays zero (n(0) = 0).
+
+    The largest component is divided out first: the square of a gradient of 1e-30 is zero in float32.
+    """
+    peak = flat(v).abs().amax(1)
+    v = v / like(peak.where(peak > 0, torch.ones_like(peak)), v)
     size = torch.linalg.vector_norm(flat(v), p, dim=1)
     return v / like(size.where(size > 0, torch.ones_like(size)), v)
 
@@ -42,8 +47,11 @@ def take(state: S, index: Tensor) -> S:
     if isinstance(state, Tensor):
         return state[index]  # type: ignore[return-value]
     if isinstance(state, tuple):
-        return tuple(take(v, index) for v in state)  # type: ignore[return-value]
+        parts = [take(v, index) for v in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)  # type: ignore[return-value]
     if dataclasses.is_dataclass(state) and not isinstance(state, type):
-        fields = {f.name: take(getattr(state, f.name), index) for f in dataclasses.fields(state)}
-        return dataclasses.replace(state, **fields)
+        old = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+        new = {name: take(value, index) for name, value in old.items()}
+        changed = any(new[name] is not old[name] for name in old)  # a norm, say, has no rows and stays the one object
+        return dataclasses.replace(state, **new) if changed else state
     return state

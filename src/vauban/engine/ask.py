@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,9 @@ class Ask(View):
         if auto in losses:
             self.ledger.switches.index_add_(0, self._row, saturated(logits, self.aim).long())
         self.ledger.vanished.index_add_(0, self._row, (flat(gradients[0]).abs().amax(1) == 0).long())
-        if self.finds is not None:
-            self.finds.rank(self._slot, x, values[0])
+        if self.finds is not None and self.finds.top is not None:
+            loss = values[0].where(self.admissible(x), torch.full_like(values[0], -torch.inf))
+            self.finds.rank(self._slot, x, loss, self._distinct)
         return logits, gradients
 
     def jacobian(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,10 +97,7 @@ class Ask(View):
         with quiet(self._parts), rerouted(self.threat.backward):
             for draw in range(draws):
                 for network, weight in networks:
-                    if self.threat.randomised:
-                        with seeded(*self._key(draw), device=x.device):
-                            answer = differentiate(network, x, functions)
-                    else:
+                    with self._seeded(draw):
                         answer = differentiate(network, x, functions)
                     total = accumulate(total, answer, 1 / (draws * len(networks)), weight / draws)
         assert total is not None
@@ -119,14 +118,14 @@ class Ask(View):
         return logits
 
     def _forward(self, network: nn.Module, x: Tensor, draw: int = 0) -> Tensor:
-        with quiet(self._parts):
-            if self.threat.randomised:
-                with seeded(*self._key(draw), device=x.device):
-                    return predict(network, x)
+        with quiet(self._parts), self._seeded(draw):
             return predict(network, x)
 
-    def _key(self, draw: int) -> tuple[int | str, ...]:
-        return (self.rng.seed, "model", self.ledger.calls, draw)
+    def _seeded(self, draw: int) -> AbstractContextManager[None]:
+        """Where a network draws random numbers, the global generators under a seed of this call and draw."""
+        if not self.threat.noisy:
+            return nullcontext()
+        return seeded(self.rng.seed, "model", self.ledger.calls, draw, device=self.x0.device)
 
     def _allow(self, grant: str) -> None:
         if grant not in self.threat.grants:
@@ -135,8 +134,12 @@ class Ask(View):
 
     def _charge(self, forwards: int, backwards: int) -> None:
         budget = self.threat.budget
-        if budget is not None and bool((self.spent + forwards > budget).any()):
-            raise BudgetSpent(f"the next call needs {forwards} more forward passes than the budget of {budget} leaves")
+        if budget is not None:
+            cost = torch.full_like(self._row, forwards)  # a row that is repeated pays for every repetition
+            if bool((self.ledger.forwards.index_add(0, self._row, cost) > budget).any()):
+                raise BudgetSpent(
+                    f"the next call needs {forwards} forward passes, more than the budget {budget} leaves"
+                )
         self.ledger.calls += 1
         self.ledger.charge(self._row, forwards, backwards)
 
@@ -151,7 +154,7 @@ class Ask(View):
 
         A deterministic target that the attacker may query is charged one forward. Otherwise the check is the
         evaluator's: it costs the attacker nothing, and the attack never sees its result. A random target is drawn
-        `draws` times.
+        `draws` times. A row whose budget is spent is not checked: 0.
         """
         x = self.snap(x)
         inside = self.admissible(x)
@@ -161,7 +164,10 @@ class Ask(View):
             return torch.stack(shares).double().mean(0) * inside
         if "labels" in self.threat.grants:
             budget = self.threat.budget
-            if budget is not None and bool((self.spent + 1 > budget).any()):
-                return self.done.double()
+            if budget is not None and bool((spent := self.spent >= budget).any()):
+                share = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+                if not bool(spent.all()):
+                    share[~spent] = self.rows(~spent).check(x[~spent])
+                return share
             self._charge(1, 0)
         return (self.aim.reached(self._forward(self.threat.target, x)) & inside).double()

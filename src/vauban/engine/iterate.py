@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_c
 import torch
 from torch import Tensor
 
-from vauban.core.errors import BudgetSpent
+from vauban.core.errors import BudgetSpent, ContractError
 from vauban.core.norms import L2, Ball, Norm
-from vauban.core.tensors import like, take
+from vauban.core.tensors import like, take, where
 from vauban.engine.ask import Ask
 from vauban.engine.result import Result
 
@@ -91,26 +91,27 @@ def iterate(
         keep = "loss"  # transfer: no iterate is known to succeed, the one of highest loss is handed over
     ball = getattr(attack, "ball", None)
     knobs = dict(knobs or {})
-    if "eps" in knobs:
-        assert isinstance(ball, Ball)
-        ball = Ball(ball.norm, knobs.pop("eps"))
-    whole = (ask if ball is None else ask.confined(ball)).recording(keep, attack.measure)
+    radius = knobs.pop("eps", None)
+    if radius is not None and ball is None:
+        raise ContractError(f"expected an attack inside a ball for the knob 'eps', got {type(attack).__name__}")
+    whole = (ask if ball is None else ask.confined(ball, radius)).recording(keep, attack.measure)
     before = whole.ledger.forwards[whole._row].clone(), whole.ledger.backwards[whole._row].clone()
     last = whole.x0.clone()
     rate = torch.zeros(len(whole), dtype=torch.float64, device=last.device)
-    view, state = whole, attack.start(whole, **knobs)
+    view, state = _start(attack, whole, knobs)
     for t in range(attack.steps):
-        try:
-            moved = attack.step(view, state, t)
-            if query_each:
-                view.reached(attack.candidate(view, moved))
-        except BudgetSpent:
-            left = view.spent < view.spent.max()  # rows that dropped out of earlier runs may have spent less
-            _retire(view, attack.candidate(view, state), last, ~left)
-            view, state = view.rows(left), take(state, left)
-            if not len(view):
-                break
-            continue
+        moved = None
+        while len(view) and moved is None:
+            try:
+                moved = attack.step(view, state, t)
+                if query_each:
+                    view.reached(attack.candidate(view, moved))
+            except BudgetSpent:
+                moved, left = None, _solvent(view)
+                last[view._slot] = view.snap(attack.candidate(view, state))
+                view, state = view.rows(left), take(state, left)
+        if moved is None:
+            break
         state = moved
         if callback is not None:
             callback(t, view, state)
@@ -119,15 +120,29 @@ def iterate(
             if not len(view):
                 break
     if len(view):
-        image = view.snap(attack.candidate(view, state))
-        last[view._slot] = image
-        _close(view, image, rate)
+        last[view._slot] = view.snap(attack.candidate(view, state))
+    if stop == "first":
+        last = where(whole.done, whole.best, last)
+    standing = (torch.ones_like(whole.done) if stop == "never" else ~whole.done).nonzero().squeeze(1)
+    if len(standing):
+        _close(whole.rows(standing), last[standing], rate)
     return _result(whole, last, rate, keep, before)
 
 
-def _retire(view: Ask, image: Tensor, last: Tensor, rows: Tensor) -> None:
-    """Rows whose budget is spent hand over what they have, unchecked."""
-    last[view._slot[rows]] = view.snap(image)[rows]
+def _start(attack: Steps[Any], view: Ask, knobs: Mapping[str, Tensor]) -> tuple[Ask, Any]:
+    """The first state of the rows whose budget allows for one."""
+    while len(view):
+        try:
+            return view, attack.start(view, **knobs)
+        except BudgetSpent:
+            left = _solvent(view)
+            view, knobs = view.rows(left), {name: value[left] for name, value in knobs.items()}
+    return view, None
+
+
+def _solvent(view: Ask) -> Tensor:
+    """The rows to go on with after a call was refused: those that have spent less than the others."""
+    return view.spent < view.spent.max()
 
 
 def _worth_checking(t: int, x: Tensor) -> bool:

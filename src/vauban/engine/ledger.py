@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from vauban.core.norms import Norm
-from vauban.core.tensors import like
 
 
 class Ledger:
@@ -58,13 +57,16 @@ class Finds:
         self.cost[where] = torch.where(self.found[where], self.cost[where], cost[rows])
         self.found[where] = True
 
-    def rank(self, index: Tensor, x: Tensor, loss: Tensor) -> None:
-        """Keep the image of highest loss."""
-        if self.top is None:
-            return
+    def rank(self, index: Tensor, x: Tensor, loss: Tensor, distinct: bool) -> None:
+        """Keep the image of highest loss; minus infinity for what must not be kept."""
+        assert self.top is not None
+        loss = loss.to(self.top_loss.dtype).nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         better = loss > self.top_loss[index]
-        self.top_loss[index] = torch.where(better, loss, self.top_loss[index])
-        self.top[index] = torch.where(like(better, x), x, self.top[index])
+        if not distinct:
+            better = better & _first_smallest(-loss, index, len(self.found))
+        rows = better.nonzero().squeeze(1)
+        self.top_loss[index[rows]] = loss[rows]
+        self.top[index[rows]] = x[rows]
 
 
 def _first_smallest(size: Tensor, index: Tensor, batch: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vauban.core.cards import Backward
 from vauban.core.contracts import check_logits
+from vauban.core.errors import ContractError
 
 Source = tuple[nn.Module, float]
 Answer = tuple[Tensor, list[Tensor], list[Tensor]]
@@ -65,9 +66,13 @@ def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
 
 
 def predict(module: nn.Module, x: Tensor) -> Tensor:
-    """Logits without gradients; the caller sets the modes."""
+    """Logits without gradients; the caller sets the modes. A module that writes into its input is refused."""
     with torch.no_grad():
-        return check_logits(module(x), len(x))
+        version = 0 if x.is_inference() else x._version
+        logits = check_logits(module(x), len(x))
+    if version != (0 if x.is_inference() else x._version):
+        raise ContractError("expected a model that leaves its input as it is, got one that changes it in place")
+    return logits
 
 
 def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]) -> Answer:
@@ -81,9 +86,14 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
         values = [f(logits) for f in functions]
         gradients = []
         for i, value in enumerate(values):
-            (g,) = torch.autograd.grad(
-                value.sum(), leaf, retain_graph=i + 1 < len(values), allow_unused=True, materialize_grads=True
-            )
+            g = None
+            if value.requires_grad:
+                (g,) = torch.autograd.grad(value.sum(), leaf, retain_graph=i + 1 < len(values), allow_unused=True)
+            if g is None:
+                raise ContractError(
+                    "expected a loss that is differentiable in the image, got one that does not depend on it; "
+                    "give the operation that blocks the gradient a backward rule (BPDA) or attack by scores or labels"
+                )
             gradients.append(g)
     return logits.detach(), [v.detach() for v in values], gradients
 

@@ -44,7 +44,8 @@ class Result:
             merged[f.name] = torch.where(like(better, mine), theirs, mine)
         merged["forwards"] = self.forwards + other.forwards
         merged["backwards"] = self.backwards + other.backwards
-        merged["first"] = torch.where(better & (other.first >= 0), self.backwards + other.first, merged["first"])
+        later = torch.where(other.first >= 0, self.backwards + other.first, other.first)
+        merged["first"] = torch.where(self.first >= 0, self.first, later)
         return Result(**merged)
 
     def at(self, index: Tensor) -> Result:

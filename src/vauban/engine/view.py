@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -29,7 +30,7 @@ class View:
         self.threat, self.x0, self.rng, self.classes, self.mask = threat, x0, rng, classes, mask
         self.ball: Ball | None = None
         self.limit = None if threat.limit is None else threat.limit.bind(x0)
-        self.lattice = None if threat.levels is None else Lattice(threat.levels, x0)
+        self.lattice = None if threat.levels is None else Lattice.over(threat.levels, x0)
         self.ledger = Ledger(len(x0), x0.device)
         self.finds: Finds | None = None
         self._row = self._slot = torch.arange(len(x0), device=x0.device)  # rows of the ledger, rows of the finds
@@ -45,12 +46,12 @@ class View:
         view.mask = None if self.mask is None else self.mask[index]
         view.ball = None if self.ball is None else self.ball.rows(index)
         view.limit = None if self.limit is None else self.limit.rows(index)
-        view.lattice = None if self.lattice is None else self.lattice.rows(index)
+        view.lattice = None if self.lattice is None else replace(self.lattice, x0=view.x0, ball=view.ball)
         view._row, view._slot = self._row[index], self._slot[index]
         return view
 
     def repeat(self, times: int) -> Self:
-        """Every row `times` times in a row, for several queries of one sample at once."""
+        """Every row `times` times in a row, for several queries of one sample at once; copies draw the same numbers."""
         view = self.rows(torch.arange(len(self), device=self.x0.device).repeat_interleave(times))
         view._distinct = False
         return view
@@ -67,15 +68,24 @@ class View:
         view.aim = aim
         return view
 
-    def confined(self, ball: Ball) -> Self:
-        """The same rows, moving inside `ball`; refused where it is larger than the threat's limit."""
+    def confined(self, ball: Ball, radius: Tensor | None = None) -> Self:
+        """The same rows, moving inside `ball`; refused where it is larger than the threat's limit.
+
+        A ball with one radius per sample speaks of the whole batch that was opened; `radius` is one per row of this
+        view and takes its place.
+        """
         view = copy.copy(self)
-        view.ball = ball.bind(self.x0)
+        view.ball = self._bound(ball) if radius is None else Ball(ball.norm, radius).bind(self.x0)
         if self.limit is not None and self.limit.norm == ball.norm and not self.limit.covers(view.ball):
             limit = self.threat.limit
             raise AccessError(f"the attack's ball {ball} is larger than the threat's limit {limit}; lower its eps")
-        view.lattice = None if self.lattice is None else Lattice(self.lattice.levels, self.x0, view.ball)
+        view.lattice = None if self.lattice is None else replace(self.lattice, ball=view.ball)
         return view
+
+    def _bound(self, ball: Ball) -> Ball:
+        """The ball bound to the batch that was opened, then narrowed to the rows of this view."""
+        opened = self.x0.new_empty(()).expand(len(self.ledger.forwards), *self.x0.shape[1:])
+        return ball.bind(opened).rows(self._row)
 
     def recording(self, keep: str, norm: Norm) -> Self:
         """A view with an empty record of finds, for one run."""
