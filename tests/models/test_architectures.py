@@ -1,0 +1,130 @@
+"""The reference networks have the maps that the works print."""
+
+import pytest
+import torch
+from torch import nn
+
+from vauban import models
+from vauban.core.errors import ContractError, UnknownName
+
+
+def maps(model: nn.Module, *shape: int) -> list[tuple[int, ...]]:
+    """Output shapes of the convolutions, pools and dense layers, in the order of the forward pass."""
+    seen: list[tuple[int, ...]] = []
+    kinds = (nn.Conv2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Linear)
+    for part in model.modules():
+        if isinstance(part, kinds):
+            part.register_forward_hook(lambda m, a, out: seen.append(tuple(out.shape[1:])))
+    with torch.no_grad():
+        model.eval()(torch.rand(2, *shape))
+    return seen
+
+
+@pytest.mark.parametrize("name", ["mnist-c4", "efficient-cnn", "keyed-fgsm"])
+def test_three_convolutions(name):
+    assert maps(models.build(name), 1, 28, 28) == [(64, 14, 14), (128, 5, 5), (128, 1, 1), (10,)]
+    wide = maps(models.build(name, channels=3, size=32), 3, 32, 32)
+    assert wide == [(64, 16, 16), (128, 6, 6), (128, 2, 2), (10,)]
+
+
+def test_c4_has_leaky_relus_and_the_count_of_weights():
+    model = models.build("mnist-c4")
+    assert sum(isinstance(m, nn.LeakyReLU) for m in model.modules()) == 3
+    assert (
+        sum(p.numel() for p in model.parameters())
+        == (64 * 64 + 64) + (128 * 64 * 36 + 128) + (128 * 128 * 25 + 128) + 1290
+    )
+
+
+def test_efficient_resnet():
+    assert maps(models.build("efficient-resnet"), 1, 28, 28) == [
+        (64, 14, 14), (128, 5, 5), (64, 5, 5), (64, 5, 5), (128, 5, 5), (10,),
+    ]  # fmt: skip
+    assert models.build("efficient-resnet").dense.in_features == 128
+    model = models.build("efficient-resnet", channels=3, size=32)
+    assert model.dense.in_features == 512
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_the_shortcut_is_added():
+    model = models.build("efficient-resnet")
+    x = torch.rand(2, 1, 28, 28)
+    with torch.no_grad():
+        for p in (model.conv5.weight, model.conv5.bias):
+            p.zero_()
+        z = model.act2(model.conv2(model.act1(model.conv1(x))))
+        expected = model.dense(z[:, :, :3, :3].amax((2, 3)))
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_cifar10_thesis():
+    assert maps(models.build("cifar10-thesis"), 3, 32, 32) == [
+        *[(128, 32, 32)] * 3, (128, 16, 16), *[(256, 16, 16)] * 3, (256, 8, 8),
+        (512, 6, 6), (256, 4, 4), (128, 2, 2), (128, 1, 1), (10,),
+    ]  # fmt: skip
+    model = models.build("cifar10-thesis")
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == 9
+    assert [m.p for m in model.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
+    assert {m.negative_slope for m in model.modules() if isinstance(m, nn.LeakyReLU)} == {0.1}
+    last = model[0].weight
+    assert float(last.detach().std()) == pytest.approx((2 / 27) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(("c1", "c2", "h"), [(32, 64, 200), (64, 128, 256)])
+def test_keyed_cw(c1, c2, h):
+    assert maps(models.build("keyed-cw", c1=c1, c2=c2, h=h), 1, 28, 28) == [
+        (c1, 26, 26), (c1, 24, 24), (c1, 12, 12), (c2, 10, 10), (c2, 8, 8), (c2, 4, 4), (h,), (h,), (10,),
+    ]  # fmt: skip
+
+
+def test_activation_is_a_parameter_and_every_place_has_its_own():
+    model = models.build("efficient-cnn:activation=brelu")
+    found = [m for m in model.modules() if isinstance(m, nn.Hardtanh)]
+    assert len({id(m) for m in found}) == 3
+    assert found[0](torch.tensor([-1.0, 0.5, 2.0])).tolist() == [0.0, 0.5, 1.0]
+    assert any(isinstance(m, nn.GELU) for m in models.build("efficient-resnet", activation=nn.GELU).modules())
+    with pytest.raises(UnknownName, match="leaky-relu"):
+        models.build("mnist-c4:activation=leakyrelu")
+
+
+def test_the_seed_decides_the_weights_and_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    a, b, c = (models.build("keyed-cw", seed=s)[0].weight for s in (0, 0, 1))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("mnist-c4:size=27", "even side"),
+        ("mnist-c4:size=8", "at least 28"),
+        ("keyed-cw:size=12", "at least 16"),
+        ("efficient-resnet:pool_stride=0", "pool_stride"),
+    ],
+)
+def test_sizes_that_do_not_fit(spec, says):
+    with pytest.raises(ContractError, match=says):
+        models.build(spec)
+
+
+def test_adapters_make_networks_with_their_normalisation():
+    model = models.build("torchvision:name=squeezenet1_1")
+    assert model(torch.rand(1, 3, 64, 64)).shape == (1, 1000)
+    torch.testing.assert_close(model.mean, torch.tensor([0.485, 0.456, 0.406]))
+    squeeze = models.build("squeezenet:classes=7").eval()
+    x = torch.rand(1, 3, 64, 64)
+    expected = squeeze.module(255 * x - torch.tensor([123.0, 117.0, 104.0]).view(1, 3, 1, 1))
+    torch.testing.assert_close(squeeze(x), expected, rtol=1e-4, atol=1e-3)
+    with pytest.raises(UnknownName, match="resnet18"):
+        models.build("torchvision:name=resnet19")
+    with pytest.raises(ContractError, match="missing 1 required"):
+        models.build("torchvision")
+
+
+def test_timm():
+    pytest.importorskip("timm")
+    assert models.build("timm:name=resnet10t,classes=5")(torch.rand(2, 3, 32, 32)).shape == (2, 5)
+    with pytest.raises(ContractError, match="resnet9000"):
+        models.build("timm:name=resnet9000")

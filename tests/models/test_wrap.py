@@ -1,0 +1,86 @@
+"""Normalisation inside, logits out."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from vauban import models
+from vauban.core.errors import ContractError
+
+
+class Returns(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x.flatten(1))
+
+
+def test_the_network_sees_normalised_images():
+    x = torch.rand(4, 3, 2, 2)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    got = models.wrap(Returns(lambda z: z), mean, std)(x)
+    expected = torch.stack([(x[:, c] - mean[c]) / std[c] for c in range(3)], 1).flatten(1)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(models.wrap(Returns(lambda z: z), mean=0.5)(x), (x - 0.5).flatten(1))
+    torch.testing.assert_close(models.wrap(Returns(lambda z: z), std=0.5)(x), (x / 0.5).flatten(1))
+    assert torch.equal(models.wrap(Returns(lambda z: z))(x), x.flatten(1))
+
+
+def test_vectors_and_double_precision():
+    x = torch.rand(5, 2, dtype=torch.float64)
+    got = models.wrap(Returns(lambda z: z), (0.1, 0.2), (1.0, 2.0))(x)
+    assert got.dtype == torch.float64
+    torch.testing.assert_close(got, (x - torch.tensor([0.1, 0.2])) / torch.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("function", "where"),
+    [
+        (lambda z: SimpleNamespace(logits=z), None),
+        (lambda z: {"logits": z, "loss": 0}, None),
+        (lambda z: {"scores": z}, "scores"),
+        (lambda z: SimpleNamespace(out=z), "out"),
+        (lambda z: (z, 1), 0),
+        (lambda z: (1, {"a": z}), lambda found: found[1]["a"]),
+    ],
+)
+def test_logits_are_found_in_what_networks_return(function, where):
+    x = torch.rand(2, 1, 1, 3)
+    assert torch.equal(models.wrap(Returns(function), logits=where)(x), x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("function", "where", "says"),
+    [
+        (lambda z: (z, z), None, "logits=name, position or function"),
+        (lambda z: {"a": z}, "b", "logits at 'b'"),
+        (lambda z: (z,), 3, "logits at 3"),
+        (lambda z: z[:, :1], None, "classes >= 2"),
+        (lambda z: z[:1], None, "float logits"),
+        (lambda z: z.argmax(1), None, "float logits"),
+    ],
+)
+def test_other_outputs_are_refused(function, where, says):
+    with pytest.raises(ContractError, match=says):
+        models.wrap(Returns(function), logits=where)(torch.rand(2, 1, 1, 3))
+
+
+def test_bad_constants_are_refused():
+    net = Returns(lambda z: z)
+    with pytest.raises(ContractError, match="std > 0"):
+        models.wrap(net, std=(1.0, 0.0))
+    with pytest.raises(ContractError, match="finite"):
+        models.wrap(net, mean=float("nan"))
+    with pytest.raises(ContractError, match=r"3 values of mean, got shape \(2, 1, 4, 4\)"):
+        models.wrap(net, mean=(0.1, 0.2, 0.3))(torch.rand(2, 1, 4, 4))
+    with pytest.raises(ContractError, match="oracle"):
+        models.wrap(lambda x: x)
+
+
+def test_the_constants_belong_to_the_state():
+    state = models.wrap(nn.Linear(3, 2), (0.1, 0.2, 0.3), 1.0).state_dict()
+    assert {"mean", "std"} <= set(state)
