@@ -39,8 +39,8 @@ class Plain:
 class Interval:
     """image(z) = c + h tanh(z) with c = (lo + hi)/2 and h = (hi - lo)/2: bounded by construction.
 
-    lo and hi are scalars or tensors that broadcast against the batch. `start="centre"` begins at z = 0 (CIA),
-    `start="image"` at the original (Carlini and Wagner's box, lo = 0 and hi = 1), shrunk by 1e-6 of h so that a
+    lo and hi are scalars or tensors that broadcast against the batch. `start_at="centre"` begins at z = 0 (CIA),
+    `start_at="image"` at the original (Carlini and Wagner's box, lo = 0 and hi = 1), shrunk by 1e-6 of h so that a
     component at an edge keeps a gradient. A last clamp to [lo, hi] makes the bound exact in floating point.
     """
 

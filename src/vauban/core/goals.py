@@ -18,14 +18,31 @@ from vauban.core.rng import Stream
 
 @dataclass(frozen=True)
 class Aim:
-    """The labels of one batch: y `(batch,)`, target `(batch,)` or None when untargeted."""
+    """The labels of one batch: y `(batch,)`, target `(batch,)` or None when untargeted.
+
+    toward `(batch,)`: the class the losses move toward while `reached` is unchanged, for untargeted attacks that proceed
+    class by class.
+    """
 
     y: Tensor
     target: Tensor | None = None
     rejects: bool = False
+    toward: Tensor | None = None
+
+    @property
+    def heading(self) -> Tensor | None:
+        """The class the losses move toward: `toward`, else `target`; None: away from y."""
+        return self.target if self.toward is None else self.toward
 
     def rows(self, index: Tensor) -> Aim:
-        return replace(self, y=self.y[index], target=None if self.target is None else self.target[index])
+        target, toward = (None if label is None else label[index] for label in (self.target, self.toward))
+        return replace(self, y=self.y[index], target=target, toward=toward)
+
+    def wrong_classes(self, logits: Tensor) -> Tensor:
+        """Every class but y and 'rejected', least likely first, `(batch, classes - 1)` (- 2 with `rejects`)."""
+        order = (logits[:, :-1] if self.rejects else logits).argsort(stable=True, dim=1)
+        wrong = order != self.y[:, None]
+        return order.masked_select(wrong).view(len(order), -1)
 
     def reached(self, logits: Tensor) -> Tensor:
         """Whether the prediction is what the attacker wants, `(batch,)`; ties go to the first class, NaN to nobody."""
@@ -70,10 +87,16 @@ class Targeted:
     target: int | Tensor = 0
 
     def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
-        target = torch.as_tensor(self.target, device=y.device, dtype=torch.int64).expand_as(y)
+        target = torch.as_tensor(self.target, device=y.device)
+        if target.dtype != torch.int64 or target.shape not in ((), y.shape):
+            raise ContractError(
+                f"expected one int64 target or one for each of {len(y)} samples, got {target.dtype} "
+                f"of shape {tuple(target.shape)}"
+            )
         if bool((target >= classes).any() | (target < 0).any()):
-            raise ContractError(f"expected targets in [0, {classes - 1}], got up to {int(target.max())}")
-        return Aim(y, target.clone())
+            low, high = int(target.min()), int(target.max())
+            raise ContractError(f"expected targets in [0, {classes - 1}], got [{low}, {high}]")
+        return Aim(y, target.expand_as(y).clone())
 
     def __str__(self) -> str:
         return f"targeted:{self.target if isinstance(self.target, int) else 'given'}"
@@ -87,7 +110,7 @@ class LeastLikely:
 
     def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
         assert logits is not None
-        return Aim(y, logits.scatter(1, y[:, None], float("inf")).argmin(1))
+        return Aim(y, Aim(y).wrong_classes(logits)[:, 0])
 
     def __str__(self) -> str:
         return "least-likely"

@@ -1,17 +1,19 @@
 """Attack losses: (logits `(batch, classes)`, aim) -> `(batch,)`, larger is better for the attacker.
 
-They are summed at the door and never averaged, so a sample's gradient does not depend on its batch.
+They are summed at the door and never averaged, so a sample's gradient does not depend on its batch. "Targeted" below
+means an aim with a heading: its target, or the class an untargeted attack moves toward.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, UnknownName
 from vauban.core.goals import Aim
 
 Loss = Callable[[Tensor, Aim], Tensor]
@@ -29,15 +31,15 @@ def _of(logits: Tensor, label: Tensor) -> Tensor:
 
 def cross_entropy(logits: Tensor, aim: Aim) -> Tensor:
     """-log p(y) untargeted, log p(t) targeted."""
-    if aim.target is not None:
-        return -F.cross_entropy(logits, aim.target, reduction="none")
+    if aim.heading is not None:
+        return -F.cross_entropy(logits, aim.heading, reduction="none")
     return F.cross_entropy(logits, aim.y, reduction="none")
 
 
 def margin(logits: Tensor, aim: Aim) -> Tensor:
     """max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; the goal is reached where it is positive."""
-    if aim.target is not None:
-        return _of(logits, aim.target) - _others(logits, aim.target)
+    if aim.heading is not None:
+        return _of(logits, aim.heading) - _others(logits, aim.heading)
     return _others(logits, aim.y) - _of(logits, aim.y)
 
 
@@ -45,15 +47,19 @@ def dlr(logits: Tensor, aim: Aim) -> Tensor:
     """Difference of logits ratio (Croce and Hein 2020, eq. 6, targeted eq. 7), invariant to shift and scale.
 
     -(z_y - max_{k != y} z_k) / (z_1 - z_3) untargeted, -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2) targeted, with z_1 >= z_2
-    >= ... the sorted logits. With fewer classes than it needs (3, targeted 4) the denominator is z_1 - z_last.
+    >= ... the sorted logits. Targeted with 3 classes: z_1 - (z_2 + z_3) / 2. With 2 the ratio is -1 or 1 whatever the
+    image, so there is no gradient to follow: ContractError.
     """
-    ordered = logits.sort(1, descending=True).values
     classes = logits.shape[1]
-    if aim.target is not None:
-        tail = (ordered[:, 2] + ordered[:, 3]) / 2 if classes >= 4 else ordered[:, -1]
-        gap = _of(logits, aim.target) - _of(logits, aim.y)
+    if classes < 3:
+        raise ContractError("expected at least 3 classes for the loss dlr, got 2; use margin or auto")
+    ordered = logits.sort(1, descending=True).values
+    if aim.heading is not None:
+        third = min(2, classes - 2)
+        tail = (ordered[:, third] + ordered[:, third + 1]) / 2
+        gap = _of(logits, aim.heading) - _of(logits, aim.y)
     else:
-        tail = ordered[:, min(2, classes - 1)]
+        tail = ordered[:, 2]
         gap = _others(logits, aim.y) - _of(logits, aim.y)
     return gap / (ordered[:, 0] - tail + 1e-12)
 
@@ -66,9 +72,9 @@ def auto(logits: Tensor, aim: Aim) -> Tensor:
 def saturated(logits: Tensor, aim: Aim) -> Tensor:
     """Where the softmax rounds to a corner so that the cross-entropy gradient has vanished or is about to, `(batch,)`."""
     with torch.no_grad():
-        label = aim.y if aim.target is None else aim.target
+        label = aim.y if aim.heading is None else aim.heading
         gap = _others(logits, label) - _of(logits, label)  # log(1 - p) to within log(classes) where p is near 1
-        return gap < torch.log(torch.tensor(SATURATED))
+        return gap < math.log(SATURATED)
 
 
 LOSSES: dict[str, Loss] = {"auto": auto, "ce": cross_entropy, "margin": margin, "dlr": dlr}
@@ -79,8 +85,6 @@ def loss_by_name(name: str | Loss) -> Loss:
     if callable(name):
         return name
     if name not in LOSSES:
-        from vauban.core.errors import UnknownName
-
         raise UnknownName("loss", name, LOSSES)
     return LOSSES[name]
 

@@ -45,11 +45,11 @@ class Registry(Generic[T]):
         self._loaded = False
 
     def register(self, name: str, **facts: Any) -> Callable[[T], T]:
-        """Decorator: add a factory under `name`; a second registration of a name is an error."""
+        """Decorator: add a factory under `name`; a second one under a name is an error, the same one run again is not."""
 
         def add(make: T) -> T:
-            if name in self._entries:
-                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            if name in self._entries and _place(self._entries[name].make) != _place(make):
+                raise ContractError(f"expected a new name, got {self.kind} {name!r}, which is registered already")
             summary = (inspect.getdoc(make) or "").split("\n")[0]
             self._entries[name] = Entry(name, make, summary, facts)
             return make
@@ -57,11 +57,18 @@ class Registry(Generic[T]):
         return add
 
     def _load(self) -> None:
-        if not self._loaded:
+        if self._loaded:
+            return
+        self._loaded = (
+            True  # before the imports: a file that looks something up while it is imported must not start over
+        )
+        try:
             package = importlib.import_module(self._package)
             for module in pkgutil.walk_packages(package.__path__, self._package + "."):
                 importlib.import_module(module.name)
-            self._loaded = True
+        except BaseException:
+            self._loaded = False
+            raise
 
     def get(self, name: str) -> Entry[T]:
         self._load()
@@ -76,3 +83,8 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[Entry[T]]:
         self._load()
         return iter(self._entries[name] for name in self.names())
+
+
+def _place(make: Callable[..., Any]) -> tuple[object, object]:
+    """Where a factory was written: a notebook cell or a reloaded file defines the same one again."""
+    return getattr(make, "__module__", None), getattr(make, "__qualname__", None)

@@ -33,15 +33,15 @@ def parse_value(text: str) -> Any:
         return lowered == "true"
     if lowered == "none":
         return None
-    if re.fullmatch(r"[-+]?[\d.]+/[\d.]+", lowered):
+    if re.fullmatch(r"[-+]?[\d.]+\s*/\s*[\d.]+", lowered):
         top, bottom = lowered.split("/")
         try:
             return float(Fraction(top) / Fraction(bottom))
         except (ZeroDivisionError, ValueError):
             raise ContractError(f"expected a fraction like 8/255, got {text!r}") from None
     try:
-        return ast.literal_eval(lowered)
-    except (ValueError, SyntaxError):
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError):
         return text.strip()
 
 
@@ -60,7 +60,10 @@ def parse(text: str) -> Spec:
         key, equals, value = item.partition("=")
         if not equals:
             raise ContractError(f"expected key=value after the colon in {text!r}, got {item!r}")
-        params[key.strip().replace("-", "_")] = parse_value(value)
+        name_of = key.strip().replace("-", "_")
+        if name_of in params:
+            raise ContractError(f"expected each key once in {text!r}, got {name_of!r} twice")
+        params[name_of] = parse_value(value)
     return Spec(text, name, params, file)
 
 

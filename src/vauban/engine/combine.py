@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from vauban.core.errors import BudgetSpent, ContractError
-from vauban.core.norms import L2
+from vauban.core.norms import L2, Ball
 from vauban.engine.ask import Ask
 from vauban.engine.iterate import Attack, Steps, iterate, run
 from vauban.engine.result import Result, untouched
@@ -30,12 +30,16 @@ class Restarts:
     times: int = 5
     want: Literal["success", "nearest"] = "success"
 
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            raise ContractError(f"expected times >= 1, got {self.times}")
+
     @property
     def measure(self) -> Any:
         return measure_of(self.attack)
 
     def run(self, ask: Ask) -> Result:
-        return _sequence([(self.attack, ask.fresh(r) if r else ask) for r in range(self.times)], ask, self.want)
+        return sequence([(self.attack, ask.fresh(r) if r else ask) for r in range(self.times)], ask, self.want)
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,23 @@ class Cascade:
     attacks: tuple[Attack, ...]
     want: Literal["success", "nearest"] = "success"
 
+    def __post_init__(self) -> None:
+        if not self.attacks:
+            raise ContractError("expected at least one attack in a cascade, got none")
+        norms = {str(measure_of(attack)) for attack in self.attacks}
+        if self.want == "nearest" and len(norms) > 1:
+            raise ContractError(f"expected attacks measured in one norm to keep the nearest, got {sorted(norms)}")
+
     @property
     def measure(self) -> Any:
         return measure_of(self.attacks[0])
 
     def run(self, ask: Ask) -> Result:
-        return _sequence([(attack, ask) for attack in self.attacks], ask, self.want)
+        return sequence([(attack, ask) for attack in self.attacks], ask, self.want)
 
 
-def _sequence(runs: list[tuple[Attack, Ask]], ask: Ask, want: str) -> Result:
+def sequence(runs: list[tuple[Attack, Ask]], ask: Ask, want: str) -> Result:
+    """Run each attack through its own view of the door `ask` on what is still standing; per sample the best result."""
     total = untouched(ask.x0)
     for i, (attack, view) in enumerate(runs):
         left = torch.ones_like(total.success) if want == "nearest" or ask.threat.randomised else ~total.success
@@ -119,3 +131,18 @@ class Search:
             low, high = torch.where(part.success, low, value), torch.where(part.success, value, high)
             value = torch.where(high.isinf(), low * self.growth, (low + high) / 2).clamp_max(self.largest)
         return total
+
+
+@dataclass(frozen=True)
+class Within:
+    """A step attack that looks for the nearest image, used at a fixed budget: it stops at the first success in `ball`."""
+
+    attack: Steps[Any]
+    ball: Ball
+
+    @property
+    def measure(self) -> Any:
+        return self.ball.norm
+
+    def run(self, ask: Ask) -> Result:
+        return iterate(self.attack, ask.confined(self.ball), stop="first", keep="first")
