@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.fixed_budget.moves import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
 from vauban.engine import Ask, Point, Steps
@@ -47,7 +48,5 @@ class PGD(Steps[Point]):
         return Point(random_start(ask) if self.random_start else ask.x0)
 
     def step(self, ask: Ask, state: Point, t: int) -> Point:
-        assert ask.ball is not None
         _, (g,) = ask.gradient(state.x, self.loss)
-        alpha = (2.5 / self.steps if self.step_size is None else self.step_size) * ask.ball.scale(g)
-        return Point(ask.project(state.x + alpha * ask.ball.norm.steepest(g)))
+        return Point(ascend(ask, state.x, g, 2.5 / self.steps if self.step_size is None else self.step_size))

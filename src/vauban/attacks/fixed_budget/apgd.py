@@ -1,0 +1,101 @@
+"""Auto-PGD. Croce and Hein, Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
+attacks, 2020 (arXiv:2003.01690), algorithm 1; for L1 Croce and Hein, Mind the box, 2021 (arXiv:2103.01208)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget import apgd_l1
+from vauban.attacks.fixed_budget.apgd_state import Progress
+from vauban.attacks.fixed_budget.moves import ascend, check_norm
+from vauban.attacks.fixed_budget.pgd import random_start
+from vauban.core.losses import Loss, cross_entropy
+from vauban.core.norms import L1, L2, Ball, Linf
+from vauban.core.tensors import like
+from vauban.engine import Ask, Steps
+
+RISING = 0.75  # rho: the share of steps that must raise the loss for the step size to stay
+MOMENTUM = 0.75  # alpha: the weight of the new direction
+
+
+def checkpoints(steps: int) -> tuple[int, ...]:
+    """w_1 < w_2 < ... < steps: w_j = ceil(p_j steps), p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06)
+    (section 3.2), in exact hundredths."""
+    percent, gap, found = 22, 22, []
+    while percent < 100:
+        found.append(-(-percent * steps // 100))
+        gap = max(gap - 3, 6)
+        percent += gap
+    return tuple(w for w in dict.fromkeys(found) if w < steps)
+
+
+def review(state: Progress, spans: Tensor | float) -> Progress:
+    """Halve the step and go back to the best point where too few of the last `spans` steps raised the loss (condition 1),
+    or where neither the step nor the best loss has changed since the last checkpoint (condition 2)."""
+    stuck = ~state.halved & (state.best_loss == state.checked_loss)
+    halve = (state.rises < RISING * spans) | stuck
+    return replace(
+        state.back_to_best(halve),
+        step=torch.where(halve, state.step / 2, state.step),
+        rises=torch.zeros_like(state.rises),
+        checked_loss=state.best_loss,
+        halved=halve,
+    )
+
+
+def move(ask: Ask, state: Progress, first: bool) -> Tensor:
+    """z = P(x + eta s(g)), then P(x + a (z - x) + (1 - a) (x - x_old)), a = 1 in the first step."""
+    z = ascend(ask, state.x, state.gradient, like(state.step, state.x))
+    if first:
+        return z
+    return ask.project(state.x + MOMENTUM * (z - state.x) + (1 - MOMENTUM) * (state.x - state.old))
+
+
+@registry.register("apgd", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
+@dataclass(frozen=True)
+class APGD(Steps[Progress]):
+    """PGD with momentum that halves each sample's step, and returns to its best point, when the loss stops rising.
+
+    The step starts at 2 eps and is halved at checkpoints by two conditions; see `checkpoints` and `review`. For L1 the
+    step is sparse, and the projection is the exact one on the ball and [0,1] together; see `apgd_l1`. `steps` gradients
+    are taken, and the closing check judges the last point. Raises ContractError on another norm.
+
+    Departures from the authors' code: condition 1 is strict, as in the paper; a random start is uniform in the L-infinity
+    ball instead of touching its surface, and of uniform radius for L2; L1 has no schedule of larger radii.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    steps: int = 100
+    loss: Loss = cross_entropy
+    random_start: bool = True
+
+    def __post_init__(self) -> None:
+        check_norm(self.ball, Linf, L2, L1)
+
+    @cached_property
+    def _checkpoints(self) -> Sequence[int]:
+        return checkpoints(self.steps)
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Progress:
+        if self.ball.norm is L1:
+            return apgd_l1.start(ask, self.random_start)
+        return Progress.at(random_start(ask) if self.random_start else ask.x0, step=2.0)
+
+    def step(self, ask: Ask, state: Progress, t: int) -> Progress:
+        _, (g,) = ask.gradient(state.x, self.loss)
+        state = state.seen(g, ask.loss)
+        if self.ball.norm is L1:
+            if t and t % apgd_l1.period(self.steps) == 0:
+                state = apgd_l1.review(state, ask.x0)
+            x = apgd_l1.move(ask, state)
+        else:
+            if t in self._checkpoints:
+                state = review(state, t - max((w for w in self._checkpoints if w < t), default=0))
+            x = move(ask, state, first=t == 0)
+        return replace(state, x=x, old=state.x)

@@ -1,0 +1,60 @@
+"""Targeted Auto-PGD over several classes. Croce and Hein, Reliable evaluation of adversarial robustness with an ensemble of
+diverse parameter-free attacks, 2020 (arXiv:2003.01690), section 4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget.apgd import APGD
+from vauban.attacks.fixed_budget.moves import heading
+from vauban.core.errors import BudgetSpent, ContractError
+from vauban.core.losses import Loss, dlr, margin
+from vauban.core.norms import Ball, Linf, Norm
+from vauban.engine import Ask, Result, run
+from vauban.engine.combine import sequence
+from vauban.engine.result import untouched
+
+
+@registry.register("apgd-t", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
+@dataclass(frozen=True)
+class APGDT:
+    """APGD toward each of the `n_target` likeliest wrong classes in turn, on the samples that still stand.
+
+    The classes are ordered by the logits of the clean image, for which one query is counted. The loss of each run is the
+    targeted one (None: DLR, and the margin with two classes, where DLR has no gradient); success stays the goal's: for an untargeted goal any misclassification. A targeted goal
+    leaves one class, one run and no query. Raises ContractError where n_target < 1.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    steps: int = 100
+    n_target: int = 9
+    loss: Loss | None = None
+    random_start: bool = True
+
+    def __post_init__(self) -> None:
+        if self.n_target < 1:
+            raise ContractError(f"expected n_target >= 1, got {self.n_target}")
+        self._apgd(3)
+
+    @property
+    def measure(self) -> Norm:
+        return self.ball.norm
+
+    def _apgd(self, classes: int) -> APGD:
+        return APGD(self.ball, self.steps, self.loss or (dlr if classes > 2 else margin), self.random_start)
+
+    def run(self, ask: Ask) -> Result:
+        apgd = self._apgd(ask.classes)
+        if ask.aim.target is not None:
+            return run(apgd, ask)
+        try:
+            wrong: Tensor = ask.aim.wrong_classes(ask.clean_logits()).flip(1)
+        except BudgetSpent:
+            return untouched(ask.x0)
+        toward = wrong[:, : self.n_target].unbind(1)
+        views = [heading(ask.fresh(i) if i else ask, label) for i, label in enumerate(toward)]
+        total = sequence([(apgd, view) for view in views], ask, "success")
+        return replace(total, forwards=total.forwards + 1)

@@ -1,0 +1,40 @@
+"""The fast gradient sign method. Goodfellow, Shlens, Szegedy, Explaining and harnessing adversarial examples, 2015
+(arXiv:1412.6572), section 4; for L2 the FGSM-L2 of Zantedeschi et al., Efficient defenses against adversarial attacks,
+2017 (arXiv:1707.06728)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget.moves import ascend
+from vauban.core.losses import Loss, auto
+from vauban.core.norms import Ball, Linf
+from vauban.engine import Ask, Point, Steps
+from vauban.engine.iterate import Keep, Stop
+
+
+@registry.register("fgsm", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class FGSM(Steps[Point]):
+    """One step of the whole radius from the image: x' = clip(x + eps s(g)), g the image gradient of the loss.
+
+    s(g) = sign(g) for L-infinity, g / ||g||_2 for L2, equal steps on the largest components for L1. The crafted image is
+    always the end of the step; a clean image that already reaches the goal is recorded as found.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    loss: Loss = auto
+    steps: int = field(default=1, init=False)
+    stop: ClassVar[Stop] = "never"
+    keep: ClassVar[Keep] = "last"
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Point:
+        return Point(ask.x0)
+
+    def step(self, ask: Ask, state: Point, t: int) -> Point:
+        _, (g,) = ask.gradient(state.x, self.loss)
+        return Point(ascend(ask, state.x, g, 1.0))

@@ -1,0 +1,55 @@
+"""The iterative least-likely class method. Kurakin, Goodfellow, Bengio, Adversarial examples in the physical world, 2017
+(arXiv:1607.02533), section 2.3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget.bim import relative_step
+from vauban.attacks.fixed_budget.moves import ascend, destination, heading
+from vauban.core.losses import Loss, auto
+from vauban.core.norms import Ball, Linf
+from vauban.engine import Ask, Steps
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Where a sample is and the class it moves toward, `(batch,)`."""
+
+    x: Tensor
+    toward: Tensor
+
+
+def depart(ask: Ask) -> Bound:
+    """At the image, bound for the target, or for the least likely class where there is none (one counted query)."""
+    return Bound(ask.x0, destination(ask))
+
+
+def approach(ask: Ask, state: Bound, loss: Loss, share: float) -> Bound:
+    """One step of a share of the radius up the loss toward the class."""
+    _, (g,) = heading(ask, state.toward).gradient(state.x, loss)
+    return Bound(ascend(ask, state.x, g, share), state.toward)
+
+
+@registry.register("illc", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class ILLC(Steps[Bound]):
+    """BIM toward the least likely class of the clean image: x_{t+1} = P(x_t + alpha eps s(g_t)), g_t = grad log p(t | x_t).
+
+    Success is the goal's: for an untargeted goal any misclassification, as the papers count it, for a targeted one the
+    class itself, which then takes the place of the least likely one. step_size is alpha, as for BIM.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    steps: int = 10
+    step_size: float | None = None
+    loss: Loss = auto
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Bound:
+        return depart(ask)
+
+    def step(self, ask: Ask, state: Bound, t: int) -> Bound:
+        return approach(ask, state, self.loss, relative_step(self.step_size, self.steps))

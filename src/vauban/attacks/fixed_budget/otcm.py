@@ -1,0 +1,38 @@
+"""The one-step target class method. Kurakin, Goodfellow, Bengio, Adversarial machine learning at scale, 2017
+(arXiv:1611.01236), section 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget.illc import Bound, approach, depart
+from vauban.core.losses import Loss, auto
+from vauban.core.norms import Ball, Linf
+from vauban.engine import Ask, Steps
+from vauban.engine.iterate import Keep, Stop
+
+
+@registry.register("otcm", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class OTCM(Steps[Bound]):
+    """One FGSM step toward a class: x' = clip(x + eps s(g)), g = grad log p(t | x).
+
+    t is the target of a targeted goal. For an untargeted one it is the least likely class of the clean image, for which
+    one query is counted, and success is any misclassification, as the paper counts it.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    loss: Loss = auto
+    steps: int = field(default=1, init=False)
+    stop: ClassVar[Stop] = "never"
+    keep: ClassVar[Keep] = "last"
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Bound:
+        return depart(ask)
+
+    def step(self, ask: Ask, state: Bound, t: int) -> Bound:
+        return approach(ask, state, self.loss, 1.0)

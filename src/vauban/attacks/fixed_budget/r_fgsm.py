@@ -1,0 +1,47 @@
+"""FGSM after a random step. Tramèr et al., Ensemble adversarial training, 2018 (arXiv:1705.07204), as used by Zantedeschi
+et al., Efficient defenses against adversarial attacks, 2017 (arXiv:1707.06728)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget.moves import ascend
+from vauban.core.errors import ContractError
+from vauban.core.losses import Loss, auto
+from vauban.core.norms import Ball, Linf
+from vauban.engine import Ask, Point, Steps
+from vauban.engine.iterate import Keep, Stop
+
+
+@registry.register("r-fgsm", norms=("linf", "l2"), needs="gradients", targeted=True, randomised=True)
+@dataclass(frozen=True)
+class RFGSM(Steps[Point]):
+    """A random step out of the reach of a masked gradient, then the rest of the radius along the gradient there.
+
+    x_r = clip(x + alpha eps s(N(0, I))), x' = clip(x_r + (1 - alpha) eps s(g(x_r))), s the sign for L-infinity and the
+    unit vector for L2 (the paper has L-infinity only). alpha is relative to eps, in [0, 1]: the papers' absolute step of
+    0.05 is alpha = 0.05 / eps. Raises ContractError on another alpha.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    alpha: float = 0.5
+    loss: Loss = auto
+    steps: int = field(default=1, init=False)
+    stop: ClassVar[Stop] = "never"
+    keep: ClassVar[Keep] = "last"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise ContractError(f"expected alpha in [0, 1], a share of the radius, got {self.alpha}")
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Point:
+        noise = ask.rng.normal("start", tuple(ask.x0.shape[1:]), dtype=ask.x0.dtype)
+        return Point(ascend(ask, ask.x0, noise if ask.mask is None else noise * ask.mask, self.alpha))
+
+    def step(self, ask: Ask, state: Point, t: int) -> Point:
+        _, (g,) = ask.gradient(state.x, self.loss)
+        return Point(ascend(ask, state.x, g, 1 - self.alpha))
