@@ -57,8 +57,8 @@ def _columns(ids, hardness, correct, spec, generator, hw, channels):
     success = success | (correct == 0)
     linf, l2 = np.where(correct == 0, 0.0, linf), np.where(correct == 0, 0.0, l2)
     inf = lambda values: np.where(success, values, np.inf)  # noqa: E731
-    pairs = [_pictures(generator, hw, channels, max(v, 1 / 255)) if s else (None, None) for v, s in zip(linf, success)]
-    keep = np.arange(n) < 12
+    stored = [(index < 12 and bool(success[index])) for index in range(n)]
+    pairs = [_pictures(generator, hw, channels, max(linf[i], 1 / 255)) if stored[i] else (None, None) for i in range(n)]
     y = ids % 10
     return {
         "id": ids, "y": y, "clean_label": np.where(correct > 0, y, (y + 3) % 10), "clean_correct": correct,
@@ -69,10 +69,10 @@ def _columns(ids, hardness, correct, spec, generator, hw, channels):
         "raw_linf": inf(linf * 0.99), "forwards": np.where(success & (norm == "linf"), forwards // 3 + 1, forwards),
         "backwards": np.where(success & (norm == "linf"), gradients // 3 + (gradients > 0), gradients),
         "switches": generator.poisson(2, n), "vanished": np.zeros(n, np.int64),
-        "ssim": [float(v) if s else None for v, s in zip(1 - l2 / 20, success)],
-        "psnr_db": [float(v) if s else None for v, s in zip(40 - l2, success)],
-        "clean_png": [p[0] if k else None for p, k in zip(pairs, keep)],
-        "adv_png": [p[1] if k else None for p, k in zip(pairs, keep)],
+        "ssim": [1 - l2[i] / 20 if success[i] else None for i in range(n)],
+        "psnr_db": [40 - l2[i] if success[i] else None for i in range(n)],
+        "clean_png": [pair[0] for pair in pairs],
+        "adv_png": [pair[1] for pair in pairs],
     }  # fmt: skip
 
 

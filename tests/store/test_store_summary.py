@@ -192,3 +192,24 @@ def test_grouping_keeps_order():
     groups = combine.group(cells, lambda cell: cell.meta["model"])
     assert list(groups) == ["a", "b"]
     assert [cell.complete for cell in groups["a"]] == [True, False]
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_worst_curve_is_the_worst_case_at_each_budget(attacks, n, random):
+    def cell(eps):
+        success = np.array([random.random() < 0.6 for _ in range(n)])
+        rates = [0.0, 0.4, 0.8, 1.0]
+        return rows(
+            {"norm": random.choice(["l2", "linf"]), "eps": eps},
+            success=success,
+            l2=np.where(success, [random.choice([0.0, 0.5, 1.0, 2.0]) for _ in range(n)], INF),
+            clean_correct=[random.choice(rates) for _ in range(n)],
+            misclassified=[random.choice(rates) for _ in range(n)],
+            reached=[random.choice(rates) for _ in range(n)],
+            id=np.array(random.sample(range(8), n)),
+        )
+
+    cells = [cell(random.choice([None, 0.7, 1.0])) for _ in range(attacks)]
+    at = np.array([0.0, 0.3, 0.5, 0.7, 1.0, 3.0])
+    expected = [combine.worst_case(cells, "l2", float(eps)).robust.mean() for eps in at]
+    assert combine.worst_curve(cells, "l2", at) == pytest.approx(expected)

@@ -5,7 +5,7 @@
   const state = { norm: data.norms[0]?.id, log: false, hidden: new Set() };
   const KINDS = {
     characteristic: { title: "Operating characteristic", y: "success", note: "Share of the correctly classified images broken within a distance, by attack. Higher is a stronger attack." },
-    budget: { title: "Robust accuracy against budget", y: "robust accuracy", note: "Over all images. The thick line is the worst case over the attacks shown in this panel; each line is an upper bound." },
+    budget: { title: "Robust accuracy against budget", y: "robust accuracy", note: "Over all images. The wide gray line is the worst case over the attacks of this panel; every line is an upper bound." },
     cost: { title: "Gradients against distortion", y: "median distance", note: "Gradients per image against the median distance over the correctly classified images. Lower left is a better attack; at the top edge, more than half of the images were not broken." },
   };
   const H = 240, M = { left: 46, right: 14, top: 12, bottom: 36 };
@@ -32,7 +32,7 @@
   }
 
   // A distance in L-infinity reads as a fraction of 255.
-  const distance = (panel, v) => (panel.norm === "linf" && v <= 0.25 ? +(v * 255).toFixed(1) + "/255" : short(v));
+  const distance = (panel, v) => (panel.norm === "linf" && v > 0 && v <= 0.25 ? +(v * 255).toFixed(1) + "/255" : short(v));
 
   // Panels of one norm share their axes, or they could not be compared.
   const panelsOf = (kind) => data.panels.filter((p) => p.kind === kind && p.norm === state.norm);
@@ -101,7 +101,7 @@
     const width = chart.clientWidth, left = (place / W) * width;
     const at = left > width / 2 ? left - box.offsetWidth - 12 : left + 12;
     box.style.left = Math.max(0, Math.min(at, width - box.offsetWidth)) + "px";
-    box.style.top = chart.offsetTop + 12 + "px";
+    box.style.top = chart.getBoundingClientRect().top - box.offsetParent.getBoundingClientRect().top + 12 + "px";
   }
 
   // Pointer, touch and arrow keys drive the same read-out.
@@ -127,7 +127,8 @@
     const x = scale(low, high, M.left, W - M.right, state.log), y = scale(0, 1, H - M.bottom, M.top, false);
     const xticks = panel.norm === "linf" && !state.log && high <= 0.6 ? lattice(high) : ticks(low, high, state.log);
     const chart = frame(parent, panel, kind, x, y, xticks, [0, 0.25, 0.5, 0.75, 1], (v) => 100 * v + "\u00a0%", (v) => distance(panel, v));
-    for (const s of shown) {
+    // The worst case is a wide band below the lines, or it would hide the attack that sets it.
+    for (const s of [...shown].sort((a, b) => a.attack - b.attack)) {
       let path = "", last = null;
       s.x.forEach((v, i) => {
         if (s.y[i] === null) return;

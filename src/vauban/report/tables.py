@@ -15,7 +15,7 @@ from vauban.store import Run
 
 HEADERS = (
     "Model", "Defence", "Threat", "Attack", "Budget", "Set", "n", "Clean accuracy", "Robust accuracy (all)",
-    "P_suc", "Median distance", "Mean distance | success", "Gradients", "Queries", "Notes",
+    "P_suc", "Median distance", "Mean distance | success", "Unrounded median", "Gradients", "Queries", "Notes",
 )  # fmt: skip
 
 _LATEX = {
@@ -46,11 +46,12 @@ def cells(row: Row) -> list[str]:
     robust = fmt.DASH if row.eps is None else fmt.rate(row.robust_accuracy)
     accuracy = [fmt.percent(row.clean_accuracy.value), robust]
     if numbers is None:
-        return [*head, "all", str(row.robust_accuracy.n), *accuracy, fmt.DASH, fmt.DASH, fmt.DASH, *tail]
+        return [*head, "all", str(row.robust_accuracy.n), *accuracy, *[fmt.DASH] * 4, *tail]
     middle = [
         fmt.rate(numbers.p_suc),
         fmt.distance(numbers.median, row.norm),
         f"{fmt.distance(numbers.conditional.mean, row.norm)} at {fmt.percent(numbers.conditional.p_suc)}",
+        fmt.distance(numbers.unrounded_median, row.norm),
     ]
     return [*head, numbers.population, str(numbers.n), *accuracy, *middle, *tail]
 
@@ -76,7 +77,8 @@ def _raw(row: Row | None) -> dict[str, Any]:
     names = (
         "model", "defence", "data", "threat", "attack", "kind", "norm", "eps", "clean_accuracy", "robust_accuracy",
         "robust_low", "robust_high", "images", "population", "n", "p_suc", "p_suc_low", "p_suc_high", "misclassified",
-        "median", "median_low", "median_high", "conditional_mean", "gradients", "queries", "notes",
+        "median", "median_low", "median_high", "conditional_mean", "unrounded_p_suc", "unrounded_median",
+        "median_ssim", "median_psnr_db", "gradients", "queries", "notes",
     )  # fmt: skip
     if row is None:
         return dict.fromkeys(names)
@@ -85,10 +87,11 @@ def _raw(row: Row | None) -> dict[str, Any]:
     values += [row.clean_accuracy.value, robust.value, *robust.interval, robust.n]
     s = row.summary
     if s is None:
-        values += ["all", robust.n] + [None] * 8
+        values += ["all", robust.n] + [None] * 12
     else:
         values += [s.population, s.n, s.p_suc.value, *s.p_suc.interval, s.misclassified.value]
         values += [s.median, *s.median_interval, s.conditional.mean]
+        values += [s.unrounded_p_suc, s.unrounded_median, s.median_ssim, s.median_psnr_db]
     values += [row.gradients, row.queries, "; ".join(row.notes)]
     return dict(zip(names, map(_cell, values), strict=True))
 
@@ -103,5 +106,5 @@ def _latex(table: Sequence[Row]) -> str:
         return " & ".join("".join(_LATEX.get(letter, letter) for letter in field) for field in fields) + r" \\"
 
     body = [line(cells(row)) for row in table]
-    top = [rf"\begin{{tabular}}{{{'l' * 6}{'r' * 8}l}}", r"\toprule", line(HEADERS), r"\midrule"]
+    top = [rf"\begin{{tabular}}{{{'l' * 6}{'r' * 9}l}}", r"\toprule", line(HEADERS), r"\midrule"]
     return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"

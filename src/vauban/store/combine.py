@@ -108,8 +108,32 @@ def _inside(cell: CellRows, columns: Columns, norm: str | None, eps: float | Non
 
 
 def worst_curve(cells: Sequence[CellRows], norm: str, at: Array) -> Array:
-    """Robust accuracy over `all` against the worst case of `cells`, at every budget of `at`."""
-    return np.array([float(np.mean(worst_case(cells, norm, float(eps)).robust)) for eps in at])
+    """Robust accuracy over `all` against `worst_case(cells, norm, eps)`, at every budget eps of `at`."""
+    worst = worst_case(cells)
+    if not len(worst.ids):
+        return np.full(len(at), np.nan)
+    # One event per sample and cell: from this distance on, this rate. A running maximum turns events into losses.
+    start = np.full(len(worst.ids), -np.inf), np.arange(len(worst.ids)), 1 - worst.clean
+    events = [start, *(_events(cell, norm, worst.ids) for cell in cells if not cell.meta.get("clean_only"))]
+    distance, sample, lost = (np.concatenate(column) for column in zip(*events, strict=True))
+    order = np.lexsort((distance, sample))
+    distance, sample, lost = distance[order], sample[order], lost[order]
+    # Rates are at most 1: an offset of 2 per sample keeps the samples apart in a single pass.
+    highest = np.maximum.accumulate(lost + 2.0 * sample) - 2.0 * sample
+    first = np.diff(sample, prepend=-1) > 0
+    gained = np.where(first, highest, np.diff(highest, prepend=0.0))
+    order = np.argsort(distance, kind="stable")
+    total = np.concatenate([[0.0], np.cumsum(gained[order])])
+    standing: Array = 1 - total[np.searchsorted(distance[order], at + _SLACK, side="right")] / len(worst.ids)
+    return np.clip(standing, 0.0, 1.0)
+
+
+def _events(cell: CellRows, norm: str, ids: Array) -> tuple[Array, Array, Array]:
+    columns = _sorted(cell.columns)
+    distance, own = distortion(columns, norm), cell.meta.get("eps")
+    if cell.meta.get("norm") == norm and own is not None:
+        distance = np.where(columns["success"], distance, float(own))
+    return distance, np.searchsorted(ids, columns["id"]), broken(columns)
 
 
 def _sorted(columns: Columns) -> dict[str, Array]:
