@@ -87,6 +87,26 @@ def test_a_wrong_root_says_which_layout_is_expected(tmp_path):
         assert "--data-root" in str(caught.value)
 
 
+def test_downloads_happen_only_when_allowed(tmp_path, monkeypatch):
+    from torchvision import datasets
+
+    monkeypatch.setattr(datasets, "MNIST", lambda root, download: write_mnist(tmp_path, [1, 2]))
+    with pytest.raises(data.MissingData, match="download=True"):
+        data.load("mnist", tmp_path)
+    assert data.load("mnist", tmp_path, download=True).y.tolist() == [1, 2]
+
+    def broken(*args, **kwargs):
+        raise OSError("no route")
+
+    monkeypatch.setattr(datasets, "FashionMNIST", broken)
+    with pytest.raises(ContractError, match="download of FashionMNIST failed: no route"):
+        data.load("fashion-mnist", tmp_path, download=True)
+    monkeypatch.setattr(
+        datasets.utils, "download_and_extract_archive", lambda url, root, **_: write_batches(tmp_path, ["test_batch"])
+    )
+    assert len(data.load("cifar10", tmp_path, download=True)) == 6
+
+
 # ---- CIFAR-10
 
 

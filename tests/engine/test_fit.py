@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.seeded import seeded
-from vauban.engine.fit import Part, accuracy, fit
+from vauban.engine.fit import fit
+from vauban.engine.samples import Part, accuracy
 
 
 def blobs(n=200):

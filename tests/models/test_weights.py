@@ -172,10 +172,18 @@ def test_models_from_a_users_file(tmp_path):
 def test_a_module_is_taken_as_it_is():
     module = nn.Linear(2, 2)
     assert models.load(module) is module
+    assert not module.training
+
+
+def test_weights_are_never_ignored(saved):
+    model, path = saved
+    other = models.build("mnist-c4", seed=9, activation="elu")
+    assert torch.equal(models.load(other, weights=path)(X), model(X))
+    fails(path, "one weights file", weights=path)
 
 
 def test_digits_cnn_trains_once_and_is_accurate(tmp_path, monkeypatch):
-    from vauban.engine.fit import accuracy
+    from vauban.engine.samples import accuracy
     from vauban.models import digits
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -195,4 +203,4 @@ def test_squeezenet_classifies_real_images(real_root):
     batch = data.load("imagenet/val1000:crop=227[::50]", real_root).all()
     with torch.no_grad():
         right = (model(batch.x).argmax(1) == batch.y).sum()
-    assert int(right) == 14  # as measured on all thousand: 62.7 %
+    assert int(right) > 11  # 14 as measured; the share on all thousand: 62.7 %

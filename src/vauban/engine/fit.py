@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,32 +16,7 @@ from vauban.core.contracts import Batch, check_labels, check_logits
 from vauban.core.errors import ContractError
 from vauban.core.rng import fold
 from vauban.core.seeded import seeded
-
-
-class Samples(Protocol):
-    """What can be trained on: a vauban data set, or a `Batch` through `fit`."""
-
-    def __len__(self) -> int: ...
-    def batch(self, index: Tensor) -> Batch: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some samples of a larger collection (a whole `Batch` included)."""
-
-    whole: Samples | Batch
-    index: Tensor
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def batch(self, index: Tensor) -> Batch:
-        picked = self.index[index]
-        if isinstance(self.whole, Batch):
-            held = self.whole
-            picked = picked.to(held.x.device)
-            return Batch(held.x[picked], held.y[picked], held.ids[picked], held.levels)
-        return self.whole.batch(picked)
+from vauban.engine.samples import Samples, accuracy, as_samples, device_of
 
 
 @dataclass(frozen=True)
@@ -96,7 +71,7 @@ def fit(
     are left as they were, every submodule gets its mode back. Raises ContractError on labels outside the model's classes
     and when the loss is no longer finite.
     """
-    samples, held = _samples(data), None if validation is None else _samples(validation)
+    samples, held = as_samples(data), None if validation is None else as_samples(validation)
     parameters = [p for p in module.parameters() if p.requires_grad]
     if epochs < 1 or batch < 1 or not parameters:
         raise ContractError(
@@ -126,24 +101,6 @@ def fit(
     return Fitted(tuple(history))
 
 
-@torch.no_grad()
-def accuracy(module: nn.Module, data: Samples | Batch, batch: int = 256) -> float:
-    """Share of samples that `module` (in evaluation mode; restored after) labels correctly."""
-    samples = _samples(data)
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        right = [
-            (check_logits(module(b.x), len(b)).argmax(1) == b.y).sum()
-            for index in torch.split(torch.arange(len(samples)), batch)
-            for b in [samples.batch(index).to(_device(module))]
-        ]
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-    return float(torch.stack(right).sum()) / len(samples)
-
-
 @dataclass(frozen=True)
 class _Run:
     module: nn.Module
@@ -160,7 +117,7 @@ class _Run:
         if len(parts) > 1 and len(parts[-1]) == 1:  # batch normalisation cannot train on a single sample
             parts = (*parts[:-2], torch.cat(parts[-2:]))
         rates = [group["lr"] for group in self.optimiser.param_groups]
-        device = _device(self.module)
+        device = device_of(self.module)
         total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
         for i, index in enumerate(parts):
             for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
@@ -186,14 +143,6 @@ class _Run:
         value.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return value.detach(), (logits.argmax(1) == sample.y).sum()
-
-
-def _samples(data: Samples | Batch) -> Samples:
-    return Part(data, torch.arange(len(data))) if isinstance(data, Batch) else data
-
-
-def _device(module: nn.Module) -> torch.device:
-    return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 def _optimiser(kind: Optimiser, parameters: list[nn.Parameter], lr: float, decay: float) -> torch.optim.Optimizer:

@@ -12,7 +12,8 @@ from torch import nn
 
 from vauban.core.contracts import Batch
 from vauban.core.digits import digits
-from vauban.engine.fit import accuracy, fit
+from vauban.engine.fit import fit
+from vauban.engine.samples import accuracy
 from vauban.models import weights
 from vauban.models.named import build, ready, registry
 

@@ -41,11 +41,11 @@ def load(spec: str | Path | nn.Module, weights: str | Path | None = None) -> nn.
     """A model ready to be attacked, in evaluation mode.
 
     spec: a registered name with parameters, a weights file written by `vauban train` (it names its architecture), a
-    user's `file.py:name` (a module, a class or a function that returns one), or a module, which is only switched to
-    evaluation mode. weights: a safetensors file or a `.pt` file of plain tensors. Raises UnknownName, ContractError.
+    user's `file.py:name` (a module, a class or a function that returns one), or a module. weights: a safetensors file or
+    a `.pt` file of plain tensors. Raises UnknownName, ContractError.
     """
     if isinstance(spec, nn.Module):
-        return spec.eval()
+        return (spec if weights is None else files.load_into(spec, Path(weights).expanduser())).eval()
     text = str(spec)
     parsed = specs.parse(text)
     given = parsed.params.pop("weights", None)
@@ -56,6 +56,8 @@ def load(spec: str | Path | nn.Module, weights: str | Path | None = None) -> nn.
         model = _module(specs.from_file(parsed), text)
         return (model if weights is None else files.load_into(model, weights)).eval()
     if Path(parsed.name).suffix in files.SUFFIXES:
+        if weights is not None:
+            raise ContractError(f"expected one weights file, got {text} and {weights}")
         return _from_weights(Path(text).expanduser()).eval()
     return _registered(parsed.name, parsed.params, weights).eval()
 

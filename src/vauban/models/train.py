@@ -10,7 +10,8 @@ import torch
 
 from vauban.core import spec as specs
 from vauban.core.errors import ContractError
-from vauban.engine.fit import Epoch, Fitted, Part, Samples, accuracy, fit
+from vauban.engine.fit import Epoch, Fitted, fit
+from vauban.engine.samples import Part, Samples, accuracy
 from vauban.models import weights
 from vauban.models.named import build
 

@@ -1,0 +1,65 @@
+"""What can be trained and measured on: a vauban data set, a part of one, or a `Batch` in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vauban.core.contracts import Batch, check_logits
+
+
+class Samples(Protocol):
+    """Samples by position; `vauban.data.Dataset` is one."""
+
+    def __len__(self) -> int: ...
+    def batch(self, index: Tensor) -> Batch: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some samples of a larger collection (a whole `Batch` included), by their positions."""
+
+    whole: Samples | Batch
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(self, index: Tensor) -> Batch:
+        picked = self.index[index]
+        if isinstance(self.whole, Batch):
+            held = self.whole
+            picked = picked.to(held.x.device)
+            return Batch(held.x[picked], held.y[picked], held.ids[picked], held.levels)
+        return self.whole.batch(picked)
+
+
+def as_samples(data: Samples | Batch) -> Samples:
+    """A `Batch` as something that can be sampled from; anything else is returned as it is."""
+    return Part(data, torch.arange(len(data))) if isinstance(data, Batch) else data
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where the module's parameters are (the CPU where it has none)."""
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+@torch.no_grad()
+def accuracy(module: nn.Module, data: Samples | Batch, batch: int = 256) -> float:
+    """Share of samples that `module` (in evaluation mode; restored after) labels correctly."""
+    samples = as_samples(data)
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        right = [
+            (check_logits(module(b.x), len(b)).argmax(1) == b.y).sum()
+            for index in torch.split(torch.arange(len(samples)), batch)
+            for b in [samples.batch(index).to(device_of(module))]
+        ]
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    return int(torch.stack(right).sum()) / len(samples)
