@@ -1,0 +1,102 @@
+"""Findings: what a diagnostic measured, what it means for the numbers, and what to do about it. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from vauban.core.errors import ContractError
+
+Severity = Literal["info", "warning", "invalid"]
+NOTHING_FOUND = "no evidence of masking found"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """code: stable name. severity: info (know it), warning (the attack may be weaker than it looks), invalid (the numbers
+    cannot be relied on). share: of the samples examined, in [0,1]. threshold: the share above which the rule speaks."""
+
+    code: str
+    severity: Severity
+    message: str
+    advice: str
+    share: float
+    threshold: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of strings and numbers."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Finding:
+        """The finding that `to_json` wrote; raises ContractError on missing or unknown keys or severities."""
+        if set(data) != set(cls.__dataclass_fields__) or data["severity"] not in get_args(Severity):
+            raise ContractError(
+                f"expected a finding with {', '.join(cls.__dataclass_fields__)}, got {dict(data)}; was it edited by hand?"
+            )
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A finding in waiting. It fires when more than `threshold` of the samples show it, and at least two of them (the one
+    sample there is, when there is only one): a single odd sample is no finding.
+
+    because: why the threshold lies where it does. means: completes 'k of n samples ...'; {names} are filled in.
+    """
+
+    code: str
+    severity: Severity
+    threshold: float
+    because: str
+    means: str
+    advice: str
+
+    def on(self, count: int, of: int, **facts: object) -> Measured:
+        """The rule applied to `count` of `of` samples."""
+        return Measured(self, count, of, facts)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a rule saw, whether or not it fires."""
+
+    rule: Rule
+    count: int
+    of: int
+    facts: Mapping[str, object]
+
+    @property
+    def share(self) -> float:
+        return self.count / self.of if self.of else 0.0
+
+    @property
+    def fires(self) -> bool:
+        return self.share > self.rule.threshold and self.count >= min(2, self.of)
+
+    def finding(self) -> Finding:
+        """The finding in plain words."""
+        rule = self.rule
+        text = f"{self.count} of {self.of} samples {rule.means.format(**self.facts)}"
+        return Finding(rule.code, rule.severity, text, rule.advice, self.share, rule.threshold)
+
+
+def fired(measured: Iterable[Measured]) -> list[Finding]:
+    """The findings of the rules that fire, the gravest first."""
+    order = get_args(Severity)[::-1]
+    return sorted((m.finding() for m in measured if m.fires), key=lambda f: order.index(f.severity))
+
+
+def verdict(findings: Iterable[Finding]) -> str:
+    """One line on what the diagnostics found; the absence of findings proves nothing and is worded accordingly."""
+    codes: dict[str, list[str]] = {severity: [] for severity in get_args(Severity)}
+    for finding in findings:
+        if finding.code not in codes[finding.severity]:
+            codes[finding.severity].append(finding.code)
+    parts = []
+    if codes["invalid"]:
+        parts.append(f"these numbers cannot be relied on: {', '.join(codes['invalid'])}")
+    if codes["warning"]:
+        parts.append(f"the attacks may be weaker than they look: {', '.join(codes['warning'])}")
+    return "; ".join(parts) or NOTHING_FOUND

@@ -1,0 +1,82 @@
+"""Networks the diagnostics are calibrated on: small, trained in seconds on scikit-learn's digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vauban.core.contracts import Batch
+from vauban.core.digits import digits
+from vauban.core.seeded import seeded
+from vauban.engine.fit import fit
+
+
+def _pixels(split: str) -> tuple[Tensor, Tensor]:
+    pixels, labels = digits(split)
+    return pixels.float() / 255, labels
+
+
+def _cnn(norm: bool = False) -> nn.Module:
+    layers = [nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    if norm:
+        layers.insert(1, nn.BatchNorm2d(16))
+        layers.insert(4, nn.BatchNorm2d(32))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 16, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def _linear() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+
+def _pgd_images(module: nn.Module, x: Tensor, y: Tensor, ids: Tensor, step: int) -> Tensor:
+    """Madry et al.'s inner maximisation at eps 0.15, seven steps."""
+    eps = 0.15
+    adv = x
+    for _ in range(7):
+        leaf = adv.detach().requires_grad_(True)
+        (g,) = torch.autograd.grad(nn.functional.cross_entropy(module(leaf), y), leaf)
+        adv = (x + (leaf + eps / 3 * g.sign() - x).clamp(-eps, eps)).clamp(0, 1)
+    return adv.detach()
+
+
+TRAINED: dict[str, tuple[Callable[[], nn.Module], int, bool]] = {
+    "clean": (_cnn, 8, False),
+    "pgd-trained": (_cnn, 12, True),
+    "batchnorm": (lambda: _cnn(norm=True), 6, False),
+    "linear": (_linear, 30, False),
+}
+
+
+def train(kind: str, seed: int = 0) -> nn.Module:
+    """One of TRAINED, in evaluation mode."""
+    make, epochs, adversarial = TRAINED[kind]
+    x, y = _pixels("train")
+    with seeded("calibration", kind, seed):
+        net = make()
+    fit(
+        net, Batch(x, y, torch.arange(len(x))), epochs=epochs, lr=2e-3, seed=seed,
+        perturb=_pgd_images if adversarial else None,
+    )  # fmt: skip
+    return net.eval()
+
+
+@pytest.fixture(scope="session")
+def calibration_net() -> Callable[..., nn.Module]:
+    """train(kind, seed), each network trained once."""
+    made: dict[tuple[str, int], nn.Module] = {}
+
+    def get(kind: str, seed: int = 0) -> nn.Module:
+        if (kind, seed) not in made:
+            made[kind, seed] = train(kind, seed)
+        return made[kind, seed]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def digits_test() -> tuple[Tensor, Tensor]:
+    """Images on the 8-bit lattice and labels."""
+    return _pixels("test")
