@@ -263,6 +263,8 @@ def test_images_of_several_sizes_and_broken_ones_are_named(tmp_path):
     fails(f"folder:path={tmp_path}", None, "2.png", "one size", "crop=")
     (tmp_path / "a" / "2.png").write_bytes(png(PIXELS[1])[:500])
     fails(f"folder:path={tmp_path}", None, "2.png is not a readable image")
+    save(tmp_path / "a" / "2.png", PIXELS[1][..., 0].astype(np.uint16) * 256)
+    fails(f"folder:path={tmp_path}", None, "8-bit pixels", "2.png", "I;16")
     (tmp_path / "a" / "2.png").write_bytes(b"")
     fails(f"folder:path={tmp_path}", None, "2.png is not a readable image")
 

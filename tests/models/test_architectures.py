@@ -1,11 +1,15 @@
 """The reference networks have the maps that the works print."""
 
+import json
+import sys
+from types import ModuleType, SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from vauban import models
-from vauban.core.errors import ContractError, UnknownName
+from vauban.core.errors import ContractError, MissingExtra, UnknownName
 
 
 def maps(model: nn.Module, *shape: int) -> list[tuple[int, ...]]:
@@ -128,3 +132,42 @@ def test_timm():
     assert models.build("timm:name=resnet10t,classes=5")(torch.rand(2, 3, 32, 32)).shape == (2, 5)
     with pytest.raises(ContractError, match="resnet9000"):
         models.build("timm:name=resnet9000")
+
+
+def test_hugging_face_folders(tmp_path, monkeypatch):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+    asked = {}
+
+    class Auto:
+        @staticmethod
+        def from_pretrained(folder, **settings):
+            asked.update(settings, folder=folder)
+            module = nn.Module()
+            module.forward = lambda x: SimpleNamespace(logits=network(x))
+            return module
+
+    fake = ModuleType("transformers")
+    fake.AutoModelForImageClassification = Auto
+    monkeypatch.setitem(sys.modules, "transformers", fake)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5] * 3})
+    )
+    x = torch.rand(2, 3, 2, 2)
+    expected = network((x - torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)) / 0.5)
+    torch.testing.assert_close(models.load(f"hf:path={tmp_path}")(x), expected)
+    assert asked == {"folder": tmp_path, "local_files_only": True, "use_safetensors": True}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False, "image_mean": [0.1] * 3}))
+    torch.testing.assert_close(models.load(f"hf:path={tmp_path}")(x), network(x))
+    with pytest.raises(ContractError, match=r"config\.json"):
+        models.load(f"hf:path={tmp_path}/no")
+
+
+@pytest.mark.parametrize(
+    ("package", "spec", "extra"), [("timm", "timm:name=resnet18", "models"), ("transformers", "hf", "hf")]
+)
+def test_missing_packages_say_how_to_install_them(tmp_path, monkeypatch, package, spec, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(MissingExtra, match=rf"pip install 'vauban\[{extra}\]'"):
+        models.build(spec if ":" in spec else f"{spec}:path={tmp_path}")

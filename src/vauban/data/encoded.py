@@ -39,6 +39,10 @@ class Framing:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PIL warns of odd metadata; the pixels are what counts
                 with Image.open(io.BytesIO(data)) as opened:
+                    if opened.mode[0] in "IF":  # PIL would clip 16-bit and float pixels, not scale them
+                        raise ContractError(
+                            f"expected 8-bit pixels in {origin}, got mode {opened.mode}; convert it to 8 bit"
+                        )
                     image = opened.convert("L" if self.grey else "RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ContractError(f"{origin} is not a readable image: {error}") from error
