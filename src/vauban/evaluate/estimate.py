@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from vauban.core.losses import cross_entropy
-from vauban.engine import Cascade, Restarts, Search, Steps
+from vauban.engine import Cascade, Restarts, Search, Steps, Within
 from vauban.evaluate.plan import Cell
 
 
@@ -30,6 +30,8 @@ def passes(attack: Any) -> tuple[int, int] | None:
     if own is not None:
         forwards, backwards = own
         return int(forwards), int(backwards)
+    if isinstance(attack, Within):
+        return passes(attack.attack)
     if isinstance(attack, Restarts):
         return _times(passes(attack.attack), attack.times)
     if isinstance(attack, Search):
