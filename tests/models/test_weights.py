@@ -198,9 +198,9 @@ def test_digits_cnn_trains_once_and_is_accurate(tmp_path, monkeypatch):
     fails("digits-cnn", digits.cache_file(), "not a readable safetensors")
 
 
-def test_squeezenet_classifies_real_images(real_root):
-    model = models.load(f"squeezenet:weights={real_root}/imagenet/squeezenet1_0.safetensors")
-    batch = data.load("imagenet/val1000:crop=227[::50]", real_root).all()
+def test_squeezenet_classifies_real_images(shared_data):
+    model = models.load(f"squeezenet:weights={shared_data}/imagenet/squeezenet1_0.safetensors")
+    batch = data.load("imagenet/val1000:crop=227[::50]", shared_data).all()
     with torch.no_grad():
         right = (model(batch.x).argmax(1) == batch.y).sum()
     assert int(right) > 11  # 14 as measured; the share on all thousand: 62.7 %
