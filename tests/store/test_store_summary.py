@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.store import CellRows, combine, summary
+from vauban.store.summarise import summarise
 
 INF = math.inf
 
@@ -53,7 +54,7 @@ def test_robust_accuracy_counts_clean_errors_rates_and_ignores_images_outside_th
 
 def test_targeted_success_and_misclassification_differ():
     cell = columns(success=[True, False], misclassified=[1.0, 1.0], reached=[1.0, 0.0])
-    result = summary.summarise(cell, "l2", "all")
+    result = summarise(cell, "l2", "all")
     assert (result.p_suc.value, result.misclassified.value, result.robust_accuracy.value) == (0.5, 1.0, 0.0)
 
 
@@ -73,19 +74,19 @@ def test_populations():
 
 def test_summary_by_hand():
     cell = columns(success=[True, True, True, False], l2=[1.0, 3.0, 2.0, INF], clean_correct=[1.0, 1.0, 0.0, 1.0])
-    result = summary.summarise(cell, "l2", "all")
+    result = summarise(cell, "l2", "all")
     assert (result.n, result.median) == (4, 2.5)
     assert result.conditional == (2.0, 0.75)
     assert (result.gradients, result.queries) == (5.0, 10.0)
     assert result.clean_accuracy.value == 0.75
     assert result.robust_accuracy.value == 0.25
-    correct = summary.summarise(cell, "l2", "correct")
+    correct = summarise(cell, "l2", "correct")
     assert (correct.n, correct.median) == (3, 3.0)
     assert correct.robust_accuracy == result.robust_accuracy  # over all, whatever set the success is over
 
 
 def test_empty_set_is_nan_without_a_warning():
-    result = summary.summarise(columns(success=[True], clean_correct=[0.0]), "l2", "correct")
+    result = summarise(columns(success=[True], clean_correct=[0.0]), "l2", "correct")
     assert result.n == 0
     assert math.isnan(result.median)
     assert math.isnan(result.p_suc.value)

@@ -11,8 +11,11 @@
   const H = 240, M = { left: 46, right: 14, top: 12, bottom: 36 };
   let W = 360; // the width of a panel on this screen, so that text keeps its size
   const DASHES = ["", "6 3", "2 3", "9 3 2 3"];
-  const colour = (i) => (i < 0 ? "var(--ink)" : `var(--s${i % 8})`);
-  const dash = (i) => (i < 0 ? "" : DASHES[Math.floor(i / 8) % DASHES.length]);
+  // Styles are given out among the attacks of the norm on show: dashes begin only after eight colours.
+  const present = () => new Set(data.panels.filter((p) => p.norm === state.norm).flatMap((p) => p.series.map((s) => s.attack)));
+  let order = [];
+  const colour = (i) => (i < 0 ? "var(--ink)" : `var(--s${order.indexOf(i) % 8})`);
+  const dash = (i) => (i < 0 ? "" : DASHES[Math.floor(order.indexOf(i) / 8) % DASHES.length]);
   const percent = (v) => (100 * v).toFixed(1) + "\u00a0%";
   const short = (v) => (v === 0 ? "0" : Math.abs(v) >= 1e4 ? v.toExponential(0) : String(+v.toPrecision(3)));
 
@@ -29,6 +32,11 @@
     if (text !== undefined) node.textContent = text;
     parent?.append(node);
     return node;
+  }
+
+  function swatch(parent, i) {
+    const line = svg("svg", parent, { class: "swatch", viewBox: "0 0 20 3", "aria-hidden": "true" });
+    svg("line", line, { x1: 0, x2: 20, y1: 1.5, y2: 1.5, "stroke-width": 3, stroke: colour(i), "stroke-dasharray": dash(i) });
   }
 
   // A distance in L-infinity reads as a fraction of 255.
@@ -93,7 +101,7 @@
     for (const [index, text, value] of lines) {
       if (index === null) { html("b", box, {}, text); continue; }
       const line = html("div", box);
-      html("span", line, { class: "swatch", style: `background:${colour(index)}` });
+      swatch(line, index);
       html("span", line, {}, text);
       html("span", line, {}, value);
     }
@@ -160,16 +168,17 @@
     const chart = frame(parent, panel, kind, x, y, xticks, yticks, (v) => distance(panel, v), (v) => (v < 1 ? "0" : short(v)));
     const points = shown.map((s) => ({ s, px: x(Math.max(s.x, 0.5)), py: s.y === null ? M.top : y(s.y) }));
     if (points.some((p) => p.s.y === null)) svg("text", chart, { x: M.left - 6, y: M.top + 4, "text-anchor": "end" }, "∞");
-    const taken = points.map((p) => ({ left: p.px - 6, right: p.px + 6, y: p.py }));
+    const taken = points.map((p) => ({ left: p.px - 6, right: p.px + 6, y: p.py, of: p.s }));
     for (const { s, px, py } of points) {
       const mark = { fill: s.y === null ? "var(--paper)" : colour(s.attack), stroke: colour(s.attack), "stroke-width": 2 };
       svg("circle", chart, { cx: px, cy: py, r: 5, ...mark });
-      // A name that would cover another mark is left to the read-out.
+      // A name that would cover another mark, or seem to belong to it, is left to the read-out.
       const name = data.attacks[s.attack], width = 6.2 * name.length;
+      const covers = (left, t) => left - 14 < t.right && left + width + 14 > t.left && Math.abs(py - t.y) < 12 && t.of !== s;
       for (const left of [px + 9, px - 9 - width]) {
-        const free = left > M.left && left + width < W && !taken.some((t) => left < t.right && left + width > t.left && Math.abs(py - t.y) < 12);
+        const free = left > M.left && left + width < W && !taken.some((t) => covers(left, t));
         if (!free) continue;
-        taken.push({ left, right: left + width, y: py });
+        taken.push({ left, right: left + width, y: py, of: s });
         svg("text", chart, { class: "mark", x: left, y: py + 4 }, name);
         break;
       }
@@ -193,19 +202,19 @@
     for (const norm of data.norms) choice(bar, norm.name, state.norm === norm.id, () => { state.norm = norm.id; });
     choice(bar, "log distance", state.log, () => { state.log = !state.log; });
     html("span", bar, { class: "gap" });
-    const present = new Set(data.panels.filter((p) => p.norm === state.norm).flatMap((p) => p.series.map((s) => s.attack)));
-    data.attacks.forEach((name, i) => {
-      if (!present.has(i)) return;
-      const on = !state.hidden.has(i);
+    for (const i of order) {
+      const name = data.attacks[i], on = !state.hidden.has(i);
       const button = html("button", bar, { type: "button", "aria-pressed": String(on) });
-      html("span", button, { class: "swatch", style: `color:${colour(i)}` });
+      swatch(button, i);
       html("span", button, {}, name);
       button.addEventListener("click", () => { if (on) state.hidden.add(i); else state.hidden.delete(i); draw(name); });
-    });
+    }
   }
   function draw(focus) {
     root.replaceChildren();
     if (!data.panels.length) { html("p", root, {}, "No curves yet."); return; }
+    const shown = present();
+    order = data.attacks.map((_, i) => i).filter((i) => shown.has(i));
     toolbar();
     for (const kind of Object.keys(KINDS)) {
       html("h3", root, {}, KINDS[kind].title);

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from vauban.report import format as fmt
-from vauban.report.rows import attacked, labels, norm_of, subject, undefended_first
+from vauban.report.rows import attacked, labels, subject, undefended_first
 from vauban.store import CellRows, Run
-from vauban.store.combine import group, worst_curve
+from vauban.store.combine import group, norm_of, worst_curve
 from vauban.store.summary import Array, distortion, operating_characteristic, population, robust_curve, select
 
 _STEPS = 120

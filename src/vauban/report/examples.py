@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vauban.report import format as fmt
-from vauban.report.rows import attacked, labels, norm_of, subject, undefended_first
+from vauban.report.rows import attacked, labels, subject, undefended_first
 from vauban.store import CellRows, Run
-from vauban.store.combine import group
+from vauban.store.combine import group, norm_of
 from vauban.store.summary import distortion
 
 

@@ -36,11 +36,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The grid of one model on one data set; columns are defences, the worst case over all threats comes last."""
+    """The grid of one model on one data set; the worst case over all threats comes last.
+
+    `columns` are defences with their usual threat, which a line names only where it differs.
+    """
 
     model: str
     data: str
-    columns: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
     clean: tuple[str, ...]
     lines: tuple[Line, ...]
 
@@ -58,8 +61,9 @@ def matrices(table: Sequence[Row], verdicts: Sequence[Headline]) -> list[Matrix]
 
 
 def _matrix(table: list[Row], verdicts: dict[str, Headline]) -> Matrix:
-    columns = tuple(dict.fromkeys(row.defence for row in table))
     rows = [row for row in table if row.kind != "worst"]
+    columns = tuple(dict.fromkeys(row.defence for row in table))
+    usual = {c: Counter(row.threat for row in rows if row.defence == c).most_common(1)[0][0] for c in columns}
     # One line per attack where each defence met it under one threat (white-box here, adaptive there); else per threat.
     meetings = Counter((row.attack, row.budget, row.defence) for row in rows)
     split = {(attack, budget) for (attack, budget, _), times in meetings.items() if times > 1}
@@ -67,23 +71,25 @@ def _matrix(table: list[Row], verdicts: dict[str, Headline]) -> Matrix:
     for row in sorted(rows, key=lambda row: (row.norm, row.eps is None, row.attack, row.eps or 0.0)):
         threat = row.threat if (row.attack, row.budget) in split else ""
         grid.setdefault((row.attack, row.budget, threat), {})[row.defence] = row
-    lines = [_line(attack, fields, columns) for (attack, _, _), fields in grid.items()]
+    lines = [_line(attack, fields, usual) for (attack, _, _), fields in grid.items()]
     bounds = {(bound.norm, bound.eps): bound.budget for verdict in verdicts.values() for bound in verdict.bounds}
     lines += [_worst(norm, eps, budget, columns, verdicts) for (norm, eps), budget in sorted(bounds.items())]
     clean = tuple(fmt.percent(next(row.clean_accuracy.value for row in table if row.defence == c)) for c in columns)
-    return Matrix(table[0].model, table[0].data, columns, clean, tuple(lines))
+    return Matrix(table[0].model, table[0].data, tuple(usual.items()), clean, tuple(lines))
 
 
-def _line(attack: str, found: dict[str, Row], columns: tuple[str, ...]) -> Line:
+def _line(attack: str, found: dict[str, Row], usual: dict[str, str]) -> Line:
     threats = {row.threat for row in found.values()}
     first = next(iter(found.values()))
-    detail = first.budget if len(threats) > 1 else f"{first.budget}, {first.threat}"
-    fields = tuple(_field(found[c], len(threats) > 1) if c in found else None for c in columns)
+    as_usual = all(row.threat == usual[defence] for defence, row in found.items())
+    shared = not as_usual and len(threats) == 1
+    detail = f"{first.budget}, {first.threat}" if shared else first.budget
+    fields = tuple(_field(found[c], "" if shared else usual[c]) if c in found else None for c in usual)
     return Line(attack, detail, first.kind, fields)
 
 
-def _field(row: Row, name_threat: bool) -> Field:
-    threat, flags = row.threat if name_threat else "", "; ".join(row.notes)
+def _field(row: Row, silent: str) -> Field:
+    threat, flags = row.threat if silent and row.threat != silent else "", "; ".join(row.notes)
     if row.eps is None and row.summary is not None:
         broke = f"{fmt.percent(row.summary.p_suc.value)} broken"
         return Field(fmt.distance(row.summary.median, row.norm), broke, None, threat, flags)

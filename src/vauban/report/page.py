@@ -16,10 +16,11 @@ from vauban.report import format as fmt
 from vauban.report.charts import chart_data, to_json
 from vauban.report.examples import galleries
 from vauban.report.matrix import matrices
-from vauban.report.rows import labels, norm_of, rows, subject
+from vauban.report.rows import labels, rows, subject
 from vauban.report.tables import HEADERS, cells
 from vauban.report.verdict import CAVEAT, headlines
 from vauban.store import CellRows, Run, load
+from vauban.store.combine import norm_of
 from vauban.store.files import write_atomic
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from vauban.report import format as fmt
 from vauban.store import CellRows, Run
-from vauban.store.combine import Worst, family, group, union, worst_case
-from vauban.store.summary import Rate, Summary, common_ids, rate, summarise
+from vauban.store.combine import Worst, family, group, norm_of, union, worst_case
+from vauban.store.summarise import Summary, summarise
+from vauban.store.summary import Rate, common_ids, rate
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,6 @@ class Row:
     def budget(self) -> str:
         """The limit in words."""
         return fmt.budget(self.norm, self.eps)
-
-
-def norm_of(cell: CellRows) -> str:
-    """The norm an attack minimises or is limited in; L2 where it has none."""
-    return str(cell.meta.get("norm") or "l2").lower()
 
 
 def attacked(run: Run) -> list[CellRows]:

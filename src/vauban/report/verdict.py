@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vauban.report import format as fmt
-from vauban.report.rows import attacked, labels, mean_cost, norm_of, subject, undefended_first
+from vauban.report.rows import attacked, labels, mean_cost, subject, undefended_first
 from vauban.store import CellRows, Run
-from vauban.store.combine import group, worst_case
+from vauban.store.combine import group, norm_of, worst_case
 from vauban.store.intervals import median_interval
 from vauban.store.summary import Rate, distortion, population, rate
 
@@ -104,7 +104,7 @@ def _budgets(cells: list[CellRows]) -> dict[str, float]:
 
 
 def _attackers(cells: list[CellRows], names: dict[str, str]) -> str:
-    return fmt.listing(list(dict.fromkeys(names[cell.meta["hash"]] for cell in cells)))
+    return fmt.listing(sorted({names[cell.meta["hash"]] for cell in cells}))
 
 
 def _bound(cells: list[CellRows], norm: str, eps: float, names: dict[str, str]) -> Bound:
@@ -133,8 +133,9 @@ def _minimal(cells: list[CellRows], norm: str, names: dict[str, str]) -> Minimal
     median = float(np.median(chosen)) if len(chosen) else float("nan")
     spread = median_interval(chosen)
     sentence = (
-        f"{_attackers(cells, names)} broke {fmt.percent(found.value)} of the {found.n} correctly classified images; "
-        f"median {fmt.norm_name(norm)} distance {fmt.distance(median, norm)} (95\u00a0% interval "
-        f"{fmt.distance(spread.low, norm)} to {fmt.distance(spread.high, norm)}), failures counted as infinite."
+        f"Smallest perturbation found by {_attackers(cells, names)}: median {fmt.norm_name(norm)} distance "
+        f"{fmt.distance(median, norm)} (95\u00a0% interval {fmt.distance(spread.low, norm)} to "
+        f"{fmt.distance(spread.high, norm)}) over the {found.n} correctly classified images, of which "
+        f"{fmt.percent(found.value)} were broken; failures count as infinite."
     )
     return Minimal(norm, found, median, sentence)

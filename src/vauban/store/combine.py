@@ -28,6 +28,11 @@ class Worst(NamedTuple):
     queries: Array
 
 
+def norm_of(cell: CellRows) -> str:
+    """The norm an attack minimises or is limited in; L2 where it has none."""
+    return str(cell.meta.get("norm") or "l2").lower()
+
+
 def group(cells: Iterable[CellRows], key: Callable[[CellRows], Hashable]) -> dict[Any, list[CellRows]]:
     """Cells by a key, in order of appearance."""
     groups: dict[Any, list[CellRows]] = defaultdict(list)
@@ -102,7 +107,7 @@ def _inside(cell: CellRows, columns: Columns, norm: str | None, eps: float | Non
         return broken(columns)
     near = distortion(columns, norm) <= eps + _SLACK
     own = cell.meta.get("eps")
-    if cell.meta.get("norm") == norm and own is not None and own <= eps + _SLACK:
+    if norm_of(cell) == norm and own is not None and own <= eps + _SLACK:
         near = near | ~np.asarray(columns["success"], bool)
     return np.where(near, broken(columns), 0.0)
 
@@ -131,7 +136,7 @@ def worst_curve(cells: Sequence[CellRows], norm: str, at: Array) -> Array:
 def _events(cell: CellRows, norm: str, ids: Array) -> tuple[Array, Array, Array]:
     columns = _sorted(cell.columns)
     distance, own = distortion(columns, norm), cell.meta.get("eps")
-    if cell.meta.get("norm") == norm and own is not None:
+    if norm_of(cell) == norm and own is not None:
         distance = np.where(columns["success"], distance, float(own))
     return distance, np.searchsorted(ids, columns["id"]), broken(columns)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.store.intervals import Interval, median_interval, wilson
+from vauban.store.intervals import Interval, wilson
 
 Array = np.ndarray[Any, Any]
 Columns = Mapping[str, Array]
@@ -36,31 +35,6 @@ class Conditional(NamedTuple):
 
     mean: float
     p_suc: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The numbers of a cell; distances in its norm, `population` is the set of all but the first two.
-
-    clean_accuracy and robust_accuracy are over `all`. The unrounded numbers are nan for L0 and L1, SSIM and PSNR are
-    medians over the successes, nan where they are not images.
-    """
-
-    population: str
-    n: int
-    clean_accuracy: Rate
-    robust_accuracy: Rate
-    p_suc: Rate
-    misclassified: Rate
-    median: float
-    median_interval: Interval
-    conditional: Conditional
-    unrounded_p_suc: float
-    unrounded_median: float
-    median_ssim: float
-    median_psnr_db: float
-    gradients: float
-    queries: float
 
 
 def rate(values: Array) -> Rate:
@@ -156,42 +130,3 @@ def robust_curve(columns: Columns, norm: str, at: Array) -> Array:
     gained = np.concatenate([[0.0], np.cumsum(loss[order])])
     standing: Array = (n - clean_error.sum() - gained[np.searchsorted(distance[order], at, side="right")]) / n
     return standing
-
-
-def summarise(columns: Columns, norm: str, name: str = "correct", common: Array | None = None) -> Summary:
-    """Every number of one cell over one set."""
-    chosen = select(columns, population(columns, name, common))
-    distance = distortion(chosen, norm)
-    raw = distortion(chosen, norm, rounded=False) if norm in ("l2", "linf") else np.empty(0)
-    return Summary(
-        population=name,
-        n=len(distance),
-        clean_accuracy=rate(columns["clean_correct"]),
-        robust_accuracy=rate(robust(columns)),
-        p_suc=rate(chosen["success"]),
-        misclassified=rate(broken(chosen)),
-        median=_median(distance),
-        median_interval=median_interval(distance),
-        conditional=conditional_mean(distance),
-        unrounded_p_suc=_mean(np.isfinite(raw)),
-        unrounded_median=_median(raw),
-        median_ssim=_median(_known(chosen, "ssim")),
-        median_psnr_db=_median(_known(chosen, "psnr_db")),
-        gradients=_mean(chosen["backwards"]),
-        queries=_mean(chosen["forwards"]),
-    )
-
-
-def _mean(values: Array) -> float:
-    return float(np.mean(values)) if len(values) else math.nan
-
-
-def _median(values: Array) -> float:
-    return float(np.median(values)) if len(values) else math.nan
-
-
-def _known(columns: Columns, name: str) -> Array:
-    if name not in columns:
-        return np.empty(0)
-    values: Array = np.asarray(columns[name], float)[np.asarray(columns["success"], bool)]
-    return values[~np.isnan(values)]
