@@ -1,0 +1,79 @@
+"""What every test shares: one thread per worker, few hypothesis examples, real data where there is any, a small network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vauban.core.digits import digits
+from vauban.core.seeded import seeded
+
+torch.set_num_threads(1)  # workers of pytest-xdist would fight for the cores
+
+hypothesis.settings.register_profile("ci", max_examples=15, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("long", max_examples=300, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets, or a skip."""
+    default = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("VAUBAN_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is absent (set VAUBAN_TEST_DATA)")
+    return folder
+
+
+def pixels(split: str) -> tuple[Tensor, Tensor]:
+    x, y = digits(split)
+    return x.float() / 255, y
+
+
+def trained(net: nn.Module, epochs: int = 8) -> nn.Module:
+    """`net` after a second of training on the digits, in evaluation mode; the global generator is not touched.
+
+    Momentum by hand: the first torch.optim of a process costs seconds of imports.
+    """
+    x, y = pixels("train")
+    weights = list(net.parameters())
+    speed = [torch.zeros_like(w) for w in weights]
+    net.train()
+    with seeded("tests", "training"):
+        for _ in range(epochs):
+            for index in torch.randperm(len(x)).split(50):
+                loss = nn.functional.cross_entropy(net(x[index]), y[index])
+                with torch.no_grad():
+                    for w, v, g in zip(weights, speed, torch.autograd.grad(loss, weights), strict=True):
+                        w -= 0.05 * v.mul_(0.9).add_(g)
+    return net.eval()
+
+
+@pytest.fixture(scope="session")
+def digits_test() -> tuple[Tensor, Tensor]:
+    """599 images `(n, 1, 8, 8)` on the grid of 256 levels, with labels."""
+    return pixels("test")
+
+
+@pytest.fixture(scope="session")
+def digits_cnn() -> nn.Module:
+    """A convolutional network with batch normalisation, above 95 % on the test digits. Do not change its weights."""
+    with seeded("tests", "cnn"):
+        net = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(144, 10),
+        )  # fmt: skip
+    return trained(net)
+
+
+@pytest.fixture(scope="session")
+def digits_mlp() -> nn.Module:
+    """A perceptron on 64-vectors of the digits."""
+    with seeded("tests", "mlp"):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    return trained(net)
