@@ -1,0 +1,107 @@
+"""Boundary projection. Zhang, Avrithis, Furon, Amsaleg, Walking on the edge: fast, low-distortion adversarial examples,
+2020 (arXiv:1912.02153), algorithms 1 and 2; chapter 5 of the thesis, whose equation numbers are quoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.core.losses import Loss, auto
+from vauban.core.norms import L2
+from vauban.core.tensors import dot, like, unit, where
+from vauban.engine import Ask, Steps
+from vauban.engine.iterate import Keep, Stop
+
+HALVINGS = 10
+TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The iterate y_i and whether the boundary has been crossed before, `(batch,)`: stage 1 or stage 2."""
+
+    x: Tensor
+    crossed: Tensor
+
+
+def outward(y: Tensor, x: Tensor, u: Tensor, eps: Tensor) -> Tensor:
+    """z of case OUT, (5.3)-(5.4): on the plane through y orthogonal to u, at distance eps of x, or the plane's nearest
+    point to x where the plane is farther than that."""
+    rho = dot(y - x, u)
+    v = x + like(rho, x) * u
+    return v + unit(y - v) * like((eps.square() - rho.square()).clamp_min(0).sqrt(), x)
+
+
+def inward(y: Tensor, x: Tensor, u: Tensor, eps: Tensor) -> Tensor:
+    """z of case IN, (5.9): the point of the sphere of radius eps >= ||y - x|| around x that y reaches along u."""
+    r = y - x
+    rho = dot(r, u)
+    return y + like((eps.square() - dot(r, r) + rho.square()).clamp_min(0).sqrt() - rho, x) * u
+
+
+@registry.register("bp", norms=("l2",), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class BP(Steps[Walk]):
+    """Boundary projection: reach the boundary, then walk along it while the distance falls. One gradient per iteration.
+
+    With u = g / ||g||_2 the attacker's direction (the papers' -g), r = y - x and gamma_i rising from gamma_min to 1 (5.1):
+    stage 1, until the first success: y <- Q(y + alpha gamma_i u). Stage 2, OUT where y is adversarial:
+    z = `outward` at eps = gamma_i ||r||, y <- Q(y + b (z - y)) with b found by bisection so that the rounded image is at
+    the distance of z (5.7); IN elsewhere: z = `inward` at eps = ||r|| / gamma_i, y <- Q(y + b (z - y)) with
+    b = max(1, beta_min / ||z - y||) (5.10), so that rounding does not undo the step. Q clips to [0,1] and rounds to the
+    door's grid. quantisation="each" takes Q(z) instead (b = 1), as does a door without a grid; rounding only at the end
+    is a threat with levels=None whose images are rounded afterwards.
+
+    Loss: `auto`, the papers' cross-entropy wherever it has a gradient; option `margin`, for which (5.2) makes the level
+    set the boundary. Departures: stage 1 is rounded too, so that stage 2 starts on the grid.
+    """
+
+    steps: int = 20
+    alpha: float = 2.0
+    gamma_min: float = 0.7
+    beta_min: float = 0.1
+    loss: Loss = auto
+    quantisation: Literal["search", "each"] = "search"
+    stop: ClassVar[Stop] = "never"
+    keep: ClassVar[Keep] = "nearest"
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Walk:
+        return Walk(ask.x0, torch.zeros(len(ask), dtype=torch.bool, device=ask.x0.device))
+
+    def step(self, ask: Ask, state: Walk, t: int) -> Walk:
+        x, y = ask.x0, state.x
+        logits, (g,) = ask.gradient(y, self.loss)
+        u, size = unit(g), L2.size(y - x)
+        gamma = self.gamma_min + t / (self.steps + 1) * (1 - self.gamma_min)
+        adversarial = ask.aim.reached(logits)
+        crossed = state.crossed | adversarial
+        forth = ask.snap(y + self.alpha * gamma * u)
+        back = self._q_in(ask, y, inward(y, x, u, size / gamma))
+        along = self._q_out(ask, y, outward(y, x, u, gamma * size))
+        return Walk(where(adversarial, along, where(crossed, back, forth)), crossed)
+
+    def _q_in(self, ask: Ask, y: Tensor, z: Tensor) -> Tensor:
+        """(5.10)."""
+        if ask.lattice is None or self.quantisation == "each":
+            return ask.snap(z)
+        beta = (self.beta_min / L2.size(z - y).clamp_min(TINY)).clamp_min(1)
+        return ask.snap(y + like(beta, y) * (z - y))
+
+    def _q_out(self, ask: Ask, y: Tensor, z: Tensor) -> Tensor:
+        """(5.7): the smallest b at which the rounded image is no farther from x than z; at most the b of the point of
+        the line that is nearest to x."""
+        if ask.lattice is None or self.quantisation == "each":
+            return ask.snap(z)
+        x, d = ask.x0, z - y
+        wanted = L2.size(z - x)
+        high = (dot(x - y, d) / dot(d, d).clamp_min(TINY)).clamp_min(1)
+        low = torch.zeros_like(high)
+        for _ in range(HALVINGS):
+            beta = (low + high) / 2
+            far = L2.size(ask.snap(y + like(beta, y) * d) - x) > wanted
+            low, high = torch.where(far, beta, low), torch.where(far, high, beta)
+        return ask.snap(y + like(high, y) * d)

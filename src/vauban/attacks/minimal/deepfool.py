@@ -1,0 +1,84 @@
+"""DeepFool. Moosavi-Dezfooli, Fawzi, Frossard, DeepFool: a simple and accurate method to fool deep neural networks, 2016
+(arXiv:1511.04599), algorithm 2 and section 3.3; (2.21) of the thesis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.core.errors import ContractError
+from vauban.core.losses import margin
+from vauban.core.norms import L2, Linf, Norm
+from vauban.core.tensors import like
+from vauban.engine import Ask, Steps
+from vauban.engine.iterate import Keep, Stop
+
+SHORTEST = 1e-5  # a step of this length, in pixel units of the norm, leaves a tie between two classes
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """The image, the sum r of the steps without overshoot, and the classes `(batch, k)` looked at, the true one first."""
+
+    x: Tensor
+    r: Tensor
+    classes: Tensor
+
+
+@registry.register("deepfool", norms=("l2", "linf"), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class DeepFool(Steps[Linearised]):
+    """DeepFool: step to the nearest of the linearised class boundaries until the label changes.
+
+    With w_k = grad(z_k - z_y), f_k = z_y - z_k and q the dual of p: l = argmin_k |f_k| / ||w_k||_q,
+    r <- r + |f_l| / ||w_l||_q s(w_l), x <- clip(x0 + (1 + overshoot) r), s the steepest direction of unit p-norm. The
+    `classes` largest logits of the clean image are looked at, the true class included: one forward to find them, then
+    that many backwards per step. Targeted (not in the paper): the same step on the margin of the target, 1 backward.
+    Raises ContractError for norms other than L2 and L-infinity and for fewer than 2 classes.
+    """
+
+    steps: int = 50
+    norm: Norm = L2
+    classes: int = 10
+    overshoot: float = 0.02
+    stop: ClassVar[Stop] = "first"
+    keep: ClassVar[Keep] = "first"
+
+    def __post_init__(self) -> None:
+        if self.norm not in (L2, Linf) or self.classes < 2:
+            raise ContractError(f"expected norm l2 or linf and classes >= 2, got {self.norm} and {self.classes}")
+
+    @property
+    def measure(self) -> Norm:
+        return self.norm
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Linearised:
+        y = ask.aim.y[:, None]
+        if ask.aim.target is not None:
+            return Linearised(ask.x0, torch.zeros_like(ask.x0), y)
+        wrong = ask.aim.wrong_classes(ask.clean_logits()).flip(1)
+        return Linearised(ask.x0, torch.zeros_like(ask.x0), torch.cat([y, wrong[:, : self.classes - 1]], 1))
+
+    def step(self, ask: Ask, state: Linearised, t: int) -> Linearised:
+        if ask.aim.target is not None:
+            logits, (g,) = ask.gradient(state.x, margin)
+            f, w = -margin(logits, ask.aim)[:, None], g[:, None]
+        else:
+            logits, j = ask.jacobian(state.x, state.classes)
+            z = logits.gather(1, state.classes)
+            f, w = z[:, :1] - z[:, 1:], j[:, 1:] - j[:, :1]
+        r = state.r + self._to_nearest(f.abs(), w)
+        return Linearised(ask.project(ask.x0 + (1 + self.overshoot) * r), r, state.classes)
+
+    def _to_nearest(self, f: Tensor, w: Tensor) -> Tensor:
+        """The step to the nearest hyperplane f = <w, r>, f `(batch, k)`, w `(batch, k, ...)`; zero where all w are."""
+        distance = f / self.norm.dual(w.flatten(0, 1)).view_as(f)
+        distance = torch.where(distance.isfinite(), distance, torch.inf)
+        length, nearest = distance.min(1)
+        towards = self.norm.steepest(w[torch.arange(len(w), device=w.device), nearest])
+        length = torch.where(length.isfinite(), length.clamp_min(SHORTEST), 0)
+        return like(length, towards) * towards

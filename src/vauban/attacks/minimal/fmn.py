@@ -1,0 +1,84 @@
+"""Fast minimum-norm attacks. Pintor et al., Fast minimum-norm adversarial attacks through adaptive norm constraints, 2021
+(arXiv:2102.12827), algorithm 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.minimal.moves import cosine, movable
+from vauban.core.losses import Loss, margin
+from vauban.core.norms import L0, L2, Norm
+from vauban.core.tensors import unit
+from vauban.engine import Ask, Steps
+from vauban.engine.iterate import Keep, Stop
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The image, the radius it was projected to and the smallest successful distance so far, both `(batch,)`."""
+
+    x: Tensor
+    eps: Tensor
+    best: Tensor
+
+
+@registry.register("fmn", norms=("l2", "linf", "l1", "l0"), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class FMN(Steps[Bounded]):
+    """Fast minimum-norm: normalised gradient steps inside a ball whose radius follows the decision boundary.
+
+    Until the first success eps = (||d||_p + |L| / ||g||_q) (1 + gamma_t), the first-order distance to the boundary with
+    q the dual of p; afterwards eps <- min((1 - gamma_t) eps, best) where x is adversarial, (1 + gamma_t) eps elsewhere.
+    For L0 eps starts at 1 and moves by at least one component. d <- P(d + alpha_t g / ||g||_2) with P the projection on
+    the ball of radius eps, then on [0,1]; alpha and gamma are annealed by a cosine. One gradient per step.
+
+    Loss: `margin` as in the paper; another must be zero on the boundary (`dlr`) for the estimate to make sense.
+    Departures: g is zeroed where a pixel at 0 or 1 would leave [0,1], and the estimate is enlarged by (1 + gamma_t).
+    Without them iterates approach the boundary from inside and stop: with 40 steps, L2 and unrounded, 24 % of our MNIST
+    test images succeed instead of all.
+    """
+
+    steps: int = 100
+    norm: Norm = L2
+    alpha: float = 1.0
+    alpha_last: float = 0.01
+    gamma: float = 0.05
+    gamma_last: float = 1e-4
+    loss: Loss = margin
+    stop: ClassVar[Stop] = "never"
+    keep: ClassVar[Keep] = "nearest"
+
+    @property
+    def measure(self) -> Norm:
+        return self.norm
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Bounded:
+        ones = torch.ones_like(ask.x0.flatten(1)[:, 0])
+        return Bounded(ask.x0, ones, ones * torch.inf)
+
+    def step(self, ask: Ask, state: Bounded, t: int) -> Bounded:
+        logits, (g,) = ask.gradient(state.x, self.loss)
+        g = movable(state.x, g)
+        d = state.x - ask.x0
+        adversarial, size = ask.aim.reached(logits), self.norm.size(d)
+        best = torch.where(adversarial, torch.minimum(size, state.best), state.best)
+        gamma = cosine(t, self.steps, self.gamma, self.gamma_last)
+        smaller, larger = self._scaled(state.eps, gamma)
+        if self.norm is not L0:
+            gap = self.loss(logits, ask.aim).abs() / self.norm.dual(g)
+            larger = torch.where(best.isinf(), (size + gap) * (1 + gamma), larger)
+        eps = torch.where(adversarial, torch.minimum(smaller, best), larger)
+        d = self.norm.project(d + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g), eps)
+        return Bounded(ask.project(ask.x0 + d), eps, best)
+
+    def _scaled(self, eps: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+        """eps decreased and increased by the share gamma; for L0 to a whole number, by at least one."""
+        smaller, larger = eps * (1 - gamma), eps * (1 + gamma)
+        if self.norm is L0:
+            return torch.minimum(smaller.floor(), eps - 1).clamp_min(0), torch.maximum(larger.floor(), eps + 1)
+        return smaller, larger
