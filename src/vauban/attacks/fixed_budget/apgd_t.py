@@ -24,8 +24,9 @@ class APGDT:
     """APGD toward each of the `n_target` likeliest wrong classes in turn, on the samples that still stand.
 
     The classes are ordered by the logits of the clean image, for which one query is counted. The loss of each run is the
-    targeted one (None: DLR, and the margin with two classes, where DLR has no gradient); success stays the goal's: for an untargeted goal any misclassification. A targeted goal
-    leaves one class, one run and no query. Raises ContractError where n_target < 1.
+    targeted one (None: DLR, and the margin with two classes, where DLR has no gradient); success stays the goal's: for an
+    untargeted goal any misclassification. A targeted goal leaves one class, one run and no query. Raises ContractError
+    where n_target < 1.
     """
 
     ball: Ball = Linf(8 / 255)

@@ -1,0 +1,174 @@
+"""On a linear model the optimum of every norm is known in closed form."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vauban import attacks
+from vauban.core.errors import ContractError
+from vauban.core.goals import Aim, Targeted
+from vauban.core.losses import cross_entropy, dlr, margin, saturated
+from vauban.core.norms import L0, L1, L2, Linf, Norm
+from vauban.core.tensors import flat
+from vauban.engine import Ask, Threat, iterate, run
+
+FEATURES, EPS = 40, 0.05
+
+
+@pytest.fixture
+def linear() -> nn.Linear:
+    generator = torch.Generator().manual_seed(0)
+    net = nn.Linear(FEATURES, 2).double()
+    with torch.no_grad():
+        net.weight.copy_(torch.randn(2, FEATURES, generator=generator))
+        net.bias.zero_()
+    return net
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """Far enough from 0 and 1 that the box never binds."""
+    return 0.4 + 0.2 * torch.rand(6, FEATURES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def opened(net: nn.Module, x: Tensor, y: Tensor, **options: object) -> Ask:
+    """A door whose goal no small step reaches, so that runs go to their end."""
+    return Threat(net, levels=None).open(x, y, **options)  # type: ignore[arg-type]
+
+
+def gain(net: nn.Linear, x: Tensor, x0: Tensor, y: Tensor) -> Tensor:
+    """By how much the margin of a two-class linear model rose."""
+    return margin(net(x), Aim(y)).detach() - margin(net(x0), Aim(y)).detach()
+
+
+def best_gain(net: nn.Linear, norm: Norm, eps: Tensor | float) -> Tensor:
+    """eps times the dual norm of the difference of the rows."""
+    w = (net.weight[1] - net.weight[0]).detach()[None]
+    return norm.dual(w) * eps
+
+
+@pytest.mark.parametrize("norm", [Linf, L2])
+@pytest.mark.parametrize("name", ["fgsm", "bim", "mi-fgsm", "apgd", "pgd"])
+def test_gradient_attacks_reach_the_optimum_of_a_linear_model(
+    linear: nn.Linear, images: Tensor, name: str, norm: Norm
+) -> None:
+    y = linear(images).argmax(1)
+    result = iterate(
+        attacks.load(name, ball=norm(EPS), loss=margin), opened(linear, images, y), stop="never", keep="last"
+    )
+    tolerance = {"apgd": 2e-3, "pgd": 2e-2}.get(name, 1e-9)  # from a random start, L2 turns toward w step by step
+    torch.testing.assert_close(
+        gain(linear, result.crafted, images, y), best_gain(linear, norm, EPS).expand(6), rtol=tolerance, atol=0
+    )
+
+
+def test_l1_apgd_puts_the_radius_on_the_largest_weights(linear: nn.Linear, images: Tensor) -> None:
+    """In L1 the optimum fills components in the order of |w| up to the box."""
+    eps, y = 1.5, linear(images).argmax(1)
+    w = (linear.weight[1] - linear.weight[0]).detach() * torch.where(y == 0, 1, -1)[:, None]
+    room = torch.where(w > 0, 1 - images, images)
+    order = w.abs().argsort(1, descending=True)
+    filled = room.gather(1, order).cumsum(1).clamp_max(eps)
+    amount = filled - torch.cat([torch.zeros(6, 1).double(), filled[:, :-1]], 1)
+    optimum = (w.abs().gather(1, order) * amount).sum(1)
+    for name, share in (("apgd", 0.999), ("bim", 0.9)):
+        attack = attacks.load(name, ball=L1(eps), loss=margin, steps=100)
+        result = iterate(attack, opened(linear, images, y), stop="never", keep="loss")
+        risen = gain(linear, result.crafted, images, y)
+        assert (risen <= optimum + 1e-6).all()
+        assert (risen >= share * optimum).all(), name
+
+
+def test_fgsm_l2_and_linf_are_the_formulas(linear: nn.Linear, images: Tensor) -> None:
+    y = torch.zeros(6, dtype=torch.int64)
+    w = (linear.weight[1] - linear.weight[0]).detach()
+    signed = run(attacks.load("fgsm", ball=Linf(EPS)), opened(linear, images, y)).crafted
+    torch.testing.assert_close(signed, images + EPS * w.sign())
+    straight = run(attacks.load("fgsm", ball=L2(EPS)), opened(linear, images, y)).crafted
+    torch.testing.assert_close(straight, images + EPS * w / w.norm())
+
+
+def test_r_fgsm_is_a_random_sign_step_then_the_rest_of_the_radius(linear: nn.Linear, images: Tensor) -> None:
+    y = torch.zeros(6, dtype=torch.int64)
+    w = (linear.weight[1] - linear.weight[0]).detach()
+    crafted = run(attacks.load("r-fgsm", ball=Linf(EPS), alpha=0.3), opened(linear, images, y)).crafted
+    noise = crafted - images - 0.7 * EPS * w.sign()
+    torch.testing.assert_close(noise.abs(), torch.full_like(noise, 0.3 * EPS))
+    assert 0.3 < (noise > 0).double().mean() < 0.7
+    assert (noise[0] != noise[1]).any()
+    with pytest.raises(ContractError, match="share of the radius"):
+        attacks.load("r-fgsm", alpha=2.0)
+
+
+@pytest.mark.parametrize("name", ["fgsm", "r-fgsm", "bim", "mi-fgsm", "pgd", "apgd"])
+def test_radii_per_sample_and_per_component(linear: nn.Linear, images: Tensor, name: str) -> None:
+    y = linear(images).argmax(1)
+    w = (linear.weight[1] - linear.weight[0]).detach()
+    per_sample = torch.linspace(0, 0.05, 6, dtype=torch.float64)
+    per_component = torch.linspace(0, 0.05, FEATURES, dtype=torch.float64)[None]
+    for radius, room in ((per_sample, per_sample[:, None]), (per_component, per_component)):
+        attack = attacks.load(name, ball=Linf(radius), loss=margin)
+        result = iterate(attack, opened(linear, images, y), stop="never", keep="last")
+        moved = result.crafted - images
+        assert (moved.abs() <= room + 1e-12).all()
+        assert (moved[(room == 0).expand_as(moved)] == 0).all()
+        if name in ("fgsm", "bim", "mi-fgsm"):
+            expected = (w.abs() * room).sum(1).expand(6)
+            torch.testing.assert_close(gain(linear, result.crafted, images, y), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", [Linf, L2, L1])
+@pytest.mark.parametrize("name", ["random-noise", "fgsm", "r-fgsm", "otcm", "bim", "illc", "mi-fgsm", "apgd", "apgd-t"])
+def test_masked_components_never_move_and_the_rest_do(linear: nn.Linear, images: Tensor, name: str, norm: Norm) -> None:
+    if norm.name not in attacks.registry.get(name).facts["norms"]:
+        pytest.skip(f"{name} does not work in {norm}")
+    y = linear(images).argmax(1)
+    mask = torch.arange(FEATURES) % 2 == 0
+    attack = attacks.load(name, ball=norm(EPS))
+    ask = opened(linear, images, y, mask=mask)
+    crafted = (run(attack, ask) if name == "apgd-t" else iterate(attack, ask, stop="never", keep="last")).crafted
+    moved = (crafted - images).abs()
+    assert (moved[:, ~mask] == 0).all()
+    if name != "random-noise":
+        assert (moved.sum(1) > 0).all()
+    if name in ("fgsm", "bim", "mi-fgsm") and norm is L2:  # the whole radius is spent on what may move
+        torch.testing.assert_close(flat(moved).norm(dim=1), torch.full((6,), EPS, dtype=torch.float64))
+
+
+def test_a_heading_steers_the_losses_and_leaves_success_alone() -> None:
+    logits = torch.tensor([[4.0, 1.0, 2.0, 0.0, -1.0]]).double()
+    aim = Aim(torch.tensor([0]), toward=torch.tensor([3]))
+    aimed = Aim(torch.tensor([0]), target=torch.tensor([3]))
+    for loss in (cross_entropy, margin, dlr):
+        torch.testing.assert_close(loss(logits, aim), loss(logits, aimed))
+    assert dlr(logits, aim).item() == pytest.approx(-4 / (4 - 1 / 2))
+    assert not saturated(logits, aim)
+    won = torch.tensor([[0.0, 5.0, 0, 0, 0]])
+    assert aim.reached(won)
+    assert not aimed.reached(won)
+    both = Aim(torch.tensor([0, 1]), toward=torch.tensor([3, 4])).rows(torch.tensor([1]))
+    assert both.heading is not None
+    assert both.heading.tolist() == [4]
+
+
+def test_wrong_classes_are_ordered_and_leave_out_the_true_and_the_rejected_one() -> None:
+    logits = torch.tensor([[4.0, 1.0, 2.0, -float("inf"), 9.0], [0.0, -float("inf"), 2.0, 3.0, 9.0]])
+    y = torch.tensor([0, 1])
+    assert Aim(y).wrong_classes(logits).tolist() == [[3, 1, 2, 4], [0, 2, 3, 4]]
+    assert Aim(y, rejects=True).wrong_classes(logits).tolist() == [[3, 1, 2], [0, 2, 3]]
+
+
+def test_a_targeted_goal_is_one_step_along_the_targets_gradient(linear: nn.Linear, images: Tensor) -> None:
+    y, w = torch.zeros(6, dtype=torch.int64), (linear.weight[1] - linear.weight[0]).detach()
+    for name in ("fgsm", "otcm"):
+        result = run(attacks.load(name, ball=Linf(EPS)), opened(linear, images, y, goal=Targeted(1)))
+        torch.testing.assert_close(result.crafted, images + EPS * w.sign())
+        assert result.forwards.tolist() == [2] * 6  # one gradient, one closing check: no clean query
+
+
+@pytest.mark.parametrize("name", ["random-noise", "apgd", "apgd-t"])
+def test_a_norm_that_an_attack_cannot_use_is_refused(name: str) -> None:
+    with pytest.raises(ContractError, match="expected a ball of linf, l2, l1"):
+        attacks.load(name, ball=L0(3))
