@@ -1,0 +1,165 @@
+"""HopSkipJump. Chen, Jordan, Wainwright, HopSkipJumpAttack: a query-efficient decision-based attack, 2020
+(arXiv:1904.02144), algorithms 1 and 2."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.blackbox.decision import boundary, reached, room, same
+from vauban.core.contracts import check_images
+from vauban.core.errors import ContractError
+from vauban.core.norms import L2, Linf, Norm, norm_by_name
+from vauban.core.tensors import like, unit, where
+from vauban.engine import Ask, Steps
+from vauban.engine.iterate import Keep, Stop
+
+HALVINGS = 25  # of the step along the estimated gradient; the paper sets no bound
+
+
+@dataclass(frozen=True)
+class Edge:
+    """x: an adversarial image at the decision boundary, as the network sees it; alive `(batch,)`: whether there is one."""
+
+    x: Tensor
+    alive: Tensor
+
+
+@registry.register("hopskipjump", norms=("l2", "linf"), needs="labels", targeted=True, randomised=True)
+@dataclass(frozen=True, eq=False)
+class HopSkipJump(Steps[Edge]):
+    """The nearest adversarial image from labels alone: estimate the gradient at the boundary, step along it, come back.
+
+    Step 0 finds an adversarial image and bisects from it toward x0. Step t >= 1 asks about round(queries sqrt(t))
+    images x + delta u, at most `most`; v is the sum of (phi - mean phi) u over the answers phi = +-1 (equation 16),
+    normalised (l2) or its sign (linf); the step |x - x0| / sqrt(t) is halved until x + step v is adversarial; bisection
+    toward x0 ends at theta. theta = d^(-3/2), delta = |x - x0| / d in l2, theta = d^(-2) in linf, d the number of pixels.
+
+    Start: up to `tries` uniform noise images, or `starts` `(n, ...)`, nearest first. A targeted run needs `starts` with
+    images of the target classes: ContractError without. Rows without a start are left alone and fail. `lot` queries of
+    one sample go at once, so a call holds batch x lot images.
+
+    Departures. Where the door rounds, the boundary is that of the rounded images, delta is at least `coarse` levels per
+    pixel and the gradient is estimated from the rounded differences. Queries come in whole lots. Under a query budget,
+    a sample asks about at most half of what is left before each step, and stops by itself. theta is never below the
+    resolution of the image's dtype.
+    """
+
+    steps: int = 33
+    norm: Norm = L2
+    queries: int = 100
+    most: int = 10_000
+    tries: int = 100
+    starts: Tensor | None = None
+    lot: int = 25
+    coarse: float = 2.0
+    stop: ClassVar[Stop] = "never"
+    keep: ClassVar[Keep] = "nearest"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.norm, str):
+            object.__setattr__(self, "norm", norm_by_name(self.norm))
+        if self.norm not in (L2, Linf):
+            raise ContractError(f"expected the norm l2 or linf for hopskipjump, got {self.norm}")
+        if min(self.steps, self.queries, self.most, self.tries, self.lot) < 1 or self.coarse <= 0:
+            raise ContractError("expected steps, queries, most, tries, lot >= 1 and coarse > 0 for hopskipjump")
+        if self.starts is not None:
+            check_images(self.starts, "starting images")
+
+    @property
+    def measure(self) -> Norm:
+        return self.norm
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Edge:
+        if self.starts is None and ask.aim.target is not None:
+            raise ContractError("a targeted hopskipjump needs images of the target classes: pass starts=(n, ...)")
+        if self.starts is not None and self.starts.shape[1:] != ask.x0.shape[1:]:
+            shapes = tuple(self.starts.shape[1:]), tuple(ask.x0.shape[1:])
+            raise ContractError(f"expected starting images of shape {shapes[1]}, got {shapes[0]}")
+        return Edge(ask.x0, torch.zeros(len(ask), dtype=torch.bool, device=ask.x0.device))
+
+    def step(self, ask: Ask, state: Edge, t: int) -> Edge:
+        if t == 0:
+            return self._found(ask)
+        index = state.alive.nonzero().squeeze(1)
+        if not len(index):
+            return state
+        view, x = ask.rows(index), state.x[index]
+        count = self._count(view, t)
+        v = self._direction(view, x, count, t)
+        x = boundary(view, self.norm, self._walk(view, x, v, count > 0, t), count > 0)
+        return replace(state, x=state.x.index_copy(0, index, x))
+
+    def _found(self, ask: Ask) -> Edge:
+        """An adversarial image for each sample, brought to the boundary; originals that are adversarial need none."""
+        x = ask.snap(ask.x0)
+        clean = reached(ask, x, room(ask) > 0)
+        alive = torch.zeros_like(clean)
+        order = self._order(ask)
+        for k in range(self.tries if order is None else order.shape[1]):
+            missing = ~clean & ~alive & (room(ask) > 0)
+            if not bool(missing.any()):
+                break
+            if order is None:
+                image = ask.rng.uniform("noise", tuple(x.shape[1:]), draw=k, dtype=x.dtype)
+            else:
+                assert self.starts is not None
+                image = self.starts.to(x)[order[:, k]]
+            image = ask.snap(image)
+            hit = reached(ask, image, missing)
+            x, alive = where(hit, image, x), alive | hit
+        return Edge(boundary(ask, self.norm, x, alive), alive)
+
+    def _order(self, ask: Ask) -> Tensor | None:
+        """The starting images of each sample, nearest first, `(batch, n)`."""
+        if self.starts is None:
+            return None
+        sizes = torch.stack([self.norm.size(image - ask.x0) for image in self.starts.to(ask.x0)], 1)
+        return sizes.sort(dim=1, stable=True).indices
+
+    def _count(self, ask: Ask, t: int) -> Tensor:
+        """Queries for the gradient of each sample, whole lots, `(batch,)`."""
+        wanted = math.ceil(min(self.queries * math.sqrt(t), self.most) / self.lot) * self.lot
+        return (room(ask) // 2).clamp_max(wanted) // self.lot * self.lot
+
+    def _direction(self, ask: Ask, x: Tensor, count: Tensor, t: int) -> Tensor:
+        """The estimate of the gradient's direction at the boundary, of unit norm (algorithm 2, equation 16)."""
+        shape, d = tuple(x.shape[1:]), x[0].numel()
+        delta = self.norm.size(x - ask.x0) / d
+        if ask.lattice is not None:
+            delta = delta.clamp_min(self.coarse * math.sqrt(d) / (ask.lattice.levels - 1))
+        pull, drift = torch.zeros_like(x), torch.zeros_like(x)  # sums of phi u and of u
+        hits = torch.zeros_like(delta)
+        for k in range(int(count.max()) // self.lot):
+            index = (count > k * self.lot).nonzero().squeeze(1)
+            view = ask.rows(index)
+            wide = view.repeat(self.lot)
+            u = unit(view.rng.normal("direction", (self.lot, *shape), t=t, draw=k, dtype=x.dtype).flatten(0, 1))
+            centre, length = (v[index].repeat_interleave(self.lot, 0) for v in (x, delta))
+            point = wide.snap(centre + like(length, u) * u)
+            u = (point - centre) / like(length, u)
+            phi = wide.reached(point).to(x.dtype) * 2 - 1
+            lots = (len(index), self.lot)
+            pull.index_add_(0, index, (like(phi, u) * u).view(*lots, *shape).sum(1))
+            drift.index_add_(0, index, u.view(*lots, *shape).sum(1))
+            hits.index_add_(0, index, phi.view(lots).sum(1))
+        mean = hits / count.clamp_min(1)
+        v = where(mean.abs() == 1, pull, pull - like(mean, x) * drift)
+        return unit(v) if self.norm is L2 else v.sign()
+
+    def _walk(self, ask: Ask, x: Tensor, v: Tensor, rows: Tensor, t: int) -> Tensor:
+        """x + step v with the first step of |x - x0| / sqrt(t), half of it, ... that stays adversarial, else x."""
+        length, moved = self.norm.size(x - ask.x0) / math.sqrt(t), x
+        for _ in range(HALVINGS):
+            point = ask.snap(x + like(length, x) * v)
+            rows = rows & (room(ask) > 0) & ~same(point, x)
+            if not bool(rows.any()):
+                break
+            hit = reached(ask, point, rows)
+            moved, rows, length = where(hit, point, moved), rows & ~hit, length / 2
+        return moved

@@ -1,0 +1,121 @@
+"""Square Attack. Andriushchenko, Croce, Flammarion, Hein, Square Attack: a query-efficient black-box adversarial attack
+via random search, 2020 (arXiv:1912.00049), algorithms 1 to 3."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.blackbox.patterns import flat_unit, frame, humps, pick, signs, tiles, window
+from vauban.core.errors import ContractError
+from vauban.core.losses import margin
+from vauban.core.norms import L2, Ball, Linf
+from vauban.core.tensors import unit, where
+from vauban.engine import Ask, Steps
+
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""Where, of 10 000 iterations, the share p of changed pixels is halved (section 3.2)."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The image of highest margin so far, and that margin `(batch,)`."""
+
+    x: Tensor
+    loss: Tensor
+
+
+@registry.register("square", norms=("linf", "l2"), needs="scores", targeted=True, randomised=True)
+@dataclass(frozen=True)
+class Square(Steps[Best]):
+    """Random search: one random square is proposed per query and kept where it raises the margin.
+
+    L-infinity: vertical stripes of x0 +- eps at the start, then squares of +-eps, one sign per channel. L2: a grid of
+    tiles at the start, then the mass of two windows moves into one of them. `steps` queries, the first one of the start;
+    p is the share of pixels that a square covers at first, halved at `HALVINGS` rescaled to `steps`. The default 0.8 is
+    that of AutoAttack (arXiv:2003.01690); the paper has 0.05 (linf) and 0.1 (l2) for ImageNet.
+
+    Images `(batch, channel, height, width)`; vectors `(batch, features)` are one row of pixels, in linf only. Raises
+    ContractError for other shapes and norms. Departures: the margin serves targeted attacks too (the paper takes the
+    cross-entropy); every sample has squares of its own; the L2 proposal is rescaled to the sphere of the ball before the
+    clip to [0,1], as in the authors' released program.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    steps: int = 5000
+    p: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.ball.norm not in (Linf, L2):
+            raise ContractError(f"expected a linf or l2 ball for square, got {self.ball}")
+        if not 0 < self.p <= 1 or self.steps < 1:
+            raise ContractError(f"expected 0 < p <= 1 and steps >= 1 for square, got p={self.p}, steps={self.steps}")
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Best:
+        channels, height, width = frame(ask.x0)
+        assert ask.ball is not None
+        if ask.ball.norm is Linf:
+            d = ask.rng.signs("stripes", (channels, 1, width), dtype=ask.x0.dtype).expand(-1, -1, height, -1)
+        elif ask.x0.dim() == 2:
+            raise ContractError("expected images for square in l2, got vectors; use a linf ball")
+        else:
+            d = unit(tiles(ask, channels, height, width))
+        x = ask.project(ask.x0 + ask.ball.scale(ask.x0) * d.reshape(ask.x0.shape))
+        return Best(x, torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device))
+
+    def step(self, ask: Ask, state: Best, t: int) -> Best:
+        x = state.x if t == 0 else self._proposal(ask, state.x, t)
+        loss = margin(ask.scores(x), ask.aim)
+        better = loss > state.loss
+        return Best(where(better, x, state.x), torch.where(better, loss, state.loss))
+
+    def share(self, t: int) -> float:
+        """The share of pixels that a square covers at step t."""
+        return math.ldexp(self.p, -sum(t * 10_000 / self.steps > h for h in HALVINGS))
+
+    def _proposal(self, ask: Ask, x: Tensor, t: int) -> Tensor:
+        assert ask.ball is not None
+        if ask.ball.norm is Linf:
+            return self._coloured(ask, x, t)
+        radius = ask.ball.scale(x)
+        d = x - ask.x0
+        return ask.project(ask.x0 + radius * unit(self._moved(ask, d, radius, t)))
+
+    def _coloured(self, ask: Ask, x: Tensor, t: int) -> Tensor:
+        """Algorithm 2: inside a square every pixel goes to x0 +- eps."""
+        assert ask.ball is not None
+        channels, height, width = frame(x)
+        area = self.share(t) * height * width
+        side = min(max(round(math.sqrt(area)), 1), height, width)
+        h, w = (1, min(max(round(area), 1), width)) if height == 1 else (side, side)
+        u = ask.rng.uniform("square", (2 + channels,), t=t, dtype=torch.float64)  # one call: its overhead is the cost
+        row, column = pick(u[:, 0], height - h + 1), pick(u[:, 1], width - w + 1)
+        rows = torch.arange(height, device=x.device) - row[:, None]
+        columns = torch.arange(width, device=x.device) - column[:, None]
+        inside = ((rows >= 0) & (rows < h))[:, None, :, None] & ((columns >= 0) & (columns < w))[:, None, None, :]
+        sign = signs(u[:, 2:], x)[:, :, None, None].expand(-1, -1, height, width)
+        edge = ask.x0 + ask.ball.scale(x) * sign.reshape(x.shape)
+        return ask.project(torch.where(inside.expand(sign.shape).reshape(x.shape), edge, x))
+
+    def _moved(self, ask: Ask, d: Tensor, radius: Tensor, t: int) -> Tensor:
+        """Algorithm 3: window 2 is emptied, and its mass and the unused part of the budget go to window 1."""
+        channels, height, width = frame(d)
+        side = max(round(math.sqrt(self.share(t) * height * width)), 3)
+        side = min(side + 1 - side % 2, height, width)
+        u = ask.rng.uniform("square", (5 + channels,), t=t, dtype=torch.float64)
+        first, second = window(u[:, 0:2], d, side), window(u[:, 2:4], d, side)
+        flat = d.flatten(2)
+        old = flat.gather(2, first)
+        rest = flat.scatter(2, first, 0)
+        mass = old.square().sum(2, keepdim=True) + rest.gather(2, second).square().sum(2, keepdim=True)
+        unused = (radius.reshape(-1, 1, 1).square() - flat.square().sum((1, 2), keepdim=True)).clamp_min(0)
+        shape = humps(side, d.dtype, d.device)
+        hump = (
+            torch.where(u[:, 4, None, None] < 0.5, shape.T, shape).flatten(1)[:, None] * signs(u[:, 5:], d)[:, :, None]
+        )
+        new = flat_unit(hump + flat_unit(old)) * (mass + unused / channels).sqrt()
+        return rest.scatter(2, second, 0).scatter(2, first, new).view_as(d)

@@ -1,0 +1,62 @@
+"""Threats that differ in what the attacker may ask of the defended network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import nn
+
+from vauban.core.norms import Ball
+from vauban.engine.threat import ALL, Threat
+from vauban.threats.base import Recipe, Rules, registry, rules_of
+
+
+@registry.register("white-box")
+@dataclass(frozen=True)
+class WhiteBox(Recipe):
+    """Everything: gradients, scores and labels of the defended network.
+
+    bpda: submodules of the defended network whose gradient is that of a substitute (None: the identity; a string `a+b`
+    names identities). draws: gradients averaged per call (EOT, Athalye et al., arXiv:1707.07397).
+    """
+
+    bpda: Rules = field(default_factory=dict)
+    draws: int = 1
+    registered: ClassVar[str] = "white-box"
+    grants: ClassVar[frozenset[str]] = ALL
+
+    def bind(
+        self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
+    ) -> Threat:
+        backward = rules_of(defended, self.bpda)
+        return Threat(
+            defended, self.name, grants=self.grants, budget=budget, backward=backward, draws=self.draws,
+            levels=levels, limit=limit,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Queries(Recipe):
+    def bind(
+        self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
+    ) -> Threat:
+        return Threat(defended, self.name, grants=self.grants, budget=budget, levels=levels, limit=limit)
+
+
+@registry.register("scores-only")
+@dataclass(frozen=True)
+class ScoresOnly(_Queries):
+    """Logits and labels of the defended network, no gradients."""
+
+    registered: ClassVar[str] = "scores-only"
+    grants: ClassVar[frozenset[str]] = frozenset({"scores", "labels"})
+
+
+@registry.register("labels-only")
+@dataclass(frozen=True)
+class LabelsOnly(_Queries):
+    """Predicted labels of the defended network, nothing else."""
+
+    registered: ClassVar[str] = "labels-only"
+    grants: ClassVar[frozenset[str]] = frozenset({"labels"})
