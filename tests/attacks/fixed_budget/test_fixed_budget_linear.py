@@ -119,6 +119,18 @@ def test_radii_per_sample_and_per_component(linear: nn.Linear, images: Tensor, n
             torch.testing.assert_close(gain(linear, result.crafted, images, y), expected, rtol=1e-9, atol=1e-12)
 
 
+def test_a_step_is_a_share_of_each_radius(linear: nn.Linear, images: Tensor) -> None:
+    """One BIM or PGD step of half the radius moves half of each sample's, or each component's, own radius."""
+    y = linear(images).argmax(1)
+    per_sample = torch.linspace(0, 0.05, 6, dtype=torch.float64)
+    per_component = torch.linspace(0, 0.05, FEATURES, dtype=torch.float64)[None]
+    for name, options in (("bim", {}), ("mi-fgsm", {}), ("pgd", {"random_start": False})):
+        for radius, room in ((per_sample, per_sample[:, None]), (per_component, per_component)):
+            attack = attacks.load(name, ball=Linf(radius), loss=margin, steps=1, step_size=0.5, **options)
+            crafted = iterate(attack, opened(linear, images, y), stop="never", keep="last").crafted
+            torch.testing.assert_close((crafted - images).abs(), (room / 2).expand_as(images), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("norm", [Linf, L2, L1])
 @pytest.mark.parametrize("name", ["random-noise", "fgsm", "r-fgsm", "otcm", "bim", "illc", "mi-fgsm", "apgd", "apgd-t"])
 def test_masked_components_never_move_and_the_rest_do(linear: nn.Linear, images: Tensor, name: str, norm: Norm) -> None:

@@ -51,8 +51,7 @@ def project(x: Tensor, x0: Tensor, radius: Tensor) -> Tensor:
         1, at
     ).clamp_min(1)
     s = torch.where(over.any(1, keepdim=True), s, torch.zeros_like(s))
-    d = torch.minimum((size - s).clamp_min(0), room)
-    return (centre + v.sign() * d).view_as(x).clamp(0, 1)
+    return (centre + v.sign() * (size - s).clamp_min(0)).view_as(x).clamp(0, 1)  # the clamp is the minimum with room
 
 
 def _within(ask: Ask, x: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def random_start(ask: Ask) -> Tensor:
     return ask.project(ask.x0 + d)
 
 
-@registry.register("pgd", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
+@registry.register("pgd", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
 @dataclass(frozen=True)
 class PGD(Steps[Point]):
     """Projected gradient ascent on the loss inside a ball.
