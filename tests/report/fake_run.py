@@ -18,11 +18,11 @@ ATTACKS = {  # name: norm, eps, strength (smaller distances), gradients, forward
     "cw-l2": ("l2", None, 0.93, 900, 901, "white-box"),
 }
 FINDING = {
-    "name": "black box beats white box",
+    "code": "black-box-beats-white-box",
     "message": "square broke 12.0 % of the images that apgd did not",
-    "explanation": "An attack without gradients should not win against one with them: the gradients may be masked.",
+    "advice": "An attack without gradients should not win against one with them: the gradients may be masked.",
     "severity": "warning",
-    "value": 0.12,
+    "share": 0.12,
     "threshold": 0.01,
 }
 

@@ -22,7 +22,7 @@ def evil_folder(fake_run, tmp_path_factory):
     folder = fake_run.build(tmp_path_factory.mktemp("evil"), n=50, models=(EVIL,), defences=("none", "</style>\"'&"))
     store = Store(folder)
     store.write_study({"title": EVIL, "command": f"vauban --model '{EVIL}'"})
-    store.write_findings([{"name": EVIL, "message": EVIL, "explanation": EVIL}])
+    store.write_findings([{"code": EVIL, "message": EVIL, "advice": EVIL, "about": EVIL}])
     store.cells()[0].fail(99, EVIL, EVIL)
     return folder
 
@@ -137,7 +137,7 @@ def test_a_damaged_example_is_left_out(tmp_path, fake_run):
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_in_a_browser(browser, run_folder, width, dark):
     browser.open(write(run_folder), width=width, dark=dark)
-    assert browser.evaluate("document.querySelectorAll('.panel svg').length") == 12
+    assert browser.evaluate("document.querySelectorAll('.panel > svg').length") == 12
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     _press(browser, "L2")
     _press(browser, "log distance")
@@ -153,7 +153,7 @@ def test_in_a_browser(browser, run_folder, width, dark):
 
 def test_the_read_out_answers_keys_and_agrees_with_the_rows(browser, run_folder):
     browser.open(write(run_folder))
-    browser.evaluate("document.querySelector('.panel svg').focus()")
+    browser.evaluate("document.querySelector('.panel > svg').focus()")
     for _ in range(60):
         browser.evaluate(
             "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'PageDown', bubbles: true}))"

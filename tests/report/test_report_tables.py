@@ -184,3 +184,26 @@ def test_formulas_of_a_spreadsheet_are_disarmed(tmp_path, fake_run):
     folder = fake_run.build(tmp_path, n=50, models=("=HYPERLINK(0)",), defences=("none",))
     table = list(csv.DictReader(io.StringIO(render(load(folder), "csv"))))
     assert {row["model"] for row in table} == {"'=HYPERLINK(0)"}
+
+
+def test_an_invalid_finding_stands_on_the_verdict_of_its_network_alone(run):
+    finding = {
+        "code": "noise-beats-attack",
+        "severity": "invalid",
+        "message": "m",
+        "about": "cifar10-cnn | jpeg | adaptive",
+    }
+    found = headlines(type(run)(run.path, {}, run.cells, [finding]))
+    assert [h.invalid for h in found] == [(), ("noise-beats-attack",), (), ()]
+
+
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        ("pgd:eps=8/255", "pgd"), ("pgd:eps=8/255,steps=9", "pgd steps=9"), ("mine.py:attack", "mine.py:attack"),
+        ("mine.py:attack:eps=0.1,k=2", "mine.py:attack k=2"), ("ddn", "ddn"),
+    ],
+)  # fmt: skip
+def test_an_attack_is_called_by_its_word_without_the_budget(run, word, label):
+    cell = CellRows({**run.cells[1].meta, "attack": word}, run.cells[1].columns, [], [], True)
+    assert list(labels([cell]).values()) == [label]

@@ -271,3 +271,20 @@ def test_study_and_findings(tmp_path):
 def test_the_store_needs_no_torch():
     code = "import sys, vauban.store, vauban.store.combine, vauban.report.page; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cells_that_the_last_plan_contradicts_are_superseded(tmp_path, meta):
+    store = Store(tmp_path)
+    made = {
+        "same-words": meta | {"probe": [[1.0]]},
+        "other-attack": meta | {"attack": "ddn", "probe": [[2.0]]},
+        "other-network": meta | {"attack": "ddn", "probe": [[1.0]]},
+        "other-defence": meta | {"defence": "jpeg", "probe": [[5.0]]},
+        "planned": meta | {"probe": [[2.0]]},
+    }
+    for key, facts in made.items():
+        store.cell(key).create(facts)
+    assert not any(cell.superseded for cell in load(tmp_path).cells)
+    store.write_study({"cells": ["planned"]})
+    found = {cell.meta["hash"]: cell.superseded for cell in load(tmp_path).cells}
+    assert [key for key, old in found.items() if old] == ["other-network", "same-words"]

@@ -24,11 +24,11 @@ from vauban.store.combine import norm_of
 from vauban.store.files import write_atomic
 
 
-def write(path: Path | str) -> Path:
-    """Read a run directory and write `report.html` into it, atomically; returns its path."""
+def write(path: Path | str, to: Path | str | None = None) -> Path:
+    """Read a run directory and write its page, atomically, to `to` or `report.html` inside it; returns where."""
     run = load(path)
     html = page(run)
-    target = run.path / "report.html"
+    target = run.path / "report.html" if to is None else Path(to)
 
     def fill(temporary: Path) -> None:
         temporary.write_text(html, encoding="utf-8")
@@ -85,12 +85,14 @@ def _where(cell: CellRows, names: dict[str, str]) -> str:
 def _findings(run: Run, names: dict[str, str]) -> list[dict[str, Any]]:
     """Findings of the run and of the cells; equal ones are shown once with every place."""
     merged: dict[str, dict[str, Any]] = {}
-    placed = [("whole run", finding) for finding in run.findings]
-    placed += [(_where(cell, names), finding) for cell in run.cells for finding in cell.findings]
+    places = {cell.meta["hash"]: _where(cell, names) for cell in run.cells}
+    placed = [(places.get(f.get("about", ""), f.get("about", "whole run")), {**f, "about": ""}) for f in run.findings]
+    placed += [(_where(cell, names), {**finding, "about": ""}) for cell in run.cells for finding in cell.findings]
     for where, finding in placed:
         key = json.dumps(finding, sort_keys=True, default=str)
         merged.setdefault(key, {"where": [], **finding})["where"].append(where)
-    return sorted(merged.values(), key=lambda finding: finding.get("severity") == "note")
+    order = {"invalid": 0, "warning": 1, "info": 2}
+    return sorted(merged.values(), key=lambda finding: order.get(str(finding.get("severity")), 1))
 
 
 def _troubles(run: Run, names: dict[str, str]) -> list[tuple[str, str, str]]:
@@ -100,6 +102,8 @@ def _troubles(run: Run, names: dict[str, str]) -> list[tuple[str, str, str]]:
         where = _where(cell, names)
         found += [("failed", where, f"batch {f['index']}: {f['error']}") for f in cell.failures]
         found += [("damaged", where, f"{path.name} cannot be read; run again to compute it") for path in cell.damaged]
+        if cell.superseded:
+            found.append(("superseded", where, "the last run judges another network or code under the same names"))
         if cell.changed:
             found.append(("stale", where, f"made by code that has changed since: {', '.join(cell.changed)}"))
         if not cell.complete:
@@ -110,20 +114,25 @@ def _troubles(run: Run, names: dict[str, str]) -> list[tuple[str, str, str]]:
 
 def _settings(found: list[CellRows]) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Settings that all cells share, and for each cell the others; nested ones are joined with dots."""
-    flat = [_flatten({k: v for k, v in cell.meta.items() if k not in ("seconds", "created")}) for cell in found]
+    flat = [
+        _flatten({k: v for k, v in cell.meta.items() if k not in ("seconds", "created", "probe", "sources")})
+        for cell in found
+    ]
     if len(flat) < 2:
         return (flat[0] if flat else {}), [{} for _ in flat]
     shared = {key: value for key, value in flat[0].items() if all(other.get(key) == value for other in flat)}
     return shared, [{key: value for key, value in facts.items() if key not in shared} for facts in flat]
 
 
-def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def _flatten(value: dict[Any, Any], prefix: str = "") -> dict[str, str]:
     out: dict[str, str] = {}
-    for key, item in sorted(value.items()):
-        if isinstance(item, dict):
+    for key, item in sorted(value.items(), key=lambda entry: str(entry[0])):
+        if isinstance(item, list) and any(isinstance(entry, dict) for entry in item):
+            item = dict(enumerate(item))
+        if isinstance(item, dict) and item:
             out |= _flatten(item, f"{prefix}{key}.")
         else:
-            out[prefix + key] = str(item)
+            out[f"{prefix}{key}"] = str(item) if item not in ([], {}) else fmt.DASH
     return out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vauban.report import format as fmt
 from vauban.store import CellRows, Run
-from vauban.store.combine import Worst, family, group, norm_of, union, worst_case
+from vauban.store.combine import Worst, attack_word, family, group, norm_of, union, worst_case
 from vauban.store.summarise import Summary, summarise
 from vauban.store.summary import Rate, common_ids, rate
 
@@ -77,11 +77,15 @@ def labels(cells: Sequence[CellRows]) -> dict[str, str]:
 
 def _name(cell: CellRows) -> str:
     goal = str(cell.meta.get("goal") or "untargeted")
-    return str(cell.meta.get("attack")) + ("" if goal.lower().startswith("untargeted") else f" ({goal})")
+    name, given = attack_word(cell)
+    # The budget has a column of its own.
+    kept = [word for word in given if word.split("=")[0] not in ("eps", "norm")]
+    return " ".join([name, *kept]) + ("" if goal.lower().startswith("untargeted") else f" ({goal})")
 
 
 def _traits(cell: CellRows) -> dict[str, Any]:
-    return dict(cell.meta.get("params", {}).get("attack") or {}) | {"seed": cell.meta.get("seed")}
+    traits = dict(cell.meta.get("params", {}).get("attack") or {}) | {"seed": cell.meta.get("seed")}
+    return {k: v for k, v in traits.items() if k not in ("ball", "class") and f"{k}={v}" not in _name(cell)}
 
 
 def notes(cell: CellRows) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,10 @@ class Minimal:
 
 @dataclass(frozen=True)
 class Headline:
-    """What the run says about one network: bounds at budgets, smallest distances, and what is missing."""
+    """What the run says about one network: bounds at budgets, smallest distances, and what is missing.
+
+    `invalid` are the codes of the findings after which its numbers cannot be relied on.
+    """
 
     model: str
     defence: str
@@ -60,6 +64,7 @@ class Headline:
     unfinished: int
     stale: int
     only_stale: bool
+    invalid: tuple[str, ...]
 
     @property
     def lowest(self) -> float:
@@ -72,10 +77,12 @@ def headlines(run: Run) -> list[Headline]:
     cells = attacked(run)
     names = labels(cells)
     groups = group(cells, subject)
-    return [_headline(key, groups[key], names) for key in sorted(groups, key=undefended_first)]
+    return [_headline(key, groups[key], names, run.findings) for key in sorted(groups, key=undefended_first)]
 
 
-def _headline(key: tuple[str, str, str], cells: list[CellRows], names: dict[str, str]) -> Headline:
+def _headline(
+    key: tuple[str, str, str], cells: list[CellRows], names: dict[str, str], findings: list[dict[str, Any]]
+) -> Headline:
     # 'removed' judges the network without its defence: its rows say nothing about the defended one.
     defended = [cell for cell in cells if not str(cell.meta.get("threat")).startswith("removed")]
     # Rows of code that has since changed may judge another network: they count only where nothing newer is there.
@@ -91,7 +98,17 @@ def _headline(key: tuple[str, str, str], cells: list[CellRows], names: dict[str,
         unfinished=sum(not cell.complete for cell in judged),
         stale=sum(cell.stale for cell in defended),
         only_stale=bool(defended) and all(cell.stale for cell in defended),
+        invalid=_invalid(judged, findings),
     )
+
+
+def _invalid(cells: list[CellRows], findings: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Codes of the gravest findings of these cells, and of those between cells that are about one of them."""
+    about = {cell.meta["hash"] for cell in cells}
+    about |= {" | ".join(str(cell.meta.get(k)) for k in ("model", "defence", "threat")) for cell in cells}
+    found = [finding for cell in cells for finding in cell.findings]
+    found += [finding for finding in findings if finding.get("about") in about]
+    return tuple(sorted({str(f.get("code")) for f in found if f.get("severity") == "invalid"}))
 
 
 def _budgets(cells: list[CellRows]) -> dict[str, float]:

@@ -47,9 +47,19 @@ def family(cell: CellRows) -> tuple[str, ...]:
     attack = {
         k: v for k, v in _part(meta, "attack").items() if k not in ("eps", "radius", "ball", "alpha", "step_size")
     }
-    fields = ("model", "defence", "data", "threat", "attack", "goal", "norm", "loss", "levels", "seed")
+    fields = ("model", "defence", "data", "threat", "goal", "norm", "loss", "levels", "seed")
     rest = {k: v for k, v in _part(meta, "threat").items() if k not in ("eps", "limit")}
-    return (*(str(meta.get(name)) for name in fields), json.dumps([attack, rest], sort_keys=True, default=str))
+    return (
+        attack_word(cell)[0],
+        *(str(meta.get(name)) for name in fields),
+        json.dumps([attack, rest], sort_keys=True, default=str),
+    )
+
+
+def attack_word(cell: CellRows) -> tuple[str, list[str]]:
+    """The name of an attack and its parameters as they were written: `pgd:eps=0.1,steps=9` -> pgd, [eps=0.1, steps=9]."""
+    name, _, given = str(cell.meta.get("attack")).rpartition(":")
+    return (name, given.split(",")) if name and "=" in given else (str(cell.meta.get("attack")), [])
 
 
 def _part(meta: Mapping[str, Any], word: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Store:
         files.write_json(self.path / "study.json", dict(plan))
 
     def findings(self) -> list[dict[str, Any]]:
-        """Findings that compare cells (a black-box attack that beats a white-box one); see `CellStore.findings`."""
+        """Findings that compare cells: those of `CellStore.findings` with `about`, a cell's hash or a label."""
         return _read_findings(self.path / "findings.json")
 
     def write_findings(self, findings: list[dict[str, Any]]) -> None:
@@ -150,7 +150,7 @@ class CellStore:
         return [last[index] for index in sorted(last) if index not in done]
 
     def findings(self) -> list[dict[str, Any]]:
-        """Findings of preflight: keys name, message, explanation, severity ('warning' or 'note'), value, threshold."""
+        """Findings: keys code, severity (info, warning or invalid), message, advice, share, threshold."""
         return _read_findings(self.path / "findings.json")
 
     def write_findings(self, findings: list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ Columns = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class CellRows:
-    """One cell as read: `columns` are arrays `(rows,)` in the order of the batches.
+    """One cell as read. `columns` are arrays `(rows,)` in the order of the batches.
 
-    `meta["seconds"]` is the time of the stored batches; `complete` says that all `meta["n"]` samples are there;
-    `changed` names the source files that differ from those which made the rows; `damaged` are unreadable part files.
+    `meta["seconds"]` is the time of the stored batches; `complete`: all `meta["n"]` samples are there; `superseded`:
+    the last plan judges another network, or runs another code, under the same names; `changed` names the source files
+    that differ from those which made the rows; `damaged` are unreadable part files.
     """
 
     meta: dict[str, Any]
@@ -30,13 +31,14 @@ class CellRows:
     findings: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     complete: bool
+    superseded: bool = False
     changed: tuple[str, ...] = ()
     damaged: tuple[Path, ...] = ()
 
     @property
     def stale(self) -> bool:
-        """Whether code that made these rows has changed since."""
-        return bool(self.changed)
+        """Whether the code or the network that made these rows has changed since."""
+        return bool(self.changed) or self.superseded
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,32 @@ def load(path: Path | str) -> Run:
         raise ContractError(
             f"{path}: expected a run directory, got no study.json and no cells; pass the --out of a run"
         )
-    return Run(store.path, store.study(), [read_cell(cell) for cell in cells], store.findings())
+    study = store.study()
+    return Run(store.path, study, _supersede([read_cell(cell) for cell in cells], study), store.findings())
+
+
+def _supersede(cells: list[CellRows], study: dict[str, Any]) -> list[CellRows]:
+    """Mark cells outside the last plan (`study["cells"]`) that it contradicts.
+
+    A planned cell of the same words, or one of the same model, defence and data whose first logits differ, shows that
+    a name now means something else.
+    """
+    planned = [cell for cell in cells if cell.meta["hash"] in study.get("cells", ())]
+    kept = {cell.meta["hash"] for cell in planned}
+    return [
+        replace(cell, superseded=cell.meta["hash"] not in kept and any(_contradict(cell, now) for now in planned))
+        for cell in cells
+    ]
+
+
+def _contradict(old: CellRows, now: CellRows) -> bool:
+    if any(old.meta.get(key) != now.meta.get(key) for key in ("model", "defence", "data")):
+        return False
+    words = ("threat", "attack", "goal", "norm", "eps", "levels", "seed", "batch_size", "device", "params")
+    if all(old.meta.get(key) == now.meta.get(key) for key in words):
+        return True
+    before, after = np.asarray(old.meta.get("probe", [])), np.asarray(now.meta.get("probe", []))
+    return before.shape == after.shape and not np.allclose(before, after, rtol=1e-4, atol=1e-5)
 
 
 def read_cell(cell: CellStore) -> CellRows:
