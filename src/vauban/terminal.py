@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from vauban.core.errors import UnknownName
 
@@ -44,12 +44,13 @@ def show_plan(study: Study) -> None:
 def run_with_progress(study: Study) -> list[Outcome]:
     """Run a study under a live bar, one line per cell."""
     fields = (
-        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(compact=True),
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=12), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )  # fmt: skip
     tasks: dict[Any, Any] = {}
     fooled: dict[Any, list[float]] = {}
-    with Progress(*fields, console=console) as bar:
+    with Progress(*fields, console=console, expand=True) as bar:
 
         def progress(cell: Cell, done: int, total: int, rows: dict[str, Any] | None) -> None:
             task = id(cell.attack), id(cell.defended), cell.threat_name
@@ -78,10 +79,10 @@ def show_outcomes(study: Study, page: Path) -> float | None:
         for line in (*headline.bounds, *headline.minimal):
             console.print(f"  {escape(line.sentence)}")
         bounds += [b.robust.value for b in headline.bounds]
-    findings = {f["message"]: f for cell in run.cells for f in cell.findings} | {f["message"]: f for f in run.findings}
+    findings = {f["message"]: f for found in [*(c.findings for c in run.cells), run.findings] for f in found}
     for finding in findings.values():
-        if finding.get("severity") != "note":
-            console.print(f"  [yellow]finding[/] {escape(str(finding['name']))}: {escape(str(finding['message']))}")
+        if finding["severity"] != "info":
+            console.print(f"  [yellow]{finding['severity']}[/] {escape(f'{finding['code']}: {finding['message']}')}")
     failures = sum(len(cell.failures) for cell in run.cells)
     if failures:
         console.print(f"[red]{failures} batches failed[/]; see vauban status {study.store.path}; run again to retry")
@@ -114,7 +115,7 @@ def show_epoch(epoch: Epoch) -> None:
     """A line of training progress."""
     held = "" if epoch.validation is None else f", validation {epoch.validation:.4f}"
     console.print(
-        f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}{held}, {epoch.seconds:.0f} s"
+        f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}{held} ({epoch.seconds:.0f} s)"
     )
 
 

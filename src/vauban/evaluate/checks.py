@@ -1,4 +1,4 @@
-"""Preflight before a cell, indicators after it, comparisons across cells: where findings are made and stored."""
+"""Preflight before a cell, indicators after its first batch, comparisons across cells: where findings are made."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vauban.core.errors import AccessError
-from vauban.engine import run
+import torch
+
+from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.findings import Finding
 from vauban.evaluate.indicators import across, after
 from vauban.evaluate.plan import Cell
@@ -15,7 +16,7 @@ from vauban.evaluate.preflight import before
 from vauban.store.parquet import Store
 from vauban.store.query import read_cell
 
-SUBSET = 64  # samples that diagnostics run on
+SUBSET = 32  # samples that diagnostics run on
 
 
 class Preflight:
@@ -36,22 +37,14 @@ class Preflight:
         return cell, found
 
 
-def check_cell(store: Store, cell: Cell, found: Sequence[Finding]) -> None:
-    """Store the findings of a finished cell: those of the preflight and those of its own diagnostics."""
-    folder = store.cell(cell.hash)
-    if (folder.path / "findings.json").exists():
-        return
-    findings = list(found)
-    batch = cell.data.take(SUBSET).to(cell.settings.device)
-    ask = cell.threat.open(batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed)
-    try:
-        result = run(cell.attack.value, ask)
-        findings += after(
-            cell.attack.value, cell.threat, batch.x, batch.y, cell.goal, batch.ids, result, cell.settings.seed
-        )
-    except AccessError:  # a diagnostic that the threat does not grant says nothing
-        pass
-    folder.write_findings([f.to_json() for f in findings])
+def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
+    """What the diagnostics say of an attack, on the first samples of a batch it has just attacked."""
+    n = min(SUBSET, len(done.batch))
+    first = torch.arange(n, device=done.batch.x.device)
+    batch, result = done.batch, done.result.at(first)
+    return after(
+        cell.attack.value, cell.threat, batch.x[:n], batch.y[:n], cell.goal, batch.ids[:n], result, cell.settings.seed
+    )
 
 
 def check_study(store: Store, cells: Sequence[Cell]) -> None:

@@ -77,7 +77,7 @@ def transfer(case: Case) -> Iterator[Measured]:
 
 
 def noise(case: Case) -> Iterator[Measured]:
-    """Ten random points of the attack's own ball, or of the ball it needed for the samples that it broke."""
+    """Ten random points of the attack's own ball, or of half the distance at which it broke a sample."""
     norm = case.ball.norm if case.ball else measure_of(case.attack)
     if isinstance(case.attack, RandomNoise) or norm is L0:
         return
@@ -85,10 +85,11 @@ def noise(case: Case) -> Iterator[Measured]:
         ball, rows = case.ball, ~case.result.success
     else:
         rows = case.result.success & (case.result.distance > 0)
-        ball = norm(torch.where(rows, rules.CLOSER * case.result.distance, torch.zeros_like(case.result.distance)))
+        ball = norm(torch.where(rows, rules.HALF * case.result.distance, torch.zeros_like(case.result.distance)))
     ask = case.open(grants=QUERY, sources=(), backward={}, limit=None)
     found = iterate(RandomNoise(ball, steps=rules.NOISES), ask)
-    yield rules.NOISE.on(*case.count(found.success & rows))
+    rule = rules.NOISE if case.ball else rules.NOISE_NEARER
+    yield rule.on(*case.count(found.success & rows))
 
 
 def steps(case: Case) -> Iterator[Measured]:

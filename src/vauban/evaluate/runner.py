@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ import torch
 from vauban.core.contracts import Batch
 from vauban.core.errors import VaubanError
 from vauban.evaluate.batch import Evaluated, columns, evaluate_batch
+from vauban.evaluate.checks import check_run
+from vauban.evaluate.findings import Finding
 from vauban.evaluate.plan import Cell
 from vauban.store.parquet import CellStore, Store
 
@@ -48,8 +50,13 @@ def open_cell(store: Store, cell: Cell) -> tuple[CellStore, Cell]:
     raise VaubanError(f"{cell.label}: the model answers differently at every start; declare it random on its card")
 
 
-def run_cell(store: Store, cell: Cell, progress: Progress | None = None) -> Outcome:
+def run_cell(
+    store: Store, cell: Cell, progress: Progress | None = None, found: Sequence[Finding] | None = None
+) -> Outcome:
     """Run the batches of a cell that are not stored yet.
+
+    found: what the preflight says of the model; with it, the attack is questioned after the first batch too, and the
+    findings are stored before that batch is (None: no diagnostics).
 
     A VaubanError ends the run after it was recorded; any other exception is recorded against its batch, the others go
     on, and the batch is tried again at the next run.
@@ -62,7 +69,7 @@ def run_cell(store: Store, cell: Cell, progress: Progress | None = None) -> Outc
         for index, batch in enumerate(cell.data.batches(cell.settings.batch_size, cell.settings.device)):
             rows = None
             if index not in stored:
-                rows = _attempt(store, folder, cell, index, batch)
+                rows = _attempt(store, folder, cell, index, batch, found if index == 0 else None)
                 failed += rows is None
             done += len(batch)
             if progress is not None:
@@ -70,13 +77,19 @@ def run_cell(store: Store, cell: Cell, progress: Progress | None = None) -> Outc
     return Outcome(cell, "failed" if failed else "finished", failed)
 
 
-def _attempt(store: Store, folder: CellStore, cell: Cell, index: int, batch: Batch) -> dict[str, Any] | None:
+def _attempt(
+    store: Store, folder: CellStore, cell: Cell, index: int, batch: Batch, found: Sequence[Finding] | None
+) -> dict[str, Any] | None:
     began = time.perf_counter()
     try:
-        rows = _rows(cell, batch)
+        done = evaluate_in_halves(cell, batch)
+        rows = _rows(cell, done)
+        seconds = time.perf_counter() - began
+        if found is not None:
+            folder.write_findings([f.to_json() for f in (*found, *check_run(cell, done[0]))])
         if cell.settings.save_images:
             save_images(store, cell, rows)
-        folder.append(index, rows, seconds=time.perf_counter() - began)
+        folder.append(index, rows, seconds=seconds)
         return rows
     except VaubanError as error:
         folder.fail(index, str(error))
@@ -88,8 +101,7 @@ def _attempt(store: Store, folder: CellStore, cell: Cell, index: int, batch: Bat
         return None
 
 
-def _rows(cell: Cell, batch: Batch) -> dict[str, Any]:
-    done = evaluate_in_halves(cell, batch)
+def _rows(cell: Cell, done: Sequence[Evaluated]) -> dict[str, Any]:
     parts = [columns(part, cell.settings.save_images) for part in done]
     return {name: [v for part in parts for v in part[name]] for name in parts[0]}
 

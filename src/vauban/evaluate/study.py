@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from vauban.core.errors import ContractError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.engine.network import predict, quiet
-from vauban.evaluate.checks import Preflight, check_cell, check_study
-from vauban.evaluate.findings import Finding
+from vauban.evaluate.checks import Preflight, check_study
 from vauban.evaluate.plan import Cell, Settings, make_cells
 from vauban.evaluate.runner import Outcome, Progress, run_cell
 from vauban.evaluate.words import Named, attack_of, defence_of, model_of, threat_of
@@ -63,10 +61,9 @@ class Study:
 
     def _labelled(self, model: Named[nn.Module]) -> Dataset:
         """The data with the model's own answers as labels."""
-        answers = []
+        batches = self.data.batches(self.settings.batch_size, self.settings.device)
         with quiet(list(model.value.modules())):
-            for x in (b.x for b in replace(self.data, labels_from="none").batches(self.settings.batch_size)):
-                answers.append(predict(model.value, x.to(self.settings.device)).argmax(1).cpu())
+            answers = [predict(model.value, batch.x).argmax(1).cpu() for batch in batches]
         return self.data.relabel(torch.cat(answers))
 
     def run(self, progress: Progress | None = None) -> list[Outcome]:
@@ -74,17 +71,12 @@ class Study:
         self.store.write_study(self.plan())
         looked = Preflight()
         outcomes: list[Outcome] = []
-        findings: list[list[Finding]] = []
         for cell in self.cells:
-            cell, found = looked.check(cell) if self.preflight else (cell, [])
-            outcomes.append(run_cell(self.store, cell, progress))
-            findings.append(found)
-        outcomes = [run_cell(self.store, o.cell, progress) if o.state == "busy" else o for o in outcomes]
+            cell, found = looked.check(cell) if self.preflight else (cell, None)
+            outcomes.append(run_cell(self.store, cell, progress, found))
+        outcomes = [run_cell(self.store, o.cell, progress, []) if o.state == "busy" else o for o in outcomes]
         self.store.write_study(self.plan() | {"cells": [o.cell.hash for o in outcomes]})
         if self.preflight:
-            for outcome, found in zip(outcomes, findings, strict=True):
-                if outcome.state == "finished":
-                    check_cell(self.store, outcome.cell, found)
             check_study(self.store, [o.cell for o in outcomes])
         return outcomes
 
