@@ -57,7 +57,9 @@ class BP(Steps[Walk]):
     is a threat with levels=None whose images are rounded afterwards.
 
     Loss: `auto`, the papers' cross-entropy wherever it has a gradient; option `margin`, for which (5.2) makes the level
-    set the boundary. Departures: stage 1 is rounded too, so that stage 2 starts on the grid.
+    set the boundary. Departures: stage 1 is rounded too, so that stage 2 starts on the grid. With `retreat`, OUT moves
+    toward x down to eps where the whole plane is farther than that; as printed (retreat=False) z is then the plane's
+    nearest point, which is y itself on a linear network: the distance of the first success is never reduced there.
     """
 
     steps: int = 20
@@ -66,6 +68,7 @@ class BP(Steps[Walk]):
     beta_min: float = 0.1
     loss: Loss = auto
     quantisation: Literal["search", "each"] = "search"
+    retreat: bool = True
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
@@ -81,7 +84,10 @@ class BP(Steps[Walk]):
         crossed = state.crossed | adversarial
         forth = ask.snap(y + self.alpha * gamma * u)
         back = self._q_in(ask, y, inward(y, x, u, size / gamma))
-        along = self._q_out(ask, y, outward(y, x, u, gamma * size))
+        z = outward(y, x, u, gamma * size)
+        if self.retreat:
+            z = x + L2.project(z - x, gamma * size)
+        along = self._q_out(ask, y, z)
         return Walk(where(adversarial, along, where(crossed, back, forth)), crossed)
 
     def _q_in(self, ask: Ask, y: Tensor, z: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from vauban.core.tensors import unit
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
 
+TINY = 1e-30
+
 
 @dataclass(frozen=True)
 class Bounded:
@@ -70,7 +72,7 @@ class FMN(Steps[Bounded]):
         gamma = cosine(t, self.steps, self.gamma, self.gamma_last)
         smaller, larger = self._scaled(state.eps, gamma)
         if self.norm is not L0:
-            gap = self.loss(logits, ask.aim).abs() / self.norm.dual(g)
+            gap = self.loss(logits, ask.aim).abs() / self.norm.dual(g).clamp_min(TINY)
             larger = torch.where(best.isinf(), (size + gap) * (1 + gamma), larger)
         eps = torch.where(adversarial, torch.minimum(smaller, best), larger)
         d = self.norm.project(d + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g), eps)

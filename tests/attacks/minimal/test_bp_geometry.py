@@ -1,0 +1,127 @@
+"""The geometry of boundary projection: what each case of algorithm 2 promises."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vauban.attacks.minimal.bp import BP, inward, outward
+from vauban.core.lattice import on_lattice
+from vauban.core.losses import margin
+from vauban.core.norms import L2
+from vauban.core.tensors import dot, unit
+from vauban.engine import Threat, iterate, run
+
+
+def draw(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    x, y, u = (torch.randn(8, 3, 4, 4, generator=g, dtype=torch.float64) for _ in range(3))
+    return x, y, unit(u)
+
+
+@given(st.integers(0, 10**6), st.floats(0.1, 0.99))
+def test_out_keeps_the_first_order_loss_and_reaches_the_distance(seed, gamma):
+    x, y, u = draw(seed)
+    size = L2.size(y - x)
+    z = outward(y, x, u, gamma * size)
+    torch.testing.assert_close(dot(z - y, u), torch.zeros(8, dtype=torch.float64), rtol=0, atol=1e-10)
+    rho = dot(y - x, u).abs()
+    torch.testing.assert_close(L2.size(z - x), torch.maximum(gamma * size, rho), rtol=1e-9, atol=0)
+
+
+@given(st.integers(0, 10**6))
+def test_out_stays_in_the_plane_of_x_y_and_u(seed):
+    """And on the side of y: no point of the circle is nearer to y."""
+    x, y, u = draw(seed)
+    eps = torch.maximum(0.9 * L2.size(y - x), dot(y - x, u).abs())
+    z = outward(y, x, u, eps)
+    basis = torch.stack([(y - x).flatten(1), u.flatten(1)], 2)
+    fit = basis @ torch.linalg.lstsq(basis, (z - x).flatten(1)[..., None]).solution
+    torch.testing.assert_close(fit[..., 0], (z - x).flatten(1))
+    v = x + dot(y - x, u)[:, None, None, None] * u
+    assert (L2.size(z - y) <= L2.size(2 * v - z - y) + 1e-12).all()
+
+
+@given(st.integers(0, 10**6), st.floats(0.3, 1.0))
+def test_in_lands_on_the_sphere_along_the_gradient(seed, gamma):
+    x, y, u = draw(seed)
+    eps = L2.size(y - x) / gamma
+    z = inward(y, x, u, eps)
+    torch.testing.assert_close(L2.size(z - x), eps)
+    length = dot(z - y, u)
+    assert (length >= -1e-12).all()
+    torch.testing.assert_close(z, y + length[:, None, None, None] * u)
+
+
+def walk(attack, net, x, y):
+    path = []
+    iterate(attack, Threat(net).open(x, y), callback=lambda t, ask, state: path.append((state.x, state.crossed)))
+    return path
+
+
+def test_every_iterate_is_on_the_grid_and_stage_two_is_never_left(digits_cnn, digits_test):
+    x, y = (part[:32] for part in digits_test)
+    path = walk(BP(20), digits_cnn, x, y)
+    assert all(on_lattice(image, 256) for image, _ in path)
+    for (_, before), (_, after) in pairwise(path):
+        assert (after | ~before).all()
+
+
+def test_case_by_case_on_a_network(digits_cnn, digits_test):
+    """OUT brings the rounded image near the asked distance, IN moves it by nearly beta_min or more, stage 1 by alpha."""
+    x, y = (part[:32] for part in digits_test)
+    attack = BP(20, retreat=False)
+    path = walk(attack, digits_cnn, x, y)
+    seen = {"out": 0, "in": 0}
+    for t in range(1, 20):
+        (before, crossed), (after, _) = path[t - 1], path[t]
+        gamma = 0.7 + t / 21 * 0.3
+        with torch.no_grad():
+            adversarial = digits_cnn(before).argmax(1) != y
+        size = L2.size(before - x)
+        out = adversarial & (size > 0)
+        assert (L2.size(after - x)[out] <= size[out] + 1e-6).all()
+        assert (L2.size(after - x)[out] >= gamma * size[out] - 0.15).all()
+        back = ~adversarial & crossed
+        assert (L2.size(after - x)[back] <= size[back] / gamma + 0.15).all()
+        seen["out"] += int(out.sum())
+        seen["in"] += int(back.sum())
+    assert min(seen.values()) > 20
+
+
+def test_line_search_is_nearer_to_the_asked_distance_than_plain_rounding(digits_cnn, digits_test):
+    """Against a scan over 2000 values of b: the smallest b at which the rounded image is no farther than z."""
+    x, y = (part[:16] for part in digits_test)
+    ask = Threat(digits_cnn).open(x, y)
+    g = torch.Generator().manual_seed(0)
+    start = ask.snap(x + 0.05 * torch.randn(x.shape, generator=g))
+    u = unit(torch.randn(x.shape, generator=g))
+    z = outward(start, x, u, 0.9 * L2.size(start - x))
+    found = BP()._q_out(ask, start, z)
+    wanted = L2.size(z - x)
+    betas = torch.linspace(0, 1, 2001)
+    scan = torch.stack([L2.size(ask.snap(start + b * (z - start)) - x) for b in betas])
+    best = torch.where(scan <= wanted, scan, -torch.inf).amax(0)
+    assert (L2.size(found - x) <= wanted + 1e-6).all()
+    assert (L2.size(found - x) >= best - 0.01).all()
+
+
+def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
+    x, y = (part[:4] for part in digits_test)
+    ask = Threat(digits_cnn).open(x, y)
+    inside = torch.full_like(x, 128 / 255)
+    z = inside + 1e-4 * unit(torch.ones_like(x))
+    assert torch.equal(BP(quantisation="each")._q_in(ask, inside, z), inside)
+    assert torch.equal(BP()._q_in(ask, inside, z), torch.full_like(x, 131 / 255))  # 0.1 / 8 is 3.19 levels
+
+
+def test_as_printed_a_linear_network_stalls_and_retreat_does_not(make_linear):
+    case = make_linear(2, 0.3)
+    threat = Threat(case.net, levels=None)
+    printed = run(BP(60, loss=margin, retreat=False), threat.open(case.x, case.y))
+    ours = run(BP(60, loss=margin), threat.open(case.x, case.y))
+    assert (printed.distance > 3 * case.nearest(L2)).any()
+    assert (ours.distance < 1.05 * case.nearest(L2)).all()
