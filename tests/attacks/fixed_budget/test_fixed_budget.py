@@ -166,9 +166,11 @@ def test_gaussian_noise_spends_the_whole_radius_where_the_box_allows(ball: Ball)
     net = nn.Linear(30, 3)
     x = torch.full((5, 30), 0.5)
     y = net(x).argmax(1)
-    ask = Threat(net, levels=None, grants=frozenset({"scores", "labels"})).open(x, y)
-    crafted = iterate(attacks.load("random-noise", ball=ball, steps=3), ask, stop="never").crafted
-    torch.testing.assert_close(ball.norm.size(crafted - x), torch.full((5,), float(ball.radius)))
+    threat = Threat(net, levels=None, grants=frozenset({"scores", "labels"}))
+    for mask in (None, torch.arange(30) < 20):
+        ask = threat.open(x, y, mask=mask)
+        crafted = iterate(attacks.load("random-noise", ball=ball, steps=3), ask, stop="never").crafted
+        torch.testing.assert_close(ball.norm.size(crafted - x), torch.full((5,), float(ball.radius)))
 
 
 def test_the_radius_can_be_searched_per_sample(digits_cnn: nn.Module, digits_test: Digits) -> None:
