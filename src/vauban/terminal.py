@@ -76,8 +76,8 @@ def show_outcomes(study: Study, page: Path) -> float | None:
     for headline in verdict.headlines(run):
         console.print(f"\n[bold]{escape(headline.model)}[/], defence {escape(headline.defence)}: "
                       f"clean accuracy {headline.clean.value:.1%}")  # fmt: skip
-        for line in (*headline.bounds, *headline.minimal):
-            console.print(f"  {escape(line.sentence)}")
+        for sentence in [b.sentence for b in headline.bounds] + [m.sentence for m in headline.minimal]:
+            console.print(f"  {escape(sentence)}")
         bounds += [b.robust.value for b in headline.bounds]
     findings = {f["message"]: f for found in [*(c.findings for c in run.cells), run.findings] for f in found}
     for finding in findings.values():

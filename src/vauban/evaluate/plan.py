@@ -170,17 +170,17 @@ def bind(threat: Named[Any], defended: nn.Module, data: Dataset, settings: Setti
 def _default_threats(defended: nn.Module) -> list[Named[Any]]:
     from vauban import threats
 
-    chosen = [Named("white-box", threats.white_box())]
+    chosen: list[Named[Any]] = [Named("white-box", threats.white_box())]
     if any(card.backward or card.draws > 1 for _, card in carded(defended)):
         chosen.append(Named("adaptive", threats.adaptive()))
     return chosen
 
 
 def _grant(attack: Named[Attack], threat: Named[Any], bound: Threat) -> None:
-    needs = attack_facts(attack.value).get("needs")
-    if needs is None or needs == "nothing" or needs in bound.grants:
-        return
-    raise AccessError(refusal(str(needs), threat.value, attack.name, allowed_attacks(bound.grants)))
+    needs = attack_facts(attack.value).get("needs", "nothing")  # a user's own attack is refused by the door instead
+    refused = refusal(str(needs), threat.value, allowed_attacks(bound.grants))
+    if refused is not None:
+        raise AccessError(f"{attack.name}: {refused}")
 
 
 def _data_name(data: Dataset) -> str:
