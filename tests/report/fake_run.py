@@ -106,6 +106,5 @@ def build(folder: Path, n=200, models=("cifar10-cnn", "cifar10-resnet"), defence
                         continue
                     ids = np.arange(index * batch, (index + 1) * batch)
                     cell.append(index, _columns(ids, hardness, correct, spec, generator, hw, channels), seconds=3.7)
-                if (m, d, a) == (0, 1, 1):
-                    cell.write_findings([FINDING])
+                cell.write_findings([FINDING] if (m, d, a) == (0, 1, 1) else [])
     return folder

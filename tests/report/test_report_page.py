@@ -76,6 +76,14 @@ def test_no_findings_is_no_praise(fake_run, tmp_path):
     assert "No evidence of masking found" in html
 
 
+def test_what_was_not_checked_is_not_cleared(fake_run, tmp_path):
+    folder = fake_run.build(tmp_path, n=50, models=("m",), defences=("none",))
+    (Store(folder).cells()[0].path / "findings.json").unlink()
+    html = write(folder).read_text(encoding="utf-8")
+    assert "No evidence of masking found" not in html
+    assert "1 cell was not checked for masked gradients" in html
+
+
 def test_a_run_without_rows_and_one_with_a_clean_cell_alone(tmp_path, fake_run):
     store = Store(tmp_path / "empty")
     store.write_study({"command": ["vauban", "evaluate", "--data", "a b"]})

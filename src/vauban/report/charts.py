@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vauban.report import format as fmt
-from vauban.report.rows import attacked, labels, subject, undefended_first
+from vauban.report.rows import attacked, fresh, labels, subject, undefended_first
 from vauban.store import CellRows, Run
 from vauban.store.combine import group, norm_of, worst_curve
 from vauban.store.summary import Array, distortion, operating_characteristic, population, robust_curve, select
@@ -58,7 +58,7 @@ def _panels(
         at = _steps(distortion(cell.columns, norm))
         shown["budget"].append(tag | _curve(at, robust_curve(cell.columns, norm, at)))
         shown["cost"].append(tag | _point(cell, distance))
-    if len(cells) > 1:
+    if len(cells := fresh(cells)) > 1:
         at = _steps(np.concatenate([distortion(cell.columns, norm) for cell in cells]))
         shown["budget"].append({"attack": -1, "label": "worst case"} | _curve(at, worst_curve(cells, norm, at)))
     return [base | {"kind": kind, "series": series} for kind, series in shown.items()]

@@ -74,7 +74,8 @@ def _matrix(table: list[Row], verdicts: dict[str, Headline]) -> Matrix:
     lines = [_line(attack, fields, usual) for (attack, _, _), fields in grid.items()]
     bounds = {(bound.norm, bound.eps): bound.budget for verdict in verdicts.values() for bound in verdict.bounds}
     lines += [_worst(norm, eps, budget, columns, verdicts) for (norm, eps), budget in sorted(bounds.items())]
-    clean = tuple(fmt.percent(next(row.clean_accuracy.value for row in table if row.defence == c)) for c in columns)
+    answers = [max((row.clean_accuracy for row in table if row.defence == c), key=lambda r: r.n) for c in columns]
+    clean = tuple(fmt.percent(answer.value) for answer in answers)
     return Matrix(table[0].model, table[0].data, tuple(usual.items()), clean, tuple(lines))
 
 

@@ -16,7 +16,7 @@ from vauban.report import format as fmt
 from vauban.report.charts import chart_data, to_json
 from vauban.report.examples import galleries
 from vauban.report.matrix import matrices
-from vauban.report.rows import labels, rows, subject
+from vauban.report.rows import attacked, labels, rows, subject
 from vauban.report.tables import HEADERS, cells
 from vauban.report.verdict import CAVEAT, headlines
 from vauban.store import CellRows, Run, load
@@ -46,6 +46,7 @@ def page(run: Run) -> str:
         headlines=verdicts,
         caveat=CAVEAT,
         findings=_findings(run, names),
+        unchecked=sum(not cell.checked for cell in attacked(run)),
         matrices=matrices(table, verdicts),
         headers=HEADERS,
         table=[(row, cells(row)) for row in table],

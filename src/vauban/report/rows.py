@@ -47,6 +47,11 @@ def attacked(run: Run) -> list[CellRows]:
     return [cell for cell in run.cells if not cell.meta.get("clean_only") and len(cell.columns["id"])]
 
 
+def fresh(cells: Sequence[CellRows]) -> list[CellRows]:
+    """The cells that a worst case may count: rows that are stale judge another network, unless nothing newer is there."""
+    return [cell for cell in cells if not cell.stale] or list(cells)
+
+
 def subject(cell: CellRows) -> tuple[str, str, str]:
     """What is judged: model, defence, data."""
     return str(cell.meta.get("model")), str(cell.meta.get("defence") or "none"), str(cell.meta.get("data"))
@@ -110,9 +115,9 @@ def rows(run: Run, population: str = "correct") -> list[Row]:
             ids = [np.sort(cell.columns["id"]) for cell in runs]
             if len({cell.meta.get("eps") for cell in runs}) > 1 and all(np.array_equal(i, ids[0]) for i in ids):
                 found.append(_union_row(runs, names[runs[0].meta["hash"]], population, shared))
-        for (norm, eps), rivals in group(members, lambda c: (norm_of(c), c.meta.get("eps"))).items():
+        for (norm, eps), rivals in group(fresh(members), lambda c: (norm_of(c), c.meta.get("eps"))).items():
             if len(rivals) > 1 and eps is not None:
-                found.append(_worst_row(key, members, norm, eps))
+                found.append(_worst_row(key, fresh(members), norm, eps))
     return found
 
 

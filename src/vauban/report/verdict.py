@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vauban.report import format as fmt
-from vauban.report.rows import attacked, labels, mean_cost, subject, undefended_first
+from vauban.report.rows import attacked, fresh, labels, mean_cost, subject, undefended_first
 from vauban.store import CellRows, Run
 from vauban.store.combine import group, norm_of, worst_case
 from vauban.store.intervals import median_interval
@@ -85,8 +85,7 @@ def _headline(
 ) -> Headline:
     # 'removed' judges the network without its defence: its rows say nothing about the defended one.
     defended = [cell for cell in cells if not str(cell.meta.get("threat")).startswith("removed")]
-    # Rows of code that has since changed may judge another network: they count only where nothing newer is there.
-    judged = [cell for cell in defended if not cell.stale] or defended
+    judged = fresh(defended)
     bounds = tuple(_bound(judged, norm, eps, names) for norm, eps in sorted(_budgets(judged).items()))
     free = group([cell for cell in judged if cell.meta.get("eps") is None], norm_of)
     minimal = tuple(_minimal(members, norm, names) for norm, members in sorted(free.items()))

@@ -153,6 +153,11 @@ class CellStore:
         """Findings: keys code, severity (info, warning or invalid), message, advice, share, threshold."""
         return _read_findings(self.path / "findings.json")
 
+    @property
+    def checked(self) -> bool:
+        """Whether findings were written, be it none."""
+        return (self.path / "findings.json").exists()
+
     def write_findings(self, findings: list[dict[str, Any]]) -> None:
         """Replace the findings."""
         files.write_json(self.path / "findings.json", findings)

@@ -21,9 +21,10 @@ Columns = dict[str, np.ndarray[Any, Any]]
 class CellRows:
     """One cell as read. `columns` are arrays `(rows,)` in the order of the batches.
 
-    `meta["seconds"]` is the time of the stored batches; `complete`: all `meta["n"]` samples are there; `superseded`:
-    the last plan judges another network, or runs another code, under the same names; `changed` names the source files
-    that differ from those which made the rows; `damaged` are unreadable part files.
+    `meta["seconds"]`: the time of the stored batches. `complete`: all `meta["n"]` samples are there. `checked`: findings
+    were looked for, so that none means something. `superseded`: under the same names the last plan judges another
+    network or runs another code. `changed`: source files that differ from those which made the rows. `damaged`:
+    unreadable part files.
     """
 
     meta: dict[str, Any]
@@ -31,6 +32,7 @@ class CellRows:
     findings: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     complete: bool
+    checked: bool = False
     superseded: bool = False
     changed: tuple[str, ...] = ()
     damaged: tuple[Path, ...] = ()
@@ -102,6 +104,7 @@ def read_cell(cell: CellStore) -> CellRows:
         columns,
         cell.findings(),
         cell.failures(),
+        checked=cell.checked,
         complete=len(np.unique(columns["id"])) == int(meta.get("n", -1)),
         changed=tuple(changed(meta.get("sources", {}))),
         damaged=tuple(path for path in cell.files() if int(path.stem) not in read),
