@@ -82,7 +82,8 @@ def show_outcomes(study: Study, page: Path) -> float | None:
     findings = {f["message"]: f for found in [*(c.findings for c in run.cells), run.findings] for f in found}
     for finding in findings.values():
         if finding["severity"] != "info":
-            console.print(f"  [yellow]{finding['severity']}[/] {escape(f'{finding['code']}: {finding['message']}')}")
+            message = escape(f"{finding['code']}: {finding['message']}")
+            console.print(f"  [yellow]{finding['severity']}[/] {message}")
     failures = sum(len(cell.failures) for cell in run.cells)
     if failures:
         console.print(f"[red]{failures} batches failed[/]; see vauban status {study.store.path}; run again to retry")
