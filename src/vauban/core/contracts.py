@@ -51,7 +51,7 @@ def check_images(x: Tensor, name: str = "images") -> Tensor:
         raise ContractError(
             f"expected finite {name}, got NaN or infinite pixels in sample {int((~finite).nonzero()[0])}"
         )
-    low, high = float(x.min()), float(x.max())
+    low, high = (float(edge) for edge in x.detach().aminmax())
     if low < 0 or high > 1:
         hint = (
             "divide by 255" if high > 2 else "undo the normalisation: vb.models.wrap(net, mean=..., std=...) applies it"

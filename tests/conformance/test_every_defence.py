@@ -1,0 +1,163 @@
+"""Every registered defence: a classifier nobody can tell from an undefended one, with a card that tells the truth."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vauban.core.cards import Card, bare, carded
+from vauban.core.errors import VaubanError
+from vauban.core.losses import margin
+from vauban.core.norms import Linf
+from vauban.core.seeded import seeded
+from vauban.defences import registry
+from vauban.engine import Point, Steps, Threat, run
+
+
+def wrappable(entry: Any) -> bool:
+    """Defences that need nothing but a trained network; recipes that train are tested beside their code."""
+    required = [p for p in inspect.signature(entry.make).parameters.values() if p.default is p.empty]
+    return not required and hasattr(entry.make(), "wrap")
+
+
+NAMES = [entry.name for entry in registry if wrappable(entry)]
+every = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module")
+def images(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> tuple[Tensor, Tensor]:
+    x, y = digits_test
+    right = (digits_cnn(x).argmax(1) == y).nonzero().squeeze(1)[:8]
+    return x[right], y[right]
+
+
+def wrapped(name: str, net: nn.Module) -> nn.Module:
+    guarded: nn.Module = registry.get(name).make().wrap(net)
+    return guarded.eval()
+
+
+def cards(guarded: nn.Module) -> list[Card]:
+    return [card for _, card in carded(guarded)]
+
+
+def answers(guarded: nn.Module, x: Tensor, *words: int | str) -> Tensor:
+    with torch.no_grad(), seeded("defence", *words):
+        return guarded(x)
+
+
+def rules(guarded: nn.Module) -> dict[nn.Module, Any]:
+    return {owner.get_submodule(part): rule for owner, card in carded(guarded) for part, rule in card.backward.items()}
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_logits(name: str, dtype: torch.dtype, images: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
+    x = images[0].to(dtype)
+    guarded = wrapped(name, copy.deepcopy(digits_cnn).to(dtype))
+    before = x.clone()
+    for batch in (x, x[:1], torch.zeros_like(x), torch.ones_like(x)):
+        logits = answers(guarded, batch)
+        assert logits.dtype == dtype
+        assert logits.shape[0] == len(batch)
+        assert logits.shape[1] >= 10
+        assert torch.isfinite(logits).all()
+    assert torch.equal(x, before)
+
+
+@every
+def test_the_card_is_there(name: str, digits_cnn: nn.Module) -> None:
+    guarded = wrapped(name, digits_cnn)
+    assert cards(guarded)
+    assert name in [card.name for card in cards(guarded)]
+    assert bare(guarded) is digits_cnn or not isinstance(bare(guarded), type(guarded))
+    for _, card in carded(guarded):
+        assert card.draws >= 1
+        assert card.draws == 1 or card.random
+
+
+@every
+def test_declared_randomness_is_the_truth(name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
+    guarded = wrapped(name, digits_cnn)
+    one, same, other = (answers(guarded, images[0], k) for k in (0, 0, 1))
+    assert torch.equal(one, same), "random numbers that do not come from torch's generator"
+    assert any(card.random for card in cards(guarded)) == (not torch.equal(one, other))
+
+
+@every
+def test_a_deterministic_defence_does_not_mix_samples(
+    name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module
+) -> None:
+    guarded = wrapped(name, digits_cnn)
+    if any(card.random for card in cards(guarded)):
+        pytest.skip("random: samples share a stream")
+    singles = torch.cat([answers(guarded, x[None]) for x in images[0]])
+    torch.testing.assert_close(answers(guarded, images[0]), singles, atol=1e-4, rtol=1e-4)
+    generator = torch.get_rng_state()
+    guarded(images[0])
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+@every
+def test_the_network_is_as_it_was(name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
+    net = copy.deepcopy(digits_cnn).train()
+    net[1].eval()
+    modes, state = [m.training for m in net.modules()], copy.deepcopy(net.state_dict())
+    guarded = registry.get(name).make().wrap(net)
+    assert [m.training for m in net.modules()] == modes
+    ask = Threat(guarded, backward=rules(guarded)).open(*images)
+    ask.gradient(images[0], margin)
+    ask.scores(images[0])
+    assert [m.training for m in net.modules()] == modes
+    assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
+    assert all(p.grad is None for p in guarded.parameters())
+
+
+@every
+def test_the_card_says_how_to_get_a_gradient(name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
+    """With the card's rules every image has a gradient; what it does not name is differentiable as it is."""
+    guarded = wrapped(name, digits_cnn)
+    threat = Threat(guarded, backward=rules(guarded), draws=max(card.draws for card in cards(guarded)))
+    _, (g,) = threat.open(*images).gradient(images[0], margin)
+    assert torch.isfinite(g).all()
+    assert (g.flatten(1).abs().amax(1) > 0).all()
+    if rules(guarded):
+        try:
+            _, (raw,) = Threat(guarded, draws=threat.draws).open(*images).gradient(images[0], margin)
+            useless = bool((raw.flatten(1).abs().amax(1) == 0).all())
+        except VaubanError:
+            useless = True
+        assert useless or not torch.equal(raw, g), "the card names an operation whose gradient needs no rule"
+
+
+class Ascent(Steps[Point]):
+    """Sign ascent, the least an attacker would do."""
+
+    ball, steps = Linf(0.35), 12
+
+    def start(self, ask: Any, **knobs: Tensor) -> Point:
+        return Point(ask.x0)
+
+    def step(self, ask: Any, state: Point, t: int) -> Point:
+        _, (g,) = ask.gradient(state.x, margin)
+        return Point(ask.project(state.x + 0.06 * g.sign()))
+
+
+@every
+def test_the_gradient_of_the_card_points_uphill(
+    name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module
+) -> None:
+    """A transform of the input does not stop an attacker who follows its card at a large radius."""
+    guarded = wrapped(name, digits_cnn)
+    threat = Threat(guarded, backward=rules(guarded), draws=max(card.draws for card in cards(guarded)))
+    result = run(Ascent(), threat.open(*images))
+    assert result.success.sum() >= len(images[0]) // 2
+    assert Linf(0.35).bind(images[0]).contains(result.crafted, images[0]).all()
+
+
+def test_some_defence_was_found() -> None:
+    assert len(NAMES) >= 8
