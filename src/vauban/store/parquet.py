@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,14 @@ class CellStore:
         return self.path.name
 
     def create(self, meta: Mapping[str, Any]) -> dict[str, Any]:
-        """Write `cell.json` unless it is there, and return what is there.
+        """Write `cell.json` (with the time as `created`) unless it is there, and return what is there.
 
         Raises ContractError where the cell was written with another schema version.
         """
         if not (self.path / "cell.json").exists():
-            files.write_json(self.path / "cell.json", {**meta, "schema": SCHEMA_VERSION, "hash": self.key})
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            facts = {"created": now, **meta, "schema": SCHEMA_VERSION, "hash": self.key}
+            files.write_json(self.path / "cell.json", facts)
         return self.meta()
 
     def meta(self) -> dict[str, Any]:
