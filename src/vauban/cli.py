@@ -67,7 +67,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def evaluate(
     model: Annotated[list[str] | None, typer.Option(help="Model: a name, a weights file or file.py:name.")] = None,
-    data: Annotated[str, typer.Option(help="Data set, e.g. mnist/test[:500].")] = "digits/test",
+    data: Annotated[str | None, typer.Option(help="Data set, e.g. mnist/test[:500].")] = None,
     attack: Annotated[list[str] | None, typer.Option(help="Attack, e.g. pgd:eps=8/255,steps=40.")] = None,
     defence: Annotated[list[str] | None, typer.Option(help="Defence, e.g. jpeg:quality=75, none, a+b.")] = None,
     threat: Annotated[list[str] | None, typer.Option(help="Threat, e.g. white-box, adaptive:eot=16.")] = None,
@@ -93,8 +93,12 @@ def evaluate(
     from vauban.evaluate.study import Study
     from vauban.terminal import run_with_progress, show_outcomes, show_plan
 
+    if model and not data:
+        raise VaubanError(
+            "expected --data beside --model, e.g. --data mnist/test[:500]; vauban list datasets names them"
+        )
     study = Study(
-        out, data=data, models=model or ["digits-cnn"], attacks=attack or ["fgsm", "pgd", "ddn", "standard"],
+        out, data=data or "digits/test[:150]", models=model or ["digits-cnn"], attacks=attack or ["fgsm", "pgd", "ddn", "standard"],
         defences=defence or (["none"] if model else ["none", "bit-depth:bits=2"]), threats=threat, goal=goal,
         labels=labels, seed=seed, batch_size=_batch_size(batch_size), device=_device(device),
         levels=None if unrounded else "data", budget=budget, save_images=save_images, preflight=preflight,
