@@ -40,7 +40,7 @@ class Standard:
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes of a sample that nothing breaks."""
         gradients = self.steps * (2 + self.n_target)
-        return gradients + self.n_target + self.queries + 6, gradients
+        return gradients + self.n_target + self.queries + 7, gradients
 
     def members(self, vectors: bool = False) -> tuple[Attack, ...]:
         """The attacks in the order in which they run."""

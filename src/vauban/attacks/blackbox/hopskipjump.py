@@ -20,6 +20,7 @@ from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
 
 HALVINGS = 25  # of the step along the estimated gradient; the paper sets no bound
+BISECTIONS = 21  # until the interval is at the resolution of float32, see `decision.boundary`
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ class HopSkipJump(Steps[Edge]):
     def measure(self) -> Norm:
         return self.norm
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks."""
+        asked = sum(self._wanted(t) + HALVINGS + BISECTIONS for t in range(1, self.steps))
+        start = self.tries if self.starts is None else len(self.starts)
+        return 1 + start + BISECTIONS + asked + 1, 0
+
     def start(self, ask: Ask, **knobs: Tensor) -> Edge:
         if self.starts is None and ask.aim.target is not None:
             raise ContractError("a targeted hopskipjump needs images of the target classes: pass starts=(n, ...)")
@@ -124,8 +132,11 @@ class HopSkipJump(Steps[Edge]):
 
     def _count(self, ask: Ask, t: int) -> Tensor:
         """Queries for the gradient of each sample, whole lots, `(batch,)`."""
-        wanted = math.ceil(min(self.queries * math.sqrt(t), self.most) / self.lot) * self.lot
-        return (room(ask) // 2).clamp_max(wanted) // self.lot * self.lot
+        return (room(ask) // 2).clamp_max(self._wanted(t)) // self.lot * self.lot
+
+    def _wanted(self, t: int) -> int:
+        """Queries for the gradient of a sample at step t, whole lots, where the budget allows them."""
+        return math.ceil(min(self.queries * math.sqrt(t), self.most) / self.lot) * self.lot
 
     def _direction(self, ask: Ask, x: Tensor, count: Tensor, t: int) -> Tensor:
         """The estimate of the gradient's direction at the boundary, of unit norm (algorithm 2, equation 16)."""

@@ -55,6 +55,11 @@ class Square(Steps[Best]):
         if not 0 < self.p <= 1 or self.steps < 1:
             raise ContractError(f"expected 0 < p <= 1 and steps >= 1 for square, got p={self.p}, steps={self.steps}")
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks."""
+        return self.steps + 1, 0
+
     def start(self, ask: Ask, **knobs: Tensor) -> Best:
         channels, height, width = frame(ask.x0)
         assert ask.ball is not None

@@ -44,6 +44,11 @@ class APGDT:
     def measure(self) -> Norm:
         return self.ball.norm
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks."""
+        return self.n_target * (self.steps + 1) + 1, self.n_target * self.steps
+
     def _apgd(self, classes: int) -> APGD:
         return APGD(self.ball, self.steps, self.loss or (dlr if classes > 2 else margin), self.random_start)
 

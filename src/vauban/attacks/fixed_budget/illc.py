@@ -48,6 +48,11 @@ class ILLC(Steps[Bound]):
     step_size: float | None = None
     loss: Loss = auto
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks."""
+        return self.steps + 2, self.steps
+
     def start(self, ask: Ask, **knobs: Tensor) -> Bound:
         return depart(ask)
 

@@ -31,6 +31,11 @@ class OTCM(Steps[Bound]):
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "last"
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks."""
+        return self.steps + 2, self.steps
+
     def start(self, ask: Ask, **knobs: Tensor) -> Bound:
         return depart(ask)
 

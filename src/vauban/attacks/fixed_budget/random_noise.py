@@ -40,6 +40,11 @@ class RandomNoise(Steps[Tried]):
     def __post_init__(self) -> None:
         check_norm(self.ball, Linf, L2, L1)
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks."""
+        return self.steps + 1, 0
+
     def start(self, ask: Ask, **knobs: Tensor) -> Tried:
         return Tried(ask.x0, torch.full((len(ask),), -torch.inf, dtype=ask.x0.dtype, device=ask.x0.device))
 

@@ -51,6 +51,7 @@ class Penalised(Steps[Adam]):
     kappa: float
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
+    knobs: ClassVar[tuple[str, ...]] = ("c",)
 
     def start(self, ask: Ask, **knobs: Tensor) -> Adam:
         zero = torch.zeros_like(ask.x0)
@@ -92,6 +93,11 @@ class CW:
     @property
     def measure(self) -> Norm:
         return L2
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks."""
+        return self.search_steps * (self.steps + 1), self.search_steps * self.steps
 
     def run(self, ask: Ask) -> Result:
         if self.kappa > 0:

@@ -56,6 +56,11 @@ class DeepFool(Steps[Linearised]):
     def measure(self) -> Norm:
         return self.norm
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks."""
+        return self.steps + 2, self.steps * self.classes
+
     def start(self, ask: Ask, **knobs: Tensor) -> Linearised:
         y = ask.aim.y[:, None]
         if ask.aim.target is not None:
