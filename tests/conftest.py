@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -69,6 +71,18 @@ def digits_cnn() -> nn.Module:
             nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(144, 10),
         )  # fmt: skip
     return trained(net)
+
+
+@pytest.fixture(scope="session")
+def copied() -> Callable[[nn.Module], nn.Module]:
+    """A copy of a network without the gradients that a peer toolkit may have left on the shared one."""
+
+    def copy_of(net: nn.Module) -> nn.Module:
+        net = copy.deepcopy(net)
+        net.zero_grad(set_to_none=True)
+        return net
+
+    return copy_of
 
 
 @pytest.fixture(scope="session")

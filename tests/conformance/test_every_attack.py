@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -95,10 +96,15 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module, digits_mlp: nn.Module) -> Bench:
+def bench(
+    digits_test: tuple[Tensor, Tensor],
+    digits_cnn: nn.Module,
+    digits_mlp: nn.Module,
+    copied: Callable[[nn.Module], nn.Module],
+) -> Bench:
     x, y = digits_test
     right = ((digits_cnn(x).argmax(1) == y) & (digits_mlp(x).argmax(1) == y)).nonzero().squeeze(1)[:6]
-    return Bench(x[right], y[right], x[:60], digits_cnn, digits_mlp)
+    return Bench(x[right], y[right], x[:60], copied(digits_cnn), copied(digits_mlp))
 
 
 def check(result: Result, x: Tensor, reached: Tensor, attack: Any, *, levels: int | None = 256) -> None:

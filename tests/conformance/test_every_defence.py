@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -103,8 +104,10 @@ def test_a_deterministic_defence_does_not_mix_samples(
 
 
 @every
-def test_the_network_is_as_it_was(name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
-    net = copy.deepcopy(digits_cnn).train()
+def test_the_network_is_as_it_was(
+    name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module, copied: Callable[[nn.Module], nn.Module]
+) -> None:
+    net = copied(digits_cnn).train()
     net[1].eval()
     modes, state = [m.training for m in net.modules()], copy.deepcopy(net.state_dict())
     guarded = registry.get(name).make().wrap(net)

@@ -279,6 +279,11 @@ def test_search_of_a_knob_needs_a_ball_for_eps() -> None:
         run(Search(Climb(), "eps", 0.1), opened())
 
 
+def test_search_of_a_knob_nobody_takes_is_refused() -> None:
+    with pytest.raises(ContractError, match="knob that Climb takes"):
+        run(Search(Climb(), "c", 0.1), opened())
+
+
 def bisection(needed: float, start: float, rounds: int, growth: float) -> float:
     """The smallest value that succeeded, by the textbook loop in Python floats."""
     value, low, high = start, 0.0, float("inf")

@@ -40,6 +40,7 @@ class Steps(ABC, Generic[S]):
     steps: int
     stop: ClassVar[Stop] = "first"
     keep: ClassVar[Keep] = "first"
+    knobs: ClassVar[tuple[str, ...]] = ()  # what `start` takes per sample from a search, beside the radius "eps"
 
     @property
     def measure(self) -> Norm:
@@ -94,6 +95,8 @@ def iterate(
     radius = knobs.pop("eps", None)
     if radius is not None and ball is None:
         raise ContractError(f"expected an attack inside a ball for the knob 'eps', got {type(attack).__name__}")
+    if unknown := sorted(set(knobs) - set(attack.knobs)):
+        raise ContractError(f"expected a knob that {type(attack).__name__} takes ({attack.knobs}), got {unknown[0]!r}")
     whole = (ask if ball is None else ask.confined(ball, radius)).recording(keep, attack.measure)
     before = whole.ledger.forwards[whole._row].clone(), whole.ledger.backwards[whole._row].clone()
     last = whole.x0.clone()
