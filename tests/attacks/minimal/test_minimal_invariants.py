@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -12,9 +14,11 @@ from vauban.attacks.minimal.cw_l2 import CHART, CW, Penalised
 from vauban.attacks.minimal.ddn import DDN
 from vauban.attacks.minimal.deepfool import DeepFool
 from vauban.attacks.minimal.fmn import FMN
+from vauban.attacks.minimal.moves import cosine, movable
 from vauban.core.errors import ContractError
 from vauban.core.goals import RandomWrong
 from vauban.core.lattice import on_lattice
+from vauban.core.losses import cross_entropy
 from vauban.core.norms import L0, L1, L2, Linf
 from vauban.engine import Search, Threat, iterate, run
 
@@ -187,6 +191,34 @@ def test_adam_is_the_textbook_one(make_linear):
         ((x - case.x).square().sum() + 5.0 * gap.clamp_min(0).sum()).backward()
         adam.step()
         torch.testing.assert_close(expected, z.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_ddn_is_algorithm_1(digits_mlp, digits_test):
+    """One sample at a time, written out with the cross-entropy."""
+    x, y = (part[:4] for part in digits_test)
+    path = []
+    iterate(
+        DDN(8, loss=cross_entropy), Threat(digits_mlp, levels=None).open(x, y),
+        callback=lambda t, ask, state: path.append(state.x),
+    )  # fmt: skip
+    for i in range(4):
+        here, eps = x[i : i + 1].clone(), 1.0
+        for t in range(8):
+            leaf = here.clone().requires_grad_(True)
+            logits = digits_mlp(leaf)
+            (g,) = torch.autograd.grad(nn.functional.cross_entropy(logits, y[i : i + 1]), leaf)
+            eps *= 0.95 if logits.argmax() != y[i] else 1.05
+            d = here - x[i] + (0.01 + 0.99 * (1 + math.cos(math.pi * t / 8)) / 2) * g / g.norm()
+            here = (x[i] + eps * d / d.norm()).clamp(0, 1)
+            torch.testing.assert_close(path[t][i], here[0], rtol=0, atol=1e-4)
+
+
+def test_cosine_and_movable():
+    assert cosine(0, 10, 3.0, 1.0) == 3.0
+    assert cosine(5, 10, 3.0, 1.0) == pytest.approx(2.0)
+    assert cosine(10, 10, 3.0, 1.0) == pytest.approx(1.0)
+    x, g = torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]), torch.tensor([-1.0, 1.0, -1.0, -1.0, 1.0])
+    assert movable(x, g).tolist() == [0.0, 1.0, -1.0, -1.0, 0.0]
 
 
 def test_deepfool_refuses_what_it_cannot_do():
