@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.goals import Untargeted
-from vauban.core.seeded import seeded
 from vauban.engine import Threat
 from vauban.evaluate.preflight import before
 
@@ -130,7 +129,7 @@ def test_confusion_table(
     for base in ("clean", "pgd-trained"):
         for name, (mask, expected) in POSITIVE.items():
             rows.append((f"{name} ({base})", expected, codes(mask(calibration_net(base)), digits_test, 1)))
-    for seed in (0, 1, 2):
+    for seed in (0, 1):
         rows += [(f"{kind}, seed {seed}", set(), codes(calibration_net(kind), digits_test, seed)) for kind in NEGATIVE]
     with capsys.disabled():
         print()

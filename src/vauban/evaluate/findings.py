@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from vauban.core.errors import ContractError
 
 Severity = Literal["info", "warning", "invalid"]
+LEAST = 3  # samples; two runs of a sound attack differ on one or two of the 32 or 64 that are examined
 NOTHING_FOUND = "no evidence of masking found"
 
 
@@ -40,8 +41,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """A finding in waiting. It fires when more than `threshold` of the samples show it, and at least two of them (the one
-    sample there is, when there is only one): a single odd sample is no finding.
+    """A finding in waiting. It fires when more than `threshold` of the samples show it, and at least three of them (all of
+    them, when there are fewer): one or two odd samples are no finding.
 
     because: why the threshold lies where it does. means: completes 'k of n samples ...'; {names} are filled in.
     """
@@ -73,7 +74,7 @@ class Measured:
 
     @property
     def fires(self) -> bool:
-        return self.share > self.rule.threshold and self.count >= min(2, self.of)
+        return self.share > self.rule.threshold and self.count >= min(LEAST, self.of)
 
     def finding(self) -> Finding:
         """The finding in plain words."""

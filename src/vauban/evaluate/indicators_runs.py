@@ -14,7 +14,7 @@ from vauban.attacks.fixed_budget.random_noise import RandomNoise
 from vauban.core.goals import Aim, Goal
 from vauban.core.norms import L0, Ball, Linf
 from vauban.core.tensors import flat
-from vauban.engine import Ask, Result, Steps, Threat, iterate, judge
+from vauban.engine import Ask, Cascade, Restarts, Result, Search, Steps, Threat, iterate, judge
 from vauban.engine.combine import measure_of
 from vauban.engine.threat import ALL
 from vauban.evaluate import indicators_rules as rules
@@ -45,8 +45,8 @@ class Case:
 
     @property
     def ball(self) -> Ball | None:
-        ball = getattr(self.attack, "ball", None)
-        return ball if isinstance(ball, Ball) else None
+        """The budget of the attack, or of the attacks that a combinator runs, where they share one."""
+        return _ball_of(self.attack)
 
     def count(self, mask: Tensor) -> tuple[int, int]:
         return int(mask.sum()), len(self.x)
@@ -79,7 +79,7 @@ def transfer(case: Case) -> Iterator[Measured]:
 def noise(case: Case) -> Iterator[Measured]:
     """Ten random points of the attack's own ball, or of half the distance at which it broke a sample."""
     norm = case.ball.norm if case.ball else measure_of(case.attack)
-    if isinstance(case.attack, RandomNoise) or norm is L0:
+    if isinstance(case.attack, RandomNoise) or norm is L0 or not (case.ball or _seeks_nearest(case.attack)):
         return
     if case.ball is not None:
         ball, rows = case.ball, ~case.result.success
@@ -113,6 +113,21 @@ def steps(case: Case) -> Iterator[Measured]:
     if case.ball is None:
         nearer = more.success & case.result.success & (more.distance < rules.CLOSER * case.result.distance)
         yield rules.NEARER.on(*case.count(nearer), **facts)
+
+
+def _ball_of(attack: Any) -> Ball | None:
+    if isinstance(attack, Restarts):
+        return _ball_of(attack.attack)
+    if isinstance(attack, Cascade):
+        balls = {_ball_of(part) for part in attack.attacks}
+        return balls.pop() if len(balls) == 1 else None
+    ball = getattr(attack, "ball", None)
+    return ball if isinstance(ball, Ball) else None
+
+
+def _seeks_nearest(attack: Any) -> bool:
+    """Whether the distance is what the attack makes small."""
+    return isinstance(attack, Search) or "nearest" in (getattr(attack, "want", None), getattr(attack, "keep", None))
 
 
 def _rising(case: Case) -> Tensor:

@@ -33,7 +33,7 @@ RANDOM_DECLARED = Rule(
 )  # fmt: skip
 NOT_FINITE = Rule(
     "not-finite", "invalid", 0.0,
-    "no share of NaN or infinite logits is usable; two samples exclude one corrupt image",
+    "no share of NaN or infinite logits is usable; three samples exclude a corrupt image",
     "have NaN or infinite logits: no label, loss or gradient of theirs means anything.",
     "repair the model (overflow, division by zero) before attacking it",
 )  # fmt: skip
@@ -110,8 +110,8 @@ GRADIENT_MISMATCH = Rule(
     "use the adaptive threat with another substitute gradient, or a scores-only attack (square)",
 )  # fmt: skip
 UNSTABLE = Rule(
-    "unstable-predictions", "warning", 0.2,
-    "samples next to the decision boundary are unstable in every network; a rough loss surface makes most of them so",
+    "unstable-predictions", "warning", 0.3,
+    "samples near the decision boundary are always unstable (SqueezeNet: one in six); a rough surface makes most so",
     "change their margin by more than half, on average, in a random neighbourhood of 8/255: the loss is too rough for one "
     "gradient to be followed.",
     "average gradients over random neighbours (eot), use more restarts and a scores-only attack (square)",
@@ -124,7 +124,7 @@ BATCH_DEPENDENT = Rule(
 )  # fmt: skip
 LOW_ACCURACY = Rule(
     "low-accuracy", "info", 0.6,
-    "when most clean images are already misclassified, robust accuracy says little",
+    "when most clean images are already misclassified, rates under attack say little",
     "are misclassified before any attack; are labels, normalisation and class order those of the model?",
-    "check the clean accuracy before reading the robust one",
+    "check the clean accuracy before reading any rate under attack",
 )  # fmt: skip
