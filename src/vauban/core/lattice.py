@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -45,9 +46,8 @@ class Lattice:
         if self.ball is None or self.ball.norm.p < 1:
             k = scaled.round_()
         elif self.ball.norm is Linf:
-            r = self.ball.scale(x) * n + SLACK * n / 2  # 8/255 may come as 0.03137255 or one float below 8 levels
-            centre = self.x0 * n
-            k = torch.minimum(torch.maximum(scaled.round_(), (centre - r).ceil_()), (centre + r).floor_())
+            low, high = self._bounds
+            k = torch.minimum(torch.maximum(scaled.round_(), low), high)
         else:
             k = scaled.round()
             outside = ~self.ball.contains(k.clamp(0, n) / n, self.x0)
@@ -56,6 +56,15 @@ class Lattice:
                 k[index] = _step_back(scaled[index], self.x0[index] * n, n, self.ball.rows(index))
         q = k.clamp_(0, n).div_(n)
         return q if self.exact else torch.where((q - self.x0).abs() < SLACK, self.x0, q)
+
+    @cached_property
+    def _bounds(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest level of each component inside an L-infinity ball; the same for every rounding."""
+        assert self.ball is not None
+        n = self.levels - 1
+        r = self.ball.scale(self.x0) * n + SLACK * n / 2  # 8/255 may come as 0.03137255 or one float below 8 levels
+        centre = self.x0 * n
+        return (centre - r).ceil_(), (centre + r).floor_()
 
 
 def _step_back(x: Tensor, x0: Tensor, n: int, ball: Ball) -> Tensor:

@@ -67,6 +67,9 @@ class _Linf(Norm):
     name = "linf"
     p = float("inf")
 
+    def size(self, d: Tensor) -> Tensor:
+        return flat(d).abs().amax(1)  # vector_norm is not vectorised for p = infinity: ten times slower on a CPU
+
     def dual(self, g: Tensor) -> Tensor:
         return flat(g).abs().sum(1)
 

@@ -146,7 +146,10 @@ class Ask(View):
     def _record(self, x: Tensor, logits: Tensor) -> None:
         if self.finds is None:
             return
-        ok = self.aim.reached(logits) & self.admissible(x)
+        ok = self.finds.wanted(self._slot, self.aim.reached(logits))
+        if not bool(ok.any()):
+            return
+        ok = ok & self.admissible(x)
         self.finds.offer(self._slot, x, self.x0, ok, self.ledger.backwards[self._row], self._distinct)
 
     def check(self, x: Tensor, draws: int = 20) -> Tensor:

@@ -44,18 +44,23 @@ class Finds:
 
     def offer(self, index: Tensor, x: Tensor, x0: Tensor, ok: Tensor, cost: Tensor, distinct: bool) -> None:
         """Record the admissible images x of the rows `index`; rows may repeat unless `distinct`."""
-        size = torch.where(ok, self.norm.size(x - x0), torch.inf)
-        if not distinct:
-            ok = ok & _first_smallest(size, index, len(self.found))
-        better = ok & (size < self.distance[index]) if self.keep == "nearest" else ok & ~self.found[index]
-        rows = better.nonzero().squeeze(1)
+        rows = self.wanted(index, ok).nonzero().squeeze(1)
         if not len(rows):
             return
+        size = self.norm.size(x[rows] - x0[rows])
+        better = size < self.distance[index[rows]]
+        if not distinct:
+            better = better & _first_smallest(size, index[rows], len(self.found))
+        rows, size = rows[better], size[better]
         where = index[rows]
         self.image[where] = x[rows]
-        self.distance[where] = size[rows]
+        self.distance[where] = size
         self.cost[where] = torch.where(self.found[where], self.cost[where], cost[rows])
         self.found[where] = True
+
+    def wanted(self, index: Tensor, ok: Tensor) -> Tensor:
+        """The rows among `ok` whose images could be recorded: all with keep="nearest", else those without a find."""
+        return ok if self.keep == "nearest" else ok & ~self.found[index]
 
     def rank(self, index: Tensor, x: Tensor, loss: Tensor, distinct: bool) -> None:
         """Keep the image of highest loss; minus infinity for what must not be kept."""

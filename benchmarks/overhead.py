@@ -1,0 +1,139 @@
+"""Wall time of an attack against the time of its own passes on the bare network: `python -m benchmarks.overhead`.
+
+For each attack the passes through the network are recorded once, with their batch sizes; then the attack and a replay of
+exactly these passes take turns. Beside: the share of gradients that dropping finished samples saves, the memory of long
+runs, and the time until the command line answers.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+import vauban as vb
+from benchmarks import setting
+from benchmarks.passes import Traced, replay
+from benchmarks.tables import publish, table
+from benchmarks.timing import interleaved, ratio
+from vauban import L2, Linf, attacks
+from vauban.core.losses import cross_entropy
+from vauban.engine import Attack, Steps, Threat, iterate, run
+
+EPS = 0.3
+ATTACKS: dict[str, Callable[[], Attack]] = {
+    "PGD-40 linf": lambda: attacks.PGD(Linf(EPS), steps=40),
+    "PGD-40 l2": lambda: attacks.PGD(L2(2.0), steps=40),
+    "MI-FGSM-20": lambda: attacks.MIFGSM(Linf(EPS), steps=20),
+    "APGD-40": lambda: attacks.APGD(Linf(EPS), steps=40),
+    "DDN-40": lambda: attacks.DDN(steps=40),
+    "FMN-40": lambda: attacks.FMN(steps=40),
+    "FMN-40 linf": lambda: attacks.FMN(steps=40, norm=Linf),
+    "BP-20": lambda: attacks.BP(steps=20),
+    "C&W 2x20": lambda: attacks.CW(search_steps=2, steps=20),
+    "DeepFool-10, 10 classes": lambda: attacks.DeepFool(steps=10),
+    "Square-100": lambda: attacks.Square(Linf(EPS), steps=100),
+}
+
+
+def attack(made: Attack, network: nn.Module, x: Tensor, y: Tensor, levels: int | None = 256) -> object:
+    """Open the door and run; step attacks to their end, except DeepFool, whose steps end with the label."""
+    ask = Threat(network, levels=levels).open(x, y)
+    if isinstance(made, Steps) and not isinstance(made, attacks.DeepFool):
+        return iterate(made, ask, stop="never")
+    return run(made, ask)
+
+
+def overhead(network: nn.Module, x: Tensor, y: Tensor, rounds: int, only: str = "") -> list[list[object]]:
+    """Rows: attack, batch, forwards and backwards per image, seconds, time over bare passes."""
+    rows: list[list[object]] = []
+    for name, make in ATTACKS.items():
+        if only not in name:
+            continue
+        traced = Traced(network)
+        attack(make(), traced, x, y)
+        tasks = {
+            "attack": partial(attack, make(), network, x, y),
+            "bare": partial(replay, network, x, y, traced.trace),
+        }
+        seconds = interleaved(tasks, rounds)
+        per = traced.forwards / len(x), traced.backwards / len(x)
+        time = statistics.median(seconds["attack"])
+        rows.append([name, len(x), f"{per[0]:.0f}", f"{per[1]:.0f}", time, ratio(seconds, "attack", "bare")])
+    return rows
+
+
+def active_set(network: nn.Module, x: Tensor, y: Tensor) -> list[object]:
+    """PGD-40 with stop='first': the gradients it takes over 40 full batches, and its success."""
+    made = attacks.PGD(Linf(EPS), steps=40, loss=cross_entropy)
+    found = iterate(made, Threat(network).open(x, y), stop="first")
+    share = float(found.backwards.sum()) / (40 * len(x))
+    return [f"PGD-40, linf {EPS}", len(x), share, float(found.success.float().mean())]
+
+
+def peak(steps: int) -> float:
+    """The peak memory in MiB of a process that runs PGD with this many steps on 128 random images."""
+    code = f"from benchmarks.overhead import long_run; print(long_run({steps}))"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def long_run(steps: int) -> float:
+    """Run PGD in this process and return its peak memory in MiB."""
+    torch.set_num_threads(1)
+    x = torch.arange(128 * 784).remainder(256).div(255).view(128, 1, 28, 28)
+    attack(attacks.PGD(Linf(EPS), steps=steps), vb.models.build("mnist-c4").eval(), x, torch.arange(128) % 10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def start_up(rounds: int) -> list[list[object]]:
+    """Median seconds of a bare interpreter, `import vauban` and `vauban --help`."""
+
+    def call(*command: str) -> None:
+        subprocess.run([sys.executable, *command], capture_output=True, check=True)
+
+    helped = "import sys; sys.argv = ['vauban', '--help']; from vauban.cli import main; main()"
+    tasks = {
+        "python -c pass": partial(call, "-c", "pass"),
+        "import vauban": partial(call, "-c", "import vauban"),
+        "vauban --help": partial(
+            call, "-c", "import sys; sys.argv = ['vauban', '--help']; from vauban.cli import main; main()"
+        ),
+    }
+    return [[name, statistics.median(taken)] for name, taken in interleaved(tasks, rounds).items()]
+
+
+def main() -> None:
+    parser = setting.arguments("Wall time of attacks over the time of their passes on the bare network.", rounds=7)
+    parser.add_argument("--only", default="", help="attacks whose name contains this; nothing else is measured")
+    parser.add_argument("--batches", type=int, nargs="+", default=[128, 256])
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data = setting.images(options.data_root)
+    bare = vb.models.build("mnist-c4").eval()
+    rows = []
+    for size in options.batches:
+        rows += overhead(bare, *setting.first(data, size), options.rounds, options.only)
+    header = ["attack", "batch", "forwards", "backwards", "seconds", "time / bare passes"]
+    text = [f"C4 with random weights, {data.name} on the 8-bit grid.", table(header, rows)]
+    if not options.only:
+        trained, described = setting.network(options.weights, data)
+        found = active_set(trained, *setting.first(data, options.images))
+        text += [
+            f"Finished samples are dropped ({described}, {data.name}):",
+            table(["attack", "images", "gradients / (40 x images)", "success"], [found]),
+            "Peak memory of the process:",
+            table(["PGD steps", "MiB"], [[steps, f"{peak(steps):.0f}"] for steps in (20, 200)]),
+            "Start-up:",
+            table(["command", "seconds"], start_up(options.rounds)),
+        ]
+    publish("overhead", "\n\n".join(text), setting.machine(), options.write)
+
+
+if __name__ == "__main__":
+    main()

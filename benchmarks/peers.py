@@ -1,0 +1,92 @@
+"""The same attacks in Foolbox and torchattacks: time, success and P(D) on the same network, images and steps.
+
+`make bench-peers`. The contenders take turns; each is called as its own documentation calls it. Every returned image is
+judged by the same code: what the network says of it, and how far it is. A missing package is one line.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import setting
+from benchmarks.contenders import Contest, available, contests
+from benchmarks.tables import publish, table
+from benchmarks.timing import interleaved, ratio
+from vauban.core.norms import SLACK, Norm
+
+
+def distances(network: nn.Module, x: Tensor, y: Tensor, images: Tensor, norm: Norm) -> Tensor:
+    """The distance of each image that the network mislabels and that is in [0,1], infinite for the others."""
+    with torch.no_grad():
+        wrong = network(images).argmax(1) != y
+    inside = ((images >= 0) & (images <= 1)).flatten(1).all(1)
+    return torch.where(wrong & inside, norm.size(images - x), torch.inf)
+
+
+def quality(found: Tensor, contest: Contest) -> list[object]:
+    """Success (within the reach of the contest), area under P(D) from 0 to the reach, median with failures infinite."""
+    within = found <= contest.reach * (1 + SLACK) + SLACK
+    area = (1 - found.clamp_max(contest.reach) / contest.reach).mean()
+    return [float(within.float().mean()), float(area), float(found.median())]
+
+
+def contest_rows(contest: Contest, network: nn.Module, x: Tensor, y: Tensor, rounds: int) -> list[list[object]]:
+    """One row per toolkit: seconds, its time over ours, quality unrounded, quality on the 8-bit grid."""
+    runs: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {"vauban": partial(contest.ours, None)}
+    if available("foolbox"):
+        runs["foolbox"] = contest.foolbox
+    if contest.torchattacks is not None and available("torchattacks"):
+        runs["torchattacks"] = contest.torchattacks
+    found: dict[str, Tensor] = {}
+
+    def call(name: str) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # the others draw from the global generator
+            found[name] = runs[name](network, x, y).detach()
+
+    slow = [name for name in runs if name == "torchattacks" and contest.name.startswith("DeepFool")]
+    seconds = interleaved({name: partial(call, name) for name in runs}, rounds, once=slow)
+    rounded = {name: (image * 255).round() / 255 for name, image in found.items()}
+    with torch.random.fork_rng():
+        rounded["vauban"] = contest.ours(256, network, x, y)
+    rows: list[list[object]] = []
+    for name, image in found.items():
+        marks = quality(distances(network, x, y, image, contest.norm), contest)
+        grid = quality(distances(network, x, y, rounded[name], contest.norm), contest)
+        times = ratio(seconds, name, "vauban")
+        rows.append([f"{contest.name}, {name}", statistics.median(seconds[name]), times, *marks, *grid])
+    return rows
+
+
+def main() -> None:
+    parser = setting.arguments("Foolbox and torchattacks on the same network, images and steps.", images=256)
+    parser.add_argument("--only", default="", help="attacks whose name contains this")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data = setting.images(options.data_root)
+    network, described = setting.network(options.weights, data)
+    x, y = setting.correct(network, data, options.images)
+    rows: list[list[object]] = []
+    for contest in contests():
+        if options.only in contest.name:
+            rows += contest_rows(contest, network, x, y, options.rounds)
+            print(f"{contest.name} done", flush=True)
+    header = [
+        "attack", "seconds", "time / ours", "success", "area under P(D)", "median D", "success, 8-bit", "area, 8-bit",
+        "median, 8-bit",
+    ]  # fmt: skip
+    text = (
+        f"{described}, {len(x)} correctly labelled test images of {data.name}, float32, one batch. Distances: linf for PGD "
+        "(D up to 0.3), L2 for the others (D up to 4); failures are infinite. 8-bit: ours rounds inside the attack, the "
+        f"others' images are rounded afterwards. torchattacks' C&W has no search for c.\n\n{table(header, rows)}"
+    )
+    publish("peers", text, setting.machine(), options.write)
+
+
+if __name__ == "__main__":
+    main()
