@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
+from torch import Tensor
 
+from vauban.core.goals import Targeted
 from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.findings import Finding
 from vauban.evaluate.indicators import across, after
@@ -29,22 +31,46 @@ class Preflight:
         """The cell, declared random where the model's answers turn out to vary, and what was found."""
         key = id(cell.defended), cell.threat_name, str(cell.goal)
         if key not in self._seen:
-            batch = cell.data.take(SUBSET).to(cell.settings.device)
-            self._seen[key] = before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed)
+            self._seen[key] = as_many_as_fit(partial(_look, cell), min(SUBSET, len(cell.data)))
         found = self._seen[key]
         if any(f.code == "undeclared-randomness" for f in found) and not cell.threat.randomised:
-            cell = replace(cell, threat=replace(cell.threat, random=True), _cache={})
+            cell = cell.randomised()
         return cell, found
 
 
+def _look(cell: Cell, n: int) -> list[Finding]:
+    batch = cell.data.take(n).to(cell.settings.device)
+    return before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed)
+
+
+def as_many_as_fit(question: Callable[[int], list[Finding]], n: int) -> list[Finding]:
+    """What a diagnostic says of the first n samples, or of half as many for as long as memory runs out."""
+    while n > 1:
+        try:
+            return question(n)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        n //= 2
+    return question(n)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or the system says that memory ran out."""
+    signs = ("can't allocate memory", "out of memory", "not enough memory", "alloc_failed")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(s in str(error).lower() for s in signs)
+
+
 def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
-    """What the diagnostics say of an attack, on the first samples of a batch it has just attacked."""
-    n = min(SUBSET, len(done.batch))
-    first = torch.arange(n, device=done.batch.x.device)
-    batch, result = done.batch, done.result.at(first)
-    return after(
-        cell.attack.value, cell.threat, batch.x[:n], batch.y[:n], cell.goal, batch.ids[:n], result, cell.settings.seed
-    )
+    """What the diagnostics say of an attack, on the first samples of a batch that it has just attacked."""
+    rows = done.attacked.nonzero().squeeze(1)[:SUBSET]
+    if not len(rows):
+        return []
+    batch, goal = done.batch, cell.goal
+    if isinstance(goal, Targeted) and isinstance(goal.target, Tensor):
+        goal = Targeted(goal.target[rows])
+    x, y, ids, result = batch.x[rows], batch.y[rows], batch.ids[rows], done.result.at(rows)
+    return after(cell.attack.value, cell.threat, x, y, goal, ids, result, cell.settings.seed)
 
 
 def check_study(store: Store, cells: Sequence[Cell]) -> None:
