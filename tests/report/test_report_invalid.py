@@ -1,0 +1,37 @@
+"""When the findings of one threat cast doubt on a network's bound, and when another threat vouches for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vauban.report.verdict import _invalid
+from vauban.store import CellRows
+
+MASKED = [
+    {"code": "zero-gradients", "severity": "invalid", "message": "", "advice": "", "share": 1.0, "threshold": 0.1}
+]
+
+
+def cell(threat: str, broken: float, findings: list[dict[str, object]]) -> CellRows:
+    n = 10
+    hit = (np.arange(n) < broken * n).astype(float)
+    columns = {
+        "id": np.arange(n), "clean_correct": np.ones(n), "misclassified": hit, "reached": hit, "success": hit > 0,
+        "backwards": np.ones(n), "forwards": np.ones(n),
+    }  # fmt: skip
+    meta = {"hash": threat, "model": "m", "defence": "d", "threat": threat, "norm": "linf", "eps": 0.1}
+    return CellRows(meta, columns, findings, [], complete=True)
+
+
+@pytest.mark.parametrize(
+    ("adaptive_breaks", "doubted"), [(1.0, ()), (0.3, ()), (0.1, ("zero-gradients",))]
+)  # the masked white-box attacker breaks 0.3
+def test_a_clean_threat_vouches_only_for_a_bound_it_reaches(adaptive_breaks: float, doubted: tuple[str, ...]) -> None:
+    cells = [cell("white-box", 0.3, MASKED), cell("adaptive", adaptive_breaks, [])]
+    assert _invalid(cells, []) == doubted
+
+
+def test_findings_between_cells_count_for_the_threat_they_are_about() -> None:
+    between = [{**MASKED[0], "code": "black-box-beats-white-box", "about": "m | d | white-box"}]
+    assert _invalid([cell("white-box", 0.3, [])], between) == ("black-box-beats-white-box",)
