@@ -7,6 +7,7 @@ tried again at the next run); 130 interrupted. Nothing heavy is imported before 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,15 @@ def main() -> None:
         sys.exit(leave.exit_code)
     except typer.Abort:
         sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has left, as in `vauban list attacks | head -3`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        if debug:
+            raise
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        typer.echo(f"vauban: {what}; choose another file or folder, or make room there", err=True)
+        sys.exit(2)
     except Exception as error:
         code = _usage(error, debug)
     sys.exit(code if isinstance(code, int) else 0)
@@ -51,7 +61,12 @@ def _usage(error: Exception, debug: bool) -> int:
     message = getattr(error, "format_message", None)
     if message is None or debug:
         raise error
-    typer.echo(f"vauban: {message()}; see vauban --help", err=True)
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
+        typer.echo(context.get_help())
+        return 2
+    path = context.command_path if context is not None else "vauban"
+    typer.echo(f"vauban: {' '.join(message().split()).rstrip('.')}; see {path} --help", err=True)
     return 2
 
 
@@ -98,7 +113,8 @@ def evaluate(
             "expected --data beside --model, e.g. --data mnist/test[:500]; vauban list datasets names them"
         )
     study = Study(
-        out, data=data or "digits/test[:150]", models=model or ["digits-cnn"], attacks=attack or ["fgsm", "pgd", "ddn", "standard"],
+        out, data=data or "digits/test[:150]", models=model or ["digits-cnn"],
+        attacks=attack or ["fgsm", "pgd", "ddn", "standard"],
         defences=defence or (["none"] if model else ["none", "bit-depth:bits=2"]), threats=threat, goal=goal,
         labels=labels, seed=seed, batch_size=_batch_size(batch_size), device=_device(device),
         levels=None if unrounded else "data", budget=budget, save_images=save_images, preflight=preflight,
@@ -234,8 +250,13 @@ def _device(text: str) -> str:
         device = torch.device(text)
     except RuntimeError:
         raise VaubanError(f"expected --device cpu, cuda or cuda:0, got {text!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type not in ("cpu", "cuda"):
+        raise VaubanError(f"expected --device cpu, cuda or cuda:0, got {text!r}")
+    found = torch.cuda.device_count() if device.type == "cuda" and torch.cuda.is_available() else 0
+    if device.type == "cuda" and not found:
         raise VaubanError(f"--device {text}: this machine has no CUDA device that torch can use; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise VaubanError(f"--device {text}: this machine has {found} CUDA devices, the first is cuda:0")
     return text
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from vauban.evaluate.plan import Cell
     from vauban.evaluate.runner import Outcome
     from vauban.evaluate.study import Study
+    from vauban.store import CellRows, Run
 
 console = Console()
 
@@ -26,19 +31,20 @@ def show_plan(study: Study) -> None:
     """The cells of a study with passes per sample and time, all upper bounds."""
     from vauban.evaluate.estimate import estimate
 
-    table = _table("model", "defence", "threat", "attack", ">samples", ">forward", ">backward", ">time at most")
     found = estimate(study.cells)
-    for e in found:
-        c = e.cell
-        numbers = ["?" if n is None else str(n) for n in (e.forwards, e.backwards)]
-        seconds = "?" if e.seconds is None else _duration(e.seconds)
-        table.add_row(*map(escape, (c.model.name, c.defence.name, c.threat_name, c.attack.name)),
-                      str(len(c.data)), *numbers, seconds)  # fmt: skip
-    console.print(table)
+    for words, group in groupby(found, key=lambda e: (e.cell.model.name, e.cell.defence.name, e.cell.threat_name)):
+        console.print(f"\n{_subject(*words)}", soft_wrap=True)
+        table = _table("attack", ">samples", ">forward", ">backward", ">time at most")
+        for e in group:
+            numbers = ["?" if n is None else f"{n:,}" for n in (e.forwards, e.backwards)]
+            seconds = "?" if e.seconds is None else _duration(e.seconds)
+            table.add_row(escape(e.cell.attack.name), str(len(e.cell.data)), *numbers, seconds)
+        console.print(table)
     known = sum(e.seconds for e in found if e.seconds is not None)
     unknown = sum(e.seconds is None for e in found)
     rest = f" and {unknown} of unknown cost" if unknown else ""
-    console.print(f"{len(found)} cells, at most {_duration(known)}{rest}; nothing was run")
+    console.print(f"{_plural(len(found), 'cell')}, at most {_duration(known)}{rest}; nothing was run "
+                  "(passes are per sample, upper bounds)")  # fmt: skip
 
 
 def run_with_progress(study: Study) -> list[Outcome]:
@@ -72,23 +78,45 @@ def show_outcomes(study: Study, page: Path) -> float | None:
     from vauban.store import query
 
     run = query.load(study.store.path)
+    planned = set(
+        run.study.get("cells", [])
+    )  # rows of earlier plans in this directory are the report's, not this run's
+    run = replace(run, cells=[cell for cell in run.cells if cell.meta["hash"] in planned])
     bounds: list[float] = []
     for headline in verdict.headlines(run):
-        console.print(f"\n[bold]{escape(headline.model)}[/], defence {escape(headline.defence)}: "
-                      f"clean accuracy {headline.clean.value:.1%}")  # fmt: skip
+        behind = "undefended" if headline.defence == "none" else f"behind {escape(headline.defence)}"
+        console.print(f"\n[bold]{escape(headline.model)}[/], {behind}: clean accuracy {headline.clean.value:.1%}")
         for sentence in [b.sentence for b in headline.bounds] + [m.sentence for m in headline.minimal]:
-            console.print(f"  {escape(sentence)}")
+            console.print(_indented(escape(sentence)))
         bounds += [b.robust.value for b in headline.bounds]
-    findings = {f["message"]: f for found in [*(c.findings for c in run.cells), run.findings] for f in found}
-    for finding in findings.values():
-        if finding["severity"] != "info":
-            message = escape(f"{finding['code']}: {finding['message']}")
-            console.print(f"  [yellow]{finding['severity']}[/] {message}")
+    _show_findings(run)
     failures = sum(len(cell.failures) for cell in run.cells)
     if failures:
-        console.print(f"[red]{failures} batches failed[/]; see vauban status {study.store.path}; run again to retry")
+        console.print(f"\n[red]{_plural(failures, 'batch')} failed[/]; vauban status {escape(str(study.store.path))} "
+                      "says why; run the same command to try again", soft_wrap=True)  # fmt: skip
     console.print(f"\nreport: [bold]{escape(str(page.resolve()))}[/]", soft_wrap=True)
     return min(bounds, default=None)
+
+
+def _show_findings(run: Run) -> None:
+    """Each finding once, with the cells or the pairs of cells that it is about."""
+    about: dict[tuple[str, str, str], list[str]] = {}
+    for cell in run.cells:
+        for f in cell.findings:
+            about.setdefault((f["severity"], f["code"], f["message"]), []).append(" | ".join(_words(cell)))
+    for f in run.findings:
+        about.setdefault((f["severity"], f["code"], f["message"]), []).append(str(f.get("about", "")))
+    told = {key: list(dict.fromkeys(where)) for key, where in about.items() if key[0] != "info"}
+    if told:
+        console.print()
+    for (severity, code, message), where in told.items():
+        colour = "red" if severity == "invalid" else "yellow"
+        places = f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: " if where[0] else ""
+        console.print(_indented(f"[{colour}]{severity}[/] {escape(code)}: {escape(places + message)}"))
+
+
+def _indented(text: str) -> Padding:
+    return Padding(text, (0, 0, 0, 2), expand=False)
 
 
 def show_status(directory: Path) -> None:
@@ -97,19 +125,45 @@ def show_status(directory: Path) -> None:
 
     run = query.load(directory)
     planned = set(run.study.get("cells", []))
-    table = _table("cell", "model", "defence", "threat", "attack", ">rows", "state")
-    for cell in run.cells:
-        meta, rows = cell.meta, len(cell.columns["id"])
-        state = "complete" if cell.complete else "partial"
-        if cell.failures:
-            state = f"{len(cell.failures)} failed: {cell.failures[-1]['error']}"
-        if cell.stale:
-            state += f"; stale, changed since: {', '.join(Path(p).name for p in cell.changed[:3])}"
-        elif planned and meta["hash"] not in planned:
-            state += "; not in the last plan"
-        names = (meta[k] for k in ("hash", "model", "defence", "threat", "attack"))
-        table.add_row(*(escape(str(n)) for n in names), f"{rows}/{meta['n']}", escape(state))
-    console.print(table)
+    order = {key: i for i, key in enumerate(run.study.get("cells", []))}
+    cells = sorted(run.cells, key=lambda c: (*_undefended_first(c), order.get(c.meta["hash"], len(order))))
+    for words, group in groupby(cells, key=_words):
+        console.print(f"\n{_subject(*words)}", soft_wrap=True)
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        justified: tuple[Literal["left", "right"], ...] = ("left", "left", "right", "left")
+        for justify in justified:
+            table.add_column(justify=justify, overflow="fold")
+        for cell in group:
+            rows = f"{len(cell.columns['id'])}/{cell.meta['n']}"
+            state = escape(_state(cell, planned))
+            table.add_row("  " + str(cell.meta["hash"])[:8], escape(str(cell.meta["attack"])), rows, state)
+        console.print(table)
+    counts = Counter(_state(cell, planned).split(":")[0].split(";")[0] for cell in cells)
+    told = ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing has run"
+    console.print(f"\n{_plural(len(cells), 'cell')}: {told}")
+
+
+def _words(cell: CellRows) -> tuple[str, str, str]:
+    return str(cell.meta["model"]), str(cell.meta["defence"]), str(cell.meta["threat"])
+
+
+def _undefended_first(cell: CellRows) -> tuple[Any, ...]:
+    model, defence, threat = _words(cell)
+    return model, defence != "none", defence, threat
+
+
+def _state(cell: CellRows, planned: set[str]) -> str:
+    """One of complete, partial, failed, stale, with the reason."""
+    if cell.changed:
+        names = sorted({Path(path).name for path in cell.changed})
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"stale: {', '.join(names[:3])}{more} changed since"
+    if cell.superseded:
+        return "stale: the last plan runs another network or code under this name"
+    if cell.failures:
+        return f"failed: {_plural(len(cell.failures), 'batch')}, the last with {cell.failures[-1]['error']}"
+    state = "complete" if cell.complete else "partial"
+    return state if not planned or cell.meta["hash"] in planned else f"{state}; not in the last plan"
 
 
 def show_epoch(epoch: Epoch) -> None:
@@ -137,10 +191,20 @@ def entries(kind: str) -> list[dict[str, Any]]:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in columns:
         table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     return table
+
+
+def _subject(model: str, defence: str, threat: str) -> str:
+    behind = "undefended" if defence == "none" else f"behind {escape(defence)}"
+    return f"[bold]{escape(model)}[/], {behind}, {escape(threat)}"
+
+
+def _plural(n: int, word: str) -> str:
+    many = f"{word}es" if word.endswith("ch") else f"{word}s"
+    return f"{n} {word if n == 1 else many}"
 
 
 def _duration(seconds: float) -> str:

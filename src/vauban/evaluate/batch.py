@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,11 +56,13 @@ def evaluate_batch(
     """
     x, y = batch.x, batch.y
     ask = threat.open(x, y, goal, batch.ids, seed, mask)
+    asked = ask.ledger.forwards.clone()  # what the goal cost
     clean = judge(threat, x, x, ask.aim, seed=seed)
     standing = (clean.reached < 1).nonzero().squeeze(1)
     result = untouched(x)
     if len(standing):
         result = result.spread(standing, run(attack, ask.rows(standing)))
+    result = replace(result, forwards=result.forwards + asked)
     raw = where(result.success, result.adversarial, result.crafted)
     ball = getattr(attack, "ball", None)
     limit = ball if isinstance(ball, Ball) else threat.limit
@@ -137,13 +140,18 @@ def _optional(values: Any) -> list[int | None]:
 def _examples(done: Evaluated, keep_all: bool) -> set[int]:
     """Rows whose images go into the store: all of small images, else the median and the worst success of the batch."""
     x = done.batch.x
-    if x.dim() != 4 or x.shape[1] not in (1, 3):
+    if not pictured(x.shape[1:]):
         return set()
     if keep_all or x.shape[2] * x.shape[3] <= SMALL:
         return set(range(len(x)))
     size = done.norm.size(done.image - x)
     order = [int(i) for i in size.argsort() if bool(done.success[i]) and bool(done.attacked[i])]
     return {order[len(order) // 2], order[-1]} if order else set()
+
+
+def pictured(shape: Sequence[int]) -> bool:
+    """Whether samples of this shape can be written as PNG."""
+    return len(shape) == 3 and shape[0] in (1, 3)
 
 
 def png(image: Tensor) -> bytes:

@@ -3,70 +3,90 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import math
+import re
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-import vauban.core
-import vauban.engine
 from vauban.core.norms import Ball, Norm
+from vauban.evaluate.provenance import attributes, closure, file_of, ours
 
 
-def describe(value: Any) -> Any:
-    """A value as JSON: dataclasses by class and fields, tensors and modules by a digest of their content."""
-    if isinstance(value, Ball):
-        return {"norm": value.norm.name, "radius": describe(value.radius)}
+def describe(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """A value as JSON: dataclasses by class and fields, tensors by a digest of their content, modules by structure, state
+    and plain attributes, functions by name and what they captured. within: the objects being described, against cycles."""
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, Norm):
         return value.name
-    if isinstance(value, Tensor):
-        return {"tensor": _bytes(value), "shape": list(value.shape)}
-    if isinstance(value, nn.Module):
-        return {"module": repr(value), "state": state_digest(value)}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"class": _qualified(type(value)), **fields}
-    if isinstance(value, Mapping):
-        return {str(k): describe(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        items = [describe(v) for v in value]
-        return sorted(items, key=str) if isinstance(value, (set, frozenset)) else items
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if callable(value):
+    if isinstance(value, (Tensor, np.ndarray)):
+        tensor = torch.as_tensor(value) if isinstance(value, Tensor) or value.dtype.kind in "biuf" else None
+        return str(value) if tensor is None else {"tensor": _digest(tensor), "shape": list(tensor.shape)}
+    if isinstance(value, type):
         return _qualified(value)
-    attributes = {k: describe(v) for k, v in sorted(vars(value).items())} if hasattr(value, "__dict__") else str(value)
-    return {"class": _qualified(type(value)), "attributes": attributes}
+    if id(value) in within:
+        return "itself"
+    return _object(value, (*within, id(value)))
+
+
+def _object(value: Any, within: tuple[int, ...]) -> Any:
+    def of(part: Any) -> Any:
+        return describe(part, within)
+
+    if isinstance(value, Ball):
+        return {"norm": value.norm.name, "radius": of(value.radius)}
+    if isinstance(value, nn.Module):
+        extra = {name: of(attributes(part)) for name, part in value.named_modules() if attributes(part)}
+        return {"module": _anywhere(repr(value)), "state": state_digest(value), "attributes": extra}
+    if dataclasses.is_dataclass(value):
+        return {
+            "class": _qualified(type(value)),
+            **{f.name: of(getattr(value, f.name)) for f in dataclasses.fields(value)},
+        }
+    if isinstance(value, Mapping):
+        return {str(k): of(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [of(v) for v in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((of(v) for v in value), key=str)
+    if isinstance(value, functools.partial):
+        return {"partial": of(value.func), "args": of(value.args), "keywords": of(value.keywords)}
+    if inspect.ismethod(value):
+        return {"method": _qualified(value.__func__), "of": of(value.__self__)}
+    if inspect.isfunction(value):
+        return {"function": _qualified(value), "captured": [of(v) for v in closure(value)]}
+    if inspect.isroutine(value):
+        return _qualified(value)
+    if ours(file_of(value)):
+        return {
+            "class": _qualified(type(value)),
+            "attributes": of(dict(sorted(getattr(value, "__dict__", {}).items()))),
+        }
+    return {"class": _qualified(type(value)), "text": _anywhere(str(value))}
+
+
+def _anywhere(text: str) -> str:
+    """Without memory addresses, which differ in every process."""
+    return re.sub(r"\bat 0x[0-9a-fA-F]+", "", text)
 
 
 def state_digest(module: nn.Module) -> str:
-    """SHA-256 over the names, types and bytes of a state_dict."""
+    """SHA-256 over the names, types and bytes of a state_dict and of the buffers that it leaves out."""
     digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
+    for name, tensor in {**dict(module.named_buffers()), **module.state_dict()}.items():
         if isinstance(tensor, Tensor):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {_bytes(tensor)}".encode())
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {_digest(tensor)}".encode())
     return digest.hexdigest()
-
-
-def source_files(*values: Any) -> list[Path]:
-    """The files that define the given objects and everything inside them, and those of the core and the engine.
-
-    torch, torchvision and other installed packages are covered by their versions instead.
-    """
-    found: set[Path] = set()
-    for value in values:
-        for part in _parts(value):
-            file = _file_of(part)
-            if file is not None and "site-packages" not in file.parts and "torch" not in file.parts:
-                found.add(file)
-    for package in (vauban.core, vauban.engine):
-        found.update(Path(path) for folder in package.__path__ for path in sorted(Path(folder).glob("*.py")))
-    return sorted(found)
 
 
 def cell_hash(identity: Mapping[str, Any]) -> str:
@@ -75,33 +95,31 @@ def cell_hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _parts(value: Any) -> Iterable[Any]:
-    yield value
-    if isinstance(value, nn.Module):
-        yield from value.modules()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for f in dataclasses.fields(value):
-            yield from _parts(getattr(value, f.name))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _parts(item)
-
-
-def _file_of(value: Any) -> Path | None:
-    target = value if inspect.isfunction(value) or inspect.isclass(value) else type(value)
-    try:
-        file = inspect.getsourcefile(target)
-    except TypeError:  # built-in types have no file
-        return None
-    return Path(file).resolve() if file and Path(file).is_file() else None
-
-
 def _qualified(value: Any) -> str:
-    module, name = getattr(value, "__module__", ""), getattr(value, "__qualname__", type(value).__qualname__)
-    return f"{str(module).split('_user_')[-1].rsplit('_', 1)[0] if '_user_' in str(module) else module}.{name}"
+    """Module and name; of what has no file (a notebook) also its code, of a lambda its line."""
+    module, name = str(getattr(value, "__module__", "")), getattr(value, "__qualname__", type(value).__qualname__)
+    if (user := re.fullmatch(r"vauban_user_(.+)_[0-9a-f]{12}", module)) is not None:
+        module = user[1]  # its content is among the sources
+    if name.endswith("<lambda>"):
+        name += f":{value.__code__.co_firstlineno}"
+    code = _code(value) if module == "__main__" or file_of(value) is None else ""
+    return f"{module}.{name}" + (f"#{hashlib.sha256(code.encode()).hexdigest()[:12]}" if code else "")
 
 
-def _bytes(tensor: Tensor) -> str:
-    plain = tensor.detach().cpu().contiguous()
-    return hashlib.sha256(plain.view(torch.uint8).numpy().data if plain.numel() and plain.dim() else
-                          str(plain).encode()).hexdigest()  # fmt: skip
+def _code(value: Any) -> str:
+    if inspect.isclass(value):
+        return "".join(
+            _code(v) for _, v in sorted(vars(value).items()) if inspect.isfunction(v) or isinstance(v, property)
+        )
+    if isinstance(value, property):
+        return _code(value.fget)
+    code = getattr(value, "__code__", value)
+    if not inspect.iscode(code):
+        return ""
+    constants = [_code(c) or (sorted(map(repr, c)) if isinstance(c, frozenset) else repr(c)) for c in code.co_consts]
+    return f"{code.co_code.hex()}{code.co_names}{constants}"
+
+
+def _digest(tensor: Tensor) -> str:
+    plain = tensor.detach().cpu().contiguous().reshape(-1)
+    return hashlib.sha256(plain.view(torch.uint8).numpy().data if plain.numel() else b"").hexdigest()

@@ -12,13 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.cards import carded
-from vauban.core.errors import AccessError
+from vauban.core.contracts import check_labels
+from vauban.core.errors import AccessError, ContractError
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
+from vauban.core.seeded import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack, Threat
 from vauban.engine.network import predict, quiet
-from vauban.evaluate.identity import cell_hash, describe, source_files, state_digest
+from vauban.evaluate.identity import cell_hash, describe
+from vauban.evaluate.provenance import source_files
 from vauban.evaluate.words import Named, allowed_attacks, attack_facts, goal_of
 from vauban.store import sources
 from vauban.threats import refusal
@@ -46,13 +49,18 @@ class Cell:
     defence: Named[Any]
     defended: nn.Module
     data: Dataset
-    threat_name: str
+    recipe: Named[Any]
     threat: Threat
     attack: Named[Attack]
     goal: Goal
     settings: Settings
     salt: int = 0
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def threat_name(self) -> str:
+        """What tables call the threat."""
+        return self.recipe.name
 
     @property
     def label(self) -> str:
@@ -62,13 +70,12 @@ class Cell:
     @property
     def hash(self) -> str:
         """The content address of the cell."""
-        if "hash" not in self._cache:
-            self._cache["hash"] = cell_hash({**self.identity(), "salt": self.salt})
-        return str(self._cache["hash"])
+        return cell_hash({**self.identity(), "salt": self.salt})
 
     @property
     def probe(self) -> Tensor:
-        """The defended model's logits on the first samples, `(PROBE, classes)`; of a random model, none."""
+        """The defended model's logits on the first samples, `(PROBE, classes)`, NaN where they are not finite; of a random
+        model, none."""
         if "probe" not in self._cache:
             self._cache["probe"] = self._probe()
         found: Tensor = self._cache["probe"]
@@ -77,26 +84,41 @@ class Cell:
     def _probe(self) -> Tensor:
         if self.threat.randomised:
             return torch.empty(0)
-        x = self.data.take(PROBE).x.to(self.settings.device)
-        with quiet(list(self.defended.modules())):
-            return predict(self.defended, x).cpu()
+        batch = self.data.take(PROBE).to(self.settings.device)
+        logits = answers(self.defended, batch.x)
+        check_labels(batch.y, len(batch), logits.shape[1])
+        return logits.where(logits.isfinite(), torch.nan).cpu()
 
     def salted(self, salt: int) -> Cell:
         """The same cell under another address: its model answers differently from what is stored."""
-        return replace(self, salt=salt, _cache={k: v for k, v in self._cache.items() if k != "hash"})
+        return replace(self, salt=salt)
+
+    def randomised(self) -> Cell:
+        """The same cell with the model declared random."""
+        kept = {"network": self._cache["network"], "sources": self._sources()} if "network" in self._cache else {}
+        return replace(self, threat=replace(self.threat, random=True), _cache=kept)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that can change a row, as JSON."""
-        s = self.settings
+        """Everything that can change a row, as JSON: taken once, before anything runs, as a model may count its calls."""
+        if "identity" not in self._cache:
+            self._cache["identity"] = self._identity()
+        found: dict[str, Any] = self._cache["identity"]
+        return found
+
+    def _identity(self) -> dict[str, Any]:
+        s, t = self.settings, self.threat
+        if "network" not in self._cache:
+            self._cache["network"] = describe(self.defended)
         threat = {
-            "name": self.threat.name, "budget": self.threat.budget, "draws": self.threat.draws,
-            "random": self.threat.randomised, "levels": self.threat.levels, "grants": sorted(self.threat.grants),
-            "limit": describe(self.threat.limit), "backward": [describe(rule) for rule in self.threat.backward.values()],
-            "sources": [[state_digest(m), repr(m), w] for m, w in self.threat.sources],
+            "name": t.name, "budget": t.budget, "draws": t.draws, "random": t.randomised, "levels": t.levels,
+            "grants": sorted(t.grants), "limit": describe(t.limit),
+            "target": None if t.target is self.defended else describe(t.target),
+            "backward": [[t.parts.index(part), describe(rule)] for part, rule in t.backward.items()],
+            "sources": [["itself" if m is self.defended else describe(m), w] for m, w in t.sources],
         }  # fmt: skip
         return {
             "attack": describe(self.attack.value), "goal": describe(self.goal), "threat": threat,
-            "model": {"state": state_digest(self.defended), "structure": repr(self.defended)},
+            "model": self._cache["network"],
             "cards": [describe(card) for _, card in carded(self.defended)],
             "data": self.data.fingerprint, "batch_size": s.batch_size, "seed": s.seed, "dtype": "float32",
             "device": torch.device(s.device).type, "torch": torch.__version__.rsplit(".", 1)[0],
@@ -105,8 +127,10 @@ class Cell:
 
     def _sources(self) -> dict[str, str]:
         if "sources" not in self._cache:
-            parts = (self.attack.value, self.defended, self.threat, self.goal, [m for m, _ in self.threat.sources])
-            self._cache["sources"] = sources.describe(source_files(*parts))
+            parts = (self.attack.value, self.defended, self.threat, self.goal)
+            named = [self.model, self.defence, self.attack, self.recipe]
+            files = [file for word in named for file in word.files]
+            self._cache["sources"] = sources.describe(source_files(*parts, *(w.value for w in named), extra=files))
         found: dict[str, str] = self._cache["sources"]
         return found
 
@@ -133,7 +157,7 @@ class Cell:
             },
             "sources": self._sources(), "randomised": self.threat.randomised, "clean_only": False,
             "needs": facts.get("needs", "unknown"), "one_step": getattr(self.attack.value, "steps", 1) == 1,
-            "probe": self.probe.tolist(),
+            "probe": [[None if v != v else v for v in row] for row in self.probe.tolist()],
         }  # fmt: skip
 
 
@@ -150,21 +174,44 @@ def make_cells(
     for model in models:
         for defence in defences:
             defended = defence.value.wrap(model.value).to(settings.device)
+            facts = describe(defended)
             for threat in threats or _default_threats(defended):
                 bound = bind(threat, defended, data, settings)
                 for attack in attacks:
                     _grant(attack, threat, bound)
-                    cells.append(
-                        Cell(model, defence, defended, data, threat.name, bound, attack, goal_of(goal), settings)
-                    )
+                    cell = Cell(
+                        model, defence, defended, data, threat, bound, attack, goal_of(goal), settings,
+                        _cache={"network": facts},
+                    )  # fmt: skip
+                    cell.identity()
+                    cells.append(cell)
     return cells
 
 
 def bind(threat: Named[Any], defended: nn.Module, data: Dataset, settings: Settings) -> Threat:
     """The threat on this model, with the pixel levels of the data and the query budget of the study."""
     levels = data.levels if settings.levels == "data" else settings.levels
-    bound: Threat = threat.value.bind(defended, levels=levels, budget=settings.budget)
+    bound = threat.value.bind(defended, levels=levels, budget=settings.budget)
+    if not isinstance(bound, Threat):
+        raise ContractError(
+            f"expected the threat {threat.name!r} to give a vauban.engine.Threat from bind(module, levels=, budget=), "
+            f"got {type(bound).__name__}"
+        )
+    for network, _ in bound.sources:
+        network.to(settings.device)
     return bound
+
+
+def answers(model: nn.Module, x: Tensor) -> Tensor:
+    """The logits of x, drawn under a seed of their own. Raises ContractError where the model fails on it."""
+    try:
+        with quiet(list(model.modules())), seeded("answers", device=x.device):
+            return predict(model, x)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ContractError(
+            f"expected a model that takes {x.dtype} images of shape {tuple(x.shape)}, but it failed: {reason}"
+        ) from error
 
 
 def _default_threats(defended: nn.Module) -> list[Named[Any]]:
@@ -178,7 +225,7 @@ def _default_threats(defended: nn.Module) -> list[Named[Any]]:
 
 def _grant(attack: Named[Attack], threat: Named[Any], bound: Threat) -> None:
     needs = attack_facts(attack.value).get("needs", "nothing")  # a user's own attack is refused by the door instead
-    refused = refusal(str(needs), threat.value, allowed_attacks(bound.grants))
+    refused = refusal(str(needs), bound, allowed_attacks(bound.grants))
     if refused is not None:
         raise AccessError(f"{attack.name}: {refused}")
 

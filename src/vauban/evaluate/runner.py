@@ -14,8 +14,8 @@ import torch
 
 from vauban.core.contracts import Batch
 from vauban.core.errors import VaubanError
-from vauban.evaluate.batch import Evaluated, columns, evaluate_batch
-from vauban.evaluate.checks import check_run
+from vauban.evaluate.batch import Evaluated, columns, evaluate_batch, pictured
+from vauban.evaluate.checks import check_run, out_of_memory
 from vauban.evaluate.findings import Finding
 from vauban.evaluate.plan import Cell
 from vauban.store.parquet import CellStore, Store
@@ -27,7 +27,7 @@ Progress = Callable[[Cell, int, int, dict[str, Any] | None], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a cell ended: finished, busy (another process runs it) or with failed batches."""
+    """How a cell ended: finished, busy (another process runs it), or failed (batches that no process could do)."""
 
     cell: Cell
     state: str
@@ -39,21 +39,23 @@ def open_cell(store: Store, cell: Cell) -> tuple[CellStore, Cell]:
     for salt in range(1000):
         salted = cell.salted(salt) if salt else cell
         folder = store.cell(salted.hash)
+        known = folder.exists
         meta = folder.create(salted.meta())
         stored = np.asarray(meta.get("probe", []), dtype=np.float64)
         now = salted.probe.double().numpy()
-        if stored.shape == now.shape and np.allclose(stored, now, rtol=1e-4, atol=1e-5):
+        if stored.shape == now.shape and np.allclose(stored, now, rtol=1e-4, atol=1e-5, equal_nan=True):
+            if salt and not known:
+                log.warning("%s: the model answers differently from when %s was stored; starting a new cell",
+                            cell.label, cell.hash)  # fmt: skip
             return folder, salted
-        log.warning(
-            "%s: the model answers differently from when %s was stored; starting a new cell", cell.label, salted.hash
-        )
     raise VaubanError(f"{cell.label}: the model answers differently at every start; declare it random on its card")
 
 
 def run_cell(
-    store: Store, cell: Cell, progress: Progress | None = None, found: Sequence[Finding] | None = None
-) -> Outcome:
-    """Run the batches of a cell that are not stored yet.
+    store: Store, folder: CellStore, cell: Cell, progress: Progress | None = None,
+    found: Sequence[Finding] | None = None,
+) -> Outcome:  # fmt: skip
+    """Run the batches of an opened cell that are not stored yet.
 
     found: what the preflight says of the model; with it, the attack is questioned after the first batch too, and the
     findings are stored before that batch is (None: no diagnostics).
@@ -61,11 +63,10 @@ def run_cell(
     A VaubanError ends the run after it was recorded; any other exception is recorded against its batch, the others go
     on, and the batch is tried again at the next run.
     """
-    folder, cell = open_cell(store, cell)
     with folder.lock() as mine:
         if not mine:
             return Outcome(cell, "busy")
-        stored, failed, done = folder.parts(), 0, 0
+        stored, failed, done = _kept(store, folder, cell), 0, 0
         for index, batch in enumerate(cell.data.batches(cell.settings.batch_size, cell.settings.device)):
             rows = None
             if index not in stored:
@@ -101,6 +102,20 @@ def _attempt(
         return None
 
 
+def _kept(store: Store, folder: CellStore, cell: Cell) -> set[int]:
+    """The batches that need not run. Where images are wanted they are written from the store; a batch that was stored
+    without its images runs again."""
+    if not cell.settings.save_images or not pictured(cell.data.shape):
+        return folder.parts()
+    kept = set()
+    for part in folder.read():
+        rows = part.rows.select(["id", "adv_png"]).to_pydict()
+        if None not in rows["adv_png"]:
+            save_images(store, cell, rows)
+            kept.add(part.index)
+    return kept
+
+
 def _rows(cell: Cell, done: Sequence[Evaluated]) -> dict[str, Any]:
     parts = [columns(part, cell.settings.save_images) for part in done]
     return {name: [v for part in parts for v in part[name]] for name in parts[0]}
@@ -111,7 +126,7 @@ def evaluate_in_halves(cell: Cell, batch: Batch) -> list[Evaluated]:
     try:
         return [evaluate_batch(cell.attack.value, cell.threat, batch, cell.goal, seed=cell.settings.seed)]
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error) or len(batch) == 1:
+        if not out_of_memory(error) or len(batch) == 1:
             raise
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -122,10 +137,6 @@ def evaluate_in_halves(cell: Cell, batch: Batch) -> list[Evaluated]:
 
 def _part(batch: Batch, part: slice) -> Batch:
     return Batch(batch.x[part], batch.y[part], batch.ids[part], batch.levels)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
 def save_images(store: Store, cell: Cell, rows: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,13 @@ import torch
 from torch import nn
 
 from vauban import data as datasets
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
-from vauban.engine.network import predict, quiet
 from vauban.evaluate.checks import Preflight, check_study
-from vauban.evaluate.plan import Cell, Settings, make_cells
-from vauban.evaluate.runner import Outcome, Progress, run_cell
+from vauban.evaluate.findings import Finding
+from vauban.evaluate.plan import Cell, Settings, answers, make_cells
+from vauban.evaluate.runner import Outcome, Progress, open_cell, run_cell
 from vauban.evaluate.words import Named, attack_of, defence_of, model_of, threat_of
 from vauban.store.parquet import Store
 
@@ -47,10 +49,10 @@ class Study:
         size = batch_size or automatic_batch_size(self.data)
         self.settings = Settings(seed, size, device, levels, budget, save_images)
         self.cells: list[Cell] = []
-        named_defences = [defence_of(d) for d in _list(defences)]
-        named_threats = None if threats is None else [threat_of(t) for t in _list(threats)]
-        named_attacks = [attack_of(a, self.data) for a in _list(attacks)]
-        for model in _models(models):
+        named_defences = _named(defences, defence_of)
+        named_threats = None if threats is None else _named(threats, threat_of)
+        named_attacks = _named(attacks, lambda word: attack_of(word, self.data))
+        for model in _apart(_named(models, model_of)):
             model.value.to(device)
             labelled = self._labelled(model) if labels == "own" else self.data
             self.cells += make_cells(
@@ -58,27 +60,51 @@ class Study:
             )
         if not self.cells:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
+        self.cells = _once(self.cells)
 
     def _labelled(self, model: Named[nn.Module]) -> Dataset:
         """The data with the model's own answers as labels."""
         batches = self.data.batches(self.settings.batch_size, self.settings.device)
-        with quiet(list(model.value.modules())):
-            answers = [predict(model.value, batch.x).argmax(1).cpu() for batch in batches]
-        return self.data.relabel(torch.cat(answers))
+        return self.data.relabel(torch.cat([answers(model.value, batch.x).argmax(1).cpu() for batch in batches]))
 
     def run(self, progress: Progress | None = None) -> list[Outcome]:
         """Run what is not stored yet; finished work is never repeated. Writes rows as it goes, findings at the end."""
-        self.store.write_study(self.plan())
+        hashes = [cell.hash for cell in self.cells]
+        self.store.write_study(self.plan() | {"cells": hashes})
         looked = Preflight()
         outcomes: list[Outcome] = []
-        for cell in self.cells:
-            cell, found = looked.check(cell) if self.preflight else (cell, None)
-            outcomes.append(run_cell(self.store, cell, progress, found))
-        outcomes = [run_cell(self.store, o.cell, progress, []) if o.state == "busy" else o for o in outcomes]
-        self.store.write_study(self.plan() | {"cells": [o.cell.hash for o in outcomes]})
+        checked: list[Sequence[Finding] | None] = []
+        for i, planned in enumerate(self.cells):
+            cell, found = self._look(looked, planned)
+            opened = open_cell(self.store, cell)
+            if opened[1].hash != hashes[i]:
+                hashes[i] = opened[1].hash
+                self.store.write_study(self.plan() | {"cells": hashes})
+            checked.append(found)
+            outcomes.append(run_cell(self.store, *opened, progress, found))
+        for i, outcome in enumerate(outcomes):
+            if outcome.state == "busy":
+                log.warning("%s: another process runs it; waiting", outcome.cell.label)
+                opened = self.store.cell(outcome.cell.hash), outcome.cell
+                while outcomes[i].state == "busy":
+                    time.sleep(0.2)
+                    outcomes[i] = run_cell(self.store, *opened, progress, checked[i])
         if self.preflight:
             check_study(self.store, [o.cell for o in outcomes])
         return outcomes
+
+    def _look(self, looked: Preflight, cell: Cell) -> tuple[Cell, Sequence[Finding] | None]:
+        """The cell and what the preflight says of its model; None where nothing was asked or the model failed."""
+        if not self.preflight:
+            return cell, None
+        try:
+            return looked.check(cell)
+        except VaubanError:
+            raise
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else ""
+            log.error("%s: preflight failed: %s: %s (going on without)", cell.label, type(error).__name__, reason)
+            return cell, None
 
     def plan(self) -> dict[str, Any]:
         """What `study.json` holds."""
@@ -105,16 +131,27 @@ def automatic_batch_size(data: Dataset) -> int:
     return int(min(256, max(8, 2 ** (2_000_000 // features).bit_length() // 2)))
 
 
-def _models(words: Any) -> Iterable[Named[nn.Module]]:
-    if isinstance(words, dict):
-        return [Named(str(name), model_of(word).value) for name, word in words.items()]
-    found = [model_of(word) for word in _list(words)]
+def _once(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of one identity have the same rows: the first of them stays."""
+    kept: dict[str, Cell] = {}
+    for cell in cells:
+        first = kept.setdefault(cell.hash, cell)
+        if first is not cell:
+            log.warning("%s: the same as %s, which stands for both", cell.label, first.label)
+    return list(kept.values())
+
+
+def _named(words: Any, of: Callable[[Any], Named[Any]]) -> list[Named[Any]]:
+    """Each word by its own name, or by the key of a mapping."""
+    if isinstance(words, Mapping):
+        return [replace(of(word), name=str(name)) for name, word in words.items()]
+    return [of(word) for word in (words if isinstance(words, (list, tuple)) else [words])]
+
+
+def _apart(found: list[Named[Any]]) -> list[Named[Any]]:
+    """Models of one name, numbered."""
     names = [m.name for m in found]
     return [
-        Named(f"{m.name} #{names[: i + 1].count(m.name)}", m.value) if names.count(m.name) > 1 else m
+        replace(m, name=f"{m.name} #{names[: i + 1].count(m.name)}") if names.count(m.name) > 1 else m
         for i, m in enumerate(found)
     ]
-
-
-def _list(words: Any) -> Sequence[Any]:
-    return list(words) if isinstance(words, (list, tuple)) else [words]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from torch import nn
@@ -16,6 +19,7 @@ from vauban.core.errors import ContractError, UnknownName
 from vauban.core.goals import Goal, LeastLikely, RandomWrong, Targeted, Untargeted
 from vauban.core.losses import loss_by_name
 from vauban.core.norms import Ball, Norm, norm_by_name
+from vauban.core.registry import Entry
 from vauban.data import Dataset
 from vauban.engine import Steps
 from vauban.engine.iterate import Runs
@@ -25,10 +29,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Named(Generic[T]):
-    """A value and what tables and reports call it."""
+    """A value, what tables and reports call it, and the user's files that it was taken from."""
 
     name: str
     value: T
+    files: tuple[Path, ...] = ()
+
+
+def files_in(word: str) -> tuple[Path, ...]:
+    """The Python files that a text names: `net.py:model`, `pgd:loss=mine.py:margin`."""
+    found = (Path(name).expanduser() for name in re.findall(r"[^=+,:\s][^=+,:]*\.py(?=:)", word))
+    return tuple(path for path in found if path.is_file())
 
 
 def model_of(word: str | nn.Module | Named[nn.Module]) -> Named[nn.Module]:
@@ -36,26 +47,44 @@ def model_of(word: str | nn.Module | Named[nn.Module]) -> Named[nn.Module]:
     if isinstance(word, Named):
         return word
     if isinstance(word, str):
-        return Named(word, models.load(word))
+        return Named(word, models.load(word), files_in(word))
     return Named(type(word).__name__.lower(), word)
 
 
 def defence_of(word: Any) -> Named[Any]:
     """A defence by name, a chain `a+b`, or an object with `wrap`."""
     if isinstance(word, str):
-        return Named(word, defences.load(word))
-    return Named(word.name, word)
+        return Named(word, defences.load(word), files_in(word))
+    if isinstance(word, Named):
+        return word
+    if not hasattr(word, "wrap"):
+        raise ContractError(f"expected the defence {word!r} to have a method wrap(module)")
+    return Named(getattr(word, "name", type(word).__name__.lower()), word)
 
 
 def threat_of(word: Any) -> Named[Any]:
     """A threat by name with parameters, `file.py:name`, or a recipe with `bind`."""
+    if isinstance(word, Named):
+        return word
+    files: tuple[Path, ...] = ()
+    name = ""
     if isinstance(word, str):
         spec = specs.parse(word)
-        made = specs.from_file(spec) if spec.file else _threat(spec)
-        if not hasattr(made, "bind"):
-            raise ContractError(f"expected the threat {word!r} to have a method bind(module, ...), got {made!r}")
-        return Named(word if spec.file else _display(spec), made)
-    return Named(getattr(word, "name", type(word).__name__), word)
+        files, name = files_in(word), word if spec.file else _display(spec)
+        word = _made(spec, lambda make, params: dict(params)) if spec.file else _threat(spec)
+    if not hasattr(word, "bind") or inspect.isclass(word):
+        raise ContractError(f"expected the threat {name or word!r} to be a recipe with bind(module, ...), got {word!r}")
+    return Named(name or getattr(word, "name", type(word).__name__.lower()), word, files)
+
+
+def _made(spec: specs.Spec, arguments: Callable[..., dict[str, Any]]) -> Any:
+    """What a `file.py:name` stands for: an object, or what its class or function makes of the parameters."""
+    found = specs.from_file(dataclasses.replace(spec, params={}))
+    if inspect.isclass(found) or inspect.isroutine(found):
+        return Entry(spec.text, found, "").build("object", arguments(found, spec.params))
+    if spec.params:
+        raise ContractError(f"expected a class to take the parameters of {spec.text!r}, got an instance")
+    return found
 
 
 def _threat(spec: specs.Spec) -> Any:
@@ -85,20 +114,18 @@ def attack_of(word: Any, data: Dataset | None = None) -> Named[Any]:
 
     `norm` and `eps` make the ball; without an eps the data set's conventional budget for the norm is taken.
     """
+    if isinstance(word, Named):
+        return Named(word.name, _checked(word.value, word.name), word.files)
     if not isinstance(word, str):
         return Named(_attack_label(word), _checked(word, repr(word)))
     spec = specs.parse(word)
     budgets = data.budgets if data is not None else {}
     if spec.file is not None:
-        found = specs.from_file(dataclasses.replace(spec, params={}))
-        if (callable(found) and not isinstance(found, Steps) and not hasattr(found, "run")) or inspect.isclass(found):
-            found = found(**_arguments(found, spec.params, {}, budgets))
-        elif spec.params:
-            raise ContractError(f"expected a class to take the parameters of {word!r}, got an instance")
-        return Named(word, _checked(found, word))
+        found = _made(spec, lambda make, params: _arguments(make, params, {}, budgets))
+        return Named(word, _checked(found, word), files_in(word))
     entry = attacks.registry.get(spec.name)
     params = _arguments(entry.make, spec.params, entry.facts, budgets)
-    return Named(_display(spec, params.get("ball")), entry.build("attack", params))
+    return Named(_display(spec, params.get("ball")), entry.build("attack", params), files_in(word))
 
 
 def attack_facts(attack: Any) -> Mapping[str, Any]:
@@ -115,7 +142,7 @@ def allowed_attacks(grants: frozenset[str]) -> list[str]:
 
 
 def _checked(attack: Any, word: str) -> Any:
-    if not isinstance(attack, (Steps, Runs)):
+    if inspect.isclass(attack) or not isinstance(attack, (Steps, Runs)):
         raise ContractError(f"expected the attack {word} to have start and step, or run, got {type(attack).__name__}")
     return attack
 
@@ -124,24 +151,32 @@ def _arguments(
     make: Any, params: Mapping[str, Any], facts: Mapping[str, Any], budgets: Mapping[str, float]
 ) -> dict[str, Any]:
     known, out = inspect.signature(make).parameters, dict(params)
-    if "ball" in known and "ball" not in out:
+    own = not facts and "ball" in known and known["ball"].default is not inspect.Parameter.empty
+    if "ball" in known and "ball" not in out and not (own and not {"norm", "eps"} & set(out)):
         norm = norm_by_name(str(out.pop("norm", (facts.get("norms") or ("linf",))[0])))
+        if facts and norm.name not in facts.get("norms", (norm.name,)):
+            raise ContractError(f"expected a norm among {', '.join(facts['norms'])}, got {norm.name}")
         eps = out.pop("eps", budgets.get(norm.name))
         if eps is None:
             raise ContractError(
                 f"expected eps=... for {norm.name}: this data set has no conventional budget in that norm"
             )
-        if not isinstance(eps, (int, float)):
-            raise ContractError(f"expected eps as a number or a fraction like 8/255, got {eps!r}")
-        if facts and norm.name not in facts.get("norms", (norm.name,)):
-            raise ContractError(f"expected a norm among {', '.join(facts['norms'])}, got {norm.name}")
+        if not isinstance(eps, (int, float)) or isinstance(eps, bool) or not 0 <= eps < math.inf:
+            raise ContractError(f"expected eps as a number from 0 up or a fraction like 8/255, got {eps!r}")
         out["ball"] = norm(float(eps))
     elif "norm" in known and isinstance(out.get("norm"), str):
         out["norm"] = norm_by_name(out["norm"])
     if "loss" in known and isinstance(out.get("loss"), str):
-        text = out["loss"]
-        out["loss"] = specs.from_file(specs.parse(text)) if ".py:" in text else loss_by_name(text)
+        out["loss"] = _loss(out["loss"])
     return out
+
+
+def _loss(text: str) -> Any:
+    """A loss by name, or a user's function or class (made without arguments) by `file.py:name`."""
+    if ".py:" not in text:
+        return loss_by_name(text)
+    found = specs.from_file(specs.parse(text))
+    return found() if inspect.isclass(found) else found
 
 
 def _display(spec: specs.Spec, ball: Ball | None = None) -> str:

@@ -83,12 +83,17 @@ class CellStore:
         """The content hash, which is the name of the folder."""
         return self.path.name
 
+    @property
+    def exists(self) -> bool:
+        """Whether the cell was created."""
+        return (self.path / "cell.json").exists()
+
     def create(self, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Write `cell.json` (with the time as `created`) unless it is there, and return what is there.
 
         Raises ContractError where the cell was written with another schema version.
         """
-        if not (self.path / "cell.json").exists():
+        if not self.exists:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             facts = {"created": now, **meta, "schema": SCHEMA_VERSION, "hash": self.key}
             files.write_json(self.path / "cell.json", facts)

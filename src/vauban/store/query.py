@@ -88,8 +88,8 @@ def _contradict(old: CellRows, now: CellRows) -> bool:
     words = ("threat", "attack", "goal", "norm", "eps", "levels", "seed", "batch_size", "device", "params")
     if all(old.meta.get(key) == now.meta.get(key) for key in words):
         return True
-    before, after = np.asarray(old.meta.get("probe", [])), np.asarray(now.meta.get("probe", []))
-    return before.shape == after.shape and not np.allclose(before, after, rtol=1e-4, atol=1e-5)
+    before, after = (np.asarray(cell.meta.get("probe", []), dtype=np.float64) for cell in (old, now))
+    return before.shape == after.shape and not np.allclose(before, after, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def read_cell(cell: CellStore) -> CellRows:

@@ -97,7 +97,7 @@ def weighted(models: nn.Module | Sequence[nn.Module], weights: float | Sequence[
     return tuple(zip(models, (float(weight) for weight in weights), strict=True))
 
 
-def refusal(needs: str, recipe: Recipe, allowed: Iterable[str] = ()) -> str | None:
+def refusal(needs: str, recipe: Recipe | Threat, allowed: Iterable[str] = ()) -> str | None:
     """Why a threat refuses an attack that needs `needs` (gradients, scores, labels or nothing); None where it does not.
 
     allowed: the names of the attacks that the threat does allow, quoted in the message.
