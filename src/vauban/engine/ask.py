@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vauban.core.errors import AccessError, BudgetSpent
 from vauban.core.losses import Loss, auto, check_loss, saturated
-from vauban.core.rng import Stream
+from vauban.core.rng import Stream, fold
 from vauban.core.seeded import seeded
 from vauban.core.tensors import flat
 from vauban.engine.network import Answer, accumulate, differentiate, predict, quiet, rerouted
@@ -35,6 +35,7 @@ class Ask(View):
     ) -> None:
         super().__init__(threat, x0, rng, classes=classes, mask=mask)
         self._parts = parts
+        self._noise = fold(rng.seed, "model", int(rng.ids[0])) if threat.noisy else 0  # another one for each batch
 
     def gradient(self, x: Tensor, *losses: Loss) -> tuple[Tensor, list[Tensor]]:
         """(logits `(batch, classes)`, one image gradient per loss); 1 forward and 1 backward per loss, per draw and
@@ -125,7 +126,7 @@ class Ask(View):
         """Where a network draws random numbers, the global generators under a seed of this call and draw."""
         if not self.threat.noisy:
             return nullcontext()
-        return seeded(self.rng.seed, "model", self.ledger.calls, draw, device=self.x0.device)
+        return seeded(self._noise, self.ledger.calls, draw, device=self.x0.device)
 
     def _allow(self, grant: str) -> None:
         if grant not in self.threat.grants:
