@@ -14,8 +14,7 @@ from vauban.engine import Threat, run
 from vauban.evaluate.estimate import passes
 
 FEW = {"steps": 4, "search_steps": 2, "n_target": 3, "queries": 30, "tries": 6, "classes": 4}
-EXACT = {"fgsm", "r-fgsm", "otcm", "bim", "illc", "mi-fgsm", "pgd", "apgd", "apgd-t", "random-noise", "square", "fmn", "ddn",
-         "bp", "cw-l2", "deepfool", "standard"}  # fmt: skip
+LOOSE = {"hopskipjump"}  # the bisections end where two blends round alike
 
 
 class Unbreakable(nn.Module):
@@ -48,5 +47,5 @@ def test_the_plan_bounds_the_cost(name: str, digits_cnn: nn.Module, digits_test:
         assert int(result.backwards.max()) <= known[1]
     hard = Unbreakable()
     result = run(attack, Threat(hard).open(x, torch.zeros(4, dtype=torch.int64)))
-    if name in EXACT:
+    if name not in LOOSE:
         assert (int(result.forwards.max()), int(result.backwards.max())) == known

@@ -1,0 +1,166 @@
+"""Writes the tables of the documentation from the registries: `python docs/tables.py`. A test keeps them in step."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vauban import attacks, data, defences, metrics, models, threats
+from vauban.core.losses import LOSSES
+from vauban.core.norms import Ball, Norm
+from vauban.evaluate.estimate import passes
+from vauban.evaluate.words import fraction
+
+ROOT = Path(__file__).resolve().parents[1]
+MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+FAMILIES = {
+    "fixed_budget": "at a fixed budget", "minimal": "nearest image", "blackbox": "scores or labels only",
+    "standard": "battery",
+}  # fmt: skip
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def prose(text: str) -> str:
+    """A docstring as Markdown: its signs are signs, not marks; arXiv ids are links."""
+    kept = re.split(r"(`[^`]*`)", text)
+    plain = [part if part.startswith("`") else re.sub(r"([_*<>|\[\]\\])", r"\\\1", part) for part in kept]
+    return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", "".join(plain))
+
+
+def sentence(text: str) -> str:
+    return prose(text.strip().rstrip("."))
+
+
+def value(item: Any) -> str:
+    """A default as one writes it."""
+    if isinstance(item, Ball):
+        return f"{item.norm.name.capitalize()}({fraction(float(item.radius))})"
+    if isinstance(item, Norm):
+        return item.name.capitalize()
+    return getattr(item, "__name__", None) or repr(item)
+
+
+def signature(make: Any) -> str:
+    """`Name(field=default, ...)`."""
+    fields = inspect.signature(make).parameters.values()
+    given = [p.name if p.default is p.empty else f"{p.name}={value(p.default)}" for p in fields]
+    return f"{make.__name__}({', '.join(given)})"
+
+
+def family(make: Any) -> str:
+    return FAMILIES[make.__module__.removeprefix("vauban.attacks.").split(".")[0]]
+
+
+def anchor(name: str) -> str:
+    return f"[`{name}`](#{name})"
+
+
+def attack_table() -> str:
+    rows = []
+    for entry in attacks.registry:
+        cost = passes(entry.make())
+        forwards, backwards = ("?", "?") if cost is None else map(str, cost)
+        facts = entry.facts
+        rows.append([
+            anchor(entry.name), family(entry.make), " ".join(facts["norms"]), facts["needs"],
+            "yes" if facts.get("targeted") else "no", "yes" if facts.get("randomised") else "no", forwards, backwards,
+        ])  # fmt: skip
+    return table(["name", "looks for", "norms", "needs", "targeted", "draws", "forwards", "backwards"], rows)
+
+
+def attack_details() -> str:
+    """Paper, call and docstring of every attack; the departures stand apart."""
+    out = []
+    for entry in attacks.registry:
+        module = inspect.getdoc(sys.modules[entry.make.__module__]) or ""
+        text = inspect.getdoc(entry.make) or ""
+        text, _, departures = re.sub(r"\s+", " ", text).partition("Departures")
+        departures = re.sub(r"^( from the authors' code)?[.:] ", "", departures)
+        out.append(f"### {entry.name}\n\n`attacks.{signature(entry.make)}`\n\n{prose(text.strip())}\n\n")
+        if departures:
+            out.append(f"*Departures:* {prose(departures)}\n\n")
+        out.append(f"*Source:* {prose(re.sub(chr(10), ' ', module))}\n\n")
+    return "".join(out).rstrip() + "\n"
+
+
+def defence_table() -> str:
+    rows = []
+    for entry in defences.registry:
+        card = entry.make().card
+        rule = {None: "identity"}
+        substitutes = [rule.get(r, type(r).__name__) for r in card.backward.values()]
+        rows.append([
+            f"`{entry.name}`", f"`{signature(entry.make)}`", "yes" if card.random else "no",
+            ", ".join(substitutes) or "its own", str(card.draws), sentence(card.reference),
+        ])  # fmt: skip
+    return table(["name", "call", "random", "gradient of the adaptive attacker", "draws", "source"], rows)
+
+
+def threat_table() -> str:
+    rows = [
+        [f"`{e.name}`", f"`{e.make.__name__}`", ", ".join(sorted(e.make.grants)), sentence(e.summary)]
+        for e in threats.registry
+    ]
+    return table(["name", "class", "grants", "what the attacker has"], rows)
+
+
+def summaries(registry: Any, *facts: str) -> Callable[[], str]:
+    def make() -> str:
+        rows = []
+        for e in registry:
+            shown = [", ".join(v) if isinstance(v := e.facts.get(f, ""), tuple) else str(v) for f in facts]
+            rows.append([f"`{e.name}`", sentence(e.summary), *shown])
+        return table(["name", "what it is", *facts], rows)
+
+    return make
+
+
+def loss_table() -> str:
+    rows = [[f"`{name}`", sentence((inspect.getdoc(loss) or "").split("\n")[0])] for name, loss in LOSSES.items()]
+    return table(["name", "value, larger is better for the attacker"], rows)
+
+
+def overview() -> str:
+    """Everything that has a name, for the README."""
+    kinds = {
+        "attacks": attacks.registry, "defences": defences.registry, "threats": threats.registry,
+        "models": models.registry, "data sets": data.registry, "metrics": metrics.registry,
+    }  # fmt: skip
+    rows = [[kind, " ".join(f"`{entry.name}`" for entry in registry)] for kind, registry in kinds.items()]
+    return table(["", "built in"], [*rows, ["losses", " ".join(f"`{name}`" for name in LOSSES)]])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "overview": overview,
+    "attacks": attack_table,
+    "attack-details": attack_details,
+    "defences": defence_table,
+    "threats": threat_table,
+    "models": summaries(models.registry, "data", "weights"),
+    "datasets": summaries(data.registry, "splits"),
+    "metrics": summaries(metrics.registry),
+    "losses": loss_table,
+}
+
+
+def filled(text: str) -> str:
+    """A page with its tables made again."""
+    return MARKED.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+if __name__ == "__main__":
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        before = page.read_text()
+        if (after := filled(before)) != before:
+            page.write_text(after)
+            print(f"wrote {page.relative_to(ROOT)}")
