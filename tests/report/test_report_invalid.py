@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vauban.report.paired import against_undefended
 from vauban.report.verdict import _invalid
 from vauban.store import CellRows
 
@@ -35,3 +36,17 @@ def test_a_clean_threat_vouches_only_for_a_bound_it_reaches(adaptive_breaks: flo
 def test_findings_between_cells_count_for_the_threat_they_are_about() -> None:
     between = [{**MASKED[0], "code": "black-box-beats-white-box", "about": "m | d | white-box"}]
     assert _invalid([cell("white-box", 0.3, [])], between) == ("black-box-beats-white-box",)
+
+
+def test_a_defence_is_compared_with_the_undefended_network_pair_by_pair() -> None:
+    bare, defended = cell("white-box", 0.8, []), cell("adaptive", 0.3, [])
+    for c in (bare, defended):
+        c.columns["linf"] = np.where(c.columns["success"], 0.1, np.inf)
+    sentence = against_undefended([defended], [bare], "linf", 0.1)
+    assert sentence is not None
+    # samples 3 to 7 are broken on one network only: 5 discordant pairs of 10, all in one direction, p = 2 * 2^-5
+    assert "+50.0 points" in sentence
+    assert "10 images" in sentence
+    assert "p = 0.062" in sentence
+    defended.columns["misclassified"] = np.full(10, 0.5)
+    assert against_undefended([defended], [bare], "linf", 0.1) is None

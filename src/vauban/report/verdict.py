@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vauban.report import format as fmt
+from vauban.report.paired import against_undefended
 from vauban.report.rows import attacked, fresh, labels, mean_cost, subject, undefended_first
 from vauban.store import CellRows, Run
 from vauban.store.combine import group, norm_of, worst_case
@@ -77,16 +78,20 @@ def headlines(run: Run) -> list[Headline]:
     cells = attacked(run)
     names = labels(cells)
     groups = group(cells, subject)
-    return [_headline(key, groups[key], names, run.findings) for key in sorted(groups, key=undefended_first)]
+    return [
+        _headline(key, groups[key], groups.get((key[0], "none", key[2]), []), names, run.findings)
+        for key in sorted(groups, key=undefended_first)
+    ]
 
 
 def _headline(
-    key: tuple[str, str, str], cells: list[CellRows], names: dict[str, str], findings: list[dict[str, Any]]
-) -> Headline:
+    key: tuple[str, str, str], cells: list[CellRows], bare: list[CellRows], names: dict[str, str],
+    findings: list[dict[str, Any]],
+) -> Headline:  # fmt: skip
     # 'removed' judges the network without its defence: its rows say nothing about the defended one.
     defended = [cell for cell in cells if not str(cell.meta.get("threat")).startswith("removed")]
-    judged = fresh(defended)
-    bounds = tuple(_bound(judged, norm, eps, names) for norm, eps in sorted(_budgets(judged).items()))
+    judged, undefended = fresh(defended), fresh(bare) if key[1] != "none" else []
+    bounds = tuple(_bound(judged, undefended, norm, eps, names) for norm, eps in sorted(_budgets(judged).items()))
     free = group([cell for cell in judged if cell.meta.get("eps") is None], norm_of)
     minimal = tuple(_minimal(members, norm, names) for norm, members in sorted(free.items()))
     return Headline(
@@ -136,7 +141,7 @@ def _attackers(cells: list[CellRows], names: dict[str, str]) -> str:
     return fmt.listing(sorted({names[cell.meta["hash"]] for cell in cells}))
 
 
-def _bound(cells: list[CellRows], norm: str, eps: float, names: dict[str, str]) -> Bound:
+def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, names: dict[str, str]) -> Bound:
     worst = worst_case(cells, norm, eps)
     robust, (gradients, queries) = rate(worst.robust), mean_cost(worst)
     at = f"{fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
@@ -147,7 +152,8 @@ def _bound(cells: list[CellRows], norm: str, eps: float, names: dict[str, str]) 
         f"all {robust.n} images). {left} by {_attackers(cells, names)} at "
         f"{fmt.count(queries)} forward and {fmt.count(gradients)} backward passes per image."
     )
-    return Bound(norm, eps, robust, gradients, queries, sentence)
+    compared = against_undefended(cells, [c for c in bare if norm_of(c) == norm], norm, eps)
+    return Bound(norm, eps, robust, gradients, queries, f"{sentence} {compared}" if compared else sentence)
 
 
 def _minimal(cells: list[CellRows], norm: str, names: dict[str, str]) -> Minimal:
