@@ -21,10 +21,12 @@ from vauban.core.losses import loss_by_name
 from vauban.core.norms import Ball, Norm, norm_by_name
 from vauban.core.registry import Entry
 from vauban.data import Dataset
-from vauban.engine import Steps
+from vauban.engine import Restarts, Search, Steps, Within
 from vauban.engine.iterate import Runs
 
 T = TypeVar("T")
+COMBINATORS = {"restarts": ("times", "want"), "minimal-eps": ("rounds", "start", "growth")}
+"""Outer loops that the command line knows, and their own parameters."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +125,34 @@ def attack_of(word: Any, data: Dataset | None = None) -> Named[Any]:
     if spec.file is not None:
         found = _made(spec, lambda make, params: _arguments(make, params, {}, budgets))
         return Named(word, _checked(found, word), files_in(word))
+    if spec.name in COMBINATORS:
+        return Named(word, _combined(spec, data), files_in(word))
     entry = attacks.registry.get(spec.name)
     params = _arguments(entry.make, spec.params, entry.facts, budgets)
     return Named(_display(spec, params.get("ball")), entry.build("attack", params), files_in(word))
 
 
+def _combined(spec: specs.Spec, data: Dataset | None) -> Any:
+    """`restarts:attack=pgd,times=5,...` and `minimal-eps:attack=fgsm,rounds=9,...`; other parameters are the attack's.
+
+    minimal-eps is the smallest eps at which the attack succeeds, per sample, by doubling and bisection from its budget.
+    """
+    params = dict(spec.params)
+    own = {key: params.pop(key) for key in COMBINATORS[spec.name] if key in params}
+    name = str(params.pop("attack", "pgd"))
+    inner = attack_of(":".join(filter(None, [name, ",".join(f"{k}={v}" for k, v in params.items())])), data).value
+    if spec.name == "restarts":
+        return Restarts(inner, **own)
+    ball = getattr(inner, "ball", None)
+    if not isinstance(inner, Steps) or not isinstance(ball, Ball):
+        raise ContractError(f"expected minimal-eps around a step attack inside a ball such as pgd, got {name!r}")
+    return Search(inner, "eps", **{"start": float(ball.radius), "growth": 2.0, **own})
+
+
 def attack_facts(attack: Any) -> Mapping[str, Any]:
-    """What the registry says of an attack's class; empty for a user's own."""
+    """What the registry says of an attack's class, or of the one a combinator runs; empty for a user's own."""
+    if isinstance(attack, (Restarts, Search, Within)):
+        return {k: v for k, v in attack_facts(attack.attack).items() if k != "name"}
     for entry in attacks.registry:
         if entry.make is type(attack):
             return {"name": entry.name, **entry.facts}
