@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint docs bench bench-peers clean
+.PHONY: demo test test-peers lint docs bench bench-peers clean
 
 $(VENV)/.base: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vauban needs Python >= 3.11; set PYTHON=python3.11"; exit 2; }
@@ -21,6 +21,11 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# Cross-checks against Foolbox and AutoAttack; optional, needs the extra `peers`.
+test-peers: $(VENV)/.dev
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[peers]"
+	$(BIN)/python -m pytest -n $(WORKERS) -m peers
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks
