@@ -42,13 +42,20 @@ def attributes(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in sorted(vars(module).items()) if name not in _MODULE_STATE}
 
 
+@functools.cache
+def _real(name: str) -> Path | None:
+    """The file of that name if it is vauban's or the user's, not one of an installed package."""
+    file = Path(name).resolve()
+    if not file.is_relative_to(_PACKAGE) and (
+        any(file.is_relative_to(folder) for folder in _INSTALLED) or {"site-packages", "dist-packages"} & {*file.parts}
+    ):
+        return None
+    return file if file.is_file() else None
+
+
 def ours(file: Path | None) -> bool:
     """Whether a file is vauban's or the user's, not one of an installed package."""
-    if file is None or not file.is_file():
-        return False
-    return file.is_relative_to(_PACKAGE) or not (
-        any(file.is_relative_to(folder) for folder in _INSTALLED) or {"site-packages", "dist-packages"} & {*file.parts}
-    )
+    return file is not None and _real(str(file)) is not None
 
 
 def file_of(value: Any) -> Path | None:
@@ -116,7 +123,7 @@ def closure(function: Any) -> list[Any]:
 def _with_imports(files: set[Path]) -> set[Path]:
     """The files, and those of vauban or the user that define what their modules hold by name, and so on."""
     named = [(getattr(module, "__file__", None), module) for module in list(sys.modules.values())]
-    loaded = {Path(name).resolve(): module for name, module in named if name}
+    loaded = {file: module for name, module in named if name and (file := _real(name)) is not None}
     todo, found = list(files), set(files)
     while todo:
         module = loaded.get(todo.pop())
@@ -127,8 +134,8 @@ def _with_imports(files: set[Path]) -> set[Path]:
             else:
                 owner = sys.modules.get(str(getattr(value, "__module__", "")))
             name = getattr(owner, "__file__", None)
-            file = Path(name).resolve() if name else None
-            if file is not None and file not in found and ours(file):
+            file = _real(name) if name else None
+            if file is not None and file not in found:
                 found.add(file)
                 todo.append(file)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 
+from vauban.core.contracts import check_labels
 from vauban.core.errors import ContractError
 from vauban.core.goals import Aim
 from vauban.core.lattice import on_lattice
@@ -19,7 +21,9 @@ from vauban.core.norms import Ball, norm_by_name
 from vauban.core.spec import parse_value
 from vauban.data import Dataset
 from vauban.engine import Threat, judge
-from vauban.evaluate.batch import png
+from vauban.evaluate.batch import pictured, png
+from vauban.evaluate.once import answers_vary
+from vauban.evaluate.plan import answers
 
 KEYS = ("adversarial", "adv", "x_adv", "adv_complete", "images", "x", "arr_0")
 
@@ -28,7 +32,8 @@ KEYS = ("adversarial", "adv", "x_adv", "adv_complete", "images", "x", "arr_0")
 class Verification:
     """What the supplied images are worth. Rates are shares of all samples; a success counts only inside the budget.
 
-    success_reloaded: the success that is left after each image was rounded to 8 bits, saved as PNG and read again.
+    success_reloaded: the success that is left after each image was rounded to 8 bits, saved as PNG and read again (vectors
+    are not saved). largest_distance: infinite where an image holds NaN.
     """
 
     samples: int
@@ -50,7 +55,7 @@ def parse_budget(text: str) -> Ball:
     """`linf:8/255` -> Linf(8/255)."""
     name, colon, radius = text.partition(":")
     value = parse_value(radius) if colon else None
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise ContractError(f"expected a budget like linf:8/255, got {text!r}")
     return norm_by_name(name)(float(value))
 
@@ -67,26 +72,27 @@ def verify(model: nn.Module, data: Dataset, adversarial: Tensor | str | Path, bu
             f"expected {len(data)} images of shape {tuple(data.shape)} for this data, got {tuple(x.shape)}; "
             "slice the data like the images were made, e.g. mnist/test[:500]"
         )
-    threat = Threat(model, levels=None)
+    check_labels(data.y, len(data), answers(model, data.take(1).x).shape[1])
+    threat = Threat(model, levels=None, random=answers_vary(model, data.take(8).x))
     parts = []
-    for start, batch in zip(range(0, len(data), 128), data.batches(128), strict=True):
-        given = x[start : start + len(batch)].to(batch.x.dtype)
+    for given, batch in zip(torch.split(x, 128), data.batches(128), strict=True):
+        given = given.to(batch.x.dtype)
         finite = torch.isfinite(given).flatten(1).all(1)
         given = torch.nan_to_num(given, nan=-1.0)
         aim = Aim(batch.y)
         clean = judge(threat, batch.x, batch.x, aim)
         verdict = judge(threat, batch.x, given, aim, limit=ball)
-        reloaded = _reload(given) if given.dim() == 4 and given.shape[1] in (1, 3) else given
+        reloaded = _reload(given) if pictured(given.shape[1:]) else given
         again = judge(threat, batch.x, reloaded, aim, limit=ball)
         in_range = finite & ((given >= 0) & (given <= 1)).flatten(1).all(1)
-        distance = ball.norm.size(given - batch.x)
+        distance = ball.norm.size(given - batch.x).where(finite, torch.inf)
+        on_grid = finite & torch.tensor([on_lattice(image, 256) for image in given])
         parts.append(
             torch.stack(
                 [
-                    in_range.double(), ball.bind(batch.x).contains(given, batch.x).double(),
-                    torch.tensor([on_lattice(image, 256) for image in given], dtype=torch.float64),
+                    in_range.double(), (finite & ball.bind(batch.x).contains(given, batch.x)).double(), on_grid.double(),
                     distance.double(), 1 - clean.misclassified, verdict.misclassified, verdict.success.double(),
-                    again.success.double(),
+                    (verdict.success & again.success).double(),
                     1 - torch.maximum(clean.misclassified, verdict.success.double()),
                 ]
             )
@@ -116,7 +122,9 @@ def read_images(path: Path, data: Dataset) -> Tensor:
             array = loaded if isinstance(loaded, np.ndarray) else loaded[_key(list(loaded.files), path)]
             return _tensor(torch.from_numpy(np.ascontiguousarray(array)), data)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-        return _tensor(loaded if isinstance(loaded, Tensor) else loaded[_key(list(loaded), path)], data)
+        if not isinstance(loaded, (Tensor, dict)):
+            raise ContractError(f"{path}: expected a tensor or a dict of tensors, got {type(loaded).__name__}")
+        return _tensor(loaded if isinstance(loaded, Tensor) else loaded[_key(list(map(str, loaded)), path)], data)
     except ContractError:
         raise
     except Exception as error:

@@ -1,0 +1,126 @@
+"""Run by test_kill_and_resume in a process of its own: runs studies in forked children and kills them with SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vauban import data
+from vauban.core.digits import digits
+from vauban.evaluate.study import Study
+from vauban.store import files
+from vauban.store.parquet import Store
+
+BATCH, SAMPLES = 4, 24
+
+
+class Means(nn.Module):
+    """Nearest class mean on the digits; `nap` seconds per call."""
+
+    def __init__(self, nap: float = 0.0) -> None:
+        super().__init__()
+        x, y = digits("train")
+        flat = x.flatten(1).float() / 255
+        self.register_buffer("means", torch.stack([flat[y == k].mean(0) for k in range(10)]))
+        self._nap = [nap]
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(self._nap[0])
+        return 20 * (x.flatten(1) @ self.means.T - self.means.square().sum(1) / 2)
+
+
+def child(work: Callable[[], None]) -> int:
+    """Run `work` in a forked child; its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work()
+    except BaseException as error:  # the child must never return into the parent's code
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+    os._exit(0)
+
+
+NET, SLOW, DATA = Means(), Means(0.01), data.load(f"digits/test[:{SAMPLES}]")  # made once, before the forks
+
+
+def study(out: Path, net: nn.Module = NET) -> Study:
+    return Study(
+        out, data=DATA, models={"means": net}, attacks=["pgd:steps=3,eps=0.1"],
+        batch_size=BATCH, preflight=False,
+    )  # fmt: skip
+
+
+def parts(out: Path) -> list[int]:
+    return sorted(i for cell in Store(out).cells() for i in cell.parts())
+
+
+def kill_at(out: Path, fsync: int | None = None, after: int | None = None) -> dict[str, object]:
+    """Die at the given call of fsync, or when the progress of the given batch is reported; then run to the end."""
+    told, done = out.with_suffix(".told"), out.with_suffix(".done")
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> None:
+        calls, real = [0], os.fsync
+
+        def fsync_or_die(handle: int) -> None:
+            calls[0] += 1
+            if calls[0] == fsync:
+                die()
+            real(handle)
+
+        files.os.fsync = fsync_or_die
+
+        def progress(cell: object, n: int, total: int, rows: object) -> None:
+            with told.open("a") as handle:
+                handle.write(f"{n}\n")
+            if n == after:
+                die()
+
+        study(out).run(progress)
+
+    _, status = os.waitpid(child(work), 0)
+    before = parts(out) if out.exists() else []
+    seen = len(told.read_text().split()) if told.exists() else 0
+
+    def resume() -> None:
+        ran: list[int] = []
+        study(out).run(lambda cell, n, total, rows: ran.append((n - 1) // BATCH) if rows is not None else None)
+        done.write_text(json.dumps(ran))
+
+    _, resumed = os.waitpid(child(resume), 0)
+    return {
+        "out": str(out), "killed": os.WIFSIGNALED(status), "before": before, "reported": seen,
+        "resumed": resumed, "ran": json.loads(done.read_text()) if done.exists() else None,
+    }  # fmt: skip
+
+
+def together(out: Path) -> list[int]:
+    """Two processes on one directory, with a model slow enough that they overlap; their exit states."""
+    pids = [child(lambda: study(out, SLOW).run() and None) for _ in range(2)]
+    return [os.waitpid(pid, 0)[1] for pid in pids]
+
+
+def main() -> None:
+    root = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    study(root / "warm")  # caches, imports
+    os.waitpid(child(lambda: study(root / "whole").run() and None), 0)
+    moments = [("fsync", n) for n in range(1, 17)] + [("after", n) for n in (BATCH, 3 * BATCH, SAMPLES)]
+    runs = [kill_at(root / f"{kind}-{n}", **{kind: n}) for kind, n in moments]
+    print(json.dumps({"runs": runs, "together": together(root / "together")}))
+
+
+if __name__ == "__main__":
+    main()
