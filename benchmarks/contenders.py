@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
 
-from benchmarks.overhead import attack
 from vauban import L2, Linf, attacks
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import Norm
-from vauban.engine import Threat, run
+from vauban.engine import Threat, iterate, run
 
 EPS, STEPS, RATE, CONSTANT = 0.3, 40, 0.5, 1.0
 SHARE = 2.5 / STEPS  # of the radius, per step of PGD
@@ -23,23 +22,27 @@ Attacked = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Contest:
-    """One attack in the toolkits that have it: `(network, x, y) -> images`. `ours` takes the pixel levels first."""
+    """One attack in the toolkits that have it: `(network, x, y) -> images`. `ours` takes the pixel levels first; the names
+    of `theirs` begin with the package. norm and reach: of P(D)."""
 
     name: str
     norm: Norm
     reach: float
     ours: Callable[[int | None, nn.Module, Tensor, Tensor], Tensor]
-    foolbox: Attacked
-    torchattacks: Attacked | None = None
+    theirs: Mapping[str, Attacked]
 
 
 def _ours(make: Callable[[], object], levels: int | None, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return run(make(), Threat(network, levels=levels).open(x, y)).adversarial  # type: ignore[arg-type]
 
 
+def _pgd() -> attacks.PGD:
+    return attacks.PGD(Linf(EPS), STEPS, SHARE, cross_entropy)
+
+
 def _pgd_to_the_end(levels: int | None, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    made = attacks.PGD(Linf(EPS), STEPS, SHARE, cross_entropy)
-    return attack(made, network, x, y, levels).adversarial  # type: ignore[attr-defined, no-any-return]
+    ask = Threat(network, levels=levels).open(x, y)
+    return iterate(_pgd(), ask, stop="never").adversarial
 
 
 def _foolbox(name: str, eps: float | None, network: nn.Module, x: Tensor, y: Tensor, **params: object) -> Tensor:
@@ -67,30 +70,34 @@ def available(package: str) -> bool:
 def contests(search: int = 5, inner: int = 20, ddn: int = 100, deepfool: int = 50) -> list[Contest]:
     """PGD (to the end, and dropping finished samples), DDN, DeepFool over 10 classes, C&W with a search for c."""
     pgd = {"random_start": True, "steps": STEPS}
-    fb_pgd = partial(_foolbox, "LinfPGD", EPS, abs_stepsize=SHARE * EPS, **pgd)
-    ta_pgd = partial(_torchattacks, "PGD", eps=EPS, alpha=SHARE * EPS, **pgd)
-    first = partial(_ours, lambda: attacks.PGD(Linf(EPS), STEPS, SHARE, cross_entropy))
+    their_pgd = {
+        "foolbox": partial(_foolbox, "LinfPGD", EPS, abs_stepsize=SHARE * EPS, **pgd),
+        "torchattacks": partial(_torchattacks, "PGD", eps=EPS, alpha=SHARE * EPS, **pgd),
+    }
+    cw = {"binary_search_steps": search, "steps": inner, "stepsize": RATE, "initial_const": CONSTANT}
     return [
-        Contest(f"PGD-{STEPS}, all steps", Linf, EPS, _pgd_to_the_end, fb_pgd, ta_pgd),
-        Contest(f"PGD-{STEPS}, as it comes", Linf, EPS, first, fb_pgd, ta_pgd),
+        Contest(f"PGD-{STEPS}, all steps", Linf, EPS, _pgd_to_the_end, their_pgd),
+        Contest(f"PGD-{STEPS}", Linf, EPS, partial(_ours, _pgd), their_pgd),
         Contest(
             f"DDN-{ddn}", L2, 4.0,
             partial(_ours, lambda: attacks.DDN(ddn)),
-            partial(_foolbox, "DDNAttack", None, steps=ddn),
+            {"foolbox": partial(_foolbox, "DDNAttack", None, steps=ddn)},
         ),
         Contest(
             f"DeepFool-{deepfool}", L2, 4.0,
             partial(_ours, lambda: attacks.DeepFool(deepfool)),
-            partial(_foolbox, "L2DeepFoolAttack", None, steps=deepfool, candidates=10),
-            partial(_torchattacks, "DeepFool", steps=deepfool),
+            {
+                "foolbox": partial(_foolbox, "L2DeepFoolAttack", None, steps=deepfool, candidates=10),
+                "torchattacks": partial(_torchattacks, "DeepFool", steps=deepfool),
+            },
         ),
         Contest(
             f"C&W {search}x{inner}", L2, 4.0,
             partial(_ours, lambda: attacks.CW(search, inner, RATE, CONSTANT)),
-            partial(
-                _foolbox, "L2CarliniWagnerAttack", None, binary_search_steps=search, steps=inner, stepsize=RATE,
-                initial_const=CONSTANT,
-            ),
-            partial(_torchattacks, "CW", c=CONSTANT, steps=search * inner, lr=RATE),
+            {
+                "foolbox, all steps": partial(_foolbox, "L2CarliniWagnerAttack", None, abort_early=False, **cw),
+                "foolbox, early abort": partial(_foolbox, "L2CarliniWagnerAttack", None, **cw),
+                "torchattacks": partial(_torchattacks, "CW", c=CONSTANT, steps=search * inner, lr=RATE),
+            },
         ),
     ]  # fmt: skip

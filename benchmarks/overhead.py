@@ -101,9 +101,7 @@ def start_up(rounds: int) -> list[list[object]]:
     tasks = {
         "python -c pass": partial(call, "-c", "pass"),
         "import vauban": partial(call, "-c", "import vauban"),
-        "vauban --help": partial(
-            call, "-c", "import sys; sys.argv = ['vauban', '--help']; from vauban.cli import main; main()"
-        ),
+        "vauban --help": partial(call, "-c", helped),
     }
     return [[name, statistics.median(taken)] for name, taken in interleaved(tasks, rounds).items()]
 
