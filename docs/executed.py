@@ -24,7 +24,7 @@ PAGES = [
     *sorted(p for p in (ROOT / "docs").rglob("*.md") if not set(LEFT_OUT) & set(p.relative_to(ROOT).parts)),
 ]
 BLOCK = re.compile(r'(?P<language>python|console|text)(?: title="(?P<file>[^"]+)")?$\n', re.MULTILINE)
-WIDTH = 108
+WIDTH = 96
 
 
 def shell(command: str) -> tuple[str, int]:
@@ -50,8 +50,9 @@ def plain(text: str) -> str:
     """Words and signs: numbers, rules, white space and the length of a bar do not count."""
     text = re.sub(r"[─━╸╺╾╼]+", "─", text)
     text = re.sub(r"Every image was|The remaining images were not", "Images", re.sub(r"\s+", " ", text))
+    text = re.sub(r":[^\s|]*\s+(?=─)", " ", text)  # parameters before a bar: cut where the terminal ends
     text = re.sub(r"\b(?=[0-9a-f]*\d)([0-9a-f]{16}|[0-9a-f]{8})\b", "#", text)
-    text = re.sub(r"(?<![A-Za-z_])(\d[\d.,:]*|inf\b|nan\b|∞)(e[-+]?\d+)?", "#", text)
+    text = re.sub(r"(?<![A-Za-z_\d])[-+]?(\d[\d.,:]*|inf\b|nan\b|∞)(e[-+]?\d+)?", "#", text)
     text = re.sub(r"# (ms|s|min)\b", "# s", text.replace("#/#", "#").replace("– at", "# at"))
     return text.strip()
 
