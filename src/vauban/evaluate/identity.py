@@ -29,9 +29,14 @@ def describe(value: Any, within: tuple[int, ...] = ()) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Norm):
         return value.name
-    if isinstance(value, (Tensor, np.ndarray)):
-        tensor = torch.as_tensor(value) if isinstance(value, Tensor) or value.dtype.kind in "biuf" else None
-        return str(value) if tensor is None else {"tensor": _digest(tensor), "shape": list(tensor.shape)}
+    if isinstance(value, Tensor):
+        return {"tensor": _digest(value), "type": str(value.dtype), "shape": list(value.shape)}
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return {
+            "array": hashlib.sha256(value.tobytes()).hexdigest(),
+            "type": str(value.dtype),
+            "shape": list(value.shape),
+        }
     if isinstance(value, type):
         return _qualified(value)
     if id(value) in within:
