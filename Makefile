@@ -37,12 +37,12 @@ docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.overhead $(BENCH)
 
 bench-peers: $(VENV)/.dev
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[peers]"
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps torchattacks==3.5.1
-	$(BIN)/python -m benchmarks.peers
+	test -d $(VENV)/peers || $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(VENV)/peers torchattacks==3.5.1
+	PYTHONPATH=$(VENV)/peers $(BIN)/python -m benchmarks.peers $(BENCH)
 
 clean:
 	rm -rf $(VENV) runs site

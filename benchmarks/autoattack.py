@@ -131,7 +131,7 @@ def mnist_cases(root: Path, weights: Path, robust: Path | None, n: int) -> Itera
         yield f"C4{kind}", network, x, y, 0.2
     if robust is not None:
         trained, _ = setting.network(robust, data)
-        for eps in (0.2, 0.3):
+        for eps in (0.3, 0.2):
             yield "C4, PGD-trained", trained, x, y, eps
         yield "C4, PGD-trained, logits x 1000", Scaled(trained, 1000.0), x, y, 0.3
 

@@ -1,0 +1,62 @@
+"""The standard battery: who runs on whom, and what it counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vauban.attacks.standard import Standard
+from vauban.core.norms import Linf
+from vauban.engine import Threat, run
+
+
+class Rounded(nn.Module):
+    """A linear classifier of two classes behind rounding to 0 or 1 of the pixels with `blind` set: no gradient there."""
+
+    def __init__(self, blind: bool) -> None:
+        super().__init__()
+        self.blind = blind
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = (x * 1.0).round() if self.blind else x
+        score = seen.flatten(1).mean(1) - 0.5
+        return torch.stack([score, -score, score - 1], 1)
+
+
+def images(n: int) -> tuple[Tensor, Tensor]:
+    return torch.full((n, 1, 6, 6), 0.8), torch.zeros(n, dtype=torch.int64)
+
+
+def test_a_sample_without_a_gradient_gets_the_queries_instead() -> None:
+    x, y = images(2)
+    battery = Standard(Linf(0.1), steps=3, n_target=2, queries=5, blind_queries=40)
+    blind = run(battery, Threat(Rounded(blind=True), levels=None).open(x, y))
+    seeing = run(battery, Threat(Rounded(blind=False), levels=None).open(x, y))
+    assert not blind.success.any()
+    assert not seeing.success.any()
+    assert blind.backwards.tolist() == [2 + 3] * 2  # the two of the look, and APGD
+    assert blind.forwards.tolist() == [2 + (2 + 1) + (3 + 1) + (40 + 1)] * 2  # each attack closes with a check
+    assert seeing.backwards.tolist() == [2 + 3 * (2 + 2)] * 2
+    assert seeing.forwards.tolist() == [2 + (2 + 1) + (3 + 1) + (1 + 2 * (3 + 1)) + (3 + 1) + (5 + 1)] * 2
+
+
+def test_the_promised_passes_are_those_of_a_sample_that_stands() -> None:
+    x, y = images(1)
+    battery = Standard(Linf(0.1), steps=3, n_target=2, queries=5)
+    found = run(battery, Threat(Rounded(blind=False), levels=None).open(x, y))
+    assert battery.passes == (int(found.forwards), int(found.backwards))
+
+
+def test_a_gradient_that_vanishes_does_not_save_a_weak_network() -> None:
+    x, y = images(3)
+    battery = Standard(Linf(0.35), steps=5, n_target=2, queries=5, blind_queries=60)
+    found = run(battery, Threat(Rounded(blind=True), levels=None, limit=Linf(0.35)).open(x, y))
+    assert found.success.all()
+    assert bool(((found.adversarial - x).abs() <= 0.35 + 1e-6).all())
+
+
+def test_a_budget_too_small_for_the_look_still_runs_the_noise() -> None:
+    x, y = images(1)
+    found = run(Standard(Linf(0.1)), Threat(Rounded(blind=False), levels=None, budget=1).open(x, y))
+    assert int(found.forwards) == 1
+    assert not found.success.any()
