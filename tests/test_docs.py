@@ -91,6 +91,19 @@ def test_the_first_two_commands() -> None:
     assert [line.split("#")[0].strip() for line in first[1].splitlines()] == ["make demo", "make test"]
 
 
+def test_every_command_and_option_is_documented() -> None:
+    from typer.main import get_command
+
+    from vauban.cli import app
+
+    text = (ROOT / "docs" / "cli.md").read_text()
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert f"## {name}\n" in text
+        if name == "evaluate":
+            options = [max((*o.opts, *o.secondary_opts), key=len) for o in command.params]
+            assert not [o for o in options if o not in ("--help", "--preflight") and f"`{o}" not in text]
+
+
 @pytest.mark.parametrize(
     ("shown", "printed", "same"),
     [
