@@ -29,7 +29,7 @@ def main() -> None:
     """Entry point: errors a user can act on become one line and exit code 2."""
     debug = "--debug" in sys.argv
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="vauban")
     except VaubanError as error:
         if debug:
             raise

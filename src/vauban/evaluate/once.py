@@ -99,12 +99,19 @@ def attack(
 
 
 def answers_vary(model: nn.Module, x: Tensor, rtol: float = 1e-4) -> bool:
-    """Whether two calls of the model on the same images, under different seeds, differ."""
+    """Whether the model draws from torch's generators, or answers two calls on the same images differently."""
     if any(card.random for _, card in carded(model)):
         return True
-    answers = []
+    answers, drew = [], False
     with quiet(list(model.modules())):
         for k in range(2):
             with seeded("vary", k, device=x.device):
+                before = _generators(x.device)
                 answers.append(predict(model, x))
-    return not torch.allclose(answers[0], answers[1], rtol=rtol, atol=1e-6, equal_nan=True)
+                drew = drew or any(not torch.equal(*pair) for pair in zip(before, _generators(x.device), strict=True))
+    return drew or not torch.allclose(answers[0], answers[1], rtol=rtol, atol=1e-6, equal_nan=True)
+
+
+def _generators(device: torch.device) -> list[Tensor]:
+    cuda = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+    return [torch.get_rng_state(), *cuda]

@@ -118,8 +118,9 @@ def read_images(path: Path, data: Dataset) -> Tensor:
         if path.is_dir():
             return _from_folder(path, data)
         if path.suffix in (".npz", ".npy"):
-            loaded = np.load(path, allow_pickle=False)
-            array = loaded if isinstance(loaded, np.ndarray) else loaded[_key(list(loaded.files), path)]
+            with path.open("rb") as file:
+                loaded = np.load(file, allow_pickle=False)
+                array = loaded if isinstance(loaded, np.ndarray) else loaded[_key(list(loaded.files), path)]
             return _tensor(torch.from_numpy(np.ascontiguousarray(array)), data)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(loaded, (Tensor, dict)):

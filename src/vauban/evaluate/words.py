@@ -182,7 +182,7 @@ def _arguments(
         eps = out.pop("eps", budgets.get(norm.name))
         if eps is None:
             raise ContractError(
-                f"expected eps=... for {norm.name}: this data set has no conventional budget in that norm"
+                f"expected eps=..., for example eps=8/255: this data set has no conventional budget in {norm.name}"
             )
         if not isinstance(eps, (int, float)) or isinstance(eps, bool) or not 0 <= eps < math.inf:
             raise ContractError(f"expected eps as a number from 0 up or a fraction like 8/255, got {eps!r}")

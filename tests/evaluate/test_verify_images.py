@@ -1,0 +1,208 @@
+"""Images that somebody else made, in every format, good and bad."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from vauban.core.errors import ContractError, UnknownName
+from vauban.data.dataset import Dataset, Stored
+from vauban.evaluate.verify import parse_budget, read_images, verify
+
+
+class Mean(nn.Module):
+    """Class 1 where the mean is above one half."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        value = x.flatten(1).mean(1) - 0.5
+        return torch.stack([-value, value], 1)
+
+
+def dataset(shape: tuple[int, ...] = (1, 4, 6), n: int = 4) -> Dataset:
+    pixels = torch.full((n, *shape), 115, dtype=torch.uint8)  # 0.451
+    return Dataset("grey", "", Stored(pixels), torch.zeros(n, dtype=torch.int64), ("dark", "light"))
+
+
+DATA = dataset()
+CLEAN = DATA.all().x
+LIGHT = (CLEAN * 255 + 20).round() / 255  # 0.529, 20 levels away
+
+
+def save_png(path: Path, x: Tensor) -> Path:
+    path.mkdir()
+    for i, image in enumerate(x):
+        pixels = (image * 255).round().to(torch.uint8).numpy()
+        Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(path / f"{i}.png")
+    return path
+
+
+def save_npz(path: Path, x: Any, name: str = "adv") -> Path:
+    np.savez(path, **{name: np.asarray(x), "labels": np.zeros(len(x))})
+    return path
+
+
+def written(path: Path, write: Callable[[Path], object]) -> Path:
+    write(path)
+    return path
+
+
+FORMATS: dict[str, Callable[[Path], Path]] = {
+    "npz": lambda p: save_npz(p / "a.npz", LIGHT),
+    "npz, one array": lambda p: written(p / "a.npz", lambda f: np.savez(f, LIGHT.numpy())),
+    "npz, float64": lambda p: save_npz(p / "a.npz", LIGHT.double()),
+    "npy": lambda p: written(p / "a.npy", lambda f: np.save(f, LIGHT.numpy())),
+    "npy, bytes": lambda p: written(p / "a.npy", lambda f: np.save(f, (LIGHT * 255).round().byte().numpy())),
+    "npy, channel last": lambda p: written(p / "a.npy", lambda f: np.save(f, LIGHT.permute(0, 2, 3, 1).numpy())),
+    "npy, no channel": lambda p: written(p / "a.npy", lambda f: np.save(f, LIGHT[:, 0].numpy())),
+    "pt": lambda p: written(p / "a.pt", lambda f: torch.save(LIGHT, f)),
+    "pt, dict": lambda p: written(p / "a.pt", lambda f: torch.save({"x_adv": LIGHT, "y": torch.zeros(4)}, f)),
+    "folder": lambda p: save_png(p / "png", LIGHT),
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_formats(form: str, tmp_path: Path) -> None:
+    found = verify(Mean(), DATA, FORMATS[form](tmp_path), "linf:20/255")
+    assert found.as_dict() == {
+        "samples": 4, "in_range": 1, "in_budget": 1, "on_lattice": 1, "largest_distance": pytest.approx(20 / 255),
+        "clean_accuracy": 1, "misclassified": 1, "success": 1, "success_reloaded": 1, "robust_accuracy": 0,
+    }  # fmt: skip
+
+
+def test_colour_in_both_orders(tmp_path: Path) -> None:
+    data = dataset((3, 5, 4))
+    light = (data.all().x * 255 + 20).round() / 255
+    for x in (light, light.permute(0, 2, 3, 1)):
+        np.save(tmp_path / "a.npy", x.numpy())
+        assert torch.equal(read_images(tmp_path / "a.npy", data), light)
+    assert torch.equal(read_images(save_png(tmp_path / "png", light), data), light)
+
+
+def judged(x: Tensor, budget: str = "linf:20/255") -> dict[str, float]:
+    return verify(Mean(), DATA, x, budget).as_dict()
+
+
+def test_out_of_budget() -> None:
+    x = LIGHT.clone()
+    x[0, 0, 0, 0] = 1
+    found = judged(x)
+    assert (found["in_budget"], found["success"], found["misclassified"], found["robust_accuracy"]) == (
+        0.75,
+        0.75,
+        1,
+        0.25,
+    )
+    assert found["largest_distance"] == pytest.approx(140 / 255)
+
+
+def test_out_of_range() -> None:
+    x = LIGHT.clone()
+    x[1] += 0.6
+    found = judged(x, "linf:0.9")
+    assert (found["in_range"], found["in_budget"], found["success"], found["success_reloaded"]) == (0.75, 1, 0.75, 0.75)
+
+
+def test_off_the_lattice_and_lost_by_rounding() -> None:
+    edge = torch.full_like(CLEAN, 0.5003)  # light, and dark after rounding down to 127/255? 127.58 rounds up to 128
+    edge[:2] = 127.49 / 255 + 0  # dark as it is
+    thin = CLEAN.clone()
+    thin[:] = 127.4999 / 255
+    assert judged(thin, "linf:0.2")["success"] == 0
+    assert judged(edge, "linf:0.2")["on_lattice"] == 0
+
+    class Threshold(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            value = x.flatten(1).mean(1) - 127.2 / 255
+            return torch.stack([-value, value], 1)
+
+    found = verify(Threshold(), DATA, torch.full_like(CLEAN, 127.4 / 255), "linf:0.2")
+    assert (found.success, found.success_reloaded, found.on_lattice) == (1, 0, 0)
+
+
+def test_nan_images_win_nothing() -> None:
+    x = LIGHT.clone()
+    x[2, 0, 1, 1] = torch.nan
+    found = judged(x, "linf:1")
+    assert found["in_range"] == found["in_budget"] == found["on_lattice"] == found["success"] == 0.75
+    assert found["success_reloaded"] == 0.75
+    assert found["largest_distance"] == math.inf
+
+
+def test_clean_mistakes_are_not_robust() -> None:
+    data = Dataset("wrong", "", DATA.source, torch.tensor([0, 0, 0, 1]), DATA.class_names)
+    found = verify(Mean(), data, CLEAN, "linf:0.1")
+    assert (found.clean_accuracy, found.robust_accuracy, found.largest_distance) == (0.75, 0.75, 0)
+
+
+def test_undeclared_randomness_is_judged_on_draws() -> None:
+    class Coin(Mean):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * torch.where(torch.rand(len(x), 1) < 0.2, -1.0, 1.0)
+
+    found = verify(Coin(), DATA, CLEAN, "linf:0.1")
+    assert 0 < found.misclassified < 0.6
+    assert found.success == 0
+
+
+def test_vectors_are_judged_without_png() -> None:
+    points = Dataset(
+        "points", "", Stored(torch.full((3, 2), 0.4)), torch.zeros(3, dtype=torch.int64), ("a", "b"), levels=None
+    )
+    found = verify(Mean(), points, torch.full((3, 2), 0.6), "l2:0.5")
+    assert (found.success, found.success_reloaded) == (1, 1)
+
+
+class Payload:
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path("owned"),))
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "count": (lambda p: written(p / "a.npy", lambda f: np.save(f, LIGHT[:3].numpy())), r"4 images.*\(3, 1, 4, 6\)"),
+    "shape": (lambda p: written(p / "a.npy", lambda f: np.save(f, np.zeros((4, 1, 5, 6), np.float32))), r"\(1, 4, 6\)"),
+    "integers": (lambda p: written(p / "a.npy", lambda f: np.save(f, np.zeros((4, 1, 4, 6), np.int64))), "uint8"),
+    "objects": (lambda p: written(p / "a.npy", lambda f: np.save(f, np.array([{}]), allow_pickle=True)), "a.npy"),
+    "two arrays": (lambda p: written(p / "a.npz", lambda f: np.savez(f, a=LIGHT.numpy(), b=LIGHT.numpy())), "got a, b"),
+    "pickle": (lambda p: written(p / "a.pt", lambda f: f.write_bytes(pickle.dumps(Payload()))), "a.pt"),
+    "pickle in pt": (lambda p: written(p / "a.pt", lambda f: torch.save(Payload(), f)), "a.pt"),
+    "a list": (lambda p: written(p / "a.pt", lambda f: torch.save([LIGHT], f)), "got list"),
+    "torn": (lambda p: written(p / "a.npz", lambda f: f.write_bytes(b"PK\x03\x04 torn")), "a.npz"),
+    "empty": (lambda p: written(p / "a.npy", lambda f: f.write_bytes(b"")), "a.npy"),
+    "no file": (lambda p: p / "none.npz", "does not exist"),
+    "folder without": (lambda p: p, "0.png"),
+    "torn png": (
+        lambda p: written(save_png(p / "png", LIGHT), lambda f: (f / "2.png").write_bytes(b"\x89PNG")),
+        "2.png",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_one_line(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, part = BAD[case]
+    with pytest.raises(ContractError, match=part) as told:
+        verify(Mean(), DATA, make(tmp_path), "linf:0.1")
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("text", ["8/255", "linf", "linf:", "linf:big", "linf:-1", "linf:1e999", "linf:true"])
+def test_budgets(text: str) -> None:
+    with pytest.raises(ContractError, match="linf:8/255"):
+        parse_budget(text)
+
+
+def test_budget_norms() -> None:
+    assert str(parse_budget("l2:0.5")) == "l2:0.5"
+    with pytest.raises(UnknownName, match="linf"):
+        parse_budget("lif:1")
