@@ -369,3 +369,18 @@ def test_a_batch_of_a_loaded_set_has_its_ids(tmp_path: Path) -> None:
     study(tmp_path, Linear(), data="digits/test[3:9:2]").run()
     assert rows(tmp_path)["id"] == [3, 5, 7]
     assert isinstance(data.load("digits/test[3:9:2]").all(), Batch)
+
+
+def test_a_model_that_rarely_draws_is_run_under_its_own_seeds(tmp_path: Path) -> None:
+    class Rare(Linear):
+        """Draws at every call, and answers differently once in fifty."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + 50 * (torch.rand(len(x), 10) < 0.002)
+
+    state = torch.get_rng_state()
+    (outcome,) = study(tmp_path / "one", Rare(), preflight=True).run()
+    assert outcome.cell.threat.randomised
+    assert torch.equal(torch.get_rng_state(), state)
+    study(tmp_path / "two", Rare(), preflight=True).run()
+    assert rows(tmp_path / "one") == rows(tmp_path / "two")

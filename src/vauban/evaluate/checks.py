@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,10 +14,13 @@ from vauban.core.goals import Targeted
 from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.findings import Finding
 from vauban.evaluate.indicators import across, after
+from vauban.evaluate.once import answers_vary
 from vauban.evaluate.plan import Cell
 from vauban.evaluate.preflight import before
 from vauban.store.parquet import Store
 from vauban.store.query import read_cell
+
+T = TypeVar("T")
 
 SUBSET = 32  # samples that diagnostics run on
 
@@ -25,25 +29,26 @@ class Preflight:
     """Looks at each model once per threat, and remembers."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, str, str], list[Finding]] = {}
+        self._seen: dict[tuple[int, str, str], tuple[list[Finding], bool]] = {}
 
     def check(self, cell: Cell) -> tuple[Cell, list[Finding]]:
         """The cell, declared random where the model's answers turn out to vary, and what was found."""
         key = id(cell.defended), cell.threat_name, str(cell.goal)
         if key not in self._seen:
             self._seen[key] = as_many_as_fit(partial(_look, cell), min(SUBSET, len(cell.data)))
-        found = self._seen[key]
-        if any(f.code == "undeclared-randomness" for f in found) and not cell.threat.randomised:
-            cell = cell.randomised()
-        return cell, found
+        found, random = self._seen[key]
+        return cell.randomised() if random and not cell.threat.randomised else cell, found
 
 
-def _look(cell: Cell, n: int) -> list[Finding]:
+def _look(cell: Cell, n: int) -> tuple[list[Finding], bool]:
+    """Findings on the first n samples, and whether the judged model is random."""
     batch = cell.data.take(n).to(cell.settings.device)
-    return before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed)
+    found = before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed)
+    told = any(f.code == "undeclared-randomness" for f in found)
+    return found, told or answers_vary(cell.threat.target, batch.x[:8])
 
 
-def as_many_as_fit(question: Callable[[int], list[Finding]], n: int) -> list[Finding]:
+def as_many_as_fit(question: Callable[[int], T], n: int) -> T:
     """What a diagnostic says of the first n samples, or of half as many for as long as memory runs out."""
     while n > 1:
         try:
