@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import compress, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from vauban.core.errors import UnknownName
 
 if TYPE_CHECKING:
     from vauban.engine.fit import Epoch
-    from vauban.evaluate.plan import Cell
+    from vauban.evaluate.cell import Cell
     from vauban.evaluate.runner import Outcome
     from vauban.evaluate.study import Study
     from vauban.store import CellRows, Run
@@ -54,6 +55,7 @@ def run_with_progress(study: Study) -> list[Outcome]:
         BarColumn(bar_width=12), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )  # fmt: skip
+    told = _telling(study.cells)
     tasks: dict[Any, Any] = {}
     fooled: dict[Any, list[float]] = {}
     with Progress(*fields, console=console, expand=True) as bar:
@@ -61,7 +63,7 @@ def run_with_progress(study: Study) -> list[Outcome]:
         def progress(cell: Cell, done: int, total: int, rows: dict[str, Any] | None) -> None:
             task = id(cell.attack), id(cell.defended), cell.threat_name
             if task not in tasks:
-                tasks[task] = bar.add_task(escape(cell.label), total=total, note="")
+                tasks[task] = bar.add_task(escape(told(cell)), total=total, note="")
                 fooled[task] = []
             if rows is not None:
                 fooled[task] += [float(v) for v in rows["success"]]
@@ -70,6 +72,16 @@ def run_with_progress(study: Study) -> list[Outcome]:
             bar.update(tasks[task], completed=done, note=note)
 
         return study.run(progress)
+
+
+def _telling(cells: Sequence[Cell]) -> Callable[[Cell], str]:
+    """A cell's words without those that all cells share; the attack always."""
+
+    def words(cell: Cell) -> tuple[str, str, str]:
+        return cell.model.name, cell.defence.name, cell.threat_name
+
+    varies = [len(set(column)) > 1 for column in zip(*map(words, cells), strict=True)]
+    return lambda cell: " | ".join([*compress(words(cell), varies), cell.attack.name])
 
 
 def show_outcomes(study: Study, page: Path) -> float | None:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from vauban.core.goals import Targeted
 from vauban.evaluate.batch import Evaluated
+from vauban.evaluate.cell import Cell
 from vauban.evaluate.findings import Finding
 from vauban.evaluate.indicators import across, after
 from vauban.evaluate.once import answers_vary
-from vauban.evaluate.plan import Cell
 from vauban.evaluate.preflight import before
 from vauban.store.parquet import Store
 from vauban.store.query import read_cell

@@ -11,7 +11,7 @@ import torch
 
 from vauban.core.losses import cross_entropy
 from vauban.engine import Cascade, Restarts, Search, Steps, Within
-from vauban.evaluate.plan import Cell
+from vauban.evaluate.cell import Cell
 
 
 @dataclass(frozen=True)

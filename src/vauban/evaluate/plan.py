@@ -1,164 +1,21 @@
-"""A plan: the cells of a study, each with an identity that does not change unless its rows could."""
+"""A plan: the cells of a study, every combination of its words that makes sense."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vauban.core.cards import carded
-from vauban.core.contracts import check_labels
 from vauban.core.errors import AccessError, ContractError
 from vauban.core.goals import Goal
-from vauban.core.norms import Ball
-from vauban.core.seeded import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack, Threat
-from vauban.engine.network import predict, quiet
-from vauban.evaluate.identity import cell_hash, describe
-from vauban.evaluate.provenance import source_files
+from vauban.evaluate.cell import Cell, Settings
+from vauban.evaluate.identity import describe
 from vauban.evaluate.words import Named, allowed_attacks, attack_facts, goal_of
-from vauban.store import sources
 from vauban.threats import refusal
-
-PROBE = 4  # samples whose logits are stored with a cell and compared on resume
-
-
-@dataclass(frozen=True, eq=False)
-class Settings:
-    """What all cells of a study share. levels="data" takes the pixel levels that the data declare."""
-
-    seed: int = 0
-    batch_size: int = 128
-    device: str = "cpu"
-    levels: int | str | None = "data"
-    budget: int | None = None
-    save_images: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """One model behind one defence on one data set, under one threat, against one attack pursuing one goal."""
-
-    model: Named[nn.Module]
-    defence: Named[Any]
-    defended: nn.Module
-    data: Dataset
-    recipe: Named[Any]
-    threat: Threat
-    attack: Named[Attack]
-    goal: Goal
-    settings: Settings
-    salt: int = 0
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def threat_name(self) -> str:
-        """What tables call the threat."""
-        return self.recipe.name
-
-    @property
-    def label(self) -> str:
-        """What messages call the cell."""
-        return f"{self.model.name} | {self.defence.name} | {self.threat_name} | {self.attack.name}"
-
-    @property
-    def hash(self) -> str:
-        """The content address of the cell."""
-        return cell_hash({**self.identity(), "salt": self.salt})
-
-    @property
-    def probe(self) -> Tensor:
-        """The defended model's logits on the first samples, `(PROBE, classes)`, NaN where they are not finite; of a random
-        model, none."""
-        if "probe" not in self._cache:
-            self._cache["probe"] = self._probe()
-        found: Tensor = self._cache["probe"]
-        return found
-
-    def _probe(self) -> Tensor:
-        if self.threat.randomised:
-            return torch.empty(0)
-        batch = self.data.take(PROBE).to(self.settings.device)
-        logits = answers(self.defended, batch.x)
-        check_labels(batch.y, len(batch), logits.shape[1])
-        return logits.where(logits.isfinite(), torch.nan).cpu()
-
-    def salted(self, salt: int) -> Cell:
-        """The same cell under another address: its model answers differently from what is stored."""
-        return replace(self, salt=salt)
-
-    def randomised(self) -> Cell:
-        """The same cell with the model declared random."""
-        kept = {"network": self._cache["network"], "sources": self._sources()} if "network" in self._cache else {}
-        return replace(self, threat=replace(self.threat, random=True), _cache=kept)
-
-    def identity(self) -> dict[str, Any]:
-        """Everything that can change a row, as JSON: taken once, before anything runs, as a model may count its calls."""
-        if "identity" not in self._cache:
-            self._cache["identity"] = self._identity()
-        found: dict[str, Any] = self._cache["identity"]
-        return found
-
-    def _identity(self) -> dict[str, Any]:
-        s, t = self.settings, self.threat
-        if "network" not in self._cache:
-            self._cache["network"] = describe(self.defended)
-        threat = {
-            "name": t.name, "budget": t.budget, "draws": t.draws, "random": t.randomised, "levels": t.levels,
-            "grants": sorted(t.grants), "limit": describe(t.limit),
-            "target": None if t.target is self.defended else describe(t.target),
-            "backward": [[t.parts.index(part), describe(rule)] for part, rule in t.backward.items()],
-            "sources": [["itself" if m is self.defended else describe(m), w] for m, w in t.sources],
-        }  # fmt: skip
-        return {
-            "attack": describe(self.attack.value), "goal": describe(self.goal), "threat": threat,
-            "model": self._cache["network"],
-            "cards": [describe(card) for _, card in carded(self.defended)],
-            "data": self.data.fingerprint, "batch_size": s.batch_size, "seed": s.seed, "dtype": "float32",
-            "device": torch.device(s.device).type, "torch": torch.__version__.rsplit(".", 1)[0],
-            "sources": self._sources(),
-        }  # fmt: skip
-
-    def _sources(self) -> dict[str, str]:
-        if "sources" not in self._cache:
-            parts = (self.attack.value, self.defended, self.threat, self.goal)
-            named = [self.model, self.defence, self.attack, self.recipe]
-            files = [file for word in named for file in word.files]
-            self._cache["sources"] = sources.describe(source_files(*parts, *(w.value for w in named), extra=files))
-        found: dict[str, str] = self._cache["sources"]
-        return found
-
-    def meta(self) -> dict[str, Any]:
-        """The facts stored beside the rows."""
-        s, ball = self.settings, getattr(self.attack.value, "ball", None)
-        norm = getattr(self.attack.value, "measure", None)
-        fixed = isinstance(ball, Ball) and isinstance(ball.radius, (int, float))
-        facts = attack_facts(self.attack.value)
-        return {
-            "model": self.model.name, "defence": self.defence.name, "data": _data_name(self.data),
-            "data_fingerprint": self.data.fingerprint, "threat": self.threat_name, "attack": self.attack.name,
-            "goal": str(self.goal), "norm": norm.name if norm is not None else None,
-            "eps": float(ball.radius) if fixed and isinstance(ball, Ball) else None,
-            "levels": self.threat.levels, "loss": _name(getattr(self.attack.value, "loss", None)),
-            "classes": self.data.classes, "seed": s.seed, "batch_size": s.batch_size, "n": len(self.data),
-            "dtype": "float32", "device": s.device, "torch": torch.__version__,
-            "versions": {p: version(p) for p in ("vauban", "torch", "torchvision", "numpy")}
-            | {"python": platform.python_version()},
-            "params": {
-                "attack": describe(self.attack.value),
-                "threat": {"draws": self.threat.draws, "budget": self.threat.budget, "bpda": len(self.threat.backward)},
-                "defence": [describe(card) for _, card in carded(self.defended)],
-            },
-            "sources": self._sources(), "randomised": self.threat.randomised, "clean_only": False,
-            "needs": facts.get("needs", "unknown"), "one_step": getattr(self.attack.value, "steps", 1) == 1,
-            "probe": [[None if v != v else v for v in row] for row in self.probe.tolist()],
-        }  # fmt: skip
 
 
 def make_cells(
@@ -202,18 +59,6 @@ def bind(threat: Named[Any], defended: nn.Module, data: Dataset, settings: Setti
     return bound
 
 
-def answers(model: nn.Module, x: Tensor) -> Tensor:
-    """The logits of x, drawn under a seed of their own. Raises ContractError where the model fails on it."""
-    try:
-        with quiet(list(model.modules())), seeded("answers", device=x.device):
-            return predict(model, x)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ContractError(
-            f"expected a model that takes {x.dtype} images of shape {tuple(x.shape)}, but it failed: {reason}"
-        ) from error
-
-
 def _default_threats(defended: nn.Module) -> list[Named[Any]]:
     from vauban import threats
 
@@ -228,11 +73,3 @@ def _grant(attack: Named[Attack], threat: Named[Any], bound: Threat) -> None:
     refused = refusal(str(needs), bound, allowed_attacks(bound.grants))
     if refused is not None:
         raise AccessError(f"{attack.name}: {refused}")
-
-
-def _data_name(data: Dataset) -> str:
-    return f"{data.name}/{data.split}" if data.split else data.name
-
-
-def _name(value: Any) -> str | None:
-    return None if value is None else str(getattr(value, "__name__", value))

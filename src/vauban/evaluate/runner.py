@@ -15,9 +15,9 @@ import torch
 from vauban.core.contracts import Batch
 from vauban.core.errors import VaubanError
 from vauban.evaluate.batch import Evaluated, columns, evaluate_batch, pictured
+from vauban.evaluate.cell import Cell
 from vauban.evaluate.checks import check_run, out_of_memory
 from vauban.evaluate.findings import Finding
-from vauban.evaluate.plan import Cell
 from vauban.store.parquet import CellStore, Store
 
 log = logging.getLogger("vauban")

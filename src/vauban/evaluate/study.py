@@ -16,9 +16,10 @@ from vauban import data as datasets
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
+from vauban.evaluate.cell import Cell, Settings, answers
 from vauban.evaluate.checks import Preflight, check_study
 from vauban.evaluate.findings import Finding
-from vauban.evaluate.plan import Cell, Settings, answers, make_cells
+from vauban.evaluate.plan import make_cells
 from vauban.evaluate.runner import Outcome, Progress, open_cell, run_cell
 from vauban.evaluate.words import Named, attack_of, defence_of, model_of, threat_of
 from vauban.store.parquet import Store

@@ -22,8 +22,8 @@ from vauban.core.spec import parse_value
 from vauban.data import Dataset
 from vauban.engine import Threat, judge
 from vauban.evaluate.batch import pictured, png
+from vauban.evaluate.cell import answers
 from vauban.evaluate.once import answers_vary
-from vauban.evaluate.plan import answers
 
 KEYS = ("adversarial", "adv", "x_adv", "adv_complete", "images", "x", "arr_0")
 
