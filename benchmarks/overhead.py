@@ -11,6 +11,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -21,25 +22,26 @@ import vauban as vb
 from benchmarks import setting
 from benchmarks.passes import Traced, replay
 from benchmarks.tables import publish, table
-from benchmarks.timing import interleaved, ratio
+from benchmarks.timing import CLOCKS, Clock, interleaved, ratio
 from vauban import L2, Linf, attacks
 from vauban.core.losses import cross_entropy
 from vauban.engine import Attack, Steps, Threat, iterate, run
 
 EPS = 0.3
-ATTACKS: dict[str, Callable[[], Attack]] = {
-    "PGD-40 linf": lambda: attacks.PGD(Linf(EPS), steps=40),
-    "PGD-40 l2": lambda: attacks.PGD(L2(2.0), steps=40),
-    "MI-FGSM-20": lambda: attacks.MIFGSM(Linf(EPS), steps=20),
-    "APGD-40": lambda: attacks.APGD(Linf(EPS), steps=40),
-    "DDN-40": lambda: attacks.DDN(steps=40),
-    "FMN-40": lambda: attacks.FMN(steps=40),
-    "FMN-40 linf": lambda: attacks.FMN(steps=40, norm=Linf),
-    "BP-20": lambda: attacks.BP(steps=20),
-    "C&W 2x20": lambda: attacks.CW(search_steps=2, steps=20),
-    "DeepFool-10, 10 classes": lambda: attacks.DeepFool(steps=10),
-    "Square-100": lambda: attacks.Square(Linf(EPS), steps=100),
+ATTACKS: dict[str, Callable[[int], Attack]] = {
+    "PGD linf": lambda n: attacks.PGD(Linf(EPS), steps=n),
+    "PGD l2": lambda n: attacks.PGD(L2(2.0), steps=n),
+    "MI-FGSM": lambda n: attacks.MIFGSM(Linf(EPS), steps=n),
+    "APGD": lambda n: attacks.APGD(Linf(EPS), steps=n),
+    "DDN": lambda n: attacks.DDN(steps=n),
+    "FMN l2": lambda n: attacks.FMN(steps=n),
+    "FMN linf": lambda n: attacks.FMN(steps=n, norm=Linf),
+    "BP": lambda n: attacks.BP(steps=n),
+    "C&W, 2 constants": lambda n: attacks.CW(search_steps=2, steps=n // 2),
+    "DeepFool, 10 classes": lambda n: attacks.DeepFool(steps=n // 4),
+    "Square, 3 queries for a step": lambda n: attacks.Square(Linf(EPS), steps=3 * n),
 }
+"""From the number of gradients."""
 
 
 def attack(made: Attack, network: nn.Module, x: Tensor, y: Tensor, levels: int | None = 256) -> object:
@@ -50,22 +52,31 @@ def attack(made: Attack, network: nn.Module, x: Tensor, y: Tensor, levels: int |
     return run(made, ask)
 
 
-def overhead(network: nn.Module, x: Tensor, y: Tensor, rounds: int, only: str = "") -> list[list[object]]:
+def overhead(
+    network: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    rounds: int,
+    only: str = "",
+    steps: int = 40,
+    clock: Clock = time.perf_counter,
+) -> list[list[object]]:
     """Rows: attack, batch, forwards and backwards per image, seconds, time over bare passes."""
     rows: list[list[object]] = []
     for name, make in ATTACKS.items():
         if only not in name:
             continue
         traced = Traced(network)
-        attack(make(), traced, x, y)
+        attack(make(steps), traced, x, y)
         tasks = {
-            "attack": partial(attack, make(), network, x, y),
+            "attack": partial(attack, make(steps), network, x, y),
             "bare": partial(replay, network, x, y, traced.trace),
         }
-        seconds = interleaved(tasks, rounds)
+        seconds = interleaved(tasks, rounds, clock=clock)
         per = traced.forwards / len(x), traced.backwards / len(x)
-        time = statistics.median(seconds["attack"])
-        rows.append([name, len(x), f"{per[0]:.0f}", f"{per[1]:.0f}", time, ratio(seconds, "attack", "bare")])
+        took = statistics.median(seconds["attack"])
+        rows.append([name, len(x), f"{per[0]:.0f}", f"{per[1]:.0f}", took, ratio(seconds, "attack", "bare")])
+        print(f"{name}, batch {len(x)}: {rows[-1][-1]:.3f}", flush=True)
     return rows
 
 
@@ -109,16 +120,18 @@ def start_up(rounds: int) -> list[list[object]]:
 def main() -> None:
     parser = setting.arguments("Wall time of attacks over the time of their passes on the bare network.", rounds=7)
     parser.add_argument("--only", default="", help="attacks whose name contains this; nothing else is measured")
+    parser.add_argument("--steps", type=int, default=40, help="gradients of each attack")
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 256])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    clock = CLOCKS[options.clock]
     data = setting.images(options.data_root)
     bare = vb.models.build("mnist-c4").eval()
     rows = []
     for size in options.batches:
-        rows += overhead(bare, *setting.first(data, size), options.rounds, options.only)
+        rows += overhead(bare, *setting.first(data, size), options.rounds, options.only, options.steps, clock)
     header = ["attack", "batch", "forwards", "backwards", "seconds", "time / bare passes"]
-    text = [f"C4 with random weights, {data.name} on the 8-bit grid.", table(header, rows)]
+    text = [f"C4 with random weights, {data.name} on the 8-bit grid, {options.clock} time.", table(header, rows)]
     if not options.only:
         trained, described = setting.network(options.weights, data)
         found = active_set(trained, *setting.first(data, options.images))

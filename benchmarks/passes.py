@@ -23,6 +23,7 @@ class Traced(nn.Module):
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
+        self.training = inner.training  # some toolkits warn of a module in training mode
         self.trace: list[Pass] = []
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import vauban as vb
+from benchmarks.timing import CLOCKS
 from vauban.core.contracts import Batch
 from vauban.core.errors import VaubanError
 from vauban.engine.fit import fit
@@ -35,6 +36,9 @@ def arguments(purpose: str, **defaults: int) -> argparse.ArgumentParser:
     parser.add_argument("--images", type=int, default=defaults.get("images", 256))
     parser.add_argument("--rounds", type=int, default=defaults.get("rounds", 5), help="interleaved repetitions")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="cpu: of this process, where others use the machine"
+    )
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="replace this benchmark's section of a Markdown file"
     )
