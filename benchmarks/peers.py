@@ -84,7 +84,8 @@ def main() -> None:
     ]  # fmt: skip
     text = (
         f"{described}, {len(x)} correctly labelled test images of {data.name}, float32, one batch, "
-        f"{options.clock} time. Distances: linf for PGD (D up to 0.3), L2 for the others (D up to 4); failures are infinite. 8-bit: ours rounds inside the attack, the "
+        f"{options.clock} time. Distances: linf for PGD (D up to 0.3), L2 for the others (D up to 4); "
+        "failures are infinite. 8-bit: ours rounds inside the attack, the "
         "others' images are rounded afterwards, which leaves the ball where 255 eps is not whole. torchattacks' C&W has "
         "no search for c."
     )
