@@ -14,6 +14,10 @@ class ContractError(VaubanError):
     """An input breaks a public contract (shape, type, range, label)."""
 
 
+class NoGradient(ContractError):  # noqa: N818
+    """A network cannot be differentiated at its input: a fact about the model, found only when an attack asks."""
+
+
 class AccessError(VaubanError):
     """An attack asked for something the threat does not grant."""
 

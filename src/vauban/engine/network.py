@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vauban.core.cards import Backward
 from vauban.core.contracts import check_logits
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, NoGradient
 
 Source = tuple[nn.Module, float]
 Answer = tuple[Tensor, list[Tensor], list[Tensor]]
@@ -90,7 +90,7 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
             if value.requires_grad:
                 (g,) = torch.autograd.grad(value.sum(), leaf, retain_graph=i + 1 < len(values), allow_unused=True)
             if g is None:
-                raise ContractError(
+                raise NoGradient(
                     "expected a loss that is differentiable in the image, got one that does not depend on it; "
                     "give the operation that blocks the gradient a backward rule (BPDA) or attack by scores or labels"
                 )

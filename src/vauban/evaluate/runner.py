@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vauban.core.contracts import Batch
-from vauban.core.errors import VaubanError
+from vauban.core.errors import NoGradient, VaubanError
 from vauban.evaluate.batch import Evaluated, columns, evaluate_batch, pictured
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.checks import check_run, out_of_memory
@@ -60,8 +60,9 @@ def run_cell(
     found: what the preflight says of the model; with it, the attack is questioned after the first batch too, and the
     findings are stored before that batch is (None: no diagnostics).
 
-    A VaubanError ends the run after it was recorded; any other exception is recorded against its batch, the others go
-    on, and the batch is tried again at the next run.
+    A VaubanError ends the run after it was recorded. A network without a gradient ends its cell only: the next threat may
+    have a way around. Any other exception is recorded against its batch, the others go on, and the batch is tried again at
+    the next run.
     """
     with folder.lock() as mine:
         if not mine:
@@ -70,7 +71,11 @@ def run_cell(
         for index, batch in enumerate(cell.data.batches(cell.settings.batch_size, cell.settings.device)):
             rows = None
             if index not in stored:
-                rows = _attempt(store, folder, cell, index, batch, found if index == 0 else None)
+                try:
+                    rows = _attempt(store, folder, cell, index, batch, found if index == 0 else None)
+                except NoGradient as error:
+                    log.error("%s: %s", cell.label, error)
+                    return Outcome(cell, "failed", 1)
                 failed += rows is None
             done += len(batch)
             if progress is not None:
@@ -94,6 +99,8 @@ def _attempt(
         return rows
     except VaubanError as error:
         folder.fail(index, str(error))
+        if found:
+            folder.write_findings([f.to_json() for f in found])
         raise
     except Exception as error:
         folder.fail(index, f"{type(error).__name__}: {error}", traceback.format_exc())
