@@ -1,13 +1,13 @@
 """The command line: `vauban evaluate|report|table|status|verify|train|list`.
 
-Exit codes: 0 done; 1 robust accuracy below --fail-under; 2 bad input, told in one line; 3 some batches failed (recorded,
-tried again at the next run); 130 interrupted. Nothing heavy is imported before a command needs it.
+Exit codes: 0 done; 1 robust accuracy below --fail-under; 2 bad input or an error in a user's file, told in one line; 3
+some batches failed (recorded, tried again at the next run); 130 interrupted. Nothing heavy is imported before a command
+needs it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
+INTERRUPTED = 130
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets.")]
 
@@ -33,41 +34,45 @@ def main() -> None:
     except VaubanError as error:
         if debug:
             raise
-        typer.echo(f"vauban: {error}", err=True)
+        _complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("vauban: interrupted; finished batches are stored, run the same command to go on", err=True)
-        sys.exit(130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has left, as in `vauban list attacks | head -3`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:
         if debug:
             raise
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        typer.echo(f"vauban: {what}; choose another file or folder, or make room there", err=True)
+        _complain(f"{what}; choose another file or folder, or make room there")
         sys.exit(2)
     except Exception as error:
         code = _usage(error, debug)
+    if code == INTERRUPTED:  # typer makes this code of Ctrl-C
+        _complain("interrupted; finished batches are stored, run the same command to go on")
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _usage(error: Exception, debug: bool) -> int:
-    """Errors of the command line's own grammar are one line; anything else is a defect and keeps its traceback."""
-    message = getattr(error, "format_message", None)
-    if message is None or debug:
+    """Errors of the command line's own grammar, and whatever a user's file raises: one line, the traceback for --debug."""
+    if debug:
         raise error
+    message = getattr(error, "format_message", None)
+    if message is None:
+        first = next(iter(str(error).strip().splitlines()), "")
+        _complain(f"{type(error).__name__}: {first}; the same command with --debug shows where")
+        return 2
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         typer.echo(context.get_help())
         return 2
     path = context.command_path if context is not None else "vauban"
-    typer.echo(f"vauban: {' '.join(message().split()).rstrip('.')}; see {path} --help", err=True)
+    _complain(f"{message().rstrip().rstrip('.')}; see {path} --help")
     return 2
+
+
+def _complain(message: str) -> None:
+    typer.echo(f"vauban: {' '.join(message.split())}", err=True)
 
 
 @app.callback(invoke_without_command=True)

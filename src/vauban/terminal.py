@@ -173,7 +173,8 @@ def _state(cell: CellRows, planned: set[str]) -> str:
     if cell.superseded:
         return "stale: the last plan runs another network or code under this name"
     if cell.failures:
-        return f"failed: {_plural(len(cell.failures), 'batch')}, the last with {cell.failures[-1]['error']}"
+        reason = next(iter(str(cell.failures[-1]["error"]).splitlines()), "")
+        return f"failed: {_plural(len(cell.failures), 'batch')}, the last with {reason}"
     state = "complete" if cell.complete else "partial"
     return state if not planned or cell.meta["hash"] in planned else f"{state}; not in the last plan"
 

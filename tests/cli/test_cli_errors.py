@@ -12,6 +12,7 @@ import pytest
 
 from vauban import cli
 from vauban.core.errors import VaubanError
+from vauban.evaluate import runner
 from vauban.store import query
 
 Run = Callable[..., Any]
@@ -196,3 +197,31 @@ def test_other_commands_say_what_is_wrong(words: list[str], part: str, evaluate:
 
 def test_a_model_needs_data(vauban: Run) -> None:
     one_line(vauban("evaluate", "--model", "mine.py:net"), "--data")
+
+
+def test_what_a_users_file_raises_is_one_line(evaluate: Run, project: Path) -> None:
+    (project / "broken.py").write_text("raise ValueError('first\\nsecond')\n")
+    one_line(evaluate("--model", "broken.py:net"), "broken.py", "ValueError: first second")
+    (project / "torn.py").write_text("def net(:\n")
+    one_line(evaluate("--model", "torn.py:net"), "torn.py", "SyntaxError")
+    (project / "late.py").write_text("def net():\n    raise RuntimeError('size mismatch\\nfor layer 3')\n")
+    one_line(evaluate("--model", "late.py:net"), "RuntimeError: size mismatch", "--debug")
+
+
+def test_an_interruption_says_how_to_go_on(evaluate: Run, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
+    whole = runner.evaluate_in_halves
+    calls = []
+
+    def interrupted(cell: Any, batch: Any) -> Any:
+        calls.append(batch)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(cell, batch)
+
+    monkeypatch.setattr(runner, "evaluate_in_halves", interrupted)
+    ran = evaluate("--batch-size", "2", "--no-preflight")
+    assert ran.code == 130
+    assert ran.err.strip().splitlines()[-1].startswith("vauban: interrupted")
+    (cell,) = query.load(project / "run").cells
+    assert len(cell.columns["id"]) == 4
+    assert not cell.failures
