@@ -16,6 +16,7 @@ from vauban.core.contracts import Batch
 from vauban.core.goals import Aim, Goal
 from vauban.core.lattice import Lattice
 from vauban.core.norms import L2, Ball, Norm
+from vauban.core.rng import fold
 from vauban.core.tensors import where
 from vauban.engine import Attack, Result, Threat, Verdict, judge, run
 from vauban.engine.result import untouched
@@ -55,9 +56,10 @@ def evaluate_batch(
     attack's ball, else the threat's. A sample whose goal is reached untouched costs nothing and has distance 0.
     """
     x, y = batch.x, batch.y
+    draws = fold(seed, int(batch.ids[0]))  # a random model's answers are independent between batches
     ask = threat.open(x, y, goal, batch.ids, seed, mask)
     asked = ask.ledger.forwards.clone()  # what the goal cost
-    clean = judge(threat, x, x, ask.aim, seed=seed)
+    clean = judge(threat, x, x, ask.aim, seed=draws)
     standing = (clean.reached < 1).nonzero().squeeze(1)
     result = untouched(x)
     if len(standing):
@@ -69,8 +71,8 @@ def evaluate_batch(
     image = raw
     if batch.levels is not None and threat.levels is None:
         image = Lattice(batch.levels, x, None if limit is None else limit.bind(x)).round(raw)
-    verdict = judge(threat, x, image, ask.aim, limit=limit, seed=seed)
-    raw_verdict = verdict if image is raw else judge(threat, x, raw, ask.aim, limit=limit, seed=seed)
+    verdict = judge(threat, x, image, ask.aim, limit=limit, seed=draws)
+    raw_verdict = verdict if image is raw else judge(threat, x, raw, ask.aim, limit=limit, seed=draws)
     attacked = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     attacked[standing] = True
     norm = getattr(attack, "measure", L2)
