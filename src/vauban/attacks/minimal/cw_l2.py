@@ -64,8 +64,8 @@ class Penalised(Steps[Adam]):
         slope = CHART.pull(state.z, 2 * (x - ask.x0) - like(push, g) * g)
         m = BETA1 * state.m + (1 - BETA1) * slope
         v = BETA2 * state.v + (1 - BETA2) * slope.square()
-        rate = self.lr * (1 - BETA2 ** (t + 1)) ** 0.5 / (1 - BETA1 ** (t + 1))
-        return Adam(state.z - rate * m / (v.sqrt() + TINY), m, v, state.c)
+        first, second = m / (1 - BETA1 ** (t + 1)), v / (1 - BETA2 ** (t + 1))
+        return Adam(state.z - self.lr * first / (second.sqrt() + TINY), m, v, state.c)
 
     def candidate(self, ask: Ask, state: Adam) -> Tensor:
         return ask.project(CHART.image(state.z))
