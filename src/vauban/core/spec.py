@@ -80,11 +80,15 @@ def load_file(path: Path) -> ModuleType:
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)  # a file may import its neighbours
     try:
         found.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise ContractError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
     return module
 
 
