@@ -125,6 +125,7 @@ def evaluate(
         levels=None if unrounded else "data", budget=budget, save_images=save_images, preflight=preflight,
         root=data_root,
     )  # fmt: skip
+    study.command = ["vauban", *sys.argv[1:]]
     if dry_run:
         show_plan(study)
         return

@@ -143,6 +143,7 @@ class Cell:
             "data_fingerprint": self.data.fingerprint, "threat": self.threat_name, "attack": self.attack.name,
             "goal": str(self.goal), "norm": norm.name if norm is not None else None,
             "eps": float(ball.radius) if fixed and isinstance(ball, Ball) else None,
+            "d_upp": None if norm is None else self.data.budgets.get(norm.name),
             "levels": self.threat.levels, "loss": _name(getattr(self.attack.value, "loss", None)),
             "classes": self.data.classes, "seed": s.seed, "batch_size": s.batch_size, "n": len(self.data),
             "dtype": "float32", "device": s.device, "torch": torch.__version__,

@@ -47,6 +47,7 @@ class Study:
         self.store = Store(out)
         self.data = datasets.load(data, root=root, labels=labels)  # type: ignore[arg-type]
         self.preflight = preflight
+        self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
         size = batch_size or automatic_batch_size(self.data)
         self.settings = Settings(seed, size, device, levels, budget, save_images)
         self.cells: list[Cell] = []
@@ -116,7 +117,7 @@ class Study:
             "threats": list(dict.fromkeys(c.threat_name for c in self.cells)),
             "attacks": list(dict.fromkeys(c.attack.name for c in self.cells)),
             "goal": str(first.goal), "seed": self.settings.seed, "batch_size": self.settings.batch_size,
-            "device": self.settings.device, "n": len(self.data), "preflight": self.preflight,
+            "device": self.settings.device, "n": len(self.data), "preflight": self.preflight, "command": self.command,
         }  # fmt: skip
 
     def report(self, path: str | Path | None = None) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from functools import cache
 from importlib import resources
@@ -15,6 +14,7 @@ from markupsafe import Markup
 from vauban.report import format as fmt
 from vauban.report.charts import chart_data, to_json
 from vauban.report.examples import galleries
+from vauban.report.findings import articles
 from vauban.report.matrix import matrices
 from vauban.report.rows import attacked, labels, rows, subject
 from vauban.report.tables import HEADERS, cells
@@ -45,7 +45,7 @@ def page(run: Run) -> str:
         title=run.study.get("title") or "Robustness evaluation",
         headlines=verdicts,
         caveat=CAVEAT,
-        findings=_findings(run, names),
+        findings=articles(run, names),
         unchecked=sum(not cell.checked for cell in attacked(run)),
         matrices=matrices(table, verdicts),
         headers=HEADERS,
@@ -81,19 +81,6 @@ def _where(cell: CellRows, names: dict[str, str]) -> str:
     model, defence, _ = subject(cell)
     threat, limit = cell.meta.get("threat"), fmt.budget(norm_of(cell), cell.meta.get("eps"))
     return f"{model} · {defence} · {threat} · {names[cell.meta['hash']]} · {limit}"
-
-
-def _findings(run: Run, names: dict[str, str]) -> list[dict[str, Any]]:
-    """Findings of the run and of the cells; equal ones are shown once with every place."""
-    merged: dict[str, dict[str, Any]] = {}
-    places = {cell.meta["hash"]: _where(cell, names) for cell in run.cells}
-    placed = [(places.get(f.get("about", ""), f.get("about", "whole run")), {**f, "about": ""}) for f in run.findings]
-    placed += [(_where(cell, names), {**finding, "about": ""}) for cell in run.cells for finding in cell.findings]
-    for where, finding in placed:
-        key = json.dumps(finding, sort_keys=True, default=str)
-        merged.setdefault(key, {"where": [], **finding})["where"].append(where)
-    order = {"invalid": 0, "warning": 1, "info": 2}
-    return sorted(merged.values(), key=lambda finding: order.get(str(finding.get("severity")), 1))
 
 
 def _troubles(run: Run, names: dict[str, str]) -> list[tuple[str, str, str]]:

@@ -126,13 +126,20 @@ def _first(item: tuple[tuple[str, ...], Any]) -> tuple[Any, ...]:
 
 
 def _cell_row(cell: CellRows, name: str, population: str, shared: Any) -> Row:
-    numbers = summarise(cell.columns, norm_of(cell), population, shared)
+    numbers = summarise(cell.columns, norm_of(cell), population, shared, _d_upp(cell))
     return _row(cell, name, cell.meta.get("eps"), "cell", numbers, notes(cell))
+
+
+def _d_upp(cell: CellRows) -> float:
+    """The distance at which P(D) is read off: the conventional budget of the data in the attack's norm."""
+    known = cell.meta.get("d_upp")
+    return math.nan if known is None else float(known)
 
 
 def _union_row(cells: list[CellRows], name: str, population: str, shared: Any) -> Row:
     norm = norm_of(cells[0])
-    numbers = summarise(union([cell.columns for cell in cells], norm), norm, population, shared)
+    whole = union([cell.columns for cell in cells], norm)
+    numbers = summarise(whole, norm, population, shared, _d_upp(cells[0]))
     largest = max((cell.meta.get("eps") or 0.0 for cell in cells), default=None)
     flags = tuple(sorted({flag for cell in cells for flag in notes(cell)}))
     return _row(cells[0], f"{name} (union of {len(cells)} budgets)", largest, "union", numbers, flags)

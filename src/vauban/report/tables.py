@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from vauban.store import Run
 
 HEADERS = (
     "Model", "Defence", "Threat", "Attack", "Budget", "Set", "n", "Clean accuracy", "Robust accuracy (all)",
-    "P_suc", "Median distance", "Mean distance | success", "Unrounded median", "Gradients", "Queries", "Notes",
+    "P_suc", "P_upp", "Median distance", "Mean distance | success", "Unrounded median", "Gradients", "Queries", "Notes",
 )  # fmt: skip
 
 _LATEX = {
@@ -46,14 +47,19 @@ def cells(row: Row) -> list[str]:
     robust = fmt.DASH if row.eps is None else fmt.rate(row.robust_accuracy)
     accuracy = [fmt.percent(row.clean_accuracy.value), robust]
     if numbers is None:
-        return [*head, "all", str(row.robust_accuracy.n), *accuracy, *[fmt.DASH] * 4, *tail]
+        return [*head, "all", str(row.robust_accuracy.n), *accuracy, *[fmt.DASH] * 5, *tail]
     middle = [
         fmt.rate(numbers.p_suc),
+        fmt.DASH if math.isnan(numbers.d_upp) else _at(numbers.p_upp.value, numbers.d_upp, row.norm),
         fmt.distance(numbers.median, row.norm),
         f"{fmt.distance(numbers.conditional.mean, row.norm)} at {fmt.percent(numbers.conditional.p_suc)}",
         fmt.distance(numbers.unrounded_median, row.norm),
     ]
     return [*head, numbers.population, str(numbers.n), *accuracy, *middle, *tail]
+
+
+def _at(share: float, distance: float, norm: str) -> str:
+    return f"{fmt.percent(share)} at {fmt.distance(distance, norm)}"
 
 
 def _markdown(table: Sequence[Row]) -> str:
@@ -76,7 +82,8 @@ def _raw(row: Row | None) -> dict[str, Any]:
     """Unrounded fields; `None` gives the names."""
     names = (
         "model", "defence", "data", "threat", "attack", "kind", "norm", "eps", "clean_accuracy", "robust_accuracy",
-        "robust_low", "robust_high", "images", "population", "n", "p_suc", "p_suc_low", "p_suc_high", "misclassified",
+        "robust_low", "robust_high", "images", "population", "n", "p_suc", "p_suc_low", "p_suc_high", "d_upp",
+        "p_upp", "misclassified",
         "median", "median_low", "median_high", "conditional_mean", "unrounded_p_suc", "unrounded_median",
         "median_ssim", "median_psnr_db", "gradients", "queries", "notes",
     )  # fmt: skip
@@ -87,9 +94,9 @@ def _raw(row: Row | None) -> dict[str, Any]:
     values += [row.clean_accuracy.value, robust.value, *robust.interval, robust.n]
     s = row.summary
     if s is None:
-        values += ["all", robust.n] + [None] * 12
+        values += ["all", robust.n] + [None] * 14
     else:
-        values += [s.population, s.n, s.p_suc.value, *s.p_suc.interval, s.misclassified.value]
+        values += [s.population, s.n, s.p_suc.value, *s.p_suc.interval, s.d_upp, s.p_upp.value, s.misclassified.value]
         values += [s.median, *s.median_interval, s.conditional.mean]
         values += [s.unrounded_p_suc, s.unrounded_median, s.median_ssim, s.median_psnr_db]
     values += [row.gradients, row.queries, "; ".join(row.notes)]
@@ -106,5 +113,5 @@ def _latex(table: Sequence[Row]) -> str:
         return " & ".join("".join(_LATEX.get(letter, letter) for letter in field) for field in fields) + r" \\"
 
     body = [line(cells(row)) for row in table]
-    top = [rf"\begin{{tabular}}{{{'l' * 6}{'r' * 9}l}}", r"\toprule", line(HEADERS), r"\midrule"]
+    top = [rf"\begin{{tabular}}{{{'l' * 6}{'r' * 10}l}}", r"\toprule", line(HEADERS), r"\midrule"]
     return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"

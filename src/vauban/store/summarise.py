@@ -16,6 +16,7 @@ from vauban.store.summary import (
     broken,
     conditional_mean,
     distortion,
+    p_upp,
     population,
     rate,
     robust,
@@ -27,8 +28,8 @@ from vauban.store.summary import (
 class Summary:
     """The numbers of a cell; distances in its norm, `population` is the set of all but the first two.
 
-    clean_accuracy and robust_accuracy are over `all`. The unrounded numbers are nan for L0 and L1, SSIM and PSNR are
-    medians over the successes, nan where they are not images.
+    clean_accuracy and robust_accuracy are over `all`. p_upp is P(d_upp), nan where no d_upp is known. The unrounded
+    numbers are nan for L0 and L1, SSIM and PSNR are medians over the successes, nan where they are not images.
     """
 
     population: str
@@ -40,6 +41,8 @@ class Summary:
     median: float
     median_interval: Interval
     conditional: Conditional
+    d_upp: float
+    p_upp: Rate
     unrounded_p_suc: float
     unrounded_median: float
     median_ssim: float
@@ -48,8 +51,10 @@ class Summary:
     queries: float
 
 
-def summarise(columns: Columns, norm: str, name: str = "correct", common: Array | None = None) -> Summary:
-    """Every number of one cell over one set."""
+def summarise(
+    columns: Columns, norm: str, name: str = "correct", common: Array | None = None, d_upp: float = math.nan
+) -> Summary:
+    """Every number of one cell over one set; d_upp is the distance at which P(D) is read off."""
     chosen = select(columns, population(columns, name, common))
     distance = distortion(chosen, norm)
     raw = distortion(chosen, norm, rounded=False) if norm in ("l2", "linf") else np.empty(0)
@@ -63,6 +68,8 @@ def summarise(columns: Columns, norm: str, name: str = "correct", common: Array 
         median=_median(distance),
         median_interval=median_interval(distance),
         conditional=conditional_mean(distance),
+        d_upp=d_upp,
+        p_upp=rate(np.empty(0)) if math.isnan(d_upp) else p_upp(distance, d_upp),
         unrounded_p_suc=_mean(np.isfinite(raw)),
         unrounded_median=_median(raw),
         median_ssim=_median(_known(chosen, "ssim")),
