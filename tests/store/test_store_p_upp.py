@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from vauban.store.summarise import summarise
+from vauban.store.summary import p_upp
 
 
 def test_p_upp_counts_successes_within_the_distance_over_the_named_set() -> None:
@@ -23,3 +24,7 @@ def test_p_upp_counts_successes_within_the_distance_over_the_named_set() -> None
     assert found.p_upp.value == 3 / 6
     assert found.d_upp == 0.9
     assert math.isnan(summarise(columns, "l2", "correct").p_upp.value)
+
+
+def test_a_float32_distance_on_the_budget_is_within_it() -> None:
+    assert p_upp(np.array([np.float32(0.2), 0.3]), 0.2).value == 0.5

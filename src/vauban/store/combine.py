@@ -11,11 +11,9 @@ import numpy as np
 
 from vauban.core.errors import ContractError
 from vauban.store.query import CellRows
-from vauban.store.summary import Array, Columns, broken, distortion, select
+from vauban.store.summary import SLACK, Array, Columns, broken, distortion, select
 
 _COUNTS = ("forwards", "backwards", "switches", "vanished")
-# A stored distance is a rounded sum; the budget itself is an exact fraction of 255.
-_SLACK = 1e-6
 
 
 class Worst(NamedTuple):
@@ -115,9 +113,9 @@ def worst_case(cells: Sequence[CellRows], norm: str | None = None, eps: float | 
 def _inside(cell: CellRows, columns: Columns, norm: str | None, eps: float | None) -> Array:
     if norm is None or eps is None:
         return broken(columns)
-    near = distortion(columns, norm) <= eps + _SLACK
+    near = distortion(columns, norm) <= eps + SLACK
     own = cell.meta.get("eps")
-    if norm_of(cell) == norm and own is not None and own <= eps + _SLACK:
+    if norm_of(cell) == norm and own is not None and own <= eps + SLACK:
         near = near | ~np.asarray(columns["success"], bool)
     return np.where(near, broken(columns), 0.0)
 
@@ -139,7 +137,7 @@ def worst_curve(cells: Sequence[CellRows], norm: str, at: Array) -> Array:
     gained = np.where(first, highest, np.diff(highest, prepend=0.0))
     order = np.argsort(distance, kind="stable")
     total = np.concatenate([[0.0], np.cumsum(gained[order])])
-    standing: Array = 1 - total[np.searchsorted(distance[order], at + _SLACK, side="right")] / len(worst.ids)
+    standing: Array = 1 - total[np.searchsorted(distance[order], at + SLACK, side="right")] / len(worst.ids)
     return np.clip(standing, 0.0, 1.0)
 
 

@@ -20,6 +20,7 @@ Columns = Mapping[str, Array]
 
 POPULATIONS = ("all", "correct", "common")
 NORMS = ("l0", "l1", "l2", "linf")
+SLACK = 1e-6  # a stored distance is a rounded sum; a budget is an exact fraction of 255
 
 
 class Rate(NamedTuple):
@@ -108,7 +109,7 @@ def operating_characteristic(distance: Array, at: Array) -> Array:
 
 def p_upp(distance: Array, budget: float) -> Rate:
     """P(D_upp): the share of the set broken within one distance."""
-    return rate(np.asarray(distance <= budget, float))
+    return rate(np.asarray(distance <= budget + SLACK, float))
 
 
 def conditional_mean(distance: Array) -> Conditional:
