@@ -62,10 +62,11 @@ class Penalised(Steps[Adam]):
         logits, (g,) = ask.gradient(x, margin)
         push = torch.where(margin(logits, ask.aim) <= self.kappa, state.c, 0)
         slope = CHART.pull(state.z, 2 * (x - ask.x0) - like(push, g) * g)
-        m = BETA1 * state.m + (1 - BETA1) * slope
-        v = BETA2 * state.v + (1 - BETA2) * slope.square()
-        first, second = m / (1 - BETA1 ** (t + 1)), v / (1 - BETA2 ** (t + 1))
-        return Adam(state.z - self.lr * first / (second.sqrt() + TINY), m, v, state.c)
+        m = torch.lerp(slope, state.m, BETA1)
+        v = (BETA2 * state.v).addcmul_(slope, slope, value=1 - BETA2)
+        second = (v / (1 - BETA2 ** (t + 1))).sqrt_().add_(TINY)
+        rate = self.lr / (1 - BETA1 ** (t + 1))
+        return Adam(torch.addcdiv(state.z, m, second, value=-rate), m, v, state.c)
 
     def candidate(self, ask: Ask, state: Adam) -> Tensor:
         return ask.project(CHART.image(state.z))
