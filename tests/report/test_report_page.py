@@ -161,6 +161,7 @@ def test_in_a_browser(browser, run_folder, width, dark):
 
 def test_the_read_out_answers_keys_and_agrees_with_the_rows(browser, run_folder):
     browser.open(write(run_folder))
+    _press(browser, "L∞")
     browser.evaluate("document.querySelector('.panel > svg').focus()")
     for _ in range(60):
         browser.evaluate(

@@ -28,7 +28,10 @@ def chart_data(run: Run) -> dict[str, Any]:
     names = labels(cells)
     legend = sorted(set(names.values()))
     panels: list[dict[str, Any]] = []
-    norms = sorted({norm_of(cell) for cell in cells}, key=lambda n: -sum(norm_of(cell) == n for cell in cells))
+    # First the norm that most attacks minimise: at a fixed budget a curve is a step.
+    free = [norm_of(cell) for cell in cells if cell.meta.get("eps") is None]
+    every = [norm_of(cell) for cell in cells]
+    norms = sorted(set(every), key=lambda norm: (-free.count(norm), -every.count(norm), norm))
     for norm in norms:
         groups = group([cell for cell in cells if norm_of(cell) == norm], subject)
         for key in sorted(groups, key=undefended_first):
