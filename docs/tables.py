@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FAMILIES = {
     "fixed_budget": "at a fixed budget", "minimal": "nearest image", "blackbox": "scores or labels only",
-    "standard": "battery",
+    "battery": "battery",
 }  # fmt: skip
 
 

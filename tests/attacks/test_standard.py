@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vauban.attacks.standard import Standard
+from vauban.attacks.battery import Standard
 from vauban.core.norms import Linf
 from vauban.engine import Threat, run
 
@@ -60,3 +60,9 @@ def test_a_budget_too_small_for_the_look_still_runs_the_noise() -> None:
     found = run(Standard(Linf(0.1)), Threat(Rounded(blind=False), levels=None, budget=1).open(x, y))
     assert int(found.forwards) == 1
     assert not found.success.any()
+
+
+def test_the_battery_is_called_by_its_own_name() -> None:
+    from vauban import Linf, attacks
+
+    assert attacks.standard(Linf(0.1)) == Standard(Linf(0.1))

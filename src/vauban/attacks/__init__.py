@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from vauban.core.registry import Registry
@@ -12,7 +13,9 @@ registry: Registry[Any] = Registry("attack", "vauban.attacks")
 
 
 def __getattr__(name: str) -> Any:
-    """The attack classes by their own names, imported when first used: `attacks.PGD`."""
+    """The attack classes by their own names, imported when first used: `attacks.PGD`; and `attacks.standard(ball)`."""
+    if name == "standard":
+        return importlib.import_module("vauban.attacks.battery").standard
     for entry in registry:
         if getattr(entry.make, "__name__", None) == name:
             return entry.make

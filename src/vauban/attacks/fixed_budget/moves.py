@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from vauban.attacks.minimal.moves import movable
 from vauban.core.errors import ContractError
 from vauban.core.norms import L1, Ball, Norm
 from vauban.engine import Ask
@@ -25,8 +26,7 @@ def ascend(ask: Ask, x: Tensor, direction: Tensor, share: float | Tensor) -> Ten
     """
     assert ask.ball is not None
     if ask.ball.norm is L1:
-        stopped = ((x <= 0) & (direction < 0)) | ((x >= 1) & (direction > 0))
-        direction = direction.masked_fill(stopped, 0)
+        direction = movable(x, direction)
     return ask.project(x + share * ask.ball.scale(x) * ask.ball.norm.steepest(direction))
 
 
