@@ -49,7 +49,7 @@ def test_the_promised_passes_are_those_of_a_sample_that_stands() -> None:
 
 def test_a_gradient_that_vanishes_does_not_save_a_weak_network() -> None:
     x, y = images(3)
-    battery = Standard(Linf(0.35), steps=5, n_target=2, queries=5, blind_queries=60)
+    battery = Standard(Linf(0.35), steps=5, n_target=2, queries=5, blind_queries=200)
     found = run(battery, Threat(Rounded(blind=True), levels=None, limit=Linf(0.35)).open(x, y))
     assert found.success.all()
     assert bool(((found.adversarial - x).abs() <= 0.35 + 1e-6).all())

@@ -46,25 +46,27 @@ class Lattice:
         if self.ball is None or self.ball.norm.p < 1:
             k = scaled.round_()
         elif self.ball.norm is Linf:
-            low, high = self._bounds
-            k = torch.minimum(torch.maximum(scaled.round_(), low), high)
+            return self._home(scaled.round_().clamp_(*self._bounds).div_(n))
         else:
             k = scaled.round()
             outside = ~self.ball.contains(k.clamp(0, n) / n, self.x0)
             if bool(outside.any()):
                 index = outside.nonzero().squeeze(1)
                 k[index] = _step_back(scaled[index], self.x0[index] * n, n, self.ball.rows(index))
-        q = k.clamp_(0, n).div_(n)
+        return self._home(k.clamp_(0, n).div_(n))
+
+    def _home(self, q: Tensor) -> Tensor:
+        """q with x0 itself wherever q is x0 up to float rounding."""
         return q if self.exact else torch.where((q - self.x0).abs() < SLACK, self.x0, q)
 
     @cached_property
     def _bounds(self) -> tuple[Tensor, Tensor]:
-        """The lowest and the highest level of each component inside an L-infinity ball; the same for every rounding."""
+        """The lowest and the highest level of each component inside an L-infinity ball and [0,1], once for all roundings."""
         assert self.ball is not None
         n = self.levels - 1
         r = self.ball.scale(self.x0) * n + SLACK * n / 2  # 8/255 may come as 0.03137255 or one float below 8 levels
         centre = self.x0 * n
-        return (centre - r).ceil_(), (centre + r).floor_()
+        return (centre - r).ceil_().clamp_(0, n), (centre + r).floor_().clamp_(0, n)
 
 
 def _step_back(x: Tensor, x0: Tensor, n: int, ball: Ball) -> Tensor:

@@ -29,12 +29,10 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 def unit(v: Tensor, p: float = 2) -> Tensor:
     """v / ||v||_p per sample; the zero vector stays zero (n(0) = 0).
 
-    The largest component is divided out first: the square of a gradient of 1e-30 is zero in float32.
+    The norm is summed in float64: the square of a gradient of 1e-30 is zero in float32.
     """
-    peak = flat(v).abs().amax(1)
-    v = v / like(peak.where(peak > 0, torch.ones_like(peak)), v)
-    size = torch.linalg.vector_norm(flat(v), p, dim=1)
-    return v / like(size.where(size > 0, torch.ones_like(size)), v)
+    size = torch.linalg.vector_norm(flat(v), p, dim=1, dtype=torch.float64)
+    return v / like(size.where(size > 0, torch.ones_like(size)), v).to(v.dtype)
 
 
 def where(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class Ask(View):
         self.ledger.loss[self._row] = values[0].to(self.ledger.loss.dtype)
         if auto in losses:
             self.ledger.switches.index_add_(0, self._row, saturated(logits, self.aim).long())
-        self.ledger.vanished.index_add_(0, self._row, (flat(gradients[0]).abs().amax(1) == 0).long())
+        self.ledger.vanished.index_add_(0, self._row, (~flat(gradients[0]).any(1)).long())
         if self.finds is not None and self.finds.top is not None:
             loss = values[0].where(self.admissible(x), torch.full_like(values[0], -torch.inf))
             self.finds.rank(self._slot, x, loss, self._distinct)

@@ -44,17 +44,14 @@ class Finds:
 
     def offer(self, index: Tensor, x: Tensor, x0: Tensor, ok: Tensor, cost: Tensor, distinct: bool) -> None:
         """Record the admissible images x of the rows `index`; rows may repeat unless `distinct`."""
-        rows = self.wanted(index, ok).nonzero().squeeze(1)
-        if not len(rows):
-            return
-        size = self.norm.size(x[rows] - x0[rows])
-        better = size < self.distance[index[rows]]
+        size = self.norm.size(x - x0)
+        better = self.wanted(index, ok) & (size < self.distance[index])
         if not distinct:
-            better = better & _first_smallest(size, index[rows], len(self.found))
-        rows, size = rows[better], size[better]
+            better = better & _first_smallest(size.where(better, torch.inf), index, len(self.found))
+        rows = better.nonzero().squeeze(1)
         where = index[rows]
         self.image[where] = x[rows]
-        self.distance[where] = size
+        self.distance[where] = size[rows]
         self.cost[where] = torch.where(self.found[where], self.cost[where], cost[rows])
         self.found[where] = True
 

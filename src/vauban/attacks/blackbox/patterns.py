@@ -32,6 +32,12 @@ def pick(u: Tensor, high: int) -> Tensor:
     return (u * high).long()
 
 
+def run(u: Tensor, length: int, size: int) -> Tensor:
+    """Which of `size` places lie in a run of `length` at a uniform position, `(batch, size)`."""
+    place = torch.arange(size, device=u.device) - pick(u, size - length + 1)[:, None]
+    return (place >= 0) & (place < length)
+
+
 def signs(u: Tensor, x: Tensor) -> Tensor:
     """-1 or 1 from uniform numbers, in the dtype of x."""
     return torch.where(u < 0.5, -1, 1).to(x.dtype)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.blackbox.patterns import flat_unit, frame, humps, pick, signs, tiles, window
+from vauban.attacks.blackbox.patterns import flat_unit, frame, humps, run, signs, tiles, window
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Ball, Linf
@@ -20,13 +20,17 @@ from vauban.engine import Ask, Steps
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Where, of 10 000 iterations, the share p of changed pixels is halved (section 3.2)."""
 
+AHEAD = 16
+"""Steps whose random numbers are drawn in one call: a call costs as much for one step as for all of them."""
+
 
 @dataclass(frozen=True)
 class Best:
-    """The image of highest margin so far, and that margin `(batch,)`."""
+    """The image of highest margin so far, that margin `(batch,)`, and numbers drawn ahead `(batch, AHEAD, k)`."""
 
     x: Tensor
     loss: Tensor
+    drawn: Tensor
 
 
 @registry.register("square", norms=("linf", "l2"), needs="scores", targeted=True, randomised=True)
@@ -70,48 +74,49 @@ class Square(Steps[Best]):
         else:
             d = unit(tiles(ask, channels, height, width))
         x = ask.project(ask.x0 + ask.ball.scale(ask.x0) * d.reshape(ask.x0.shape))
-        return Best(x, torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device))
+        lowest = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
+        return Best(x, lowest, self._draw(ask, 0))
 
     def step(self, ask: Ask, state: Best, t: int) -> Best:
-        x = state.x if t == 0 else self._proposal(ask, state.x, t)
+        drawn = state.drawn if t % AHEAD else self._draw(ask, t)
+        x = state.x if t == 0 else self._proposal(ask, state.x, drawn[:, t % AHEAD], t)
         loss = margin(ask.scores(x), ask.aim)
         better = loss > state.loss
-        return Best(where(better, x, state.x), torch.where(better, loss, state.loss))
+        return Best(where(better, x, state.x), torch.where(better, loss, state.loss), drawn)
+
+    def _draw(self, ask: Ask, t: int) -> Tensor:
+        return ask.rng.uniform("square", (AHEAD, 5 + frame(ask.x0)[0]), t=t, dtype=torch.float64)
 
     def share(self, t: int) -> float:
         """The share of pixels that a square covers at step t."""
         return math.ldexp(self.p, -sum(t * 10_000 / self.steps > h for h in HALVINGS))
 
-    def _proposal(self, ask: Ask, x: Tensor, t: int) -> Tensor:
+    def _proposal(self, ask: Ask, x: Tensor, u: Tensor, t: int) -> Tensor:
         assert ask.ball is not None
         if ask.ball.norm is Linf:
-            return self._coloured(ask, x, t)
+            return self._coloured(ask, x, u, t)
         radius = ask.ball.scale(x)
         d = x - ask.x0
-        return ask.project(ask.x0 + radius * unit(self._moved(ask, d, radius, t)))
+        return ask.project(ask.x0 + radius * unit(self._moved(d, u, radius, t)))
 
-    def _coloured(self, ask: Ask, x: Tensor, t: int) -> Tensor:
-        """Algorithm 2: inside a square every pixel goes to x0 +- eps."""
+    def _coloured(self, ask: Ask, x: Tensor, u: Tensor, t: int) -> Tensor:
+        """Algorithm 2: inside a square every pixel goes to x0 +- eps. Nothing leaves the ball; the door clips to [0,1]."""
         assert ask.ball is not None
         channels, height, width = frame(x)
         area = self.share(t) * height * width
         side = min(max(round(math.sqrt(area)), 1), height, width)
         h, w = (1, min(max(round(area), 1), width)) if height == 1 else (side, side)
-        u = ask.rng.uniform("square", (2 + channels,), t=t, dtype=torch.float64)  # one call: its overhead is the cost
-        row, column = pick(u[:, 0], height - h + 1), pick(u[:, 1], width - w + 1)
-        rows = torch.arange(height, device=x.device) - row[:, None]
-        columns = torch.arange(width, device=x.device) - column[:, None]
-        inside = ((rows >= 0) & (rows < h))[:, None, :, None] & ((columns >= 0) & (columns < w))[:, None, None, :]
-        sign = signs(u[:, 2:], x)[:, :, None, None].expand(-1, -1, height, width)
-        edge = ask.x0 + ask.ball.scale(x) * sign.reshape(x.shape)
-        return ask.project(torch.where(inside.expand(sign.shape).reshape(x.shape), edge, x))
+        rows, columns = run(u[:, 0], h, height), run(u[:, 1], w, width)
+        inside = rows[:, None, :, None] & columns[:, None, None, :]
+        old, x0, eps = (v.reshape(-1, channels, height, width) for v in (x, ask.x0, ask.ball.scale(x).expand_as(x)))
+        edge = x0 + eps * signs(u[:, 2 : 2 + channels], x)[:, :, None, None]
+        return torch.where(inside, edge, old).view_as(x)
 
-    def _moved(self, ask: Ask, d: Tensor, radius: Tensor, t: int) -> Tensor:
+    def _moved(self, d: Tensor, u: Tensor, radius: Tensor, t: int) -> Tensor:
         """Algorithm 3: window 2 is emptied, and its mass and the unused part of the budget go to window 1."""
         channels, height, width = frame(d)
         side = max(round(math.sqrt(self.share(t) * height * width)), 3)
         side = min(side + 1 - side % 2, height, width)
-        u = ask.rng.uniform("square", (5 + channels,), t=t, dtype=torch.float64)
         first, second = window(u[:, 0:2], d, side), window(u[:, 2:4], d, side)
         flat = d.flatten(2)
         old = flat.gather(2, first)

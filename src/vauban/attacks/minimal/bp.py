@@ -12,7 +12,7 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import L2
-from vauban.core.tensors import dot, like, unit, where
+from vauban.core.tensors import dot, like, unit
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
 
@@ -76,38 +76,50 @@ class BP(Steps[Walk]):
         return Walk(ask.x0, torch.zeros(len(ask), dtype=torch.bool, device=ask.x0.device))
 
     def step(self, ask: Ask, state: Walk, t: int) -> Walk:
-        x, y = ask.x0, state.x
+        y = state.x
         logits, (g,) = ask.gradient(y, self.loss)
-        u, size = unit(g), L2.size(y - x)
         gamma = self.gamma_min + t / (self.steps + 1) * (1 - self.gamma_min)
         adversarial = ask.aim.reached(logits)
         crossed = state.crossed | adversarial
-        forth = ask.snap(y + self.alpha * gamma * u)
-        back = self._q_in(ask, y, inward(y, x, u, size / gamma))
-        z = outward(y, x, u, gamma * size)
-        if self.retreat:
-            z = x + L2.project(z - x, gamma * size)
-        along = self._q_out(ask, y, z)
-        return Walk(where(adversarial, along, where(crossed, back, forth)), crossed)
+        moved = torch.empty_like(y)
+        for rows, case in ((adversarial, self._out), (crossed & ~adversarial, self._in), (~crossed, self._first)):
+            index = rows.nonzero().squeeze(1)
+            if len(index):
+                moved[index] = case(ask.rows(index), y[index], unit(g[index]), gamma)
+        return Walk(moved, crossed)
+
+    def _first(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
+        """Stage 1, algorithm 1."""
+        return ask.snap(y + self.alpha * gamma * u)
+
+    def _in(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
+        """Away from the original along u, (5.9), rounded by (5.10)."""
+        return self._q_in(ask, y, inward(y, ask.x0, u, L2.size(y - ask.x0) / gamma))
 
     def _q_in(self, ask: Ask, y: Tensor, z: Tensor) -> Tensor:
-        """(5.10)."""
         if ask.lattice is None or self.quantisation == "each":
             return ask.snap(z)
         beta = (self.beta_min / L2.size(z - y).clamp_min(TINY)).clamp_min(1)
         return ask.snap(y + like(beta, y) * (z - y))
 
+    def _out(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
+        """Toward the original on the plane orthogonal to u, (5.3)-(5.4), rounded by (5.7)."""
+        x, eps = ask.x0, gamma * L2.size(y - ask.x0)
+        z = outward(y, x, u, eps)
+        if self.retreat:
+            z = x + L2.project(z - x, eps)
+        return self._q_out(ask, y, z)
+
     def _q_out(self, ask: Ask, y: Tensor, z: Tensor) -> Tensor:
-        """(5.7): the smallest b at which the rounded image is no farther from x than z; at most the b of the point of
-        the line that is nearest to x."""
+        """The smallest b at which the rounded image is no farther from x than z; at most the b of the point of the line
+        that is nearest to x."""
         if ask.lattice is None or self.quantisation == "each":
             return ask.snap(z)
-        x, d = ask.x0, z - y
-        wanted = L2.size(z - x)
+        x, d, wanted = ask.x0, z - y, L2.size(z - ask.x0)
         high = (dot(x - y, d) / dot(d, d).clamp_min(TINY)).clamp_min(1)
         low = torch.zeros_like(high)
         for _ in range(HALVINGS):
             beta = (low + high) / 2
-            far = L2.size(ask.snap(y + like(beta, y) * d) - x) > wanted
+            far = L2.size(ask.snap(torch.addcmul(y, like(beta, y), d)).sub_(x)) > wanted
             low, high = torch.where(far, beta, low), torch.where(far, high, beta)
         return ask.snap(y + like(high, y) * d)
