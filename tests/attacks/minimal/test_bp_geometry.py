@@ -26,7 +26,7 @@ def draw(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_out_keeps_the_first_order_loss_and_reaches_the_distance(seed, gamma):
     x, y, u = draw(seed)
     size = L2.size(y - x)
-    z = outward(y, x, u, gamma * size)
+    z = x + outward(y - x, u, gamma * size)
     torch.testing.assert_close(dot(z - y, u), torch.zeros(8, dtype=torch.float64), rtol=0, atol=1e-10)
     rho = dot(y - x, u).abs()
     torch.testing.assert_close(L2.size(z - x), torch.maximum(gamma * size, rho), rtol=1e-9, atol=0)
@@ -37,7 +37,7 @@ def test_out_stays_in_the_plane_of_x_y_and_u(seed):
     """And on the side of y: no point of the circle is nearer to y."""
     x, y, u = draw(seed)
     eps = torch.maximum(0.9 * L2.size(y - x), dot(y - x, u).abs())
-    z = outward(y, x, u, eps)
+    z = x + outward(y - x, u, eps)
     basis = torch.stack([(y - x).flatten(1), u.flatten(1)], 2)
     fit = basis @ torch.linalg.lstsq(basis, (z - x).flatten(1)[..., None]).solution
     torch.testing.assert_close(fit[..., 0], (z - x).flatten(1))
@@ -49,11 +49,18 @@ def test_out_stays_in_the_plane_of_x_y_and_u(seed):
 def test_in_lands_on_the_sphere_along_the_gradient(seed, gamma):
     x, y, u = draw(seed)
     eps = L2.size(y - x) / gamma
-    z = inward(y, x, u, eps)
-    torch.testing.assert_close(L2.size(z - x), eps)
-    length = dot(z - y, u)
+    length = inward(y - x, u, eps)
     assert (length >= -1e-12).all()
-    torch.testing.assert_close(z, y + length[:, None, None, None] * u)
+    torch.testing.assert_close(L2.size(y + length[:, None, None, None] * u - x), eps)
+
+
+@given(st.integers(0, 10**6), st.floats(0.1, 0.99))
+def test_retreat_always_reaches_the_distance(seed, gamma):
+    """Where the plane is too far, straight toward x."""
+    x, y, u = draw(seed)
+    y[:4] = x[:4] + 2 * u[:4]  # on the ray: the plane's nearest point is y itself
+    eps = gamma * L2.size(y - x)
+    torch.testing.assert_close(L2.size(outward(y - x, u, eps, retreat=True)), eps)
 
 
 def walk(attack, net, x, y):
@@ -99,8 +106,8 @@ def test_line_search_is_nearer_to_the_asked_distance_than_plain_rounding(digits_
     g = torch.Generator().manual_seed(0)
     start = ask.snap(x + 0.05 * torch.randn(x.shape, generator=g))
     u = unit(torch.randn(x.shape, generator=g))
-    z = outward(start, x, u, 0.9 * L2.size(start - x))
-    found = BP()._q_out(ask, start, z)
+    z = x + outward(start - x, u, 0.9 * L2.size(start - x))
+    found = BP(retreat=False)._out(ask, start, u, 0.9)
     wanted = L2.size(z - x)
     betas = torch.linspace(0, 1, 2001)
     scan = torch.stack([L2.size(ask.snap(start + b * (z - start)) - x) for b in betas])
@@ -113,9 +120,10 @@ def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
     x, y = (part[:4] for part in digits_test)
     ask = Threat(digits_cnn).open(x, y)
     inside = torch.full_like(x, 128 / 255)
-    z = inside + 1e-4 * unit(torch.ones_like(x))
-    assert torch.equal(BP(quantisation="each")._q_in(ask, inside, z), inside)
-    assert torch.equal(BP()._q_in(ask, inside, z), torch.full_like(x, 131 / 255))  # 0.1 / 8 is 3.19 levels
+    u = unit(torch.ones_like(x) - 2 * (inside < x))  # away from the original
+    assert torch.equal(BP(quantisation="each")._in(ask, inside, u, 0.9999), inside)
+    moved = BP()._in(ask, inside, u, 0.9999) - inside
+    torch.testing.assert_close(moved, 3 / 255 * u.sign())  # 0.1 / 8 is 3.19 levels
 
 
 def test_as_printed_a_linear_network_stalls_and_retreat_does_not(make_linear):

@@ -28,19 +28,20 @@ class Walk:
     crossed: Tensor
 
 
-def outward(y: Tensor, x: Tensor, u: Tensor, eps: Tensor) -> Tensor:
-    """z of case OUT, (5.3)-(5.4): on the plane through y orthogonal to u, at distance eps of x, or the plane's nearest
-    point to x where the plane is farther than that."""
-    rho = dot(y - x, u)
-    v = x + like(rho, x) * u
-    return v + unit(y - v) * like((eps.square() - rho.square()).clamp_min(0).sqrt(), x)
+def outward(r: Tensor, u: Tensor, eps: Tensor, retreat: bool = False) -> Tensor:
+    """z - x of case OUT, (5.3)-(5.4), from r = y - x: on the plane through y orthogonal to u, at distance eps of x. Where
+    the plane is farther than that: its nearest point to x, or with `retreat` that point moved toward x down to eps."""
+    rho, size = dot(r, u), L2.size(r)
+    depth = torch.minimum(torch.maximum(rho, -eps), eps) if retreat else rho
+    across = (size.square() - rho.square()).clamp_min(TINY).sqrt()  # of r, in the plane
+    share = (eps.square() - rho.square()).clamp_min(0).sqrt() / across
+    return torch.addcmul(like(depth - share * rho, r) * u, like(share, r), r)
 
 
-def inward(y: Tensor, x: Tensor, u: Tensor, eps: Tensor) -> Tensor:
-    """z of case IN, (5.9): the point of the sphere of radius eps >= ||y - x|| around x that y reaches along u."""
-    r = y - x
+def inward(r: Tensor, u: Tensor, eps: Tensor) -> Tensor:
+    """How far z of case IN, (5.9), is from y along u `(batch,)`: z is on the sphere of radius eps >= ||r|| around x."""
     rho = dot(r, u)
-    return y + like((eps.square() - dot(r, r) + rho.square()).clamp_min(0).sqrt() - rho, x) * u
+    return (eps.square() - dot(r, r) + rho.square()).clamp_min(0).sqrt() - rho
 
 
 @registry.register("bp", norms=("l2",), needs="gradients", targeted=True)
@@ -90,36 +91,34 @@ class BP(Steps[Walk]):
 
     def _first(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
         """Stage 1, algorithm 1."""
-        return ask.snap(y + self.alpha * gamma * u)
+        return ask.snap(torch.add(y, u, alpha=self.alpha * gamma))
 
     def _in(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
-        """Away from the original along u, (5.9), rounded by (5.10)."""
-        return self._q_in(ask, y, inward(y, ask.x0, u, L2.size(y - ask.x0) / gamma))
-
-    def _q_in(self, ask: Ask, y: Tensor, z: Tensor) -> Tensor:
-        if ask.lattice is None or self.quantisation == "each":
-            return ask.snap(z)
-        beta = (self.beta_min / L2.size(z - y).clamp_min(TINY)).clamp_min(1)
-        return ask.snap(y + like(beta, y) * (z - y))
+        """Away from the original along u, (5.9); where it is rounded, at least by beta_min, (5.10)."""
+        r = y - ask.x0
+        step = inward(r, u, L2.size(r) / gamma)
+        if self._searches(ask):
+            step = step.clamp_min(self.beta_min)
+        return ask.snap(torch.addcmul(y, like(step, y), u))
 
     def _out(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
-        """Toward the original on the plane orthogonal to u, (5.3)-(5.4), rounded by (5.7)."""
-        x, eps = ask.x0, gamma * L2.size(y - ask.x0)
-        z = outward(y, x, u, eps)
-        if self.retreat:
-            z = x + L2.project(z - x, eps)
-        return self._q_out(ask, y, z)
-
-    def _q_out(self, ask: Ask, y: Tensor, z: Tensor) -> Tensor:
-        """The smallest b at which the rounded image is no farther from x than z; at most the b of the point of the line
-        that is nearest to x."""
-        if ask.lattice is None or self.quantisation == "each":
-            return ask.snap(z)
-        x, d, wanted = ask.x0, z - y, L2.size(z - ask.x0)
-        high = (dot(x - y, d) / dot(d, d).clamp_min(TINY)).clamp_min(1)
+        """Toward the original on the plane orthogonal to u, (5.3)-(5.4), rounded by (5.7): the smallest b at which the
+        rounded image is no farther from x than z; at most the b of the point of the line that is nearest to x."""
+        r = y - ask.x0
+        size = L2.size(r)
+        z = outward(r, u, gamma * size, self.retreat)
+        d, wanted = z - r, L2.size(z)
+        if not self._searches(ask):
+            return ask.snap(y + d)
+        cosine = dot(r, z)
+        length = wanted.square() - 2 * cosine + size.square()  # ||d||^2
+        high = ((size.square() - cosine) / length.clamp_min(TINY)).clamp_min(1)
         low = torch.zeros_like(high)
         for _ in range(HALVINGS):
             beta = (low + high) / 2
-            far = L2.size(ask.snap(torch.addcmul(y, like(beta, y), d)).sub_(x)) > wanted
+            far = L2.size(ask.snap(torch.addcmul(y, like(beta, y), d)).sub_(ask.x0)) > wanted
             low, high = torch.where(far, beta, low), torch.where(far, high, beta)
-        return ask.snap(y + like(high, y) * d)
+        return ask.snap(torch.addcmul(y, like(high, y), d))
+
+    def _searches(self, ask: Ask) -> bool:
+        return ask.lattice is not None and self.quantisation == "search"
