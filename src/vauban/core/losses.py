@@ -66,15 +66,19 @@ def dlr(logits: Tensor, aim: Aim) -> Tensor:
 
 def auto(logits: Tensor, aim: Aim) -> Tensor:
     """Cross-entropy, and the margin for the samples where the cross-entropy is saturated (counted by the door)."""
-    return torch.where(saturated(logits, aim), margin(logits, aim), cross_entropy(logits, aim))
+    lead = margin(logits, aim)
+    return torch.where(_saturated(lead, aim), lead, cross_entropy(logits, aim))
 
 
 def saturated(logits: Tensor, aim: Aim) -> Tensor:
     """Where the softmax rounds to a corner so that the cross-entropy gradient has vanished or is about to, `(batch,)`."""
     with torch.no_grad():
-        label = aim.y if aim.heading is None else aim.heading
-        gap = _others(logits, label) - _of(logits, label)  # log(1 - p) to within log(classes) where p is near 1
-        return gap < math.log(SATURATED)
+        return _saturated(margin(logits, aim), aim)
+
+
+def _saturated(lead: Tensor, aim: Aim) -> Tensor:
+    gap = lead if aim.heading is None else -lead  # log(1 - p) to within log(classes) where p is near 1
+    return gap < math.log(SATURATED)
 
 
 LOSSES: dict[str, Loss] = {"auto": auto, "ce": cross_entropy, "margin": margin, "dlr": dlr}

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from vauban.core.errors import AccessError, BudgetSpent
 from vauban.core.losses import Loss, auto, check_loss, saturated
+from vauban.core.norms import Linf
 from vauban.core.rng import Stream, fold
 from vauban.core.seeded import seeded
-from vauban.core.tensors import flat
 from vauban.engine.network import Answer, accumulate, differentiate, predict, quiet, rerouted
 from vauban.engine.view import View
 
@@ -51,7 +51,7 @@ class Ask(View):
         self.ledger.loss[self._row] = values[0].to(self.ledger.loss.dtype)
         if auto in losses:
             self.ledger.switches.index_add_(0, self._row, saturated(logits, self.aim).long())
-        self.ledger.vanished.index_add_(0, self._row, (~flat(gradients[0]).any(1)).long())
+        self.ledger.vanished.index_add_(0, self._row, (Linf.size(gradients[0]) == 0).long())
         if self.finds is not None and self.finds.top is not None:
             loss = values[0].where(self.admissible(x), torch.full_like(values[0], -torch.inf))
             self.finds.rank(self._slot, x, loss, self._distinct)

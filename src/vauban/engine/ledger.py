@@ -50,7 +50,7 @@ class Finds:
             better = better & _first_smallest(size.where(better, torch.inf), index, len(self.found))
         rows = better.nonzero().squeeze(1)
         where = index[rows]
-        self.image[where] = x[rows]
+        self.image.index_copy_(0, where, x.index_select(0, rows))
         self.distance[where] = size[rows]
         self.cost[where] = torch.where(self.found[where], self.cost[where], cost[rows])
         self.found[where] = True
@@ -68,7 +68,7 @@ class Finds:
             better = better & _first_smallest(-loss, index, len(self.found))
         rows = better.nonzero().squeeze(1)
         self.top_loss[index[rows]] = loss[rows]
-        self.top[index[rows]] = x[rows]
+        self.top.index_copy_(0, index[rows], x.index_select(0, rows))
 
 
 def _first_smallest(size: Tensor, index: Tensor, batch: int) -> Tensor:

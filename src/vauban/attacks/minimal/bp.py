@@ -16,7 +16,8 @@ from vauban.core.tensors import dot, like, unit
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
 
-HALVINGS = 7  # of the line search (5.7): b to within 1/128, on a segment of a few grid steps
+TRIES = 4  # of the line search (5.7)
+SHY = 1e-4  # of the squared distance: how far below the wanted one the search aims, so that it ends on the near side
 TINY = 1e-30
 
 
@@ -86,7 +87,8 @@ class BP(Steps[Walk]):
         for rows, case in ((adversarial, self._out), (crossed & ~adversarial, self._in), (~crossed, self._first)):
             index = rows.nonzero().squeeze(1)
             if len(index):
-                moved[index] = case(ask.rows(index), y[index], unit(g[index]), gamma)
+                there = case(ask.rows(index), y.index_select(0, index), unit(g.index_select(0, index)), gamma)
+                moved.index_copy_(0, index, there)
         return Walk(moved, crossed)
 
     def _first(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
@@ -110,14 +112,18 @@ class BP(Steps[Walk]):
         d, wanted = z - r, L2.size(z)
         if not self._searches(ask):
             return ask.snap(y + d)
-        cosine = dot(r, z)
-        length = wanted.square() - 2 * cosine + size.square()  # ||d||^2
-        high = ((size.square() - cosine) / length.clamp_min(TINY)).clamp_min(1)
-        low = torch.zeros_like(high)
-        for _ in range(HALVINGS):
-            beta = (low + high) / 2
-            far = L2.size(ask.snap(torch.addcmul(y, like(beta, y), d)).sub_(ask.x0)) > wanted
+        # ||r + b d||^2 = ||r||^2 - 2 b p + b^2 q; rounding adds what the last try shows, nearly the same for the next b
+        p = size.square() - dot(r, z)
+        q = (wanted.square() - size.square() + 2 * p).clamp_min(TINY)
+        low, high = torch.zeros_like(p), (p / q).clamp_min(1)
+        beta, goal = torch.ones_like(p), wanted.square() * (1 - SHY)
+        for _ in range(TRIES):
+            rounded = L2.size(ask.snap(torch.addcmul(y, like(beta, y), d)).sub_(ask.x0))
+            far = rounded > wanted
             low, high = torch.where(far, beta, low), torch.where(far, high, beta)
+            added = rounded.square() - (size.square() - 2 * beta * p + beta.square() * q)
+            root = (p - (p.square() - q * (size.square() + added - goal)).clamp_min(0).sqrt()) / q
+            beta = root.where((low < root) & (root < high), (low + high) / 2)
         return ask.snap(torch.addcmul(y, like(high, y), d))
 
     def _searches(self, ask: Ask) -> bool:
