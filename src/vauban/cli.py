@@ -204,6 +204,9 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 128,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     optimiser: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
+    cosine: Annotated[bool, typer.Option("--cosine", help="Let the learning rate fall to zero.")] = False,
+    augment: Annotated[bool, typer.Option("--augment", help="Mirror and shift the images.")] = False,
+    adversarial: Annotated[str | None, typer.Option(help="Train on this attack's images, e.g. pgd:eps=8/255.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
     validation: Annotated[str | None, typer.Option(help="Validation data; else a part of the training data.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -213,11 +216,13 @@ def train(
     """Train an architecture and write its weights with the recipe and the data fingerprint."""
     from vauban import data as datasets
     from vauban import models
+    from vauban.evaluate.words import attack_of
     from vauban.terminal import show_epoch
 
     held = datasets.load(validation, root=data_root) if validation else None
     models.train(
         model, datasets.load(data, root=data_root), out, epochs, seed, batch=batch_size, lr=lr, optimiser=optimiser,
+        cosine=cosine, augment=augment, adversarial=attack_of(adversarial).value if adversarial else None,
         validation=held, device=_device(device), callback=show_epoch,
     )  # fmt: skip
     typer.echo(out)

@@ -11,6 +11,9 @@ import torch
 from vauban.core import spec as specs
 from vauban.core.errors import ContractError
 from vauban.engine.fit import Epoch, Fitted, fit
+from vauban.engine.iterate import Attack
+from vauban.engine.perturb import adversarial as perturb_by
+from vauban.engine.perturb import both, shifted
 from vauban.engine.samples import Part, Samples, accuracy
 from vauban.models import weights
 from vauban.models.named import build
@@ -39,6 +42,8 @@ def train(
     optimiser: str = "adam",
     weight_decay: float = 0.0,
     cosine: bool = False,
+    augment: bool = False,
+    adversarial: Attack | None = None,
     validation: Samples | None = None,
     holdout: float = 1 / 12,
     device: str = "cpu",
@@ -48,8 +53,8 @@ def train(
     """Train the architecture `name` on `dataset` and write `out` (safetensors), whole or not at all.
 
     Without `validation`, the last `holdout` of the samples is kept out of training to validate on (0: none, train on
-    everything). cosine: the learning rate falls to zero along half a cosine. params go to the architecture. The file's
-    metadata hold architecture, parameters, recipe, seed, data fingerprint and accuracies; `load(out)` needs nothing else.
+    everything). cosine: the learning rate falls to zero along half a cosine. augment: mirrored and shifted images.
+    adversarial: the attack whose images replace the clean ones. params go to the architecture. The file's metadata hold architecture, parameters, recipe, seed, data fingerprint and accuracies; `load(out)` needs nothing else.
     """
     path = Path(out).expanduser()
     if path.suffix != ".safetensors":
@@ -63,6 +68,10 @@ def train(
     parsed = specs.parse(name)
     params = {**parsed.params, **params}
     module = build(name, seed, **params).to(device)
+    perturb = shifted(seed) if augment else None
+    if adversarial is not None:
+        attacked = perturb_by(adversarial, seed)
+        perturb = attacked if perturb is None else both(perturb, attacked)
     fitted = fit(
         module,
         samples,
@@ -74,11 +83,13 @@ def train(
         schedule=_half_cosine if cosine else None,
         seed=seed,
         validation=validation,
+        perturb=perturb,
         callback=callback,
     )
     recipe = {
         "epochs": epochs, "batch": batch, "lr": lr, "optimiser": optimiser, "weight_decay": weight_decay,
-        "cosine": cosine, "samples": kept,
+        "cosine": cosine, "augment": augment, "adversarial": None if adversarial is None else str(adversarial),
+        "samples": kept,
     }  # fmt: skip
     meta = {
         "format": 1,

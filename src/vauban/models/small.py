@@ -1,0 +1,105 @@
+"""Five small networks of different architecture for 32x32 images: stand-ins where a study needs several unlike ones.
+
+Each has about 0.2 million parameters and 10 million multiplications per image, so that all five train on two cores
+within the hour. They follow the families named beside them, not any one published network.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vauban.models.named import registry
+
+RECIPE = "epochs=10, adam lr=3e-3, augment, cosine"
+
+
+def _conv(inward: int, outward: int, size: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inward, outward, size, stride, size // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outward),
+        nn.ReLU(),
+    )
+
+
+def _head(width: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+
+@registry.register("small-plain", weights="file", data="cifar10", recipe=RECIPE)
+def plain(channels: int = 3, classes: int = 10) -> nn.Sequential:
+    """Five 3x3 convolutions in a row, three of them strided (VGG, arXiv:1409.1556)."""
+    widths = [(channels, 24, 2), (24, 48, 1), (48, 64, 2), (64, 96, 1), (96, 96, 2)]
+    return nn.Sequential(*(_conv(a, b, stride=s) for a, b, s in widths), _head(96, classes))
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _conv(width, width), nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        )
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.act(x + self.body(x))
+        return out
+
+
+@registry.register("small-residual", weights="file", data="cifar10", recipe=RECIPE)
+def residual(channels: int = 3, classes: int = 10) -> nn.Sequential:
+    """Three stages of one residual block each (ResNet, arXiv:1512.03385)."""
+    widths = [(channels, 24), (24, 48), (48, 80)]
+    stages = [nn.Sequential(_conv(a, b, stride=2), _Residual(b)) for a, b in widths]
+    return nn.Sequential(*stages, _head(80, classes))
+
+
+@registry.register("small-separable", weights="file", data="cifar10", recipe=RECIPE)
+def separable(channels: int = 3, classes: int = 10) -> nn.Sequential:
+    """Depthwise 3x3 and pointwise 1x1 convolutions in turn (MobileNet, arXiv:1704.04861)."""
+    layers = [_conv(channels, 32, stride=2)]
+    for a, b, stride in [(32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1)]:
+        layers += [_conv(a, a, stride=stride, groups=a), _conv(a, b, 1)]
+    return nn.Sequential(*layers, _head(256, classes))
+
+
+class _Growing(nn.Module):
+    def __init__(self, width: int, growth: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_conv(width + i * growth, growth) for i in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = torch.cat([x, layer(x)], 1)
+        return x
+
+
+@registry.register("small-dense", weights="file", data="cifar10", recipe=RECIPE)
+def dense(channels: int = 3, classes: int = 10) -> nn.Sequential:
+    """Layers that see all earlier maps of their stage (DenseNet, arXiv:1608.06993)."""
+    return nn.Sequential(
+        _conv(channels, 24, stride=2), _Growing(24, 16, 3), nn.AvgPool2d(2), _Growing(72, 24, 4), nn.AvgPool2d(2),
+        _conv(168, 128, 1), _Growing(128, 24, 2), _head(176, classes),
+    )  # fmt: skip
+
+
+class _Branches(nn.Module):
+    def __init__(self, inward: int, width: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([
+            _conv(inward, width, 1),
+            nn.Sequential(_conv(inward, width, 1), _conv(width, width)),
+            nn.Sequential(_conv(inward, width // 2, 1), _conv(width // 2, width, 5)),
+        ])  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+@registry.register("small-branched", weights="file", data="cifar10", recipe=RECIPE)
+def branched(channels: int = 3, classes: int = 10) -> nn.Sequential:
+    """Kernels of several sizes side by side (Inception, arXiv:1409.4842)."""
+    return nn.Sequential(
+        _conv(channels, 24, 5, stride=2), _Branches(24, 16), nn.MaxPool2d(2), _Branches(48, 32), nn.MaxPool2d(2),
+        _Branches(96, 64), _head(192, classes),
+    )  # fmt: skip
