@@ -53,7 +53,8 @@ class Dataset:
 
     class_names: one per class. levels: 256 where pixels are 8-bit, None where they are continuous and never rounded.
     budgets: conventional eps per norm name, in pixel units of [0,1]. labels_from: 'true', 'none' (unlabelled, y = -1),
-    'own' (still to be replaced by the model's answers, see `relabel`) or 'given'.
+    'own' (still to be replaced by the model's answers, see `relabel`) or 'given'. targets: the class that a targeted
+    attack on each sample wants, int64 `(n,)`, where the data set names them.
     """
 
     name: str
@@ -65,11 +66,14 @@ class Dataset:
     budgets: Mapping[str, float] = field(default_factory=dict)
     ids: Tensor | None = None
     labels_from: Literal["true", "none", "own", "given"] = "true"
+    targets: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.ids is None:
             object.__setattr__(self, "ids", torch.arange(len(self.y)))
         check_labels(self.y, len(self.rows), self.classes if self.labels_from == "true" else None)
+        if self.targets is not None:
+            check_labels(self.targets, len(self.rows), self.classes)
 
     @property
     def rows(self) -> Tensor:
@@ -97,7 +101,8 @@ class Dataset:
         ids = self.rows[part]
         if not len(ids):
             raise ContractError(f"expected at least one sample, got the empty slice {part} of {len(self)}")
-        return replace(self, ids=ids, y=self.y[part])
+        targets = None if self.targets is None else self.targets[part]
+        return replace(self, ids=ids, y=self.y[part], targets=targets)
 
     def batch(self, index: Tensor) -> Batch:
         """The samples at the given positions of this data set."""
@@ -129,4 +134,6 @@ class Dataset:
         self.source.feed(self.rows, digest)
         digest.update(self.y.contiguous().numpy().tobytes())
         digest.update(self.rows.contiguous().numpy().tobytes())
+        if self.targets is not None:
+            digest.update(b"targets" + self.targets.contiguous().numpy().tobytes())
         return digest.hexdigest()
