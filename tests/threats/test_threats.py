@@ -18,6 +18,7 @@ GRANTS = {
     "white-box": {"gradients", "scores", "labels"}, "adaptive": {"gradients", "scores", "labels"},
     "scores-only": {"scores", "labels"}, "labels-only": {"labels"},
     "gray-box": {"gradients"}, "removed": {"gradients"}, "transfer": {"gradients"}, "ensemble": {"gradients"},
+    "hybrid": {"gradients"},
 }  # fmt: skip
 
 
@@ -81,15 +82,29 @@ STEEP = Card("steep", backward={"transform": None})
 RANDOM = Card("scaled", random=True, draws=7)
 
 
+class Halved:
+    """A path: f(x/2)."""
+
+    name = "halved"
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        class Half(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return x / 2
+
+        return nn.Sequential(Half(), module)
+
+
 def make(name: str) -> threats.Recipe:
-    params = {"transfer": {"sources": Net(1.0, 2.0, 3.0)}, "ensemble": {"models": [Net(1.0, 2.0, 3.0)]}}
+    params = {"transfer": {"sources": Net(1.0, 2.0, 3.0)}, "ensemble": {"models": [Net(1.0, 2.0, 3.0)]},
+              "hybrid": {"models": Net(1.0, 2.0, 3.0), "path": Halved()}}  # fmt: skip
     return threats.load(name, **params.get(name, {}))
 
 
 @pytest.mark.parametrize("name", sorted(GRANTS))
 def test_what_is_not_granted_is_refused(name: str) -> None:
     recipe = make(name)
-    assert recipe.name == name
+    assert recipe.name == name + (":path=halved" if name == "hybrid" else "")
     assert recipe.grants == GRANTS[name]
     x = images()
     ask = recipe.bind(Guard(Net(1.0, -1.0, 0.5), STEEP, Steep()), levels=None).open(x, zeros())
@@ -116,7 +131,7 @@ def test_every_threat_is_registered_and_has_a_constructor() -> None:
 @pytest.mark.parametrize("name", sorted(GRANTS))
 def test_levels_limit_and_budget_reach_the_threat(name: str) -> None:
     bound = make(name).bind(Net(1.0, 2.0, 3.0), levels=16, limit=Linf(0.1), budget=9)
-    assert (bound.levels, bound.limit, bound.budget, bound.name) == (16, Linf(0.1), 9, name)
+    assert (bound.levels, bound.limit, bound.budget, bound.name) == (16, Linf(0.1), 9, make(name).name)
 
 
 class Jump(Steps[Point]):

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import Tensor, nn
 
-Backward = Callable[[Tensor], Tensor] | None
-"""What is differentiated in place of an operation: a function of its input, or None for the identity."""
+Backward = Callable[..., Tensor] | None
+"""What is differentiated in place of an operation: a function of its inputs, or None for the identity."""
+
+
+class Path(Protocol):
+    """What an image goes through on its way to a network: `wrap(module)` is the network behind it."""
+
+    @property
+    def name(self) -> str: ...
+    def wrap(self, module: nn.Module) -> nn.Module: ...
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,9 @@ class Card:
     backward: for each operation that is not usefully differentiable (a named submodule of the module that carries the
     card), what BPDA (Athalye, Carlini, Wagner 2018) differentiates instead. draws: samples per gradient (EOT) that the
     natural adaptive attack takes.
+
+    objective: weighted submodules whose summed losses, sum_i w_i L(f_i(x)), the adaptive attack differentiates in place of
+    the module that carries the card (a vote); empty: the module's own loss.
     """
 
     name: str
@@ -26,6 +38,7 @@ class Card:
     backward: Mapping[str, Backward] = field(default_factory=dict)
     draws: int = 1
     reference: str = ""
+    objective: tuple[tuple[str, float], ...] = ()
 
     @property
     def not_differentiable(self) -> tuple[str, ...]:

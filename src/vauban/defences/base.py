@@ -6,25 +6,25 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vauban.core.cards import Card, Defended
+from vauban.core.cards import Card, Defended, Path
 from vauban.core.errors import ContractError
 from vauban.core.registry import Registry
 
 registry: Registry[Callable[..., Any]] = Registry("defence", "vauban.defences")
 
+Border = Literal["reflect", "edge", "zero"]
+"""What lies beyond the border: the image mirrored at its last pixel, the last pixel repeated, or black."""
+MODES = {"reflect": "reflect", "edge": "replicate", "zero": "constant"}  # torch's names
+
 
 @runtime_checkable
-class Defence(Protocol):
+class Defence(Path, Protocol):
     """`wrap(module)` is the defended module: [0,1] images in, logits out; `load(name)` gives an equal defence."""
-
-    @property
-    def name(self) -> str: ...
-    def wrap(self, module: nn.Module) -> nn.Module: ...
 
 
 class Apply(nn.Module):
@@ -72,9 +72,9 @@ class InputDefence(ABC):
 
     @property
     def name(self) -> str:
-        """What the command line calls this defence, parameters included."""
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        params = ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields)
+        """What the command line calls this defence: every number, and a choice of words where it is not the default."""
+        fields = [(f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        params = ",".join(f"{k}={v}" for k, v, usual in fields if not isinstance(v, str) or v != usual)
         return f"{self.registered}:{params}"
 
     def wrap(self, module: nn.Module) -> nn.Module:
@@ -143,17 +143,25 @@ def check_image(x: Tensor, purpose: str) -> Tensor:
     return x
 
 
-def padded(x: Tensor, size: int) -> Tensor:
-    """x with the border that windows of size x size need: reflected, the edge pixel not repeated.
+def check_choice(name: str, value: object, kind: Any) -> None:
+    """value is one of the words of the Literal type `kind`."""
+    if value not in get_args(kind):
+        raise ContractError(f"expected {name} in {', '.join(get_args(kind))}, got {value!r}")
 
-    The window of output pixel i covers i - size//2, ..., i - size//2 + size - 1 on both axes, scipy.ndimage's
-    convention: an even window leans to the top left.
+
+def padded(x: Tensor, size: int, border: Border = "reflect", before: int | None = None) -> Tensor:
+    """x with the border that windows of size x size need; "reflect" does not repeat the edge pixel.
+
+    The window of output pixel i covers i - before, ..., i - before + size - 1 on both axes. before is size//2 by default,
+    scipy.ndimage's convention: an even window leans to the top left. Raises ContractError where x is no batch of images,
+    or too small to be reflected.
     """
     height, width = check_image(x, f"a {size}x{size} window").shape[2:]
-    before = size // 2
-    if before >= min(height, width):
-        raise ContractError(
-            f"expected images larger than {before} pixels on each side for a {size}x{size} window, got {height}x{width}"
-        )
+    before = size // 2 if before is None else before
     after = size - 1 - before
-    return F.pad(x, (before, after, before, after), mode="reflect")
+    if border == "reflect" and max(before, after) >= min(height, width):
+        raise ContractError(
+            f"expected images larger than {max(before, after)} pixels on each side for a {size}x{size} window, "
+            f"got {height}x{width}; border=edge takes any size"
+        )
+    return F.pad(x, (before, after, before, after), mode=MODES[border])

@@ -87,8 +87,8 @@ def iterate(
     query_each asks for the label of every iterate (for attacks that never see the target's logits); a knob named "eps"
     replaces the radius of the attack's ball, other knobs are handed to `start`. callback(t, ask, state) after each step.
     """
-    stop, keep = stop or attack.stop, keep or attack.keep
-    if keep == "first" and not ask.threat.direct and not ask.threat.randomised:
+    stop, keep, confirm = stop or attack.stop, keep or attack.keep, ask.threat.confirm
+    if keep == "first" and not (ask.threat.direct or ask.threat.randomised or confirm):
         keep = "loss"  # transfer: no iterate is known to succeed, the one of highest loss is handed over
     ball = getattr(attack, "ball", None)
     knobs = dict(knobs or {})
@@ -107,7 +107,7 @@ def iterate(
         while len(view) and moved is None:
             try:
                 moved = attack.step(view, state, t)
-                if query_each:
+                if query_each or confirm:
                     view.reached(attack.candidate(view, moved))
             except BudgetSpent:
                 moved, left = None, _solvent(view)

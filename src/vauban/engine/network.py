@@ -52,7 +52,7 @@ def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
 
     def hook(rule: Backward) -> Callable[..., Tensor]:
         def swap(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            substitute = args[0] if rule is None else rule(args[0])
+            substitute = args[0] if rule is None else rule(*args)
             return _Reroute.apply(output, substitute)  # type: ignore[no-any-return]
 
         return swap
@@ -92,7 +92,8 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
             if g is None:
                 raise NoGradient(
                     "expected a loss that is differentiable in the image, got one that does not depend on it; "
-                    "give the operation that blocks the gradient a backward rule (BPDA) or attack by scores or labels"
+                    "use threats.adaptive() where a defence's card prescribes a way, give the operation that blocks the "
+                    "gradient a backward rule (BPDA), or attack by scores or labels"
                 )
             gradients.append(g)
     return logits.detach(), [v.detach() for v in values], gradients

@@ -30,7 +30,8 @@ class Threat:
 
     backward: BPDA rules for submodules, in force during gradients only. draws: gradients averaged per call (EOT).
     random: two calls of the target on one image may differ. levels: pixel levels of the images the network is shown
-    (None: unrounded). limit: the ball that the verdict enforces.
+    (None: unrounded). limit: the ball that the verdict enforces. confirm: the loop asks the target for its label of every
+    iterate, for gradients that do not show the target's own logits; one more forward per step.
     """
 
     target: nn.Module
@@ -43,6 +44,7 @@ class Threat:
     random: bool = False
     levels: int | None = 256
     limit: Ball | None = None
+    confirm: bool = False
 
     def __post_init__(self) -> None:
         if not self.grants <= ALL:

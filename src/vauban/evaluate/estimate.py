@@ -57,6 +57,8 @@ def estimate(cells: Sequence[Cell]) -> list[Estimate]:
             continue
         each = cell.threat.draws * len(cell.threat.networks)
         forwards, backwards = count[0] * (each if count[1] else 1), count[1] * each
+        if cell.threat.confirm:
+            forwards += count[1]
         if cell.threat.budget is not None:
             forwards, backwards = min(forwards, cell.threat.budget), min(backwards, cell.threat.budget)
         out.append(Estimate(cell, forwards, backwards, len(cell.data) * (forwards * forward + backwards * backward)))

@@ -6,12 +6,14 @@ from typing import Any
 
 from vauban.threats.access import LabelsOnly, ScoresOnly, WhiteBox
 from vauban.threats.base import Recipe, refusal, registry
+from vauban.threats.decorators import Diverse, Translated
 from vauban.threats.elsewhere import GrayBox, Removed
-from vauban.threats.objectives import Ensemble, Transfer
-from vauban.threats.prescribed import Adaptive
+from vauban.threats.objectives import Ensemble, Hybrid, Transfer
+from vauban.threats.prescribed import Adaptive, members, prescription
 
 white_box, scores_only, labels_only = WhiteBox, ScoresOnly, LabelsOnly
-gray_box, removed, adaptive, transfer, ensemble = GrayBox, Removed, Adaptive, Transfer, Ensemble
+gray_box, removed, adaptive = GrayBox, Removed, Adaptive
+transfer, ensemble, hybrid = Transfer, Ensemble, Hybrid
 
 
 def load(name: str, **params: Any) -> Any:
@@ -20,7 +22,7 @@ def load(name: str, **params: Any) -> Any:
 
 
 __all__ = [
-    "Adaptive", "Ensemble", "GrayBox", "LabelsOnly", "Recipe", "Removed", "ScoresOnly", "Transfer", "WhiteBox",
-    "adaptive", "ensemble", "gray_box", "labels_only", "load", "refusal", "registry", "removed", "scores_only",
-    "transfer", "white_box",
+    "Adaptive", "Diverse", "Ensemble", "GrayBox", "Hybrid", "LabelsOnly", "Recipe", "Removed", "ScoresOnly", "Transfer",
+    "Translated", "WhiteBox", "adaptive", "ensemble", "gray_box", "hybrid", "labels_only", "load", "members",
+    "prescription", "refusal", "registry", "removed", "scores_only", "transfer", "white_box",
 ]  # fmt: skip

@@ -39,7 +39,8 @@ class Recipe(ABC):
             value = getattr(self, field.name)
             default = field.default_factory() if callable(field.default_factory) else field.default
             if field.repr and value != default:
-                written.append(f"{field.name}={_rules_text(value) if isinstance(value, Mapping) else value}")
+                text = _rules_text(value) if isinstance(value, Mapping) else getattr(value, "name", value)
+                written.append(f"{field.name}={text}")
         return self.registered + (":" + ",".join(written) if written else "")
 
     @abstractmethod

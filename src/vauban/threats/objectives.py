@@ -8,9 +8,13 @@ from typing import ClassVar
 
 from torch import nn
 
+from vauban.core.cards import Path
+from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
+from vauban.engine.network import Source
 from vauban.engine.threat import Threat
 from vauban.threats.base import Recipe, is_random, registry, weighted
+from vauban.threats.prescribed import prescription
 
 
 @registry.register("transfer")
@@ -41,8 +45,9 @@ class Transfer(Recipe):
 class Ensemble(Recipe):
     """Gradients of all of several known networks at once; the verdict is on the target, usually one of them.
 
-    models: networks with the target's classes. weights: one for each, by default equal with sum one. Raises
-    ContractError as `Transfer` does.
+    models: networks with the target's classes. weights: one for each, used as they are; by default equal with sum one,
+    which is Eq. 4 of Centered Initial Attack (review copy, ICLR 2018) divided by the number of models; weights of one
+    give its plain sum. Raises ContractError as `Transfer` does.
     """
 
     models: Sequence[nn.Module] = field(repr=False)
@@ -57,6 +62,53 @@ class Ensemble(Recipe):
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> Threat:
         return _bound(self, defended, self.models, self.weights, levels=levels, limit=limit, budget=budget)
+
+
+@registry.register("hybrid")
+@dataclass(frozen=True, eq=False)
+class Hybrid(Recipe):
+    """Gradients of each of several networks both as it is and behind a path; the verdict is on the target.
+
+    L = sum_i [a L(f_i(x)) + b L(f_i(path(x)))], the weights used as they are (never normalised); a term of weight zero
+    is left out and costs nothing. For an attacker who does not know whether a filter will stand before the network.
+    models: one network or several with the target's classes. path: a defence or a decorator such as `Translated`. What
+    the cards of the path and the networks prescribe (BPDA, EOT draws) is followed. Raises ContractError where a weight
+    is not finite, both are zero, no network is given, or path cannot wrap. Centered Initial Attack (review copy, ICLR
+    2018), Eq. 5 for one network and Eq. 6 for several.
+    """
+
+    models: nn.Module | Sequence[nn.Module] = field(repr=False)
+    path: Path
+    a: float = 1.0
+    b: float = 1.0
+    registered: ClassVar[str] = "hybrid"
+    grants: ClassVar[frozenset[str]] = frozenset({"gradients"})
+
+    def __post_init__(self) -> None:
+        if not callable(getattr(self.path, "wrap", None)):
+            raise ContractError(
+                "expected a path with .wrap(module), such as a defence, for the hybrid objective, "
+                f"got {type(self.path).__name__}"
+            )
+        self._sources()
+
+    def bind(
+        self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
+    ) -> Threat:
+        sources = self._sources()
+        networks = [network for network, _ in sources]
+        backward, draws = prescription(*networks)
+        return Threat(
+            defended, self.name, sources, self.grants, budget=budget, backward=backward, draws=draws,
+            random=is_random(*networks), levels=levels, limit=limit,
+        )  # fmt: skip
+
+    def _sources(self) -> tuple[Source, ...]:
+        models = (self.models,) if isinstance(self.models, nn.Module) else tuple(self.models)
+        plain = weighted(models, [1.0] * len(models))
+        pairs = [pair for net, _ in plain for pair in ((net, self.a), (self.path.wrap(net), self.b))]
+        kept = weighted([net for net, _ in pairs], [weight for _, weight in pairs])
+        return tuple((net, weight) for net, weight in kept if weight)
 
 
 def _bound(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from vauban.defences.base import InputDefence, check_int, padded, register
+from vauban.defences.base import Border, InputDefence, check_choice, check_int, padded, register
 
 
 @register("mean-filter")
@@ -15,15 +15,18 @@ from vauban.defences.base import InputDefence, check_int, padded, register
 class MeanFilter(InputDefence):
     """The mean of a size x size window, per channel; linear, hence attacked through its true gradient.
 
-    Images (batch, channel, height, width). Window and border as in `defences.base.padded`: reflected border, an even
-    window leans to the top left. Raises ContractError for a size outside 1 ... 31 or an image smaller than the border.
+    Images (batch, channel, height, width). Window and border as in `defences.base.padded`: an even window leans to the
+    top left; border "reflect", "edge" (the last pixel repeated) or "zero". Raises ContractError for a size outside
+    1 ... 31, another border, or an image too small to be reflected.
     """
 
     reference = "Xu, Evans, Qi 2017, arXiv:1704.01155"
     size: int = 3
+    border: Border = "reflect"
 
     def __post_init__(self) -> None:
         check_int("size", self.size, 1, 31)
+        check_choice("border", self.border, Border)
 
     def apply(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(padded(x, self.size), self.size, stride=1)
+        return F.avg_pool2d(padded(x, self.size, self.border), self.size, stride=1)

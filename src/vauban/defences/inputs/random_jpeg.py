@@ -1,0 +1,77 @@
+"""JPEG at a random quality: Dziugaite et al. 2016, arXiv:1608.00853; EOT over it: Athalye et al., arXiv:1707.07397."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vauban.core.cards import Card, Defended
+from vauban.core.errors import ContractError
+from vauban.defences.base import InputDefence, check_int, check_module, register
+from vauban.defences.inputs.jpeg import JPEG, DifferentiableJPEG
+
+
+class Codec(nn.Module):
+    """The codec at the quality it is called with; BPDA's substitute is called with the same."""
+
+    def forward(self, x: Tensor, quality: int) -> Tensor:
+        return JPEG(quality).apply(x)
+
+
+class Drawn(Defended):
+    """inner(JPEG(x, quality)), the quality drawn anew for every call."""
+
+    def __init__(self, inner: nn.Module, defence: RandomJPEG) -> None:
+        super().__init__(inner, defence.card)
+        self.defence, self.codec = defence, Codec()
+        self.training = self.codec.training = inner.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.inner(self.codec(x, self.defence.draw()))
+        return logits
+
+    def extra_repr(self) -> str:
+        return self.defence.name
+
+
+@register("random-jpeg")
+@dataclass(frozen=True)
+class RandomJPEG(InputDefence):
+    """`JPEG` at a quality that is uniform on the whole numbers low ... high, one draw for each call and its whole batch.
+
+    The draw is from torch's global generator, which the door forks and seeds. Images (batch, 1 or 3, height, width) in
+    [0,1]. The adaptive attack averages the gradients of `DifferentiableJPEG`, at the quality the codec has just used, over
+    8 draws (EOT). Raises ContractError for a quality outside 1 ... 100, low above high, or another number of channels;
+    its gradient raises MissingExtra without kornia.
+    """
+
+    reference = "Dziugaite, Ghahramani, Roy 2016, arXiv:1608.00853"
+    draws: ClassVar[int] = 8
+    low: int = 20
+    high: int = 90
+
+    def __post_init__(self) -> None:
+        check_int("low", self.low, 1, 100)
+        check_int("high", self.high, 1, 100)
+        if self.low > self.high:
+            raise ContractError(f"expected low <= high, got {self.low} and {self.high}")
+
+    def draw(self) -> int:
+        """A quality."""
+        return int(torch.randint(self.low, self.high + 1, ()))
+
+    def apply(self, x: Tensor) -> Tensor:
+        return JPEG(self.draw()).apply(x)
+
+    @property
+    def card(self) -> Card:
+        return Card(
+            self.registered, random=True, backward={"codec": DifferentiableJPEG()}, draws=self.draws,
+            reference=self.reference,
+        )  # fmt: skip
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        return Drawn(check_module(module), self)

@@ -1,0 +1,88 @@
+"""Networks that vote: one label from several classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vauban.core.cards import Card
+from vauban.core.contracts import check_logits
+from vauban.core.errors import ContractError
+from vauban.defences.base import check_choice, check_module
+
+Rule = Literal["plurality", "mean"]
+
+
+def log_mean(logits: Tensor) -> Tensor:
+    """log((1/m) sum_i softmax(z_i)): `(m, batch, classes)` -> `(batch, classes)`."""
+    m = torch.tensor(float(len(logits)), dtype=logits.dtype, device=logits.device)
+    return logits.log_softmax(-1).logsumexp(0) - m.log()
+
+
+class Count(nn.Module):
+    """The class most members predict, ties to the largest summed probability, then to the smallest label; one-hot."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        logits = logits.detach()
+        summed = logits.softmax(-1).sum(0)
+        votes = F.one_hot(logits.argmax(-1), logits.shape[-1]).sum(0)
+        tied = votes == votes.amax(-1, keepdim=True)
+        label = summed.masked_fill(~tied, -1).argmax(-1)
+        # The second term is zero: it keeps a member's NaN visible.
+        return F.one_hot(label, logits.shape[-1]).to(logits.dtype) + 0 * summed
+
+
+class Mean(nn.Module):
+    """`log_mean` as a module."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return log_mean(logits)
+
+
+class Voting(nn.Module):
+    """members' logits `(batch, classes)`, stacked and counted; `card` names the members as the objective to attack."""
+
+    def __init__(self, members: Sequence[nn.Module], rule: Rule) -> None:
+        super().__init__()
+        self.members = nn.ModuleList()
+        self.count = Count() if rule == "plurality" else Mean()
+        # Only the flags of the vote's own modules: .train() would overwrite the modes inside the members.
+        awake = any(member.training for member in members)
+        self.training = self.members.training = self.count.training = awake
+        self.members.extend(members)
+        plain = rule == "plurality"
+        self.card = Card(
+            "vote",
+            backward={"count": log_mean} if plain else {},
+            objective=tuple((f"members.{i}", 1.0) for i in range(len(members))) if plain else (),
+            reference="Centered Initial Attack, review copy for ICLR 2018",
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        answers = [check_logits(member(x), len(x)) for member in self.members]
+        classes = [answer.shape[1] for answer in answers]
+        if len(set(classes)) > 1:
+            raise ContractError(f"expected members of a vote with one number of classes, got {classes}")
+        counted: Tensor = self.count(torch.stack(answers))
+        return counted
+
+
+def vote(members: Sequence[nn.Module], rule: Rule = "plurality") -> Voting:
+    """The vote of several classifiers, a classifier like any other; weights are shared, modes are kept.
+
+    "plurality": a one-hot row for the class that most members predict; ties go to the largest summed probability among
+    the tied, then to the smallest label. It has no gradient: `threats.adaptive()` follows its card and differentiates
+    sum_i L(f_i(x)); white_box(bpda={"count": log_mean}) has the mean vote's. "mean": log((1/m) sum_i softmax(f_i(x))),
+    differentiable. Raises ContractError for no member, something that is no module, another rule and, at the first image,
+    members that disagree on the number of classes. Centered Initial Attack (review copy, ICLR 2018), section 3.1; the
+    paper says neither how ties are broken nor what is counted.
+    """
+    check_choice("rule", rule, Rule)
+    found = [check_module(member) for member in members]
+    if not found:
+        raise ContractError("expected at least one member of a vote, got none")
+    return Voting(found, rule)
