@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vauban.core.errors import VaubanError
-from vauban.core.registry import Registry
+from vauban.experiments.registry import register, registry
 from vauban.experiments.spec import Cell, Craft, Experiment, Judge, Scale, Through
-
-registry: Registry[Any] = Registry("experiment", "vauban.experiments")
-"""Factories without parameters that return an `Experiment` of the same name."""
 
 
 def load(name: str) -> Experiment:
@@ -28,4 +25,4 @@ def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **optio
     return run(name, scale, out, **options)
 
 
-__all__ = ["Cell", "Craft", "Experiment", "Judge", "Scale", "Through", "load", "registry", "reproduce"]
+__all__ = ["Cell", "Craft", "Experiment", "Judge", "Scale", "Through", "load", "register", "registry", "reproduce"]

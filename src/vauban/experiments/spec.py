@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal
 
-if TYPE_CHECKING:
-    from torch import nn
+from vauban.core.cards import Path as Path
+from vauban.engine import Attack
 
-    from vauban.engine import Attack
-
+Setting = Literal["same", "stand-in"]
 METRICS = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
-
-
-class Path(Protocol):
-    """What stands before a network: an input defence, or a decorator of the attacker's objective.
-
-    `name` says everything that decides what `wrap` does, parameters included.
-    """
-
-    @property
-    def name(self) -> str: ...
-    def wrap(self, module: nn.Module) -> nn.Module: ...
 
 
 @dataclass(frozen=True)
@@ -85,7 +73,8 @@ class Cell:
 class Scale:
     """How much of an experiment is run, on which data, with which network in each role.
 
-    models: specs by role; `{weights}` in a spec is the folder of the packaged weights. minutes: expected, on two CPU cores.
+    models: specs by role; `{weights}` in a spec is the folder of the packaged weights, `{data}` the data root. minutes:
+    expected, on two CPU cores.
     setting: "same" as in the paper, or "stand-in" for other data or networks, which `note` names.
     """
 
@@ -94,7 +83,7 @@ class Scale:
     images: int
     seeds: tuple[int, ...]
     minutes: float
-    setting: Literal["same", "stand-in"]
+    setting: Setting
     note: str
 
 

@@ -1,0 +1,142 @@
+"""`vauban reproduce`: an experiment at a scale, from its declaration to `OUT/<id>-<scale>/`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vauban import __version__, data
+from vauban.core.errors import ContractError, UnknownName
+from vauban.data import Dataset
+from vauban.evaluate.study import automatic_batch_size
+from vauban.experiments import load
+from vauban.experiments.networks import Networks
+from vauban.experiments.pictures import pictures
+from vauban.experiments.plan import Plan, Progress, plan
+from vauban.experiments.printed import beside, printed
+from vauban.experiments.results import row
+from vauban.experiments.runner import Bench
+from vauban.experiments.spec import Cell, Experiment, Scale
+from vauban.store import files
+
+
+@dataclass(frozen=True)
+class Options:
+    """images: at most the scale's, None for all of them. seeds: None for the scale's. batch_size: None chooses one from the
+    image size; it is part of the identity of what is stored."""
+
+    images: int | None = None
+    seeds: tuple[int, ...] | None = None
+    data_root: str | Path | None = None
+    device: str = "cpu"
+    batch_size: int | None = None
+    command: str = ""
+
+
+def run(
+    name: str, scale: str, out: str | Path, *, images: int | None = None, seeds: Sequence[int] | None = None,
+    data_root: str | Path | None = None, device: str = "cpu", batch_size: int | None = None, command: str = "",
+    progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """Run what is not stored yet and write `reproduction.json`, `table.md` and `report.html`; returns their folder.
+
+    Raises UnknownName for an id or a scale, ContractError for a declaration that does not hold, MissingData.
+    """
+    given = None if seeds is None else tuple(seeds)
+    options = Options(images, given, data_root, device, batch_size, command)
+    experiment = load(name)
+    chosen = scale_of(experiment, scale)
+    cells = list(experiment.cells(chosen))
+    rows = printed(experiment.printed)
+    found = [beside(cell, rows) for cell in cells]
+    bench = opened(chosen, Path(out), options)
+    work = plan(bench, cells, _seeds(chosen, options))
+    done = work.run(progress)
+    scored = [
+        row(cell, judged, fact, experiment, chosen.setting)
+        for cell, judged, fact in zip(cells, done.rows, found, strict=True)
+    ]  # fmt: skip
+    told = summary(experiment, scale, work, cells, options) | {
+        "minutes": done.seconds / 60,
+        "rows": [r for cell, r in zip(cells, scored, strict=True) if cell.key],
+        "beyond": [r for cell, r in zip(cells, scored, strict=True) if not cell.key],
+    }
+    folder = Path(out) / f"{experiment.id}-{scale}"
+    files.write_json(folder / "reproduction.json", told)
+    publish(folder)
+    return folder
+
+
+def publish(folder: Path) -> None:
+    """Write `report.html` and `table.md` from `reproduction.json`."""
+    from vauban.report import reproduction as page  # drawing libraries are loaded when there is something to draw
+
+    page.write(folder)
+    text = page.markdown(folder)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    files.write_atomic(folder / "table.md", write)
+
+
+def scale_of(experiment: Experiment, name: str) -> Scale:
+    """The scale called `name`. Raises UnknownName."""
+    if name not in experiment.scales:
+        raise UnknownName(f"scale of {experiment.id}:", name, experiment.scales)
+    return experiment.scales[name]
+
+
+def opened(scale: Scale, out: Path, options: Options) -> Bench:
+    """The data and the networks of a scale; a network is loaded when a cell needs it."""
+    size = options.batch_size
+    if size is not None and size < 1:
+        raise ContractError(f"expected a batch size of at least 1, got {size}")
+    wanted = scale.images if options.images is None else options.images
+    if not 1 <= wanted <= scale.images:
+        raise ContractError(f"expected --images from 1 to {scale.images}, which the scale declares, got {wanted}")
+    dataset: Dataset = data.load(scale.data, root=options.data_root)
+    if len(dataset) < wanted:
+        raise ContractError(
+            f"expected {wanted} images in {scale.data}, got {len(dataset)}; lower the number by --images"
+        )
+    dataset = dataset[:wanted]
+    networks = Networks(scale.models, options.device, _folder(options.data_root))
+    return Bench(dataset, networks, out, size or automatic_batch_size(dataset), options.device)
+
+
+def _folder(root: str | Path | None) -> Path | None:
+    return None if root is None else Path(root).expanduser()
+
+
+def _seeds(scale: Scale, options: Options) -> tuple[int, ...]:
+    seeds = options.seeds or scale.seeds
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ContractError(f"expected at least one seed and each once, got {list(seeds)}")
+    return seeds
+
+
+def summary(experiment: Experiment, name: str, work: Plan, cells: Sequence[Cell], options: Options) -> dict[str, Any]:
+    """Everything of `reproduction.json` but the time and the rows."""
+    scale = experiment.scales[name]
+    bench, roles = work.bench, _roles(cells)
+    lowered = [f"{len(bench.data)} of the {scale.images} images of this scale (--images)."]
+    return {
+        "id": experiment.id, "title": experiment.title, "source": experiment.source, "scale": name,
+        "setting": scale.setting, "scale_note": scale.note, "command": options.command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"), "version": __version__,
+        "images": len(bench.data), "seeds": list(_seeds(scale, options)),
+        "data": {"name": scale.data, "fingerprint": bench.data.fingerprint},
+        "models": {role: {"spec": scale.models[role], "fingerprint": bench.networks.fingerprint(role)} for role in roles},
+        "notes": [*experiment.notes, *(lowered if len(bench.data) < scale.images else [])],
+        "pictures": pictures(work, cells),
+    }  # fmt: skip
+
+
+def _roles(cells: Sequence[Cell]) -> list[str]:
+    """The roles that the cells need, in the order in which they appear."""
+    sources = [t.network for cell in cells if cell.craft is not None for t in cell.craft.through]
+    return list(dict.fromkeys([role for cell in cells for role in cell.judge.networks] + sources))
