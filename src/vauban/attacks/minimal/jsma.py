@@ -1,0 +1,197 @@
+"""Jacobian-based saliency map attack. Papernot et al., The limitations of deep learning in adversarial settings, 2016
+(arXiv:1511.07528), algorithms 2 and 3, equations (8)-(10)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget.moves import heading
+from vauban.core.errors import ContractError
+from vauban.core.goals import Aim
+from vauban.core.losses import cross_entropy
+from vauban.core.norms import L0, Norm
+from vauban.core.tensors import flat
+from vauban.engine import Ask, Steps
+from vauban.engine.iterate import Keep, Stop
+
+PAIRS = 1 << 22  # values of pairs held at a time: 32 MiB in float64
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """The image, the class it moves toward and whether it can still move, both `(batch,)`."""
+
+    x: Tensor
+    toward: Tensor
+    open: Tensor
+
+
+def best_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The pair p != q of features that maximises (a_p + a_q)(b_p + b_q) with both sums positive, exactly.
+
+    a, b `(batch, features)`, minus infinity or NaN for a feature that may not be used. Returns the indices
+    `(batch, 2)` and the values `(batch,)` in float64: zero where no pair has two positive sums.
+
+    Only features with at most one other that is no smaller in both a and b are paired with each other. Proof: if two
+    others are no smaller than q, one of them is not p; in the place of q it leaves both sums as large or larger, hence
+    positive, and so their product. Rounded addition and multiplication are monotone, so this also holds of the values
+    as computed.
+    """
+    usable = a.isfinite() & b.isfinite()
+    a, b = a.where(usable, -torch.inf), b.where(usable, -torch.inf)
+    a, order = a.sort(stable=True, dim=1, descending=True)
+    b = b.gather(1, order)
+    nothing = torch.full_like(b[:, :1], -torch.inf)
+    first = torch.cat([nothing, b.cummax(1).values[:, :-1]], 1)  # the largest b among the features before
+    second = torch.cat([nothing, torch.minimum(b, first).cummax(1).values[:, :-1]], 1)
+    kept = b > second
+    count = max(1, int(kept.sum(1).max()))
+    front = kept.to(torch.uint8).sort(stable=True, dim=1, descending=True).indices[:, :count]
+    kept, order = kept.gather(1, front), order.gather(1, front)
+    a, b = (v.gather(1, front).double().where(kept, -torch.inf) for v in (a, b))
+    i, j, value = _brute_force(a, b)
+    return torch.cat([order.gather(1, i[:, None]), order.gather(1, j[:, None])], 1), value
+
+
+def _brute_force(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best pair i, j of the candidates `(batch, m)` and its value, each `(batch,)`; all pairs, a block at a time."""
+    batch, m = a.shape
+    here = torch.arange(m, device=a.device)
+    best = torch.zeros(batch, dtype=a.dtype, device=a.device)
+    i, j = torch.zeros(batch, dtype=torch.int64, device=a.device), torch.zeros_like(best, dtype=torch.int64)
+    for block in torch.split(here, max(1, PAIRS // (batch * m))):
+        gain, cost = a[:, block, None] + a[:, None], b[:, block, None] + b[:, None]
+        valid = (gain > 0) & (cost > 0) & (block[:, None] != here)
+        value, at = torch.where(valid, gain * cost, 0).flatten(1).max(1)
+        better = value > best
+        best = torch.where(better, value, best)
+        i = torch.where(better, block[at.div(m, rounding_mode="floor")], i)
+        j = torch.where(better, at % m, j)
+    return i, j, best
+
+
+def target_logit(logits: Tensor, aim: Aim) -> Tensor:
+    """z_t, `(batch,)`."""
+    assert aim.heading is not None
+    return logits.gather(1, aim.heading[:, None]).squeeze(1)
+
+
+def other_logits(logits: Tensor, aim: Aim) -> Tensor:
+    """The sum of z_j over j != t, `(batch,)`."""
+    assert aim.heading is not None
+    return logits.scatter(1, aim.heading[:, None], 0).sum(1)
+
+
+@registry.register("jsma", norms=("l0",), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class JSMA(Steps[Saliency]):
+    """Jacobian saliency map: change the pair of features that most raises the target and lowers the other classes.
+
+    With alpha = sum_{i=p,q} dF_t/dx_i and beta = sum_{i=p,q} sum_{j!=t} dF_j/dx_i: (p, q) = argmax -alpha beta over
+    the pairs with alpha > 0 and beta < 0 (theta < 0: alpha < 0 and beta > 0), then x_p, x_q <- clip(x + theta). The best
+    of all pairs is found exactly, without a features x features matrix. Features are components: a colour pixel has
+    three. One at 0 or 1 leaves the search, and at most floor(gamma features) of them change: a pair is begun while two
+    more fit, afterwards only features changed already move on. A sample with no pair left stops and costs nothing more.
+
+    theta: in pixel units; the door rounds the image to its grid. output: "logits" (what the paper differentiates), 1
+    forward and 2 backwards per step; "softmax", where beta = -alpha: 1 backward, of log p_t, which ranks pairs as p_t
+    does and does not vanish with it. signs: "one" is the paper's; "both" also looks for the best pair to move by -theta
+    and takes the better of the two (Wiyatno and Xu 2018, arXiv:1808.07945), at the same passes; a feature never
+    turns back. steps bounds the steps beside gamma.
+
+    Untargeted (not in the paper): toward the most likely wrong class of the clean image, one counted query; success is
+    any misclassification. Departures: gamma counts features, which at theta = 1 is the paper's count of steps.
+    Raises ContractError for theta = 0, gamma outside (0,1] and unknown options.
+    """
+
+    steps: int = 250
+    theta: float = 1.0
+    gamma: float = 0.145
+    output: Literal["logits", "softmax"] = "logits"
+    signs: Literal["one", "both"] = "one"
+    stop: ClassVar[Stop] = "first"
+    keep: ClassVar[Keep] = "first"
+
+    def __post_init__(self) -> None:
+        if self.theta == 0 or not abs(self.theta) <= 1 or not 0 < self.gamma <= 1:
+            raise ContractError(f"expected 0 < |theta| <= 1 and 0 < gamma <= 1, got {self.theta} and {self.gamma}")
+        if self.output not in ("logits", "softmax") or self.signs not in ("one", "both"):
+            raise ContractError(
+                f"expected output logits or softmax and signs one or both, got {self.output!r} and {self.signs!r}"
+            )
+
+    @property
+    def measure(self) -> Norm:
+        return L0
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks and that gamma does not stop."""
+        return self.steps + 2, self.steps * (2 if self.output == "logits" else 1)
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Saliency:
+        toward = ask.aim.target
+        if toward is None:
+            toward = ask.aim.wrong_classes(ask.clean_logits())[:, -1]
+        return Saliency(ask.x0, toward, self._movable(ask, ask.x0))
+
+    def step(self, ask: Ask, state: Saliency, t: int) -> Saliency:
+        index = state.open.nonzero().squeeze(1)
+        if not len(index):
+            return state
+        view, x = ask.rows(index), state.x[index]
+        moved = view.snap(view.project(x + self._move(view, x, *self._derivatives(view, x, state.toward[index]))))
+        still = flat(moved != x).any(1) & self._movable(view, moved)
+        return Saliency(state.x.index_copy(0, index, moved), state.toward, state.open.index_copy(0, index, still))
+
+    def _derivatives(self, view: Ask, x: Tensor, toward: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of the target's output and of minus the sum of the others, `(batch, features)` each."""
+        view = heading(view, toward)
+        if self.output == "softmax":
+            _, (up,) = view.gradient(x, cross_entropy)
+            return flat(up), flat(up)
+        _, (up, others) = view.gradient(x, target_logit, other_logits)
+        return flat(up), -flat(others)
+
+    def _move(self, view: Ask, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """theta or -theta on the best pair, zero elsewhere, shaped as x."""
+        move, best = torch.zeros_like(a), torch.zeros(len(a), dtype=torch.float64, device=a.device)
+        for theta, domain in self._domains(view, x):
+            sign = math.copysign(1, theta)
+            pair, value = best_pair((sign * a).where(domain, -torch.inf), (sign * b).where(domain, -torch.inf))
+            step = torch.zeros_like(a).scatter(1, pair, theta)
+            move = torch.where((value > best)[:, None], step, move)
+            best = torch.maximum(value, best)
+        return move.view_as(x)
+
+    def _domains(self, view: Ask, x: Tensor) -> Iterator[tuple[float, Tensor]]:
+        """(step, features that may take it `(batch, features)`) for each sign."""
+        d = flat(x - view.x0)
+        changed = d != 0
+        allowed = changed | (changed.sum(1) + 2 <= self._most(view))[:, None]
+        if view.mask is not None:
+            allowed = allowed & flat(view.mask)
+        for theta in (self.theta, -self.theta) if self.signs == "both" else (self.theta,):
+            ahead = (flat(x) < 1) & (d >= 0) if theta > 0 else (flat(x) > 0) & (d <= 0)
+            yield theta, allowed & ahead
+
+    def _most(self, view: Ask) -> Tensor:
+        """The largest number of features that may change, `(batch,)`: gamma's, or that of a smaller L0 ball."""
+        count = math.floor(self.gamma * flat(view.x0).shape[1] + 1e-6)  # 0.29 * 100 is 28.999999999999996
+        most = torch.full((len(view),), count, dtype=view.x0.dtype, device=view.x0.device)
+        for region in (view.ball, view.limit):
+            if region is not None and region.norm is L0:
+                most = torch.minimum(most, torch.as_tensor(region.radius))
+        return most
+
+    def _movable(self, view: Ask, x: Tensor) -> Tensor:
+        """Which samples have a pair left to choose from, `(batch,)`."""
+        counts = [domain.sum(1) for _, domain in self._domains(view, x)]
+        return torch.stack(counts).amax(0) >= 2
