@@ -117,7 +117,7 @@ def test_what_is_not_granted_is_refused(name: str) -> None:
         if grant in GRANTS[name]:
             call()
         else:
-            with pytest.raises(AccessError, match=f"{name!r} does not grant {grant}"):
+            with pytest.raises(AccessError, match=f"{recipe.name!r} does not grant {grant}"):
                 call()
 
 
