@@ -6,13 +6,15 @@ derivative of `image` at z applied to an image gradient g. Order in a space: one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, UnknownName
 
 
 class Chart(Protocol):
@@ -22,51 +24,104 @@ class Chart(Protocol):
 
 
 @dataclass(frozen=True)
-class Plain:
-    """Coordinates are pixels, clipped to [0,1]."""
+class Curve:
+    """A differentiable u: R -> [-1, 1] with u(0) = 0. value(z) is u; pull(g, z, u) is g u'(z), which the value u makes
+    cheap; inverse(u) is the z nearest to 0."""
 
-    def start(self, x0: Tensor) -> Tensor:
-        return x0.clone()
+    value: Callable[[Tensor], Tensor]
+    pull: Callable[[Tensor, Tensor, Tensor], Tensor]
+    inverse: Callable[[Tensor], Tensor]
 
-    def image(self, z: Tensor) -> Tensor:
-        return z.clamp(0, 1)
 
-    def pull(self, z: Tensor, g: Tensor) -> Tensor:
-        return g * ((z >= 0) & (z <= 1))
+def _tanh_pull(g: Tensor, z: Tensor, u: Tensor) -> Tensor:
+    return torch.addcmul(g, g * u, u, value=-1)  # g (1 - u^2) in two passes
+
+
+CURVES: dict[str, Curve] = {
+    "tanh": Curve(torch.tanh, _tanh_pull, torch.atanh),
+    # 2 (sigmoid(z) - 1/2) = tanh(z / 2)
+    "sigmoid": Curve(
+        lambda z: torch.tanh(z / 2), lambda g, z, u: _tanh_pull(g, z, u).mul_(0.5), lambda u: torch.atanh(u).mul_(2)
+    ),
+    # the sine has no value at infinity: the centre
+    "sin": Curve(
+        lambda z: torch.sin(z).masked_fill_(z.isinf(), 0),
+        lambda g, z, u: g * torch.cos(z).masked_fill_(z.isinf(), 0),
+        torch.asin,
+    ),
+}
+"""g1, g2 and g3 of the centered initial attack (2018), section 2."""
 
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """image(z) = c + h tanh(z) with c = (lo + hi)/2 and h = (hi - lo)/2: bounded by construction.
+    """image(z) = c + h u(z) with c = (lo + hi)/2, h = (hi - lo)/2 and a curve u: bounded by construction.
 
-    lo and hi are scalars or tensors that broadcast against the batch. `start_at="centre"` begins at z = 0 (CIA),
-    `start_at="image"` at the original (Carlini and Wagner's box, lo = 0 and hi = 1), shrunk by 1e-6 of h so that a
-    component at an edge keeps a gradient. A last clamp to [lo, hi] makes the bound exact in floating point.
+    lo and hi in [0,1] are two numbers, or tensors of the images' dtype and device that broadcast against the batch; those
+    with its shape follow it when rows are dropped. `curve` is tanh, sigmoid (2 (sigmoid(z) - 1/2)) or sin.
+    `start_at="centre"` begins at z = 0 (CIA), `start_at="image"` at the original (Carlini and Wagner's box, lo = 0 and
+    hi = 1), shrunk by 1e-6 of h so that a component at an edge keeps a gradient. A last clamp to [lo, hi] makes the bound
+    exact in floating point. Raises UnknownName for a curve, and ContractError from `start` unless 0 <= lo <= hi <= 1.
     """
 
     lo: float | Tensor = 0.0
     hi: float | Tensor = 1.0
     start_at: Literal["centre", "image"] = "image"
+    curve: str = "tanh"
     shrink: float = 1e-6
 
+    def __post_init__(self) -> None:
+        if self.curve not in CURVES:
+            raise UnknownName("curve", self.curve, CURVES)
+
+    @staticmethod
+    def around(
+        x0: Tensor, radius: Tensor, low: float | Tensor = 0.0, high: float | Tensor = 1.0, mask: Tensor | None = None,
+        start_at: Literal["centre", "image"] = "image", curve: str = "tanh",
+    ) -> Interval:  # fmt: skip
+        """[x0 - radius, x0 + radius] cut by [low, high], all of the batch's shape; masked components stay at x0."""
+        low, high = (torch.as_tensor(edge, dtype=x0.dtype, device=x0.device) for edge in (low, high))
+        lo, hi = torch.maximum(x0 - radius, low), torch.minimum(x0 + radius, high)
+        if mask is not None:
+            lo, hi = torch.where(mask, lo, x0), torch.where(mask, hi, x0)
+        return Interval(lo, hi, start_at, curve)
+
+    @cached_property
+    def _centre(self) -> float | Tensor:
+        return (self.lo + self.hi) / 2
+
+    @cached_property
     def _half(self) -> float | Tensor:
         return (self.hi - self.lo) / 2
 
     def start(self, x0: Tensor) -> Tensor:
-        lo, hi = torch.as_tensor(self.lo), torch.as_tensor(self.hi)
-        if bool((lo > hi).any()):
+        lo, hi = (torch.as_tensor(edge, dtype=x0.dtype, device=x0.device) for edge in (self.lo, self.hi))
+        if not bool((lo <= hi).all()):
             raise ContractError("expected lo <= hi in every component of an interval")
+        low, high = float(lo.min()), float(hi.max())
+        if low < 0 or high > 1:
+            raise ContractError(f"expected an interval inside [0, 1], got [{low:.4g}, {high:.4g}]")
         if self.start_at == "centre":
             return torch.zeros_like(x0)
-        half = torch.as_tensor(self._half(), dtype=x0.dtype, device=x0.device)
-        r = (x0 - (self.hi + self.lo) / 2) / half.where(half > 0, torch.ones_like(half))
-        return torch.atanh(r.clamp(-1, 1) * (1 - self.shrink))
+        half = (hi - lo) / 2
+        u = (x0 - (lo + hi) / 2) / half.where(half > 0, torch.ones_like(half))
+        return CURVES[self.curve].inverse(u.clamp(-1, 1) * (1 - self.shrink))
+
+    def value(self, z: Tensor) -> Tensor:
+        """u(z), which `place` and `pull` share."""
+        return CURVES[self.curve].value(z)
+
+    def place(self, u: Tensor) -> Tensor:
+        """The image for a value of the curve."""
+        lo, hi, centre, half = self.lo, self.hi, self._centre, self._half
+        if isinstance(centre, Tensor) and isinstance(half, Tensor):
+            x = torch.addcmul(centre, half, u)
+            return x.clamp_(torch.as_tensor(lo).to(x), torch.as_tensor(hi).to(x))
+        return (u * half).add_(centre).clamp_(float(lo), float(hi))
 
     def image(self, z: Tensor) -> Tensor:
-        x = (self.hi + self.lo) / 2 + self._half() * torch.tanh(z)
-        lo = torch.as_tensor(self.lo, dtype=z.dtype, device=z.device)
-        hi = torch.as_tensor(self.hi, dtype=z.dtype, device=z.device)
-        return torch.minimum(torch.maximum(x, lo), hi)
+        return self.place(self.value(z))
 
-    def pull(self, z: Tensor, g: Tensor) -> Tensor:
-        return g * self._half() * (1 - torch.tanh(z).square())
+    def pull(self, z: Tensor, g: Tensor, u: Tensor | None = None) -> Tensor:
+        """g h u'(z); u = `value(z)` where it is at hand."""
+        return CURVES[self.curve].pull(g * self._half, z, self.value(z) if u is None else u)

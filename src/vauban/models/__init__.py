@@ -11,6 +11,6 @@ Every model takes images in [0,1] and returns logits; the normalisation is insid
 from vauban.models.named import build, load, registry
 from vauban.models.oracle import Oracle, oracle
 from vauban.models.train import train
-from vauban.models.wrap import Normalised, wrap
+from vauban.models.wrap import Bounded, Normalised, bounded, wrap
 
-__all__ = ["Normalised", "Oracle", "build", "load", "oracle", "registry", "train", "wrap"]
+__all__ = ["Bounded", "Normalised", "Oracle", "bounded", "build", "load", "oracle", "registry", "train", "wrap"]

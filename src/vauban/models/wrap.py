@@ -12,6 +12,7 @@ from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError
 
 Picker = str | int | Callable[[Any], Tensor] | None
+Bound = float | Sequence[float] | Tensor
 
 
 def pick_logits(output: Any, picker: Picker = None) -> Tensor:
@@ -95,6 +96,76 @@ def wrap(
     return Normalised(module, mean, std, logits)
 
 
+class Bounded(nn.Module):
+    """logits = module(low + x (high - low)) for x in [0,1]: bounded data in its own units. See `bounded`."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, module: nn.Module, low: Bound, high: Bound, logits: Picker = None) -> None:
+        super().__init__()
+        self.module = module
+        self.picker = logits
+        for name, given in (("low", low), ("high", high)):
+            value = torch.as_tensor(given, dtype=torch.float32)
+            if not bool(torch.isfinite(value).all()):
+                raise ContractError(f"expected finite numbers in {name}, got {given}")
+            self.register_buffer(name, value.reshape(-1) if value.dim() == 0 else value)
+        try:
+            rising = bool((self.low < self.high).all())
+        except RuntimeError:
+            raise ContractError(
+                f"expected low and high of one shape, got {tuple(self.low.shape)} and {tuple(self.high.shape)}"
+            ) from None
+        if not rising:
+            raise ContractError("expected low < high in every feature; a constant feature is left out or masked")
+
+    def _ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """low and high - low as they broadcast against a batch: along the first axis after it, or per component."""
+        ends = []
+        for value in (self.low, self.high):
+            if value.dim() == 1 and x.dim() >= 2 and len(value) in (1, x.shape[1]):
+                value = value.reshape(-1, *(1,) * (x.dim() - 2))
+            elif value.shape != x.shape[1:]:
+                raise ContractError(
+                    f"expected data whose features {tuple(x.shape[1:])} fit the {tuple(value.shape)} bounds of this model"
+                )
+            ends.append(value.to(device=x.device, dtype=x.dtype))
+        return ends[0], ends[1] - ends[0]
+
+    def unit(self, data: Tensor) -> Tensor:
+        """Data in its own units `(batch, ...)` as what attacks take: (data - low) / (high - low)."""
+        low, width = self._ends(data)
+        return (data - low) / width
+
+    def data(self, x: Tensor) -> Tensor:
+        """What attacks return, `(batch, ...)` in [0,1], in the units of the data: low + x (high - low)."""
+        low, width = self._ends(x)
+        return torch.addcmul(low, x, width)
+
+    def radius(self, delta: Bound, like: Tensor) -> Tensor:
+        """A bound delta >= 0 in units of the data as the radius of an attack on batches such as `like`: delta / (high -
+        low), one per component where the widths differ; `Linf(model.radius(0.5, x))`."""
+        _, width = self._ends(like)
+        return torch.as_tensor(delta, dtype=like.dtype, device=like.device).expand_as(like) / width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return check_logits(pick_logits(self.module(self.data(x)), self.picker), len(x))
+
+
+def bounded(module: nn.Module, low: Bound, high: Bound, logits: Picker = None) -> Bounded:
+    """A network that takes vectors or images in [low, high] as a vauban model: x in [0,1] is fed as low + x (high - low).
+
+    low, high: a number, one per feature of a vector or channel of an image, or one per component `(...)` of a sample.
+    `unit` and `data` convert to [0,1] and back. A bound Delta in units of the data is Delta_i / (high_i - low_i) here, a
+    radius per component: `Linf(model.radius(Delta, x))`. Such data has no pixel levels: open threats with levels=None.
+    logits: as for `wrap`. Raises ContractError on shapes that do not fit and unless low < high everywhere.
+    """
+    if not isinstance(module, nn.Module):
+        raise ContractError(f"expected an nn.Module, got {type(module).__name__}; for other callables use oracle(fn)")
+    return Bounded(module, low, high, logits)
+
+
 def bare(module: nn.Module) -> nn.Module:
     """The network whose tensors a weights file holds: without the normalisation around it."""
-    return module.module if isinstance(module, Normalised) else module
+    return module.module if isinstance(module, Normalised | Bounded) else module

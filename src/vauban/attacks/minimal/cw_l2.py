@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.fixed_budget.optimisers import Adam, Moments
 from vauban.core.charts import Interval
+from vauban.core.errors import ContractError
 from vauban.core.goals import Aim
 from vauban.core.losses import margin
-from vauban.core.norms import L2, Norm
+from vauban.core.norms import L2, Linf, Norm
 from vauban.core.tensors import like
 from vauban.engine import Ask, Result, Search, Steps
 from vauban.engine.iterate import Keep, Stop
 
 CHART = Interval(0.0, 1.0, start_at="image")
-BETA1, BETA2, TINY = 0.9, 0.999, 1e-8  # Adam's own defaults (arXiv:1412.6980)
 
 
 @dataclass(frozen=True)
@@ -33,43 +34,49 @@ class Confident(Aim):
 
 
 @dataclass(frozen=True)
-class Adam:
-    """Coordinates z, Adam's two moments, and the weight c `(batch,)` of the loss."""
+class Boxed:
+    """Coordinates z in a chart, Adam's two moments, and the weight c `(batch,)` of the loss."""
 
     z: Tensor
-    m: Tensor
-    v: Tensor
+    moments: Moments
     c: Tensor
+    chart: Interval
 
 
 @dataclass(frozen=True)
-class Penalised(Steps[Adam]):
-    """Adam on ||x - x0||_2^2 + c [kappa - margin(x)]_+ in the coordinates z, at one constant c per sample."""
+class Penalised(Steps[Boxed]):
+    """Adam on ||x - x0||_2^2 + c [kappa - margin(x)]_+ in the coordinates z, at one constant c per sample.
+
+    boxed: the chart is the interval of the ball in which the attack moves instead of [0,1].
+    """
 
     steps: int
     lr: float
     kappa: float
+    boxed: bool = False
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
     knobs: ClassVar[tuple[str, ...]] = ("c",)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Adam:
-        zero = torch.zeros_like(ask.x0)
-        return Adam(CHART.start(ask.x0), zero, zero, knobs["c"])
+    def start(self, ask: Ask, **knobs: Tensor) -> Boxed:
+        chart = CHART
+        if self.boxed:
+            assert ask.ball is not None
+            chart = Interval.around(ask.x0, ask.ball.scale(ask.x0), mask=ask.mask, start_at="image")
+        z = chart.start(ask.x0)
+        return Boxed(z, Adam(self.lr).begin(z), knobs["c"], chart)
 
-    def step(self, ask: Ask, state: Adam, t: int) -> Adam:
-        x = self.candidate(ask, state)
+    def step(self, ask: Ask, state: Boxed, t: int) -> Boxed:
+        u = state.chart.value(state.z)
+        x = ask.project(state.chart.place(u))
         logits, (g,) = ask.gradient(x, margin)
         push = torch.where(margin(logits, ask.aim) <= self.kappa, state.c, 0)
-        slope = CHART.pull(state.z, 2 * (x - ask.x0) - like(push, g) * g)
-        m = torch.lerp(slope, state.m, BETA1)
-        v = (BETA2 * state.v).addcmul_(slope, slope, value=1 - BETA2)
-        second = (v / (1 - BETA2 ** (t + 1))).sqrt_().add_(TINY)
-        rate = self.lr / (1 - BETA1 ** (t + 1))
-        return Adam(torch.addcdiv(state.z, m, second, value=-rate), m, v, state.c)
+        slope = state.chart.pull(state.z, torch.sub(like(push, g) * g, x - ask.x0, alpha=2), u)
+        z, moments = Adam(self.lr).climb(state.z, slope, state.moments, t)
+        return Boxed(z, moments, state.c, state.chart)
 
-    def candidate(self, ask: Ask, state: Adam) -> Tensor:
-        return ask.project(CHART.image(state.z))
+    def candidate(self, ask: Ask, state: Boxed) -> Tensor:
+        return ask.project(state.chart.image(state.z))
 
 
 @registry.register("cw-l2", norms=("l2",), needs="gradients", targeted=True)
@@ -81,8 +88,10 @@ class CW:
     `lr`; c is searched per sample from `c`, times 10 while nothing succeeds and then by bisection, `search_steps` values.
     search_steps * steps gradients; the nearest success of all is kept. kappa > 0 asks for that margin, and an image with
     less is not a success of this attack. The defaults are the thesis' for MNIST; CIFAR-10: lr=0.1, c=0.1.
-    Departures: Adam restarts at the image for each c; no early abort; (1 + tanh z)/2 starts 1e-6 inside the box, so
-    that pixels at exactly 0 or 1 can move.
+    box: a bound on every |x_i - x0_i|; x is then c + h tanh z in the interval [x0 - box, x0 + box] cut by [0,1], the one
+    in which `CIA` moves, so that no clipping is needed afterwards. Raises ContractError on a negative box.
+    Departures: Adam restarts at the image for each c; no early abort; the chart starts 1e-6 inside the box, so that
+    pixels at exactly 0 or 1 can move; `box` is ours.
     """
 
     search_steps: int = 5
@@ -90,6 +99,11 @@ class CW:
     lr: float = 0.5
     c: float = 1.0
     kappa: float = 0.0
+    box: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.box is not None and not self.box >= 0:
+            raise ContractError(f"expected a box >= 0, got {self.box}")
 
     @property
     def measure(self) -> Norm:
@@ -103,5 +117,7 @@ class CW:
     def run(self, ask: Ask) -> Result:
         if self.kappa > 0:
             ask = ask.aimed(Confident(**vars(ask.aim), kappa=self.kappa))
-        inner = Penalised(self.steps, self.lr, self.kappa)
+        if self.box is not None:
+            ask = ask.confined(Linf(self.box))
+        inner = Penalised(self.steps, self.lr, self.kappa, boxed=self.box is not None)
         return Search(inner, "c", self.c, self.search_steps, largest=1e10).run(ask)

@@ -1,0 +1,119 @@
+"""The centered initial attack. Clipping free attacks against neural networks, under review for ICLR 2018, section 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget.optimisers import Adam, Maker, Optimiser, Torch
+from vauban.core.charts import CURVES, Interval
+from vauban.core.errors import ContractError, UnknownName
+from vauban.core.losses import Loss, cross_entropy
+from vauban.core.norms import SLACK, Ball, Linf
+from vauban.core.tensors import flat
+from vauban.engine import Ask, Steps
+
+Edge = float | Tensor
+
+
+@dataclass(frozen=True)
+class Centred:
+    """The free variable r, the interval of each component, and what the optimiser remembers."""
+
+    r: Tensor
+    interval: Interval
+    memory: Any
+
+
+@registry.register("cia", norms=("linf",), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class CIA(Steps[Centred]):
+    """Adam on a free variable r whose image cannot leave the ball: no clipping.
+
+    X = x* + Delta* g(r), (1)-(2), where the centre x* = (lo + hi)/2 and the half-width Delta* = (hi - lo)/2 are those of
+    the interval lo = max(low, x - Delta), hi = min(high, x + Delta) that each component may use; r starts at 0, so the
+    first image is x* and not x; `steps` steps of Adam at rate `lr` on the loss L(F, x* + Delta* g(r)), (3).
+    Delta is the ball's radius: a number, one per sample or one per component; where it is 0, and outside a mask, X = x.
+    curve: g, tanh, sigmoid (2 (sigmoid - 1/2)) or sin. low, high: the domain [alpha, beta] in [0,1], numbers or one
+    value per feature; on a pixel grid they move inwards to it. For data in other units see `models.bounded`.
+    optimiser: None for Adam, or a function of [parameters] that makes any torch optimiser which steps each component on
+    its own; lr, beta1 and beta2 are then not used. The paper runs every image to the end, `engine.iterate(..., stop=
+    "never", keep="last")`, without rounding on the way (levels=None), and rounds the last image.
+    Raises ContractError on images outside [low, high], a ball that is not linf, or an optimiser that mixes samples.
+    Departures: the three printed cases of x* and Delta* are one formula, which also covers equality and an interval cut
+    on both sides; the printed half-width of case (b), (x + Delta + alpha)/2, is right for alpha = 0 only, ours is
+    (x + Delta - alpha)/2; the loss of an untargeted attack, which is not printed, is the cross-entropy of the true label;
+    a last clamp to [lo, hi] takes back what rounding in floating point adds.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    steps: int = 20
+    lr: float = 0.2
+    beta1: float = 0.1
+    beta2: float = 0.6
+    curve: str = "tanh"
+    loss: Loss = cross_entropy
+    low: Edge = 0.0
+    high: Edge = 1.0
+    optimiser: Maker | None = None
+
+    def __post_init__(self) -> None:
+        if self.curve not in CURVES:
+            raise UnknownName("curve", self.curve, CURVES)
+        if self.ball.norm != Linf:
+            raise ContractError(f"expected a ball of linf for cia, got {self.ball}")
+        for name, edge in (("low", torch.as_tensor(self.low)), ("high", torch.as_tensor(self.high))):
+            if not bool(((edge >= 0) & (edge <= 1)).all()):
+                raise ContractError(f"expected {name} in [0, 1], got {edge.tolist()}; models.bounded takes other units")
+        if self.optimiser is not None and not callable(self.optimiser):
+            raise ContractError(
+                f"expected None or a function of [parameters] that makes a torch optimiser, got {self.optimiser!r}"
+            )
+
+    @property
+    def _rule(self) -> Optimiser:
+        return Adam(self.lr, self.beta1, self.beta2) if self.optimiser is None else Torch(self.optimiser)
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Centred:
+        assert ask.ball is not None
+        low, high = self._domain(ask)
+        interval = Interval.around(ask.x0, ask.ball.scale(ask.x0), low, high, ask.mask, "centre", self.curve)
+        r = interval.start(ask.x0)
+        return Centred(r, interval, self._rule.begin(r))
+
+    def step(self, ask: Ask, state: Centred, t: int) -> Centred:
+        g = state.interval.value(state.r)
+        _, (slope,) = ask.gradient(state.interval.place(g), self.loss)
+        r, memory = self._rule.climb(state.r, state.interval.pull(state.r, slope, g), state.memory, t)
+        return Centred(r, state.interval, memory)
+
+    def candidate(self, ask: Ask, state: Centred) -> Tensor:
+        return state.interval.image(state.r)
+
+    def _domain(self, ask: Ask) -> tuple[Tensor, Tensor]:
+        """[low, high] as it broadcasts to the images, moved inwards to the pixel grid where there is one."""
+        x0 = ask.x0
+        low, high = (_feature(name, edge, x0) for name, edge in (("low", self.low), ("high", self.high)))
+        inside = flat((x0 >= low) & (x0 <= high)).all(1)
+        if not bool(inside.all()):
+            sample = int((~inside).nonzero()[0])
+            raise ContractError(f"expected images within [low, high] of cia, got others in sample {sample}")
+        if ask.lattice is not None:
+            n = ask.lattice.levels - 1
+            low = torch.minimum((low * n - SLACK).ceil_().div_(n), x0)
+            high = torch.maximum((high * n + SLACK).floor_().div_(n), x0)
+        return low, high
+
+
+def _feature(name: str, edge: Edge, x0: Tensor) -> Tensor:
+    bound = torch.as_tensor(edge, dtype=x0.dtype, device=x0.device)
+    try:
+        return bound.expand(x0.shape[1:])
+    except RuntimeError:
+        raise ContractError(
+            f"expected {name} as a number or one value per feature {tuple(x0.shape[1:])}, got shape {tuple(bound.shape)}"
+        ) from None
