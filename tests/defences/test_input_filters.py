@@ -14,7 +14,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from vauban.core.errors import ContractError, MissingExtra
-from vauban.defences import JPEG, BitDepth, DifferentiableJPEG, GaussianFilter, MeanFilter, MedianFilter
+from vauban.defences import JPEG, BitDepth, DiagonalFilter, DifferentiableJPEG, GaussianFilter, MeanFilter, MedianFilter
+from vauban.defences.base import padded
+
+SCIPY = {"reflect": "mirror", "edge": "nearest", "zero": "constant"}
 
 
 def images(*shape: int, seed: int = 0) -> Tensor:
@@ -43,10 +46,34 @@ def test_bit_depth_is_idempotent_and_has_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
-def test_mean_filter_is_scipys(size: int) -> None:
+@pytest.mark.parametrize("border", list(SCIPY))
+def test_mean_filter_is_scipys(size: int, border: str) -> None:
     x = images(2, 3, 9, 7)
-    expected = ndimage.uniform_filter(x.numpy(), size=(1, 1, size, size), mode="mirror")
-    np.testing.assert_allclose(MeanFilter(size).apply(x).numpy(), expected, atol=1e-12)
+    expected = ndimage.uniform_filter(x.numpy(), size=(1, 1, size, size), mode=SCIPY[border])
+    np.testing.assert_allclose(MeanFilter(size, border).apply(x).numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("border", list(SCIPY))
+def test_an_even_window_can_lean_to_the_bottom_right(border: str) -> None:
+    x = images(1, 1, 9, 7)
+    expected = ndimage.uniform_filter(x.numpy(), size=(1, 1, 6, 6), mode=SCIPY[border], origin=(0, 0, -1, -1))
+    found = torch.nn.functional.avg_pool2d(padded(x, 6, border, before=2), 6, stride=1)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("border", list(SCIPY))
+def test_diagonal_filter_is_scipys_correlation(size: int, border: str) -> None:
+    x = images(2, 3, 9, 7)
+    window = np.array([[i in (j, size - 1 - j) for j in range(size)] for i in range(size)], dtype=float)
+    expected = ndimage.correlate(x.numpy(), (window / window.sum())[None, None], mode=SCIPY[border])
+    np.testing.assert_allclose(DiagonalFilter(size, border).apply(x).numpy(), expected, atol=1e-12)
+
+
+def test_an_edge_border_takes_images_smaller_than_the_window() -> None:
+    x = images(1, 1, 4, 4)[..., :2, :2]
+    expected = ndimage.uniform_filter(x.numpy(), size=(1, 1, 7, 7), mode="nearest")
+    np.testing.assert_allclose(MeanFilter(7, "edge").apply(x).numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
@@ -70,14 +97,20 @@ def test_median_gradient_goes_to_the_selected_pixel() -> None:
 
 
 @pytest.mark.parametrize(("sigma", "size"), [(1.0, 5), (0.5, 3), (3.0, 7)])
-def test_gaussian_filter_is_scipys(sigma: float, size: int) -> None:
+@pytest.mark.parametrize("border", list(SCIPY))
+def test_gaussian_filter_is_scipys(sigma: float, size: int, border: str) -> None:
     x = images(2, 3, 9, 8)
-    expected = ndimage.gaussian_filter(x.numpy(), (0, 0, sigma, sigma), mode="mirror", radius=size // 2)
-    np.testing.assert_allclose(GaussianFilter(sigma, size).apply(x).numpy(), expected, atol=1e-12)
+    expected = ndimage.gaussian_filter(x.numpy(), (0, 0, sigma, sigma), mode=SCIPY[border], radius=size // 2)
+    np.testing.assert_allclose(GaussianFilter(sigma, size, border).apply(x).numpy(), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("defence", [MeanFilter(3), MeanFilter(2), GaussianFilter(), MedianFilter(2), MedianFilter(3)])
-def test_smoothing_keeps_constants_dtype_and_range(defence: MeanFilter | GaussianFilter | MedianFilter) -> None:
+@pytest.mark.parametrize(
+    "defence",
+    [MeanFilter(3), MeanFilter(2, "edge"), GaussianFilter(), DiagonalFilter(), MedianFilter(2), MedianFilter(3)],
+)
+def test_smoothing_keeps_constants_dtype_and_range(
+    defence: MeanFilter | GaussianFilter | DiagonalFilter | MedianFilter,
+) -> None:
     constant = torch.full((1, 2, 8, 8), 0.25)
     assert torch.allclose(defence.apply(constant), constant)
     out = defence.apply(images(3, 1, 8, 8).float())
