@@ -1,4 +1,4 @@
-"""The command line: `vauban evaluate|report|table|status|verify|train|list`.
+"""The command line: `vauban evaluate|report|table|status|verify|train|reproduce|list`.
 
 Exit codes: 0 done; 1 robust accuracy below --fail-under; 2 bad input or an error in a user's file, told in one line; 3
 some batches failed (recorded, tried again at the next run); 130 interrupted. Nothing heavy is imported before a command
@@ -8,6 +8,7 @@ needs it.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -228,9 +229,42 @@ def train(
     typer.echo(out)
 
 
+@app.command()
+def reproduce(
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="A table or figure of a paper, see --list.")] = None,
+    scale: Annotated[str, typer.Option(help="How much: smoke (seconds), small, paper.")] = "smoke",
+    show: Annotated[bool, typer.Option("--list", help="Show ids, titles, scales and minutes.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder that all experiments share.")] = Path("runs/reproduce"),
+    images: Annotated[int | None, typer.Option(help="Fewer images than the scale has.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds in place of the scale's.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    data_root: RootOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run a paper's table or figure and write its numbers beside ours.
+
+    Finished batches are stored in OUT and never made twice, by this experiment or by another that needs the same.
+    """
+    from vauban.terminal import reproduce_with_progress, show_experiments, show_reproduction
+
+    if show:
+        show_experiments()
+        return
+    if name is None:
+        raise VaubanError("expected the id of an experiment, e.g. cia-2; vauban reproduce --list names them")
+    folder = reproduce_with_progress(
+        name, scale, out, images=images, seeds=seed or None, data_root=data_root, device=_device(device),
+        batch_size=_batch_size(batch_size), command=shlex.join(["vauban", *sys.argv[1:]]),
+    )  # fmt: skip
+    show_reproduction(folder)
+
+
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="attacks, defences, models, datasets, threats, metrics, losses.")],
+    kind: Annotated[
+        str, typer.Argument(help="attacks, defences, models, datasets, threats, metrics, losses, experiments.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: DebugOption = False,
 ) -> None:

@@ -179,6 +179,62 @@ def _state(cell: CellRows, planned: set[str]) -> str:
     return state if not planned or cell.meta["hash"] in planned else f"{state}; not in the last plan"
 
 
+def show_experiments() -> None:
+    """Every experiment: id, title, and the minutes of each scale on two cores."""
+    from vauban import experiments
+
+    table = _table("id", "title", "scale (minutes)")
+    for entry in experiments.registry:
+        found = experiments.load(entry.name)
+        scales = ", ".join(f"{name} ({scale.minutes:g})" for name, scale in found.scales.items())
+        table.add_row(escape(found.id), escape(found.title), escape(scales))
+    console.print(table)
+
+
+def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) -> Path:
+    """Run an experiment under a live bar, one line for crafting and one for judging; returns its folder."""
+    from vauban import experiments
+
+    fields = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("images"),
+              TimeRemainingColumn(compact=True, elapsed_when_finished=True))  # fmt: skip
+    tasks: dict[str, Any] = {}
+    bar = Progress(*fields, console=console)
+
+    def progress(what: str, done: int, total: int) -> None:
+        if not tasks:
+            bar.start()
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total)
+        bar.update(tasks[what], completed=done)
+
+    try:
+        return experiments.reproduce(name, scale, out, progress=progress, **options)
+    finally:
+        if tasks:  # a mistake told before anything runs leaves no empty bar
+            bar.stop()
+
+
+def show_reproduction(folder: Path) -> None:
+    """Ours beside printed, and the path of the page."""
+    from vauban.store import files
+
+    told = files.read_json(folder / "reproduction.json")
+    console.print(f"\n[bold]{escape(told['id'])}[/], scale {escape(told['scale'])}: {escape(told['title'])}",
+                  soft_wrap=True)  # fmt: skip
+    console.print(_indented(escape(told["scale_note"])))
+    table = _table("", ">printed", ">ours", ">95 % interval", "reading")
+    for row in told["rows"] + told["beyond"]:
+        name = row["label"] or ", ".join(text for text in row["key"].values() if text)
+        ours = "" if row["ours"] is None else f"{row['ours']:.1%}"
+        interval = "" if row["low"] is None else f"{row['low']:.1%} to {row['high']:.1%}"
+        table.add_row(escape(name), "" if row["printed"] is None else f"{row['printed']:.1%}", ours, interval,
+                      escape(row["reason"]) if row["key"] else "beyond the paper")  # fmt: skip
+    console.print(table)
+    for note in told["notes"]:
+        console.print(_indented(escape(note)))
+    console.print(f"\nreport: [bold]{escape(str((folder / 'report.html').resolve()))}[/]", soft_wrap=True)
+
+
 def show_epoch(epoch: Epoch) -> None:
     """A line of training progress."""
     held = "" if epoch.validation is None else f", validation {epoch.validation:.4f}"
@@ -189,7 +245,7 @@ def show_epoch(epoch: Epoch) -> None:
 
 def entries(kind: str) -> list[dict[str, Any]]:
     """What a registry holds, as plain data."""
-    from vauban import attacks, data, defences, metrics, models, threats
+    from vauban import attacks, data, defences, experiments, metrics, models, threats
     from vauban.core.losses import LOSSES
 
     if kind == "losses":
@@ -197,6 +253,7 @@ def entries(kind: str) -> list[dict[str, Any]]:
     registries: dict[str, Any] = {
         "attacks": attacks.registry, "defences": defences.registry, "models": models.registry,
         "datasets": data.registry, "threats": threats.registry, "metrics": metrics.registry,
+        "experiments": experiments.registry,
     }  # fmt: skip
     if kind not in registries:
         raise UnknownName("list", kind, [*registries, "losses"])

@@ -23,8 +23,8 @@ from vauban import models
 from vauban.store import query
 
 Run = Callable[..., Any]
-LISTS = ("attacks", "defences", "models", "datasets", "threats", "metrics", "losses")
-COMMANDS = ("evaluate", "report", "table", "status", "verify", "train", "list")
+LISTS = ("attacks", "defences", "models", "datasets", "threats", "metrics", "losses", "experiments")
+COMMANDS = ("evaluate", "report", "table", "status", "verify", "train", "reproduce", "list")
 
 
 def process(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -30,11 +30,16 @@ class Printed:
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
-    """The rows of a packaged CSV as text by column. Raises ContractError for a file that is absent or lacks a column."""
+    """The rows of a packaged CSV as text by column. Raises ContractError for a file that is absent."""
     file = files("vauban.experiments") / "printed" / name
     if not file.is_file():
         raise ContractError(f"expected the printed values {name} in vauban/experiments/printed, found none")
-    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
+    return parsed(file.read_text(encoding="utf-8"), name)
+
+
+def parsed(text: str, name: str) -> list[dict[str, str]]:
+    """The rows of a CSV text as text by column. Raises ContractError where a column is missing."""
+    rows = list(csv.DictReader(io.StringIO(text)))
     if not rows or set(COLUMNS) - set(rows[0]):
         raise ContractError(
             f"expected the columns {', '.join(COLUMNS)} in {name}, got {', '.join(rows[0] if rows else ())}"

@@ -47,7 +47,7 @@ def interval(metric: str, values: np.ndarray[Any, Any]) -> Interval:
 def row(
     cell: Cell, tables: Sequence[pa.Table], printed: Printed | None, experiment: Experiment, setting: Setting
 ) -> Row:
-    """The row of one cell: our mean over seeds and images beside the printed value; `tables` has the judged rows by seed."""
+    """The row of one cell: our mean over images and seeds beside the printed value; tables: the judged rows by seed."""
     values = np.stack([per_image(cell.metric, table) for table in tables])
     means = [min(1.0, float(one.mean())) for one in values]
     facts = Printed(cell.key, None, True, "", "") if printed is None else printed
