@@ -12,6 +12,8 @@ from vauban.core.errors import ContractError
 from vauban.core.goals import Aim
 from vauban.core.losses import cross_entropy
 from vauban.core.seeded import seeded
+from vauban.defences import MeanFilter
+from vauban.evaluate.words import threat_of
 
 
 class Filter(Defended):
@@ -107,6 +109,13 @@ def test_the_hybrid_loss_follows_the_card_of_its_path(nets: list[nn.Module], x: 
 def test_a_hybrids_name_says_what_differs_from_the_default(nets: list[nn.Module]) -> None:
     assert threats.hybrid(nets, PLAIN).name == "hybrid:path=roll"
     assert threats.load("hybrid", models=nets, path=PLAIN, b=2.0).name == "hybrid:path=roll,b=2.0"
+
+
+def test_a_hybrid_is_named_on_the_command_line() -> None:
+    named = threat_of("hybrid:models=digits-cnn,path=mean-filter:size=5,b=2")
+    assert named.value.path == MeanFilter(5)
+    assert named.value.b == 2
+    assert len(named.value.bind(named.value.models[0], levels=256).sources) == 2
 
 
 def test_bad_hybrids_are_refused_in_one_line(nets: list[nn.Module], x: Tensor) -> None:

@@ -90,11 +90,13 @@ def _made(spec: specs.Spec, arguments: Callable[..., dict[str, Any]]) -> Any:
 
 
 def _threat(spec: specs.Spec) -> Any:
-    """A registered threat; other networks (`sources`, `models`) are named, several joined by `+`."""
+    """A registered threat; other networks (`sources`, `models`) are named, several joined by `+`; `path` is a defence."""
     params = dict(spec.params)
     for key in ("sources", "models"):
         if isinstance(params.get(key), str):
             params[key] = tuple(models.load(name.strip()) for name in params[key].split("+"))
+    if isinstance(params.get("path"), str):
+        params["path"] = defences.load(params["path"])
     return threats.registry.get(spec.name).build("threat", params)
 
 
