@@ -41,7 +41,7 @@ def page(run: Run) -> str:
     """The page as text; every string of the run is escaped."""
     table, verdicts = rows(run), headlines(run)
     names = labels(run.cells)
-    return _template().render(
+    return template("template.html").render(
         title=run.study.get("title") or "Robustness evaluation",
         headlines=verdicts,
         caveat=CAVEAT,
@@ -61,19 +61,21 @@ def page(run: Run) -> str:
         data=fmt.listing(sorted({subject(cell)[2] for cell in run.cells})),
         created=max((str(cell.meta.get("created") or "") for cell in run.cells), default=""),
         command=_command(run.study.get("command")),
-        style=_asset("style.css"),
-        script=_asset("charts.js"),
+        style=asset("style.css"),
+        script=asset("charts.js"),
         fmt=fmt,
     )
 
 
 @cache
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A packaged template; every string put into it is escaped, an unknown name is an error."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(str(_asset("template.html")))
+    return environment.from_string(str(asset(name)))
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """The text of a packaged file."""
     return Markup(resources.files("vauban.report").joinpath(name).read_text(encoding="utf-8"))
 
 

@@ -1,0 +1,293 @@
+"""The page of a reproduction: complete, escaped, offline, legible in a real browser; its Markdown table."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import re
+
+import pytest
+from PIL import Image
+
+from vauban.core.errors import ContractError
+from vauban.report import reproduction
+from vauban.report.panels import panels
+from vauban.store.reproduction import compare
+
+EVIL = "<script>alert(1)</script>|`x`"
+NETWORKS = ("IncV3_a", "IncV4", "IncRes_a", "IncV3_b", "IncRes_b")
+METRICS = ("targeted_success_rate", "misclassification_rate")
+
+
+def picture(width=64, height=32):
+    stream = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def table2(setting="stand-in", n=400, seeds=1, **changed):
+    """Rows shaped as the paper's Table 2: three budgets, two rates, five networks; one damaged, one blank."""
+    rows = []
+    for at, (delta, metric, network) in enumerate(itertools.product((4, 8, 16), METRICS, NETWORKS)):
+        printed = round(0.03 + 0.0317 * at, 3)
+        certain, raw, note = (at != 7, f"{100 * printed:.1f}%", "")
+        if not certain:
+            raw, note = f'"{100 * printed:.1f}%-', "a stray glyph precedes the number"
+        key = {
+            "attack": "CIA-targeted",
+            "defence": "none",
+            "delta_255": str(delta),
+            "metric": metric,
+            "network": network,
+        }
+        ours = [min(1.0, printed + 0.04 * (at % 5) - 0.02 + 0.01 * s) for s in range(seeds)]
+        rows.append(
+            compare(
+                key=key, label=f"Δ={delta}, {network}: {metric.replace('_', ' ')}", metric=metric, per_seed=ours, n=n,
+                printed=None if at == 11 else printed, printed_n=1000, setting=setting, certain=certain and at != 11,
+                raw=raw, note=note, **changed,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def beyond(label="PGD, 20 gradients"):
+    return [
+        compare(
+            key={}, label=f"{label}: {metric.replace('_', ' ')}", metric=metric, per_seed=[0.4321], n=400, printed=None,
+            printed_n=1000, setting="stand-in",
+        )
+        for metric in METRICS
+    ]  # fmt: skip
+
+
+def record(**changed):
+    networks = {
+        name: {"spec": f"small-plain:weights=experiments/{name}.safetensors", "fingerprint": f"fp-{name}"}
+        for name in NETWORKS
+    }
+    return {
+        "id": "cia-2", "title": "Table 2: one network attacked, five judged", "scale": "small", "setting": "stand-in",
+        "source": "Clipping Free Attacks Against Neural Networks, under review at ICLR 2018",
+        "scale_note": "five small networks on CIFAR-10 in place of five ImageNet networks",
+        "command": "vauban reproduce cia-2 --scale small", "created": "2026-11-20T20:00:00+00:00", "version": "0.2.0",
+        "minutes": 3.21, "images": 400, "seeds": [0], "data": {"name": "cifar10/test", "fingerprint": "fp-data"},
+        "models": networks, "notes": ["Targets are drawn uniformly."], "rows": table2(), "beyond": beyond(),
+        "pictures": [{"title": "Before and after", "caption": "Left: original.", "png": picture()}],
+    } | changed  # fmt: skip
+
+
+def put(folder, **changed):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reproduction.json").write_text(json.dumps(record(**changed)), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return put(tmp_path / "cia-2-small")
+
+
+def text_of(html):
+    return re.sub(r"<(style|title)>.*?</\1>", "", html, flags=re.DOTALL)
+
+
+def test_every_number_is_on_the_page(folder):
+    target = reproduction.write(folder)
+    assert target == folder / "report.html"
+    html = text_of(target.read_text(encoding="utf-8"))
+    body = html[html.index("<tbody>") :]
+    lines = re.findall(r"<tr.*?</tr>", body, flags=re.DOTALL)
+    for row, line in zip(record()["rows"], lines, strict=False):
+        assert reproduction.printed(row) in line
+        assert f">{100 * row['ours']:.1f}\u00a0%<" in line
+        assert f"[{100 * row['low']:.1f}–{100 * row['high']:.1f}\u00a0%], n = 400" in line
+        assert reproduction.points(row) in line
+        assert reproduction.points_range(row) in line
+        assert row["reason"] in line
+    assert html.count("43.2\u00a0%") >= 2
+    for fact in ("fp-data", "fp-IncV4", "3.2 min", "cifar10/test", "0.2.0", "vauban reproduce cia-2 --scale small"):
+        assert fact in html
+
+
+@pytest.mark.parametrize("part", ["title", "source", "scale_note"])
+def test_what_was_compared_is_said(folder, part):
+    assert record()[part] in reproduction.write(folder).read_text(encoding="utf-8")
+
+
+def test_every_reason_is_explained(folder):
+    html = reproduction.write(folder).read_text(encoding="utf-8").replace("&#39;", "'")
+    for why in {row["why"] for row in record()["rows"]}:
+        assert html.count(why) >= 1
+    shared = next(row["why"] for row in record()["rows"] if row["reason"] == "different setting")
+    assert html.count(shared) == 1
+
+
+def test_damaged_values_are_shown_and_not_scored(folder):
+    html = reproduction.write(folder).read_text(encoding="utf-8")
+    damaged = [row for row in record()["rows"] if not row["certain"]]
+    assert len(damaged) == 2
+    assert html.count('<tr class="unscored">') == 2
+    assert "source: <code>&#34;25.2%-</code>" in html
+    assert "a stray glyph precedes the number" in html
+    # One dot in the chart and one in the legend; the blank value has no dot.
+    assert html.count('class="paper unsure"') == 2
+    assert html.count('class="paper"') == 28 + 1
+    # 30 cells, two beyond the paper, one in the legend.
+    assert html.count('class="ours"') == 30 + 2 + 1
+
+
+def test_dots_stand_at_the_numbers(folder):
+    html = reproduction.write(folder).read_text(encoding="utf-8")
+    row = record()["rows"][0]
+    (lane,) = re.findall(r'<svg role="img" aria-label="Δ=4, IncV3_a, targeted success rate.*?</svg>', html, re.DOTALL)
+    assert f'class="ours" cx="{100 * row["ours"]:.2f}%"' in lane
+    assert f'class="paper" cx="{100 * row["printed"]:.2f}%"' in lane
+    assert f'x1="{100 * row["low"]:.2f}%" x2="{100 * row["high"]:.2f}%"' in lane
+
+
+def test_seeds_are_points_only_where_there_are_several(tmp_path):
+    one = reproduction.page(record())
+    three = reproduction.page(record(rows=table2(seeds=3), seeds=[0, 1, 2]))
+    assert 'class="seed"' not in one
+    assert three.count('class="seed"') == 90
+
+
+def test_every_string_is_escaped(tmp_path):
+    rows = table2()
+    for name in ("label", "metric", "raw", "note", "why"):
+        rows[7][name] = EVIL
+    rows[7]["key"] = dict.fromkeys(rows[7]["key"], EVIL)
+    models = {EVIL: {"spec": EVIL, "fingerprint": EVIL}}
+    words = dict.fromkeys(("id", "title", "source", "scale", "scale_note", "command", "created", "version"), EVIL)
+    pictures = [{"title": EVIL + '"', "caption": EVIL, "png": picture()}]
+    evil = put(
+        tmp_path, rows=rows, beyond=beyond(EVIL), models=models, notes=[EVIL], pictures=pictures,
+        data={"name": EVIL, "fingerprint": EVIL}, **words,
+    )  # fmt: skip
+    html = reproduction.write(evil).read_text(encoding="utf-8")
+    assert "alert(1)" in html
+    assert "<script" not in html
+    table = reproduction.markdown(evil)
+    assert "<script" not in table
+    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines() if line.startswith("|")]
+    assert set(widths) == {7, 4}
+
+
+def test_nothing_is_loaded_from_elsewhere(folder):
+    html = reproduction.write(folder).read_text(encoding="utf-8")
+    links = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert [link for link in links if not link.startswith(("#", "data:"))] == []
+    assert not re.search(r"@import|url\(|https?:", html)
+    assert "default-src 'none'" in html
+
+
+def test_headers_have_a_scope_and_links_a_target(folder):
+    html = reproduction.write(folder).read_text(encoding="utf-8")
+    assert "<th>" not in html
+    assert len(re.findall(r"<th ", html)) == len(re.findall(r'<th scope="(?:row|col)"', html))
+    for target in re.findall(r'href="#([^"]+)"', html) + re.findall(r'aria-labelledby="([^"]+)"', html):
+        assert html.count(f'id="{target}"') == 1
+    assert all('aria-label="' in svg or "aria-hidden" in svg for svg in re.findall(r"<svg[^>]*>", html))
+    assert '<img src="data:image/png;base64,' in html
+    assert 'alt="Before and after"' in html
+
+
+def test_panels_group_by_what_changes_slowly():
+    found = panels(table2())
+    assert [panel.heading for panel in found][:2] == [
+        "targeted success rate · delta 4/255",
+        "misclassification rate · delta 4/255",
+    ]
+    assert [len(panel.lanes) for panel in found] == [5] * 6
+    assert [lane.name for lane in found[0].lanes] == list(NETWORKS)
+    loose = panels(beyond())
+    assert [(panel.heading, [lane.name for lane in panel.lanes]) for panel in loose] == [
+        ("targeted success rate", ["PGD, 20 gradients"]),
+        ("misclassification rate", ["PGD, 20 gradients"]),
+    ]
+    assert panels([]) == []
+
+
+def test_what_a_run_can_say():
+    assert "can confirm or refute" in reproduction.meaning(record())
+    same = reproduction.meaning(record(setting="same", rows=table2("same")))
+    assert "compatible does not mean equal" in same
+    rows = table2("same")
+    half = sorted((row["diff_high"] - row["diff_low"]) / 2 for row in rows if row["diff_low"] is not None)
+    assert f"{100 * half[len(half) // 2]:.1f} points" in same
+    assert "no numbers here" in reproduction.meaning(record(rows=[]))
+
+
+def test_a_run_with_nothing_printed_still_has_a_page(tmp_path):
+    only = put(tmp_path, rows=[], pictures=[], notes=[])
+    html = reproduction.write(only).read_text(encoding="utf-8")
+    assert 'id="numbers"' not in html
+    assert 'id="pictures"' not in html
+    assert "43.2\u00a0%" in html
+    assert reproduction.markdown(only).startswith("Beyond the paper")
+
+
+def test_markdown_columns(folder):
+    lines = reproduction.markdown(folder).splitlines()
+    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == 7
+    row = record()["rows"][0]
+    fields = [field.strip() for field in lines[2].strip("|").split("|")]
+    assert fields == [
+        "Δ=4, IncV3_a", "targeted success rate", reproduction.printed(row), reproduction.measured(row),
+        f"{reproduction.points(row)} {reproduction.points_range(row)}", "different setting",
+    ]  # fmt: skip
+    assert 'source: "25.2%-' in lines[9]
+    assert "% ? (" in lines[9]
+    assert lines[9].endswith("| not scored |")
+    assert f"? {reproduction.UNCERTAIN}." in lines
+    assert lines[-1].startswith("| PGD, 20 gradients | misclassification rate | 43.2\u00a0% [")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("25%", ""), ("25,0%", ""), ("25.0", ""), ("25.0%-", "25.0%-"), ("^5%", "^5%"), ("24%", "24%")]
+)
+def test_the_source_is_quoted_where_it_differs(given, shown):
+    assert reproduction.raw(table2()[0] | {"printed": 0.25, "raw": given}) == shown
+
+
+def test_signs_of_differences():
+    row = table2()[0]
+    shown = [reproduction.points(row | {"difference": value}) for value in (0.1234, -0.05, 0.0001, -0.0001, None)]
+    assert shown == ["+12.3", "−5.0", "0.0", "0.0", "–"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"id": "x"}'])
+def test_a_damaged_record_is_one_line(tmp_path, text):
+    (tmp_path / "reproduction.json").write_text(text)
+    with pytest.raises(ContractError, match=r"reproduction\.json") as error:
+        reproduction.write(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_picture_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ContractError, match="PNG"):
+        reproduction.write(put(tmp_path, pictures=[{"title": "", "caption": "", "png": "%%%"}]))
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_opens_in_a_browser_without_errors_or_sideways_scrolling(folder, browser_class, width, dark):
+    if browser_class.BINARY is None:
+        pytest.skip("no Chromium on this machine: the page is not opened in a browser")
+    target = reproduction.write(folder)
+    opened = browser_class.Browser()
+    try:
+        opened.open(target, width=width, dark=dark)
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        # Lanes neither collapse nor grow to the default height of an svg.
+        lowest, highest = opened.evaluate(
+            "(() => { const h = [...document.querySelectorAll('.plot svg')].map(s => s.getBoundingClientRect().height);"
+            " return [Math.min(...h), Math.max(...h)] })()"
+        )
+        assert 20 <= lowest <= highest <= 80
+        assert opened.errors == []
+        assert all(request.startswith(("file:", "data:")) for request in opened.requests)
+    finally:
+        opened.close()
