@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ from vauban.core.losses import cross_entropy
 from vauban.engine import Attack, Steps, Threat, iterate, run
 
 EPS = 0.3
+RAMP = torch.linspace(0, EPS, 784).view(1, 1, 28, 28)
+HALF = torch.arange(784).view(1, 1, 28, 28) % 28 < 14  # the left half of each image
 ATTACKS: dict[str, Callable[[int], Attack]] = {
     "PGD linf": lambda n: attacks.PGD(Linf(EPS), steps=n),
     "PGD l2": lambda n: attacks.PGD(L2(2.0), steps=n),
@@ -40,13 +43,23 @@ ATTACKS: dict[str, Callable[[int], Attack]] = {
     "C&W, 2 constants": lambda n: attacks.CW(search_steps=2, steps=n // 2),
     "DeepFool, 10 classes": lambda n: attacks.DeepFool(steps=n // 4),
     "Square, 3 queries for a step": lambda n: attacks.Square(Linf(EPS), steps=3 * n),
+    "CIA": lambda n: attacks.CIA(Linf(EPS), steps=n // 2),
+    "CIA, mask and per-component radius": lambda n: attacks.CIA(Linf(RAMP), steps=n // 2),
+    "CIA, 3 models": lambda n: attacks.CIA(Linf(EPS), steps=n // 2),
 }
 """From the number of gradients."""
+MODELS = {"CIA, 3 models": 3}
+"""Attacks on the equal-weight sum of so many losses; one network stands for all of them, which costs what copies cost."""
+MASKED = {"CIA, mask and per-component radius"}
 
 
-def attack(made: Attack, network: nn.Module, x: Tensor, y: Tensor, levels: int | None = 256) -> object:
+def attack(
+    made: Attack, network: nn.Module, x: Tensor, y: Tensor, levels: int | None = 256, *, models: int = 1,
+    mask: Tensor | None = None,
+) -> object:  # fmt: skip
     """Open the door and run; step attacks to their end, except DeepFool, whose steps end with the label."""
-    ask = Threat(network, levels=levels).open(x, y)
+    sources = ((network, 1 / models),) * models if models > 1 else ()
+    ask = Threat(network, sources=sources, levels=levels).open(x, y, mask=mask)
     if isinstance(made, Steps) and not isinstance(made, attacks.DeepFool):
         return iterate(made, ask, stop="never")
     return run(made, ask)
@@ -67,9 +80,10 @@ def overhead(
         if only not in name:
             continue
         traced = Traced(network)
-        attack(make(steps), traced, x, y)
+        how: dict[str, Any] = {"models": MODELS.get(name, 1), "mask": HALF if name in MASKED else None}
+        attack(make(steps), traced, x, y, **how)
         tasks = {
-            "attack": partial(attack, make(steps), network, x, y),
+            "attack": partial(attack, make(steps), network, x, y, **how),
             "bare": partial(replay, network, x, y, traced.trace),
         }
         seconds = interleaved(tasks, rounds, clock=clock)

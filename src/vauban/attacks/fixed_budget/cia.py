@@ -41,8 +41,8 @@ class CIA(Steps[Centred]):
     curve: g, tanh, sigmoid (2 (sigmoid - 1/2)) or sin. low, high: the domain [alpha, beta] in [0,1], numbers or one
     value per feature; on a pixel grid they move inwards to it. For data in other units see `models.bounded`.
     optimiser: None for Adam, or a function of [parameters] that makes any torch optimiser which steps each component on
-    its own; lr, beta1 and beta2 are then not used. The paper runs every image to the end, `engine.iterate(..., stop=
-    "never", keep="last")`, without rounding on the way (levels=None), and rounds the last image.
+    its own; lr, beta1 and beta2 are then not used. The paper runs every image to its end, without rounding on the way
+    (levels=None), and rounds the last one: `engine.iterate(attack, ask, stop="never", keep="last")`.
     Raises ContractError on images outside [low, high], a ball that is not linf, or an optimiser that mixes samples.
     Departures: the three printed cases of x* and Delta* are one formula, which also covers equality and an interval cut
     on both sides; the printed half-width of case (b), (x + Delta + alpha)/2, is right for alpha = 0 only, ours is

@@ -1,0 +1,81 @@
+"""Carlini and Wagner inside CIA's interval: the bound holds without clipping, and without a bound nothing has changed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vauban.attacks.minimal.cw_l2 import CW, Penalised
+from vauban.core.charts import Interval
+from vauban.core.errors import AccessError, ContractError
+from vauban.core.lattice import on_lattice
+from vauban.core.norms import Linf
+from vauban.engine import Threat, iterate, run
+
+
+@pytest.mark.parametrize("levels", [None, 256])
+@pytest.mark.parametrize("box", [16 / 255, 0.15, 0.3])  # 0.15 and 0.3 are no whole levels
+def test_no_image_leaves_the_box(
+    box: float, levels: int | None, digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module
+) -> None:
+    x, y = (part[:12] for part in digits_test)
+    mask = torch.ones(1, 8, 8, dtype=torch.bool)
+    mask[:, 3] = False
+    seen = []
+
+    class Spy(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images.detach().clone())
+            return digits_cnn(images)  # type: ignore[no-any-return]
+
+    result = run(CW(3, 10, box=box), Threat(Spy(), levels=levels).open(x, y, mask=mask))
+    for image in [*seen[1:], result.crafted]:
+        assert ((image - x).abs() <= box + 1e-6).all()
+        assert torch.equal(image[..., 3, :], x[..., 3, :])
+        assert levels is None or on_lattice(image, levels)
+    torch.testing.assert_close(seen[1], x, atol=1e-5 if levels is None else 1 / 255, rtol=0)
+    if box == 0.3:
+        assert result.success.any()
+
+
+def test_the_same_loop_by_torch(digits_test: tuple[Tensor, Tensor], digits_mlp: nn.Module) -> None:
+    x, y, box, c = digits_test[0][:4].double(), digits_test[1][:4], 0.1, 5.0
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, dtype=torch.float64)).requires_grad_(False)
+    net[1].weight.copy_(torch.arange(640.0).view(10, 64).sin())
+    y = net(x).argmax(1)
+    images: list[Tensor] = []
+    ask = Threat(net, levels=None).open(x, y).confined(Linf(box))
+    inner = Penalised(6, 0.1, 0.0, boxed=True)
+    weights = torch.full((4,), c, dtype=torch.float64)
+    iterate(
+        inner, ask, knobs={"c": weights},
+        callback=lambda t, view, state: images.append(inner.candidate(view, state)),
+    )  # fmt: skip
+    lo, hi = (x - box).clamp_min(0), (x + box).clamp_max(1)
+    z = Interval(lo, hi).start(x).requires_grad_(True)
+    adam = torch.optim.Adam([z], lr=0.1)
+    for found in images:
+        at = (lo + hi) / 2 + (hi - lo) / 2 * z.tanh()
+        logits = net(at)
+        own = logits.gather(1, y[:, None])[:, 0]
+        gap = own - logits.scatter(1, y[:, None], -torch.inf).amax(1)
+        adam.zero_grad()
+        ((at - x).square().sum() + c * gap.clamp_min(0).sum()).backward()
+        adam.step()
+        want = (lo + hi) / 2 + (hi - lo) / 2 * z.tanh()
+        torch.testing.assert_close(found, want.detach(), atol=1e-6, rtol=0)
+
+
+def test_a_box_of_the_whole_range_is_no_box(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
+    x, y = (part[:6] for part in digits_test)
+    boxed, free = (run(CW(2, 8, box=box), Threat(digits_cnn, levels=None).open(x, y)) for box in (1.0, None))
+    torch.testing.assert_close(boxed.crafted, free.crafted, atol=1e-4, rtol=0)
+
+
+def test_a_box_is_checked(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
+    x, y = (part[:2] for part in digits_test)
+    with pytest.raises(ContractError, match=r"^expected a box >= 0, got -0.1$"):
+        CW(box=-0.1)
+    with pytest.raises(AccessError, match="larger than the threat's limit"):
+        run(CW(box=0.2), Threat(digits_cnn, limit=Linf(0.1)).open(x, y))
