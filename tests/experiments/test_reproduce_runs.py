@@ -179,3 +179,13 @@ def test_targets_do_not_depend_on_batches_or_seeds(run: Run, tmp_path: Path) -> 
     assert len(found) == 1
     (targets,) = found
     assert all(t != y for t, y in zip(targets, DATA.y.tolist(), strict=True))
+
+
+def test_the_targets_of_the_data_set_are_taken(tmp_path: Path) -> None:
+    from vauban.experiments.bench import Bench
+    from vauban.experiments.networks import Networks
+
+    wanted = (DATA.y + 3) % 10
+    bench = Bench(replace(DATA, targets=wanted), Networks({}), tmp_path, 4)
+    assert torch.equal(bench.targets, wanted)
+    assert torch.equal(bench.batch(torch.tensor([2, 5]))[1], wanted[[2, 5]])

@@ -13,12 +13,12 @@ from vauban.core.errors import ContractError, UnknownName
 from vauban.data import Dataset
 from vauban.evaluate.study import automatic_batch_size
 from vauban.experiments import load
+from vauban.experiments.bench import Bench
 from vauban.experiments.networks import Networks
 from vauban.experiments.pictures import pictures
 from vauban.experiments.plan import Plan, Progress, plan
 from vauban.experiments.printed import beside, printed
 from vauban.experiments.results import row
-from vauban.experiments.runner import Bench
 from vauban.experiments.spec import Cell, Experiment, Scale
 from vauban.store import files
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from vauban.evaluate.batch import png
+from vauban.experiments.bench import Images
 from vauban.experiments.crafting import reload
 from vauban.experiments.plan import Plan
-from vauban.experiments.runner import Images, saved_part
+from vauban.experiments.runner import saved_part
 from vauban.experiments.spec import Cell
 
 MOST = 6  # crafts that are shown

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vauban.evaluate.identity import cell_hash
-from vauban.experiments.runner import Bench, Images, craft, craft_identity, judge, judge_identity
+from vauban.experiments.bench import Bench, Images, craft_identity, judge_identity
+from vauban.experiments.runner import craft, judge
 from vauban.experiments.spec import Cell, Craft, Judge
 
 Progress = Callable[[str, int, int], None]
