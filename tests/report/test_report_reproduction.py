@@ -103,7 +103,7 @@ def test_every_number_is_on_the_page(folder):
     for row, line in zip(record()["rows"], lines, strict=False):
         assert reproduction.printed(row) in line
         assert f">{100 * row['ours']:.1f}\u00a0%<" in line
-        assert f"[{100 * row['low']:.1f}–{100 * row['high']:.1f}\u00a0%], n = 400" in line
+        assert f"[{100 * row['low']:.1f}–{100 * row['high']:.1f}\u00a0%], n\u00a0=\u00a0400" in line
         assert reproduction.points(row) in line
         assert reproduction.points_range(row) in line
         assert row["reason"] in line

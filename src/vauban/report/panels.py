@@ -84,7 +84,7 @@ def within(row: Row) -> str:
     """The interval of our number and the number of images."""
     low, high = row["low"], row["high"]
     interval = "" if low is None or high is None else f"[{fmt.percent_range(Interval(low, high))}], "
-    return f"{interval}n = {fmt.count(row['n'])}"
+    return f"{interval}n\u00a0=\u00a0{fmt.count(row['n'])}"
 
 
 def _names(rows: Sequence[Row]) -> list[str]:

@@ -65,7 +65,7 @@ def page(record: Mapping[str, Any]) -> str:
         printed_sizes=fmt.listing([fmt.count(n) for n in sorted({row["printed_n"] for row in rows})]),
         uncertain=any(not row["certain"] for row in rows),
         duration=fmt.seconds(60 * record["minutes"]),
-        printed=printed, raw=raw, measured=measured, within=within, points=points, points_range=points_range,
+        printed=printed, raw=raw, within=within, points=points, points_range=points_range,
         short=short, words=words, unsure=UNCERTAIN,
         style=asset("style.css") + asset("reproduction.css"),
         fmt=fmt,
