@@ -1,0 +1,32 @@
+"""Made-up colour images, for trying pipelines where no photographs are at hand; nothing can be learnt from their labels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from vauban.core.errors import ContractError
+from vauban.core.rng import Stream, fold
+from vauban.data.dataset import Dataset, Stored
+from vauban.data.named import Place, registry, split_of
+
+SPLITS = ("train", "test")
+COARSE = 4  # random colours on a grid of 4 x 4, enlarged
+
+
+@registry.register("colours", splits=SPLITS, classes=10, levels=256)
+def colours(split: str | None, place: Place, n: int = 64, size: int = 32, classes: int = 10, seed: int = 0) -> Dataset:
+    """Smooth random colour images on 8 bits, `(3, size, size)`, with labels that mean nothing (0, 1, 2, ... in turn)."""
+    split = split_of("colours", split, SPLITS, "test")
+    if n < 1 or size < COARSE or classes < 2:
+        raise ContractError(
+            f"expected n >= 1, size >= {COARSE} and classes >= 2, got n={n}, size={size}, classes={classes}"
+        )
+    rng = Stream(fold(seed, "colours", split), torch.arange(n))
+    coarse = rng.uniform("colour", (3, COARSE, COARSE))
+    smooth = F.interpolate(coarse, size, mode="bilinear", align_corners=True)
+    pixels = (255 * smooth).round().to(torch.uint8)
+    names = tuple(str(k) for k in range(classes))
+    return Dataset(
+        "colours", split, Stored(pixels), torch.arange(n) % classes, names, levels=256, budgets={"linf": 8 / 255}
+    )

@@ -1,0 +1,1 @@
+"""Clipping Free Attacks Against Neural Networks (Centered Initial Attack): its tables and figures."""
