@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from vauban.core.errors import ContractError
-from vauban.experiments import Cell, Judge, load, registry
+from vauban.core.errors import ContractError, VaubanError
+from vauban.experiments import Cell, Experiment, Judge, load, registry
 from vauban.experiments.parts import JUDGED
 from vauban.experiments.printed import beside, printed, rows_of, unmatched
 from vauban.experiments.results import interval, per_image
@@ -93,10 +93,36 @@ def test_interval_of_a_mean() -> None:
 
 
 def test_factories_return_their_own_id(register: object) -> None:
-    from vauban.core.errors import VaubanError
-    from vauban.experiments import Experiment
-
     experiment = Experiment("a", "", "", lambda scale: [], {}, None)
-    registry.register("b")(lambda: replace(experiment))
+    registry.register("b")(lambda: experiment)
     with pytest.raises(VaubanError, match="'b'"):
         load("b")
+
+
+MINE = """
+from vauban.experiments import Experiment
+
+def factory(name="mine-1"):
+    return Experiment(name, "", "", lambda scale: [], {}, None)
+
+value = factory()
+"""
+
+
+def test_an_experiment_in_a_users_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    assert load(f"{file}:factory").id == load(f"{file}:value").id == "mine-1"
+    assert load(f"{file}:factory:name=other").id == "other"
+    for word, told in (("factory:name=../up", "letters"), ("Experiment:id=3", "cannot be made"), ("lost", "lost")):
+        with pytest.raises(VaubanError, match=told):
+            load(f"{file}:{word}")
+
+
+def test_printed_values_in_a_users_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("metric,value,certain,note\naccuracy,0.5,yes,\n")
+    assert rows_of(str(file)) == [{"metric": "accuracy", "value": "0.5", "certain": "yes", "note": ""}]
+    file.write_text("metric,value\naccuracy,0.5\n")
+    with pytest.raises(ContractError, match="expected the columns metric, value, certain, note"):
+        rows_of(str(file))

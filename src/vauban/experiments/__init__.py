@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+from vauban.core import spec as specs
 from vauban.core.errors import VaubanError
 from vauban.experiments.registry import register, registry
 from vauban.experiments.spec import Cell, Craft, Experiment, Judge, Scale, Through
 
 
 def load(name: str) -> Experiment:
-    """The experiment registered under `name`, e.g. "cia-2"."""
-    found = registry.get(name).build("experiment", {})
-    if not isinstance(found, Experiment) or found.id != name:
-        raise VaubanError(f"expected the factory of {name!r} to return an Experiment of that id, got {found!r:.80}")
+    """The experiment registered under `name`, e.g. "cia-2", or a user's `file.py:name`: an Experiment or its factory."""
+    parsed = specs.parse(name)
+    found = registry.get(name).build("experiment", {}) if parsed.file is None else specs.from_file(parsed)
+    if parsed.file is not None and callable(found):
+        found = found()
+    if not isinstance(found, Experiment) or (parsed.file is None and found.id != name):
+        raise VaubanError(f"expected {name!r} to be an Experiment of that id, got {str(found)[:80]!r}")
+    if not re.fullmatch(r"[\w.-]+", found.id):
+        raise VaubanError(f"expected letters, digits, dots and dashes in the id of an experiment, got {found.id!r}")
     return found
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 from vauban.core.errors import ContractError
 from vauban.experiments.spec import METRICS, Cell, Experiment
@@ -30,10 +31,12 @@ class Printed:
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
-    """The rows of a packaged CSV as text by column. Raises ContractError for a file that is absent."""
-    file = files("vauban.experiments") / "printed" / name
+    """The rows of a packaged CSV, or of a file, as text by column. Raises ContractError for a file that is absent."""
+    file = Path(name) if Path(name).is_file() else files("vauban.experiments") / "printed" / name
     if not file.is_file():
-        raise ContractError(f"expected the printed values {name} in vauban/experiments/printed, found none")
+        raise ContractError(
+            f"expected the printed values {name} as a file or in vauban/experiments/printed, found none"
+        )
     return parsed(file.read_text(encoding="utf-8"), name)
 
 

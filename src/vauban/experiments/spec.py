@@ -89,7 +89,8 @@ class Scale:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table or figure of a paper. printed: the packaged CSV with the printed values; printed_n: their sample size.
+    """A table or figure of a paper. printed: the CSV with the printed values, packaged or a path; printed_n: their
+    sample size.
 
     ambiguous: what the text leaves open that bears on the numbers, "" for nothing. `cells` may depend on the scale.
     """
