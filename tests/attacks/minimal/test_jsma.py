@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vauban.attacks import load, registry
-from vauban.attacks.minimal import jsma
-from vauban.attacks.minimal.jsma import JSMA, best_pair
+from vauban.attacks.minimal import pairs
+from vauban.attacks.minimal.jsma import JSMA
+from vauban.attacks.minimal.pairs import best_pair
 from vauban.core.errors import ContractError
 from vauban.core.goals import Targeted
 from vauban.core.norms import L0
@@ -56,13 +57,13 @@ def gradients(kind: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
 @given(n=st.integers(1, 40), seed=st.integers(0, 10_000))
 def test_the_best_pair_is_that_of_all_pairs(kind: str, n: int, seed: int) -> None:
     a, b = gradients(kind, n, seed)
-    pairs, values = best_pair(a, b)
+    chosen, values = best_pair(a, b)
     for i in range(5):
         row, column = a[i].double().tolist(), b[i].double().tolist()
         pair, best = loops(row, column)
         assert float(values[i]) == best
         if best:
-            p, q = pairs[i].tolist()
+            p, q = chosen[i].tolist()
             assert p != q
             assert (row[p] + row[q]) * (column[p] + column[q]) == best
             if kind not in ("ties", "tiny"):
@@ -72,7 +73,7 @@ def test_the_best_pair_is_that_of_all_pairs(kind: str, n: int, seed: int) -> Non
 def test_pairs_in_blocks_are_the_same_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = gradients("circle", 60, 3)
     whole = best_pair(a, b)
-    monkeypatch.setattr(jsma, "PAIRS", 400)
+    monkeypatch.setattr(pairs, "PAIRS", 400)
     blocks = best_pair(a, b)
     assert torch.equal(whole[0], blocks[0])
     assert torch.equal(whole[1], blocks[1])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.moves import heading
+from vauban.attacks.minimal.pairs import best_pair
 from vauban.core.errors import ContractError
 from vauban.core.goals import Aim
 from vauban.core.losses import cross_entropy
@@ -20,8 +21,6 @@ from vauban.core.norms import L0, Norm
 from vauban.core.tensors import flat
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
-
-PAIRS = 1 << 22  # values of pairs held at a time: 32 MiB in float64
 
 
 @dataclass(frozen=True)
@@ -31,50 +30,6 @@ class Saliency:
     x: Tensor
     toward: Tensor
     open: Tensor
-
-
-def best_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """The pair p != q of features that maximises (a_p + a_q)(b_p + b_q) with both sums positive, exactly.
-
-    a, b `(batch, features)`, minus infinity or NaN for a feature that may not be used. Returns the indices
-    `(batch, 2)` and the values `(batch,)` in float64: zero where no pair has two positive sums.
-
-    Only features with at most one other that is no smaller in both a and b are paired with each other. Proof: if two
-    others are no smaller than q, one of them is not p; in the place of q it leaves both sums as large or larger, hence
-    positive, and so their product. Rounded addition and multiplication are monotone, so this also holds of the values
-    as computed.
-    """
-    usable = a.isfinite() & b.isfinite()
-    a, b = a.where(usable, -torch.inf), b.where(usable, -torch.inf)
-    a, order = a.sort(stable=True, dim=1, descending=True)
-    b = b.gather(1, order)
-    nothing = torch.full_like(b[:, :1], -torch.inf)
-    first = torch.cat([nothing, b.cummax(1).values[:, :-1]], 1)  # the largest b among the features before
-    second = torch.cat([nothing, torch.minimum(b, first).cummax(1).values[:, :-1]], 1)
-    kept = b > second
-    count = max(1, int(kept.sum(1).max()))
-    front = kept.to(torch.uint8).sort(stable=True, dim=1, descending=True).indices[:, :count]
-    kept, order = kept.gather(1, front), order.gather(1, front)
-    a, b = (v.gather(1, front).double().where(kept, -torch.inf) for v in (a, b))
-    i, j, value = _brute_force(a, b)
-    return torch.cat([order.gather(1, i[:, None]), order.gather(1, j[:, None])], 1), value
-
-
-def _brute_force(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The best pair i, j of the candidates `(batch, m)` and its value, each `(batch,)`; all pairs, a block at a time."""
-    batch, m = a.shape
-    here = torch.arange(m, device=a.device)
-    best = torch.zeros(batch, dtype=a.dtype, device=a.device)
-    i, j = torch.zeros(batch, dtype=torch.int64, device=a.device), torch.zeros_like(best, dtype=torch.int64)
-    for block in torch.split(here, max(1, PAIRS // (batch * m))):
-        gain, cost = a[:, block, None] + a[:, None], b[:, block, None] + b[:, None]
-        valid = (gain > 0) & (cost > 0) & (block[:, None] != here)
-        value, at = torch.where(valid, gain * cost, 0).flatten(1).max(1)
-        better = value > best
-        best = torch.where(better, value, best)
-        i = torch.where(better, block[at.div(m, rounding_mode="floor")], i)
-        j = torch.where(better, at % m, j)
-    return i, j, best
 
 
 def target_logit(logits: Tensor, aim: Aim) -> Tensor:
@@ -102,13 +57,14 @@ class JSMA(Steps[Saliency]):
 
     theta: in pixel units; the door rounds the image to its grid. output: "logits" (what the paper differentiates), 1
     forward and 2 backwards per step; "softmax", where beta = -alpha: 1 backward, of log p_t, which ranks pairs as p_t
-    does and does not vanish with it. signs: "one" is the paper's; "both" also looks for the best pair to move by -theta
-    and takes the better of the two (Wiyatno and Xu 2018, arXiv:1808.07945), at the same passes; a feature never
-    turns back. steps bounds the steps beside gamma.
+    does and does not vanish with it (on our MNIST network it changes half as many features). signs: "one" is the
+    paper's; "both" also looks for the best pair to move by -theta and takes the better of the two (Wiyatno and Xu 2018,
+    arXiv:1808.07945), at the same passes; a feature never turns back. steps bounds the steps beside gamma.
 
     Untargeted (not in the paper): toward the most likely wrong class of the clean image, one counted query; success is
-    any misclassification. Departures: gamma counts features, which at theta = 1 is the paper's count of steps.
-    Raises ContractError for theta = 0, gamma outside (0,1] and unknown options.
+    any misclassification. Raises ContractError for theta = 0, gamma outside (0,1] and unknown options.
+    Departures: gamma counts features, which at theta = 1 is the paper's count of steps; where no pair has alpha > 0 and
+    beta < 0, which the paper leaves open, the sample stops.
     """
 
     steps: int = 250
