@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from vauban import __version__, data
 from vauban.core.errors import ContractError, UnknownName
 from vauban.data import Dataset
@@ -103,9 +106,14 @@ def opened(scale: Scale, out: Path, options: Options) -> Bench:
         raise ContractError(
             f"expected {wanted} images in {scale.data}, got {len(dataset)}; lower the number by --images"
         )
-    dataset = dataset[:wanted]
+    dataset = dataset[_spread(wanted, min(scale.images, len(dataset)))]
     networks = Networks(scale.models, options.device, _folder(options.data_root))
     return Bench(dataset, networks, out, size or automatic_batch_size(dataset), options.device)
+
+
+def _spread(wanted: int, among: int) -> Tensor:
+    """Evenly spaced positions: files are often sorted by class."""
+    return torch.arange(wanted) * among // wanted
 
 
 def _folder(root: str | Path | None) -> Path | None:
