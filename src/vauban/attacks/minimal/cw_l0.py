@@ -1,0 +1,83 @@
+"""Carlini and Wagner's L0 attack. Towards evaluating the robustness of neural networks, 2017 (arXiv:1608.04644), section
+VI-B."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.minimal.rounds import CHART, InRounds, Round
+from vauban.core.errors import ContractError
+from vauban.core.norms import L0, Norm
+from vauban.core.tensors import flat, like
+from vauban.engine import Ask
+
+UNCHANGED = 1 / 510  # half a level of 8 bits: rounds to no change
+
+
+@dataclass(frozen=True)
+class Sparse(Round):
+    """free `(batch, ...)`: the components that may still change."""
+
+    free: Tensor
+
+
+@registry.register("cw-l0", norms=("l0",), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class CWL0(InRounds[Sparse]):
+    """Carlini and Wagner, L0: the L2 attack on ever fewer components, those that contribute least given up one by one.
+
+    min_z ||x - x0||_2^2 + c [kappa - margin(x)]_+ over the free components, x = (1 + tanh z) / 2, by Adam at rate `lr`. An
+    adversarial image ends a round: with g the gradient of the margin there and d = x - x0, the components that changed by
+    less than half a level and the one of smallest |g_i d_i| among the others go back to x0 for good. `inner` steps without
+    one double c, from `c`; a sample is finished once c exceeds `largest` or nothing is free. All rounds start from the
+    image where the last one ended, with Adam anew. At most `steps` gradients, one per step; the nearest success is kept.
+    freeze: floor(freeze sqrt(n)) of the n changed components are given up at once, at least one: for images of many pixels.
+    kappa > 0 asks for that margin, and an image with less is no success. Components are counted, not pixels of 3 channels.
+    Raises ContractError unless inner >= 1, 0 < c <= largest and freeze >= 0.
+    Departures: |g_i d_i| where the paper writes g_i d_i, as its program does; a round ends at the first adversarial image
+    and each sample begins its next one at once; one total of `steps` bounds the cost; the objective is divided by c; z
+    starts a quarter of a level inside [0,1].
+    """
+
+    inner: int = 20
+    lr: float = 0.3
+    freeze: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.freeze >= 0:
+            raise ContractError(f"expected freeze >= 0, got {self.freeze}")
+
+    @property
+    def measure(self) -> Norm:
+        return L0
+
+    def begin(self, ask: Ask) -> Sparse:
+        free = torch.ones_like(ask.x0, dtype=torch.bool) if ask.mask is None else ask.mask
+        return Sparse.begin(ask.x0, self.c, free=free)
+
+    def image(self, ask: Ask, state: Sparse) -> Tensor:
+        return ask.project(torch.where(state.free, CHART.image(state.z), ask.x0))
+
+    def unfinished(self, ask: Ask, state: Sparse) -> Tensor:
+        return flat(state.free).any(1)
+
+    def kept(self, ask: Ask, state: Sparse, d: Tensor) -> Tensor:
+        return torch.ones_like(state.k, dtype=torch.bool)  # a frozen component cannot move
+
+    def tighten(self, ask: Ask, state: Sparse, d: Tensor, g: Tensor, won: Tensor) -> Sparse:
+        changed = state.free & (d.abs() >= UNCHANGED)
+        count = flat(changed).sum(1)
+        most = (self.freeze * count.sqrt()).floor().clamp_min(1)
+        gain = flat((g * d).abs().where(changed, torch.inf))
+        place = torch.arange(gain.shape[1], device=d.device).expand_as(gain)
+        rank = torch.empty_like(place).scatter_(1, gain.argsort(dim=1, stable=True), place)
+        left = changed & (rank >= most[:, None]).view_as(changed)
+        return replace(state, free=torch.where(like(won, d), left, state.free))
+
+    def pull(self, state: Sparse, d: Tensor) -> Tensor:
+        return 2 * d

@@ -1,0 +1,70 @@
+"""Carlini and Wagner's L-infinity attack. Towards evaluating the robustness of neural networks, 2017 (arXiv:1608.04644),
+section VI-C."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.minimal.rounds import CHART, InRounds, Round
+from vauban.core.norms import SLACK, Linf, Norm
+from vauban.core.tensors import like
+from vauban.engine import Ask
+
+SHRINK = 0.9
+
+
+@dataclass(frozen=True)
+class Bounded(Round):
+    """tau `(batch,)`: no component should change by more."""
+
+    tau: Tensor
+
+
+@registry.register("cw-linf", norms=("linf",), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class CWLinf(InRounds[Bounded]):
+    """Carlini and Wagner, L-infinity: a falling bound tau on every change, what exceeds it is penalised.
+
+    min_z sum_i [|x_i - x0_i| - tau]_+ + c [kappa - margin(x)]_+ with x = (1 + tanh z) / 2, by Adam at rate `lr`; tau starts
+    at 1. An adversarial image with every change within tau ends a round: tau <- 0.9 min(tau, max_i |x_i - x0_i|), c stays.
+    `inner` steps without one double c, from `c`; a sample is finished once c exceeds `largest`, or tau is below the first
+    pixel level. All rounds start from the image where the last one ended, with Adam anew. At most `steps` gradients, one
+    per step; the nearest success is kept. kappa > 0 asks for that margin, and an image with less is no success.
+    Raises ContractError unless inner >= 1 and 0 < c <= largest.
+    Departures: each sample begins its next round at once, where the authors' program runs image after image; one total of
+    `steps` bounds the cost; on a grid of pixels tau is a whole number of levels, rounded down, since a bound between
+    levels stops no rounded image; the objective is divided by c, so that Adam's 1e-8 stays small beside the gradient;
+    z starts a quarter of a level inside [0,1].
+    """
+
+    steps: int = 500
+
+    @property
+    def measure(self) -> Norm:
+        return Linf
+
+    def begin(self, ask: Ask) -> Bounded:
+        return Bounded.begin(ask.x0, self.c, tau=torch.ones_like(ask.x0.flatten(1)[:, 0]))
+
+    def image(self, ask: Ask, state: Bounded) -> Tensor:
+        return ask.project(CHART.image(state.z))
+
+    def unfinished(self, ask: Ask, state: Bounded) -> Tensor:
+        return state.tau > 0
+
+    def kept(self, ask: Ask, state: Bounded, d: Tensor) -> Tensor:
+        return Linf.size(d) <= state.tau + SLACK
+
+    def tighten(self, ask: Ask, state: Bounded, d: Tensor, g: Tensor, won: Tensor) -> Bounded:
+        tau = SHRINK * torch.minimum(state.tau, Linf.size(d))
+        if ask.lattice is not None:  # SLACK: float noise under a level still counts as the level
+            n = ask.lattice.levels - 1
+            tau = (tau * n + SLACK).floor() / n
+        return replace(state, tau=torch.where(won, tau, state.tau))
+
+    def pull(self, state: Bounded, d: Tensor) -> Tensor:
+        return d.sign() * (d.abs() > like(state.tau, d))
