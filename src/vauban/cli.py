@@ -237,6 +237,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder that all experiments share.")] = Path("runs/reproduce"),
     images: Annotated[int | None, typer.Option(help="Fewer images than the scale has.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds in place of the scale's.")] = None,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Fetch no weights: a trial run.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
     data_root: RootOption = None,
@@ -255,7 +256,7 @@ def reproduce(
         raise VaubanError("expected the id of an experiment, e.g. cia-2; vauban reproduce --list names them")
     folder = reproduce_with_progress(
         name, scale, out, images=images, seeds=seed or None, data_root=data_root, device=_device(device),
-        batch_size=_batch_size(batch_size), command=shlex.join(["vauban", *sys.argv[1:]]),
+        batch_size=_batch_size(batch_size), untrained=random_weights, command=shlex.join(["vauban", *sys.argv[1:]]),
     )  # fmt: skip
     show_reproduction(folder)
 

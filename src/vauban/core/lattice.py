@@ -61,7 +61,7 @@ class Lattice:
 
     @cached_property
     def _bounds(self) -> tuple[Tensor, Tensor]:
-        """The lowest and the highest level of each component inside an L-infinity ball and [0,1], once for all roundings."""
+        """The lowest and the highest level of each component inside an L-infinity ball and [0,1], made once."""
         assert self.ball is not None
         n = self.levels - 1
         r = self.ball.scale(self.x0) * n + SLACK * n / 2  # 8/255 may come as 0.03137255 or one float below 8 levels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from vauban.experiments.results import row
 from vauban.experiments.spec import Cell, Experiment, Scale
 from vauban.store import files
 
+UNTRAINED = "networks with random weights: a trial of the code, the numbers mean nothing"
+
 
 @dataclass(frozen=True)
 class Options:
     """images: at most the scale's, None for all of them. seeds: None for the scale's. batch_size: None chooses one from the
-    image size; it is part of the identity of what is stored."""
+    image size; it is part of the identity of what is stored. untrained: random weights where a scale would fetch some."""
 
     images: int | None = None
     seeds: tuple[int, ...] | None = None
@@ -37,21 +39,25 @@ class Options:
     device: str = "cpu"
     batch_size: int | None = None
     command: str = ""
+    untrained: bool = False
 
 
 def run(
     name: str, scale: str, out: str | Path, *, images: int | None = None, seeds: Sequence[int] | None = None,
     data_root: str | Path | None = None, device: str = "cpu", batch_size: int | None = None, command: str = "",
-    progress: Progress | None = None,
+    untrained: bool = False, progress: Progress | None = None,
 ) -> Path:  # fmt: skip
     """Run what is not stored yet and write `reproduction.json`, `table.md` and `report.html`; returns their folder.
 
     Raises UnknownName for an id or a scale, ContractError for a declaration that does not hold, MissingData.
     """
     given = None if seeds is None else tuple(seeds)
-    options = Options(images, given, data_root, device, batch_size, command)
+    options = Options(images, given, data_root, device, batch_size, command, untrained)
     experiment = load(name)
     chosen = scale_of(experiment, scale)
+    if untrained:
+        chosen = replace(chosen, setting="stand-in", note=UNTRAINED)
+    experiment = replace(experiment, scales={**experiment.scales, scale: chosen})
     cells = list(experiment.cells(chosen))
     rows = printed(experiment.printed)
     found = [beside(cell, rows) for cell in cells]
@@ -107,7 +113,7 @@ def opened(scale: Scale, out: Path, options: Options) -> Bench:
             f"expected {wanted} images in {scale.data}, got {len(dataset)}; lower the number by --images"
         )
     dataset = dataset[_spread(wanted, min(scale.images, len(dataset)))]
-    networks = Networks(scale.models, options.device, _folder(options.data_root))
+    networks = Networks(scale.models, options.device, _folder(options.data_root), options.untrained)
     return Bench(dataset, networks, out, size or automatic_batch_size(dataset), options.device)
 
 

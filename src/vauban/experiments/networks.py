@@ -19,20 +19,23 @@ from vauban.experiments.spec import Path as Before
 from vauban.threats.base import is_random, rules_of
 
 WEIGHTS = Path(__file__).parent / "weights"
+PRETRAINED = "pretrained=true"
 
 
 class Networks:
     """Roles and what they stand for. In a spec, `{weights}` is the folder of the packaged weights and `{data}` that of the
-    data sets (None: the default one). A network is loaded when it is first asked for, once for
-    every spec.
+    data sets (None: the default one). A network is loaded when it is first asked for, once for every spec. untrained:
+    where a spec would fetch pretrained weights, random ones from a fixed seed.
 
     Raises UnknownName for a role that the scale does not name, and what `models.load` raises.
     """
 
-    def __init__(self, specs: Mapping[str, str], device: str = "cpu", data: Path | None = None) -> None:
+    def __init__(
+        self, specs: Mapping[str, str], device: str = "cpu", data: Path | None = None, untrained: bool = False
+    ) -> None:
         places = {"{weights}": WEIGHTS, "{data}": default_root() if data is None else data}
         self.specs = {role: _filled(spec, places) for role, spec in specs.items()}
-        self.device = device
+        self.device, self.untrained = device, untrained
         self._loaded: dict[str, nn.Module] = {}
         self._described: dict[str, Any] = {}
 
@@ -44,7 +47,9 @@ class Networks:
     def __getitem__(self, role: str) -> nn.Module:
         spec = self.spec(role)
         if spec not in self._loaded:
-            self._loaded[spec] = models.load(spec).to(self.device)
+            fetched = self.untrained and PRETRAINED in spec
+            made = models.build(spec.replace(PRETRAINED, "pretrained=false")).eval() if fetched else models.load(spec)
+            self._loaded[spec] = made.to(self.device)
         return self._loaded[spec]
 
     def describe(self, role: str) -> Any:

@@ -54,7 +54,8 @@ def train(
 
     Without `validation`, the last `holdout` of the samples is kept out of training to validate on (0: none, train on
     everything). cosine: the learning rate falls to zero along half a cosine. augment: mirrored and shifted images.
-    adversarial: the attack whose images replace the clean ones. params go to the architecture. The file's metadata hold architecture, parameters, recipe, seed, data fingerprint and accuracies; `load(out)` needs nothing else.
+    adversarial: the attack whose images replace the clean ones. params go to the architecture. The file's metadata hold
+    architecture, parameters, recipe, seed, data fingerprint and accuracies; `load(out)` needs nothing else.
     """
     path = Path(out).expanduser()
     if path.suffix != ".safetensors":

@@ -1,0 +1,23 @@
+"""Every registered experiment at scale smoke: it runs, and every printed number has one of ours beside it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from vauban import experiments
+from vauban.experiments.printed import printed
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in experiments.registry])
+def test_at_scale_smoke(name, tmp_path):
+    folder = experiments.reproduce(name, "smoke", tmp_path, images=2)
+    found = json.loads((folder / "reproduction.json").read_text())
+    assert len(found["rows"]) == len(printed(experiments.load(name).printed))
+    for row in found["rows"] + found["beyond"]:
+        assert 0 <= row["low"] <= row["ours"] <= row["high"] <= 1
+        assert row["n"] == 2
+    assert all(row["reason"] in ("different setting", "not scored") for row in found["rows"])
+    assert name in (folder / "report.html").read_text()
+    assert (folder / "table.md").read_text().count("\n| ") >= len(found["rows"])
