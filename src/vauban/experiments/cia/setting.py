@@ -106,7 +106,8 @@ def printed_cells(
         delta = f"Δ={row['delta_255']}, " if row["delta_255"] else ""
         shown = "" if row["defence"] == "none" else f", {row['defence']}"
         metric = row["metric"].replace("_", " ")
-        label = f"{delta}{row['network']}: {metric}{shown}"
+        goal = "untargeted, " if row["attack"].endswith("untargeted") else ""
+        label = f"{delta}{goal}{row['network']}: {metric}{shown}"
         cells.append(Cell(craft(row), on(row["network"], path(row)), row["metric"], row, label))
     return cells
 
