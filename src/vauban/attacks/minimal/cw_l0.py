@@ -28,24 +28,25 @@ class Sparse(Round):
 @registry.register("cw-l0", norms=("l0",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
 class CWL0(InRounds[Sparse]):
-    """Carlini and Wagner, L0: the L2 attack on ever fewer components, those that contribute least given up one by one.
+    """Carlini and Wagner, L0: the L2 attack on ever fewer components, those that contribute least given up in turn.
 
     min_z ||x - x0||_2^2 + c [kappa - margin(x)]_+ over the free components, x = (1 + tanh z) / 2, by Adam at rate `lr`. An
     adversarial image ends a round: with g the gradient of the margin there and d = x - x0, the components that changed by
-    less than half a level and the one of smallest |g_i d_i| among the others go back to x0 for good. `inner` steps without
-    one double c, from `c`; a sample is finished once c exceeds `largest` or nothing is free. All rounds start from the
-    image where the last one ended, with Adam anew. At most `steps` gradients, one per step; the nearest success is kept.
-    freeze: floor(freeze sqrt(n)) of the n changed components are given up at once, at least one: for images of many pixels.
-    kappa > 0 asks for that margin, and an image with less is no success. Components are counted, not pixels of 3 channels.
+    less than half a level go back to x0 for good, and of the n others the max(1, floor(freeze sqrt(n))) of smallest
+    |g_i d_i|. `inner` steps without an adversarial image double c, from `c`; a sample is finished once c exceeds `largest`
+    or nothing is free. All rounds start from the image where the last one ended, with Adam anew. At most `steps` gradients,
+    one per step; the nearest success is kept. freeze=0 gives up one component per round as the paper says: on MNIST as good
+    as 0.5, for three times the gradients (2600 against 800). kappa > 0 asks for that margin, and an image with less is no
+    success. Components are counted, not pixels of 3 channels.
     Raises ContractError unless inner >= 1, 0 < c <= largest and freeze >= 0.
-    Departures: |g_i d_i| where the paper writes g_i d_i, as its program does; a round ends at the first adversarial image
-    and each sample begins its next one at once; one total of `steps` bounds the cost; the objective is divided by c; z
-    starts a quarter of a level inside [0,1].
+    Departures: `freeze` (the authors' program: 0.3) and |g_i d_i| for g_i d_i, as their program has it; a round ends at
+    its first adversarial image, as there, and each sample begins its next one at once; one total of `steps` bounds the
+    cost; the objective is divided by c; z starts a quarter of a level inside [0,1].
     """
 
     inner: int = 20
     lr: float = 0.3
-    freeze: float = 0.0
+    freeze: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
