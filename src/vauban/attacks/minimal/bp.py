@@ -16,7 +16,7 @@ from vauban.core.tensors import dot, like, unit
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
 
-TRIES = 4  # of the line search (5.7)
+TRIES = 3  # of the line search (5.7)
 SHY = 1e-4  # of the squared distance: how far below the wanted one the search aims, so that it ends on the near side
 TINY = 1e-30
 
