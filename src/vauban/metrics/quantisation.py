@@ -14,8 +14,8 @@ def survival(length: ArrayLike, n: int, levels: int = 256) -> NDArray[np.float64
     """The probability that a component of a step changes its pixel level when the image is rounded again.
 
     The step is uniform on the sphere of radius rho = `length` (L2, in pixels of [0,1]) in n components and starts on the
-    grid of spacing Delta = 1/(levels - 1): P(|U_j| >= Delta/2) = 1 - I_{c^2}(1/2, (n - 1)/2) with c = Delta/(2 rho), 0 where
-    c >= 1; I is the regularised incomplete beta function. The shape of `length`. For large n it nears
+    grid of spacing Delta = 1/(levels - 1): P(|U_j| >= Delta/2) = 1 - I_{c^2}(1/2, (n - 1)/2) with c = Delta/(2 rho), 0
+    where c >= 1; I is the regularised incomplete beta function. The shape of `length`. For large n it nears
     2 Phi(-sqrt(n) c). Raises ContractError for a negative length, n < 2 or fewer than 2 levels.
     """
     rho = np.asarray(length, dtype=np.float64)
