@@ -118,3 +118,10 @@ def test_every_command_and_option_is_documented() -> None:
 )
 def test_words_are_compared_and_numbers_are_not(shown: str, printed: str, same: bool) -> None:
     assert executed.agrees(shown, printed) is same
+
+
+def test_every_attack_is_on_the_reference_page():
+    from vauban import attacks
+
+    page = (ROOT / "docs/reference/attacks.md").read_text()
+    assert [entry.name for entry in attacks.registry if f"::: {entry.make.__module__}\n" not in page] == []
