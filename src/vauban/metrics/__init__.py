@@ -1,7 +1,8 @@
-"""Metrics of a pair (original, image): distances and similarity, one float64 value per sample."""
+"""Metrics of a pair (original, image): distances and similarity, one float64 value per sample; and views of one image."""
 
 from vauban.metrics.base import Metric, registry
+from vauban.metrics.magnify import magnify
 from vauban.metrics.perceptual import psnr, ssim
 from vauban.metrics.sample import COLUMNS, l0, l1, l2, linf, measure
 
-__all__ = ["COLUMNS", "Metric", "l0", "l1", "l2", "linf", "measure", "psnr", "registry", "ssim"]
+__all__ = ["COLUMNS", "Metric", "l0", "l1", "l2", "linf", "magnify", "measure", "psnr", "registry", "ssim"]
