@@ -234,6 +234,18 @@ def test_warm_start_saves_iterations_and_a_bad_one_costs_none() -> None:
 
 
 @methods
+def test_a_signal_that_is_not_a_number_stays_in_its_row(method: str) -> None:
+    x = images((3, 9, 10))
+    z = signal(x)
+    s = Smoothing.of(x, 0.95, method=method, limit=60)
+    want = s.apply(z)
+    z[1, 0, 2, 3] = math.nan
+    found = s.apply(z)
+    assert found.converged.tolist() == [True, False, True]
+    torch.testing.assert_close(found.value[::2], want.value[::2], atol=1e-12, rtol=0)
+
+
+@methods
 def test_tiny_signals_are_smoothed_too(method: str) -> None:
     x = images((3, 10, 10), dtype=torch.float32)
     z = signal(x)
