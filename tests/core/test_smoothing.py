@@ -311,6 +311,8 @@ def test_other_bad_input() -> None:
     for arguments in ({"shape": "box"}, {"channels": "grey"}, {"rate": -1.0}, {"rate": math.inf}, {"floor": math.nan}):
         with pytest.raises(ContractError):
             replace(PHOTOGRAPHS, **arguments)
-    for kernel, shape in ((PHOTOGRAPHS, (2, 3, 4, 5)), (Kernel(channels="each"), (2, 1, 4, 4))):
-        with pytest.raises(ContractError, match="guide's shape"):
-            Smoothing.of(x, 0.5, kernel).apply(torch.zeros(shape))
+    for kernel, shape in ((PHOTOGRAPHS, (2, 3, 4, 5)), (Kernel(channels="each"), (2, 1, 4, 4)), (PHOTOGRAPHS, (2, 48))):
+        smoothing = Smoothing.of(x, 0.5, kernel)
+        for call in (smoothing.apply, smoothing.pull):
+            with pytest.raises(ContractError, match="guide's shape"):
+                call(torch.zeros(shape))

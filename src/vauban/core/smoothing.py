@@ -130,18 +130,24 @@ class Smoothing:
     @torch.no_grad()
     def apply(self, z: Tensor, start: Tensor | None = None) -> Solution:
         """s(z) for z of the guide's shape."""
+        self._check(z)
         found = self._solve(z, None if start is None else start * self.p)
         return found._replace(value=found.value / self.p)
 
     @torch.no_grad()
     def pull(self, g: Tensor, start: Tensor | None = None) -> Solution:
         """The transpose of s, applied to g of the guide's shape."""
+        self._check(g)
         return self._solve(g / self.p, start)
 
+    def _check(self, v: Tensor) -> None:
+        batch, groups, *size = self.p.shape
+        if v.dim() != 4 or v.shape != (batch, v.shape[1] if groups == 1 else groups, *size):
+            raise ContractError(
+                f"expected a signal of the guide's shape ({batch}, channel, {size[0]}, {size[1]}), got {tuple(v.shape)}"
+            )
+
     def _solve(self, b: Tensor, start: Tensor | None) -> Solution:
-        shape = (len(self.p), b.shape[1] if self.p.shape[1] == 1 else self.p.shape[1], *self.p.shape[2:])
-        if b.shape != shape:
-            raise ContractError(f"expected a signal of the guide's shape {shape}, got {tuple(b.shape)}")
         # gradients may be so small that their squares are zero
         size = b.abs().amax((2, 3), keepdim=True)
         size = torch.where(size > 0, size, 1)
