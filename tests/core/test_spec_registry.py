@@ -145,3 +145,10 @@ def test_duplicates() -> None:
     registry.register("other")(other)
     registry.register("other")(other)  # the same cell of a notebook, run again
     assert registry.names() == ["box", "other"]
+
+
+def test_numbers_in_names_count():
+    registry: Registry = Registry("thing", "vauban.core")
+    for name in ("t-10", "t-2", "t-fig1", "b", "t-2b"):
+        registry.register(name)(lambda: None)
+    assert registry.names() == ["b", "t-2", "t-2b", "t-10", "t-fig1"]

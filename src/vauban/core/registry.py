@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -77,8 +78,9 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def names(self) -> list[str]:
+        """In the order of the alphabet, numbers by their value: cia-2 before cia-10."""
         self._load()
-        return sorted(self._entries)
+        return sorted(self._entries, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
 
     def __iter__(self) -> Iterator[Entry[T]]:
         self._load()
