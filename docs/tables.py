@@ -18,7 +18,8 @@ from vauban.evaluate.words import fraction
 ROOT = Path(__file__).resolve().parents[1]
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FAMILIES = {
-    "fixed_budget": "at a fixed budget", "minimal": "nearest image", "blackbox": "scores or labels only",
+    "fixed_budget": "at a fixed budget", "minimal": "nearest image", "smooth": "smooth perturbation",
+    "blackbox": "scores or labels only",
     "battery": "battery",
 }  # fmt: skip
 

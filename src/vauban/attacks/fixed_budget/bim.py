@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.ascent import Ascent
 from vauban.attacks.fixed_budget.moves import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Point, Steps
+from vauban.engine import Ask, Point
 
 
 def relative_step(step_size: float | None, steps: int) -> float:
@@ -22,7 +23,7 @@ def relative_step(step_size: float | None, steps: int) -> float:
 
 @registry.register("bim", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class BIM(Steps[Point]):
+class BIM(Ascent[Point]):
     """FGSM in small steps from the image: x_{t+1} = P(x_t + alpha eps s(g_t)), x_0 the image.
 
     g_t is the image gradient of the loss, s the steepest direction of unit norm, P the projection on the ball and [0,1].
@@ -37,6 +38,5 @@ class BIM(Steps[Point]):
     def start(self, ask: Ask, **knobs: Tensor) -> Point:
         return Point(ask.x0)
 
-    def step(self, ask: Ask, state: Point, t: int) -> Point:
-        _, (g,) = ask.gradient(state.x, self.loss)
+    def move(self, ask: Ask, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
         return Point(ascend(ask, state.x, g, relative_step(self.step_size, self.steps)))

@@ -10,16 +10,17 @@ from typing import ClassVar
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.ascent import Ascent
 from vauban.attacks.fixed_budget.moves import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Point, Steps
+from vauban.engine import Ask, Point
 from vauban.engine.iterate import Keep, Stop
 
 
 @registry.register("fgsm", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class FGSM(Steps[Point]):
+class FGSM(Ascent[Point]):
     """One step of the whole radius from the image: x' = clip(x + eps s(g)), g the image gradient of the loss.
 
     s(g) = sign(g) for L-infinity, g / ||g||_2 for L2, equal steps on the largest components for L1. The crafted image is
@@ -35,6 +36,5 @@ class FGSM(Steps[Point]):
     def start(self, ask: Ask, **knobs: Tensor) -> Point:
         return Point(ask.x0)
 
-    def step(self, ask: Ask, state: Point, t: int) -> Point:
-        _, (g,) = ask.gradient(state.x, self.loss)
+    def move(self, ask: Ask, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
         return Point(ascend(ask, state.x, g, 1.0))

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.ascent import Ascent
 from vauban.attacks.fixed_budget.moves import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Point, Steps
+from vauban.engine import Ask, Point
 
 
 def random_start(ask: Ask) -> Tensor:
@@ -31,7 +32,7 @@ def random_start(ask: Ask) -> Tensor:
 
 @registry.register("pgd", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
 @dataclass(frozen=True)
-class PGD(Steps[Point]):
+class PGD(Ascent[Point]):
     """Projected gradient ascent on the loss inside a ball.
 
     x_{t+1} = P(x_t + alpha eps s(g_t)), g_t the image gradient of the loss, s the steepest direction of unit norm, P the
@@ -47,6 +48,5 @@ class PGD(Steps[Point]):
     def start(self, ask: Ask, **knobs: Tensor) -> Point:
         return Point(random_start(ask) if self.random_start else ask.x0)
 
-    def step(self, ask: Ask, state: Point, t: int) -> Point:
-        _, (g,) = ask.gradient(state.x, self.loss)
+    def move(self, ask: Ask, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
         return Point(ascend(ask, state.x, g, 2.5 / self.steps if self.step_size is None else self.step_size))

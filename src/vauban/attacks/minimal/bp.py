@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.ascent import Ascent
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import L2
 from vauban.core.tensors import dot, like, unit
-from vauban.engine import Ask, Steps
+from vauban.engine import Ask
 from vauban.engine.iterate import Keep, Stop
 
 TRIES = 3  # of the line search (5.7)
@@ -47,7 +48,7 @@ def inward(r: Tensor, u: Tensor, eps: Tensor) -> Tensor:
 
 @registry.register("bp", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class BP(Steps[Walk]):
+class BP(Ascent[Walk]):
     """Boundary projection: reach the boundary, then walk along it while the distance falls. One gradient per iteration.
 
     With u = g / ||g||_2 the attacker's direction (the papers' -g), r = y - x and gamma_i rising from gamma_min to 1 (5.1):
@@ -77,9 +78,8 @@ class BP(Steps[Walk]):
     def start(self, ask: Ask, **knobs: Tensor) -> Walk:
         return Walk(ask.x0, torch.zeros(len(ask), dtype=torch.bool, device=ask.x0.device))
 
-    def step(self, ask: Ask, state: Walk, t: int) -> Walk:
+    def move(self, ask: Ask, state: Walk, t: int, logits: Tensor, g: Tensor) -> Walk:
         y = state.x
-        logits, (g,) = ask.gradient(y, self.loss)
         gamma = self.gamma_min + t / (self.steps + 1) * (1 - self.gamma_min)
         adversarial = ask.aim.reached(logits)
         crossed = state.crossed | adversarial

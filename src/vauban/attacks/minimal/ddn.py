@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.ascent import Ascent
 from vauban.attacks.minimal.moves import cosine
 from vauban.core.losses import Loss, auto
 from vauban.core.tensors import like, unit
-from vauban.engine import Ask, Steps
+from vauban.engine import Ask
 from vauban.engine.iterate import Keep, Stop
 
 
@@ -27,7 +28,7 @@ class Sphere:
 
 @registry.register("ddn", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class DDN(Steps[Sphere]):
+class DDN(Ascent[Sphere]):
     """Decoupled direction and norm: a gradient step, then back to a sphere that shrinks while the image is adversarial.
 
     eps <- (1 - gamma) eps where x is adversarial, (1 + gamma) eps elsewhere; d <- x - x0 + alpha_t g / ||g||_2;
@@ -49,8 +50,7 @@ class DDN(Steps[Sphere]):
     def start(self, ask: Ask, **knobs: Tensor) -> Sphere:
         return Sphere(ask.x0, torch.full_like(ask.x0.flatten(1)[:, 0], self.eps))
 
-    def step(self, ask: Ask, state: Sphere, t: int) -> Sphere:
-        logits, (g,) = ask.gradient(state.x, self.loss)
+    def move(self, ask: Ask, state: Sphere, t: int, logits: Tensor, g: Tensor) -> Sphere:
         adversarial = ask.aim.reached(logits)
         eps = state.eps * torch.where(adversarial, 1 - self.gamma, 1 + self.gamma)
         d = state.x - ask.x0 + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g)

@@ -1,0 +1,1 @@
+"""Attacks whose perturbation is smooth where the attacked image is smooth."""

@@ -1,0 +1,21 @@
+"""Smooth boundary projection: the smoothing of H. Zhang, Deep learning in adversarial context (thesis, Rennes 2021),
+chapter 4, in the attack of its chapter 5 (arXiv:1912.02153), which the thesis leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vauban.attacks import registry
+from vauban.attacks.minimal.bp import BP
+from vauban.attacks.smooth.guide import Smoothed
+
+
+@registry.register("smooth-bp", norms=("l2",), needs="gradients", targeted=True)
+@dataclass(frozen=True)
+class SmoothBP(Smoothed, BP):
+    """`BP` along the gradient smoothed like the image: u = s_alpha(g) / ||s_alpha(g)||_2, and all else as there.
+
+    Without rounding and clipping every perturbation is a sum of smoothed gradients. The hyperplane of the walk is then
+    orthogonal to s_alpha(g) and not to the level set. smoothness, tol, limit, rate, shape, channels: as in `Guide`;
+    smoothness=0 is `BP`. Raises ContractError on them.
+    """

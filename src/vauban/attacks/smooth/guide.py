@@ -1,0 +1,89 @@
+"""What every smooth attack is told of its graph. H. Zhang, Deep learning in adversarial context (thesis, Rennes 2021),
+chapter 4, whose equation numbers are quoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from torch import Tensor
+
+from vauban.attacks.ascent import Ascent
+from vauban.core.errors import ContractError
+from vauban.core.smooth import Smooth
+from vauban.core.smoothing import PHOTOGRAPHS, Kernel, Smoothing
+from vauban.engine import Ask
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The graph of the attacked image: rate, shape and channels of its `Kernel`, (4.1).
+
+    The defaults are the source's for photographs; rate 10 for digits. Raises ContractError as `Kernel` does.
+    """
+
+    rate: float = PHOTOGRAPHS.rate
+    shape: Literal["gaussian", "laplacian"] = PHOTOGRAPHS.shape
+    channels: Literal["joint", "each"] = PHOTOGRAPHS.channels
+
+    def __post_init__(self) -> None:
+        _ = self.kernel  # raises here, before a model is loaded
+
+    @property
+    def kernel(self) -> Kernel:
+        return Kernel(self.shape, self.rate, self.channels)
+
+
+@dataclass(frozen=True)
+class Guide(Graph):
+    """The smoothing s_alpha guided by the attacked image, on its `Graph`.
+
+    smoothness: the alpha of (4.2), in [0, 1); 0 smooths nothing. tol: the relative residual at which a solve ends; one
+    that misses it after `limit` iterations leaves a perturbation less smooth than asked for, and a valid image. The
+    default is the source's for photographs; 0.95 for digits. Raises ContractError on values outside their ranges.
+    """
+
+    smoothness: float = 0.997
+    tol: float = 1e-4
+    limit: int = 500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.smoothness < 1:
+            raise ContractError(f"expected smoothness in [0, 1), got {self.smoothness}; 0 smooths nothing")
+        if not self.tol > 0 or self.limit < 1:
+            raise ContractError(f"expected tol > 0 and limit >= 1 for smoothing, got {self.tol} and {self.limit}")
+
+    def chart(self, x0: Tensor) -> Smooth:
+        """The smooth perturbations of images x0 `(batch, channel, height, width)`."""
+        return Smooth(x0, self.smoothness, self.kernel, self.tol, self.limit)
+
+
+@dataclass(frozen=True)
+class Guided(Generic[S]):
+    """What the plain attack remembers, the smoothing, and the last direction, from which the next solve goes on."""
+
+    plain: S
+    smoothing: Smoothing
+    last: Tensor | None
+
+
+@dataclass(frozen=True)
+class Smoothed(Guide, Ascent[Any]):
+    """Before a plain attack: its gradient g becomes s_alpha(g), (4.8), and the rest stays as it is.
+
+    States are `Guided`; they are typed as loosely as the plain attack's own state leaves room for.
+    """
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Any:
+        return Guided(super().start(ask, **knobs), self.chart(ask.x0).smoothing, None)  # type: ignore[safe-super]
+
+    def step(self, ask: Ask, state: Any, t: int) -> Any:
+        logits, (g,) = ask.gradient(state.plain.x, self.loss)
+        direction = state.smoothing.apply(g, state.last).value
+        return Guided(self.move(ask, state.plain, t, logits, direction), state.smoothing, direction)
+
+    def candidate(self, ask: Ask, state: Any) -> Tensor:
+        return super().candidate(ask, state.plain)

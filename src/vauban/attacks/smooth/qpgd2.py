@@ -1,0 +1,32 @@
+"""PGD in L2 with a smoothed gradient. H. Zhang, Deep learning in adversarial context (thesis, Rennes 2021), chapter 4,
+(4.6)-(4.8), on PGD2, (2.15)-(2.16)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vauban.attacks import registry
+from vauban.attacks.fixed_budget.moves import check_norm
+from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.attacks.smooth.guide import Smoothed
+from vauban.core.norms import L2, Ball
+
+
+@registry.register("qpgd2", norms=("l2",), needs="gradients", targeted=True, randomised=True)
+@dataclass(frozen=True)
+class QPGD2(Smoothed, PGD):
+    """`PGD` in L2 along the gradient smoothed like the image: x_{t+1} = P(x_t + alpha eps n(s_alpha(g_t))).
+
+    n(v) = v / ||v||_2, P the projection on the ball and [0,1]. Smoothness is loosely integrated ("quick and dirty"): s(g)
+    may correlate weakly with g, and clipping is not smooth. step_size is alpha, relative to eps; the source has eps = 5
+    and an absolute step of 3, which is step_size 0.6. random_start adds noise that is not smooth. smoothness, tol, limit,
+    rate, shape, channels: as in `Guide`; smoothness=0 is `PGD`. Raises ContractError on them and on another norm.
+    """
+
+    ball: Ball = L2(5)
+    step_size: float | None = 0.6
+    random_start: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_norm(self.ball, L2)
