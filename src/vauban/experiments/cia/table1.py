@@ -14,5 +14,5 @@ def table1() -> Experiment:
     """Clean accuracy of the five networks."""
     return Experiment(
         "cia-1", "Table 1: accuracy before attacks", SOURCE,
-        lambda scale: printed_cells(CSV, lambda row: None), five(small=0.3, paper=10), CSV,
+        lambda scale: printed_cells(CSV, lambda row: None), five(small=0.1, paper=20), CSV,
     )  # fmt: skip

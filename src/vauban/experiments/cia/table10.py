@@ -25,6 +25,6 @@ def cells(scale: Scale) -> list[Cell]:
 def table10() -> Experiment:
     """CIA on all networks but one."""
     return Experiment(
-        "cia-10", "Table 10: attacking all networks but IncV4", SOURCE, cells, five(small=4, paper=1000), CSV,
+        "cia-10", "Table 10: attacking all networks but IncV4", SOURCE, cells, five(small=2.5, paper=4700), CSV,
         ambiguous="the vote's rule and its ties are not stated; plurality with ties by summed probability is used",
     )  # fmt: skip

@@ -72,7 +72,7 @@ def contest() -> list[Cell]:
 def table2() -> Experiment:
     """CIA on one network, judged by five."""
     return Experiment(
-        "cia-2", "Table 2: attacking IncV3_b alone", SOURCE, cells, five(small=8, paper=400), CSV,
+        "cia-2", "Table 2: attacking IncV3_b alone", SOURCE, cells, five(small=3.5, paper=5400), CSV,
         notes=(
             "The paper concludes that transfer is inexistent. Beyond the table: every other network as the source, and "
             "attacks with momentum, input diversity and translation-invariant gradients, targeted and untargeted.",

@@ -25,6 +25,6 @@ def cells(scale: Scale) -> list[Cell]:
 def table3() -> Experiment:
     """CIA on five networks at once, equation (4)."""
     return Experiment(
-        "cia-3", "Table 3: attacking all five networks at once", SOURCE, cells, five(small=10, paper=1200), CSV,
+        "cia-3", "Table 3: attacking all five networks at once", SOURCE, cells, five(small=8, paper=18000), CSV,
         ambiguous="the vote's rule and its ties are not stated; plurality with ties by summed probability is used",
     )  # fmt: skip

@@ -40,7 +40,7 @@ def without(row: Row) -> tuple[()]:
 def table4() -> Experiment:
     """CIA through a filter that is deployed."""
     return Experiment(
-        "cia-4", "Table 4: attacking a spatial smoothing defence", SOURCE, with_filter, five(small=2, paper=200),
+        "cia-4", "Table 4: attacking a spatial smoothing defence", SOURCE, with_filter, five(small=0.6, paper=800),
         "cia-table4.csv",
         ambiguous="the border of the filter is not stated (edge pixels repeated here), nor whether the four other networks "
         "are filtered (they are here: their printed errors rise)",
@@ -52,6 +52,6 @@ def table5() -> Experiment:
     """The same images where no filter is deployed."""
     return Experiment(
         "cia-5", "Table 5: the same attack where the defence does not filter", SOURCE,
-        lambda scale: printed_cells("cia-table5.csv", lambda row: FILTERED, without), five(small=1, paper=200),
+        lambda scale: printed_cells("cia-table5.csv", lambda row: FILTERED, without), five(small=0.3, paper=200),
         "cia-table5.csv",
     )  # fmt: skip
