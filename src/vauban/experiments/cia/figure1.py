@@ -62,8 +62,8 @@ def both(craft: Craft, label: str) -> list[Cell]:
 def figure1() -> Experiment:
     """The price of clipping."""
     return Experiment(
-        "cia-fig1", "Figure 1: C&W before and after clipping, and CIA", SOURCE, cells, single(small=270, paper=2200, cifar=1.5), CSV,
-        printed_n=1,
+        "cia-fig1", "Figure 1: C&W before and after clipping, and CIA", SOURCE, cells,
+        single(small=270, paper=2200, cifar=1.5), CSV, printed_n=1,
         ambiguous="the figure is one image; C&W's constant, step and loss are not stated",
         notes=("The paper's three numbers are one picture of a guitar; ours are means over all images.",),
     )  # fmt: skip

@@ -25,6 +25,7 @@ def cells(scale: Scale) -> list[Cell]:
 def figure3() -> Experiment:
     """Partial crafting."""
     return Experiment(
-        "cia-fig3", "Figure 3: crafting in a 50-pixel band", SOURCE, cells, single(small=75, paper=600, cifar=0.4), CSV, printed_n=1,
+        "cia-fig3", "Figure 3: crafting in a 50-pixel band", SOURCE, cells,
+        single(small=75, paper=600, cifar=0.4), CSV, printed_n=1,
         notes=("The band is 50 of 299 pixels at the top and the right, scaled with the image; elsewhere Δ = 0.",),
     )  # fmt: skip
