@@ -44,7 +44,7 @@ def five(small: float, paper: float) -> dict[str, Scale]:
         "small": Scale(
             "cifar10/test", STAND_INS, 1000, (0,), small, "stand-in",
             "five small networks of different architecture on CIFAR-10, two of them adversarially trained, in place of "
-            "five ImageNet networks; 32x32 images; targets drawn uniformly among the wrong classes",
+            "five ImageNet networks, 8 epochs each; 32x32 images; targets drawn uniformly among the wrong classes",
         ),
         "paper": Scale(
             "nips2017/dev", ORIGINALS, 1000, (0,), paper, "same",
