@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vauban import Linf, attacks, data, defences, models, threats
 from vauban.core.losses import cross_entropy
+from vauban.core.norms import norm_by_name
 from vauban.core.seeded import seeded
 from vauban.evaluate.identity import cell_hash, describe, state_digest
 from vauban.evaluate.provenance import source_files
@@ -122,9 +123,8 @@ def test_defence_parameters_and_bpda_targets_tell_cells_apart(tmp_path: Path) ->
 
 def test_every_hyper_parameter_of_an_attack_is_told() -> None:
     for entry in attacks.registry:
-        attack = entry.build(
-            "attack", {"ball": Linf(0.1)} if "ball" in {f.name for f in dataclasses.fields(entry.make)} else {}
-        )
+        takes_ball = "ball" in {f.name for f in dataclasses.fields(entry.make)}
+        attack = entry.build("attack", {"ball": norm_by_name(entry.facts["norms"][0])(0.1)} if takes_ball else {})
         for f in dataclasses.fields(attack):
             value = getattr(attack, f.name)
             if f.init and isinstance(value, (int, float)) and not isinstance(value, bool):
