@@ -114,3 +114,16 @@ def test_a_margin_is_reached(digits_cnn: nn.Module, digits_test: Any) -> None:
     logits = digits_cnn(result.adversarial[result.success])
     own = logits.gather(1, y[result.success][:, None])[:, 0]
     assert (logits.scatter(1, y[result.success][:, None], -torch.inf).amax(1) - own >= 2).all()
+
+
+def test_the_minimum_is_the_plain_one(digits_cnn: nn.Module, digits_test: Any) -> None:
+    """The smoothing is invertible: converged, the distances are those of smoothness 0."""
+    x, y = (part[:6] for part in digits_test)
+    far, near, plain = (
+        run(
+            SCW(3, steps, lr=0.05, c=10.0, rate=10.0, smoothness=alpha), Threat(digits_cnn, levels=None).open(x, y)
+        ).distance
+        for steps, alpha in ((10, 0.8), (200, 0.8), (200, 0.0))
+    )
+    assert (near <= 1.06 * plain).all()
+    assert far.median() > 1.15 * plain.median()

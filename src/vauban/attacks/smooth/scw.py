@@ -66,10 +66,12 @@ class SCW(Guide, Constants):
     c = 1 / lambda is searched per sample from `c`, times 10 while nothing succeeds and then by bisection, `search_steps`
     values. The gradient is the transposed smoothing of the one with respect to the image, (4.15): two solves and one
     gradient per step, each solve going on from the last. The nearest success of all is kept. kappa > 0 asks for that
-    margin, and an image with less is not a success. smoothness, tol, limit, rate, shape, channels: as in `Guide`.
-    Raises ContractError on them. The source has c=15, kappa=1, smoothness=0.95 on MNIST, c=100, kappa=0 on ImageNet, lr=0.1
-    on both; it prints neither rates nor numbers of iterations. Departures: images are rounded at the door; the clip
-    passes the gradient at 0 and 1 themselves, so that black and white pixels can move; Adam restarts at z = 0 for each c.
+    margin, and an image with less is not a success. s is invertible, so (4.14) has the minimum of (4.9), the plain
+    attack's: the smoothness lies in the way there, and the nearer the `steps` come to it the less is left. smoothness,
+    tol, limit, rate, shape, channels: as in `Guide`. Raises ContractError on them. The source has c=15, kappa=1,
+    smoothness=0.95 on MNIST, c=100, kappa=0 on ImageNet, lr=0.1 on both; it prints neither rates nor numbers of
+    iterations. Departures: images are rounded at the door; the clip passes the gradient at 0 and 1 themselves, so that
+    black and white pixels can move; Adam restarts at z = 0 for each c.
     """
 
     def inner(self, ask: Ask) -> SmoothPenalised:
