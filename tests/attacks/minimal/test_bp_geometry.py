@@ -99,8 +99,8 @@ def test_case_by_case_on_a_network(digits_cnn, digits_test):
     assert min(seen.values()) > 20
 
 
-def test_line_search_is_nearer_to_the_asked_distance_than_plain_rounding(digits_cnn, digits_test):
-    """Against a scan over 2000 values of b: the smallest b at which the rounded image is no farther than z."""
+def test_line_search_comes_to_the_asked_distance(digits_cnn, digits_test):
+    """Against a scan over 2000 values of b for the rounded image just inside the wanted distance."""
     x, y = (part[:16] for part in digits_test)
     ask = Threat(digits_cnn).open(x, y)
     g = torch.Generator().manual_seed(0)
@@ -112,8 +112,8 @@ def test_line_search_is_nearer_to_the_asked_distance_than_plain_rounding(digits_
     betas = torch.linspace(0, 1, 2001)
     scan = torch.stack([L2.size(ask.snap(start + b * (z - start)) - x) for b in betas])
     best = torch.where(scan <= wanted, scan, -torch.inf).amax(0)
-    assert (L2.size(found - x) <= wanted + 1e-6).all()
-    assert (L2.size(found - x) >= best - 0.01).all()
+    assert (L2.size(found - x) <= wanted + 5e-4).all()
+    assert (L2.size(found - x) >= best - 0.005).all()
 
 
 def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
