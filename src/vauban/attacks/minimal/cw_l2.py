@@ -11,26 +11,16 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.optimisers import Adam, Moments
+from vauban.attacks.minimal.constants import Constants
 from vauban.core.charts import Interval
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim
 from vauban.core.losses import margin
-from vauban.core.norms import L2, Linf, Norm
+from vauban.core.norms import Linf
 from vauban.core.tensors import like
-from vauban.engine import Ask, Result, Search, Steps
+from vauban.engine import Ask, Result, Steps
 from vauban.engine.iterate import Keep, Stop
 
 CHART = Interval(0.0, 1.0, start_at="image")
-
-
-@dataclass(frozen=True)
-class Confident(Aim):
-    """The goal is reached only with a margin of at least kappa."""
-
-    kappa: float = 0.0
-
-    def reached(self, logits: Tensor) -> Tensor:
-        return super().reached(logits) & (margin(logits, self) >= self.kappa)
 
 
 @dataclass(frozen=True)
@@ -81,7 +71,7 @@ class Penalised(Steps[Boxed]):
 
 @registry.register("cw-l2", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class CW:
+class CW(Constants):
     """Carlini and Wagner, L2: the distance plus c times a hinge on the logits, minimised in a box by construction.
 
     min_z ||x - x0||_2^2 + c [z_y - max_{k != y} z_k + kappa]_+ with x = (1 + tanh z) / 2, by `steps` steps of Adam at rate
@@ -105,19 +95,8 @@ class CW:
         if self.box is not None and not self.box >= 0:
             raise ContractError(f"expected a box >= 0, got {self.box}")
 
-    @property
-    def measure(self) -> Norm:
-        return L2
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Forward and backward passes of a sample that nothing breaks."""
-        return self.search_steps * (self.steps + 1), self.search_steps * self.steps
+    def inner(self, ask: Ask) -> Penalised:
+        return Penalised(self.steps, self.lr, self.kappa, boxed=self.box is not None)
 
     def run(self, ask: Ask) -> Result:
-        if self.kappa > 0:
-            ask = ask.aimed(Confident(**vars(ask.aim), kappa=self.kappa))
-        if self.box is not None:
-            ask = ask.confined(Linf(self.box))
-        inner = Penalised(self.steps, self.lr, self.kappa, boxed=self.box is not None)
-        return Search(inner, "c", self.c, self.search_steps, largest=1e10).run(ask)
+        return super().run(ask if self.box is None else ask.confined(Linf(self.box)))

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.minimal.cw_l2 import Confident
+from vauban.attacks.minimal.constants import Constants
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L1, L2, Norm
 from vauban.core.tensors import like
-from vauban.engine import Ask, Result, Search, Steps
+from vauban.engine import Ask, Result, Steps
 from vauban.engine.iterate import Keep, Stop
 
 Rule = Literal["l1", "en"]
@@ -85,7 +85,7 @@ class Shrinking(Steps[Sparse]):
 
 @registry.register("ead", norms=("l1",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class EAD:
+class EAD(Constants):
     """Elastic net: Carlini and Wagner's loss with a sparse perturbation, by iterated shrinkage.
 
     min_x c [kappa - margin(x)]_+ + ||x - x0||_2^2 + beta ||x - x0||_1 over [0,1]: x_{k+1} = S_beta(y_k - a_k grad g(y_k)),
@@ -120,15 +120,10 @@ class EAD:
     def measure(self) -> Norm:
         return L1
 
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Forward and backward passes of a sample that nothing breaks."""
-        return self.search_steps * (self.steps + 1), self.search_steps * self.steps
+    def inner(self, ask: Ask) -> Shrinking:
+        return Shrinking(self.steps, self.lr, self.beta, self.kappa, self.rule, self.method)
 
     def run(self, ask: Ask) -> Result:
-        if self.kappa > 0:
-            ask = ask.aimed(Confident(**vars(ask.aim), kappa=self.kappa))
-        inner = Shrinking(self.steps, self.lr, self.beta, self.kappa, self.rule, self.method)
-        found = Search(inner, "c", self.c, self.search_steps, largest=1e10).run(ask)
+        found = super().run(ask)
         size = L1.size(found.adversarial - ask.x0)
         return replace(found, distance=torch.where(found.success, size, torch.inf))

@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.minimal.constants import Constants
 from vauban.attacks.minimal.moves import movable
 from vauban.core.errors import ContractError
 from vauban.core.goals import Aim
 from vauban.core.losses import Loss
-from vauban.core.norms import L2, Linf, Norm
+from vauban.core.norms import Linf
 from vauban.core.tensors import dot, flat, like, where
-from vauban.engine import Ask, Result, Search, Steps
+from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
 
 ARMIJO = 1e-4  # share of the decrease promised by the slope that a step must bring
@@ -124,7 +125,7 @@ def direction(state: Descent) -> Tensor:
 
 @registry.register("l-bfgs", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class LBFGS:
+class LBFGS(Constants):
     """Box-constrained L-BFGS: the squared distance minus c times the loss, minimised by a quasi-Newton method in [0,1].
 
     min_x ||x - x0||_2^2 - c loss(x) subject to x in [0,1], by `steps` gradients of a limited-memory BFGS with `memory`
@@ -148,15 +149,5 @@ class LBFGS:
         if self.memory < 1:
             raise ContractError(f"expected memory >= 1, got {self.memory}")
 
-    @property
-    def measure(self) -> Norm:
-        return L2
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Forward and backward passes of a sample that nothing breaks."""
-        return self.search_steps * (self.steps + 1), self.search_steps * self.steps
-
-    def run(self, ask: Ask) -> Result:
-        inner = ProjectedLBFGS(self.steps, self.memory, self.loss)
-        return Search(inner, "c", self.c, self.search_steps, largest=1e10).run(ask)
+    def inner(self, ask: Ask) -> ProjectedLBFGS:
+        return ProjectedLBFGS(self.steps, self.memory, self.loss)

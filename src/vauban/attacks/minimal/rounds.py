@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import torch
 from torch import Tensor
 
-from vauban.attacks.minimal.cw_l2 import Confident
+from vauban.attacks.minimal.constants import confident
 from vauban.core.charts import Interval
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
@@ -109,8 +109,7 @@ class InRounds(ABC, Generic[R]):
         """The gradient of the penalty at the perturbation d."""
 
     def run(self, ask: Ask) -> Result:
-        if self.kappa > 0:
-            ask = ask.aimed(Confident(**vars(ask.aim), kappa=self.kappa))
+        ask = confident(ask, self.kappa)
         return iterate(Walk(self.steps, self), ask)
 
 

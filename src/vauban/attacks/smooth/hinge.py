@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from vauban.attacks.minimal.cw_l2 import Confident
+from vauban.attacks.minimal.constants import Constants
 from vauban.core.losses import margin
-from vauban.core.norms import L2, Norm
 from vauban.core.tensors import like
-from vauban.engine import Ask, Result, Search, Steps
+from vauban.engine import Ask
 
 
 def free(ask: Ask, r: Tensor) -> Tensor:
@@ -31,29 +28,11 @@ def slope(ask: Ask, r: Tensor, c: Tensor, kappa: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Constants(ABC):
-    """An attack that minimises ||r||_2^2 + c [kappa - margin]_+ in steps, for each of several constants c per sample."""
+class Hinged(Constants):
+    """The parameters of an attack that minimises ||r||_2^2 + c [kappa - margin]_+ in steps of Adam."""
 
     search_steps: int = 5
     steps: int = 100
     lr: float = 0.1
     c: float = 1.0
     kappa: float = 0.0
-
-    @abstractmethod
-    def inner(self, ask: Ask) -> Steps[Any]:
-        """The attack at one constant per sample, its knob "c"."""
-
-    @property
-    def measure(self) -> Norm:
-        return L2
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Forward and backward passes of a sample that nothing breaks."""
-        return self.search_steps * (self.steps + 1), self.search_steps * self.steps
-
-    def run(self, ask: Ask) -> Result:
-        if self.kappa > 0:
-            ask = ask.aimed(Confident(**vars(ask.aim), kappa=self.kappa))
-        return Search(self.inner(ask), "c", self.c, self.search_steps, largest=1e10).run(ask)

@@ -12,7 +12,7 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.optimisers import Adam, Moments
 from vauban.attacks.smooth.guide import Graph
-from vauban.attacks.smooth.hinge import Constants, free, slope
+from vauban.attacks.smooth.hinge import Hinged, free, slope
 from vauban.core.errors import ContractError
 from vauban.core.smoothing import Kernel
 from vauban.core.stencil import Stencil
@@ -62,7 +62,7 @@ class Penalised(Steps[Pulled]):
 
 @registry.register("pairwise-cw", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class PairwiseCW(Graph, Constants):
+class PairwiseCW(Graph, Hinged):
     """The attack of Carlini and Wagner with a price on differences between like neighbours.
 
     min_r ||r||_2^2 + mu P(r) + c [kappa - margin(clip(x0 + r))]_+ with P(r) = sum over ordered pairs of

@@ -12,7 +12,7 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.optimisers import Adam, Moments
 from vauban.attacks.smooth.guide import Guide
-from vauban.attacks.smooth.hinge import Constants, free, slope
+from vauban.attacks.smooth.hinge import Hinged, free, slope
 from vauban.core.smooth import Smooth
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
@@ -59,7 +59,7 @@ class SmoothPenalised(Steps[Latent]):
 
 @registry.register("scw", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class SCW(Guide, Constants):
+class SCW(Guide, Hinged):
     """sC&W: the attack of Carlini and Wagner over perturbations that are smooth like the image.
 
     min_z ||s(z)||_2^2 + c [kappa - margin(clip(x0 + s(z)))]_+, (4.14), from z = 0 by `steps` steps of Adam at rate `lr`;
