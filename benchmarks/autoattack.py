@@ -141,8 +141,7 @@ def main() -> None:
     parser.add_argument("--robust", type=Path, help="weights of an adversarially trained mnist-c4")
     parser.add_argument("--epochs", type=int, default=30, help="of adversarial training on the digits; 0: leave out")
     parser.add_argument("--only", default="", help="networks whose name contains this")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = setting.read(parser)
     cases: list[Callable[[], Iterator[Case]]] = [lambda: digits_cases(options.images, options.epochs)]
     if options.data_root and options.weights:
         cases.append(lambda: mnist_cases(options.data_root, options.weights, options.robust, options.images))

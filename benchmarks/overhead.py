@@ -136,8 +136,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="attacks whose name contains this; nothing else is measured")
     parser.add_argument("--steps", type=int, default=40, help="gradients of each attack")
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 256])
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = setting.read(parser)
     clock = CLOCKS[options.clock]
     data = setting.images(options.data_root)
     bare = vb.models.build("mnist-c4").eval()

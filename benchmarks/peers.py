@@ -68,8 +68,7 @@ def contest_rows(
 def main() -> None:
     parser = setting.arguments("Foolbox and torchattacks on the same network, images and steps.", images=256)
     parser.add_argument("--only", default="", help="attacks whose name contains this")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = setting.read(parser)
     data = setting.images(options.data_root)
     network, described = setting.network(options.weights, data)
     x, y = setting.correct(network, data, options.images)

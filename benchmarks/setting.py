@@ -15,6 +15,7 @@ import vauban as vb
 from benchmarks.timing import CLOCKS
 from vauban.core.contracts import Batch
 from vauban.core.errors import VaubanError
+from vauban.core.memory import keep_freed
 from vauban.engine.fit import fit
 from vauban.engine.samples import Samples, as_samples
 
@@ -43,6 +44,14 @@ def arguments(purpose: str, **defaults: int) -> argparse.ArgumentParser:
         "--write", type=Path, metavar="FILE", help="replace this benchmark's section of a Markdown file"
     )
     return parser
+
+
+def read(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options of the command line, having set the process as the command line of vauban does."""
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    keep_freed()
+    return options
 
 
 def images(root: Path | None) -> Images:

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from vauban.core.errors import VaubanError
+from vauban.core.memory import keep_freed
 
 app = typer.Typer(
     help="Attack, defend and honestly measure image classifiers.", no_args_is_help=True, add_completion=False,
@@ -30,6 +31,7 @@ RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder tha
 def main() -> None:
     """Entry point: errors a user can act on become one line and exit code 2."""
     debug = "--debug" in sys.argv
+    keep_freed()
     try:
         code = app(standalone_mode=False, prog_name="vauban")
     except VaubanError as error:

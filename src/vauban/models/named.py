@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from vauban.core import spec as specs
@@ -43,10 +44,16 @@ def load(spec: str | Path | nn.Module, weights: str | Path | None = None) -> nn.
     spec: a registered name with parameters, a weights file written by `vauban train` (it names its architecture), a
     user's `file.py:name` (a module, a class or a function that returns one), or a module. weights: a safetensors file or
     a `.pt` file of plain tensors. Raises UnknownName, ContractError.
+
+    What is loaded here has its convolutions laid out channels last, which costs a CPU a tenth to a third less time; a
+    module that is handed over keeps its layout.
     """
     if isinstance(spec, nn.Module):
         return (spec if weights is None else files.load_into(spec, Path(weights).expanduser())).eval()
-    text = str(spec)
+    return _found(str(spec), weights).eval().to(memory_format=torch.channels_last)
+
+
+def _found(text: str, weights: str | Path | None) -> nn.Module:
     parsed = specs.parse(text)
     given = parsed.params.pop("weights", None)
     weights = given if weights is None else weights
@@ -54,12 +61,12 @@ def load(spec: str | Path | nn.Module, weights: str | Path | None = None) -> nn.
         weights = Path(str(weights)).expanduser()
     if parsed.file is not None:
         model = _module(specs.from_file(parsed), text)
-        return (model if weights is None else files.load_into(model, weights)).eval()
+        return model if weights is None else files.load_into(model, weights)
     if Path(parsed.name).suffix in files.SUFFIXES:
         if weights is not None:
             raise ContractError(f"expected one weights file, got {text} and {weights}")
-        return _from_weights(Path(text).expanduser()).eval()
-    return _registered(parsed.name, parsed.params, weights).eval()
+        return _from_weights(Path(text).expanduser())
+    return _registered(parsed.name, parsed.params, weights)
 
 
 def _registered(name: str, params: dict[str, Any], weights: Path | None) -> nn.Module:

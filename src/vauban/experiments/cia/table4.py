@@ -10,10 +10,11 @@ from vauban.experiments.cia.setting import (
     Row,
     both_rates,
     cia,
-    five,
     on,
     present,
     printed_cells,
+    single,
+    thorough,
     through,
 )
 from vauban.experiments.registry import register
@@ -24,7 +25,7 @@ FILTERED = Craft(cia(4), through(["IncV3_a"], FILTER))
 
 def with_filter(scale: Scale) -> list[Cell]:
     found = printed_cells("cia-table4.csv", lambda row: FILTERED)
-    for other in (GaussianFilter(border="edge"), DiagonalFilter(border="edge")):
+    for other in (GaussianFilter(border="edge"), DiagonalFilter(border="edge")) if thorough(scale) else ():
         craft = Craft(cia(4), through(["IncV3_a"], other))
         found += both_rates(craft, on("IncV3_a", (other,)), f"Δ=4, {other.registered} attacked and deployed, IncV3_a")
     unaware = Craft(cia(4), through(["IncV3_a"]))
@@ -40,7 +41,8 @@ def without(row: Row) -> tuple[()]:
 def table4() -> Experiment:
     """CIA through a filter that is deployed."""
     return Experiment(
-        "cia-4", "Table 4: attacking a spatial smoothing defence", SOURCE, with_filter, five(small=0.6, paper=800),
+        "cia-4", "Table 4: attacking a spatial smoothing defence", SOURCE, with_filter,
+        single(small=20, paper=800, cifar=0.6),
         "cia-table4.csv",
         ambiguous="the border of the filter is not stated (edge pixels repeated here), nor whether the four other networks "
         "are filtered (they are here: their printed errors rise)",
@@ -52,6 +54,7 @@ def table5() -> Experiment:
     """The same images where no filter is deployed."""
     return Experiment(
         "cia-5", "Table 5: the same attack where the defence does not filter", SOURCE,
-        lambda scale: printed_cells("cia-table5.csv", lambda row: FILTERED, without), five(small=0.3, paper=200),
+        lambda scale: present(printed_cells("cia-table5.csv", lambda row: FILTERED, without), scale),
+        single(small=1, paper=200, cifar=0.3),
         "cia-table5.csv",
     )  # fmt: skip
