@@ -9,7 +9,20 @@ from typing import Any
 from vauban.core import spec as specs
 from vauban.core.errors import VaubanError
 from vauban.experiments.registry import register, registry
-from vauban.experiments.spec import Cell, Craft, Experiment, Judge, Scale, Through
+from vauban.experiments.spec import (
+    Cell,
+    Craft,
+    Drawing,
+    Experiment,
+    Judge,
+    Operating,
+    Recipe,
+    Scale,
+    Series,
+    Sweep,
+    Through,
+    Worst,
+)
 
 
 def load(name: str) -> Experiment:
@@ -32,4 +45,7 @@ def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **optio
     return run(name, scale, out, **options)
 
 
-__all__ = ["Cell", "Craft", "Experiment", "Judge", "Scale", "Through", "load", "register", "registry", "reproduce"]
+__all__ = [
+    "Cell", "Craft", "Drawing", "Experiment", "Judge", "Operating", "Recipe", "Scale", "Series", "Sweep", "Through",
+    "Worst", "load", "register", "registry", "reproduce",
+]  # fmt: skip

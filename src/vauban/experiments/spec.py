@@ -1,16 +1,25 @@
-"""What an experiment is: the cells of a printed table, and at each scale the data and networks they are measured on."""
+"""What an experiment is: the cells of a printed table and its panels, and at each scale the data and the networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vauban.core.cards import Path as Path
 from vauban.engine import Attack
 
 Setting = Literal["same", "stand-in"]
-METRICS = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
+RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
+"""Means over all images."""
+ATTAINED = ("P_suc", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg")
+"""Over the N images that the judge labels right before the attack; an image counts as fooled by the nearest success.
+
+P_suc = N_suc / N. P_upp = P(D_upp), the share fooled within L2 distance D_upp = `Cell.at`: (3.2) of H. Zhang's thesis
+(Deep learning in adversarial context, Rennes 2021). D_avg_L2: mean L2 distance of the successes alone, (3.1).
+D_median_L2: median over all N, failures infinite. MAD_avg: mean of `vauban.metrics` 'mad' over the successes.
+"""
+METRICS = RATES + ATTAINED
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,9 @@ class Craft:
     """One set of adversarial images: `attack` on the weighted sum of the losses of `through`.
 
     targeted: toward the target of each image, else away from its label. draws: samples per gradient (EOT). clip: the final
-    image is clipped to x +- clip before it is saved. mask: the name of a rule of `vauban.experiments.masks`.
+    image is clipped to x +- clip before it is saved. mask: the name of a rule of `vauban.experiments.masks`. grid: pixel
+    levels that the images of every query are rounded to, None while attacking unrounded. keep: what is saved, the last
+    iterate or the attack's own choice (nearest or first success). saved: as 8-bit PNG, or the float32 image as it is.
     """
 
     attack: Attack
@@ -41,6 +52,9 @@ class Craft:
     draws: int = 1
     clip: float | None = None
     mask: str | None = None
+    grid: int | None = None
+    keep: Literal["last", "best"] = "last"
+    saved: Literal["png", "float"] = "png"
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,8 @@ class Cell:
     """One number of a table. craft None: the clean images. metric: one of METRICS.
 
     key: columns of the printed row that stands beside it, {} with a label for a cell that the paper does not have.
+    also: further runs (the radii of an attack inside a ball): for the metrics of ATTAINED, the nearest success of an image
+    among all runs counts. at: the distance of P_upp.
     """
 
     craft: Craft | None
@@ -67,6 +83,31 @@ class Cell:
     metric: str
     key: Mapping[str, str]
     label: str = ""
+    also: tuple[Craft, ...] = ()
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network that is trained on first use, by `models.train` on all images of `data`, and kept in `OUT/networks`.
+
+    model: an architecture with its parameters. start: the role whose weights it starts from. adversarial, regenerate: as
+    in `models.train`. minutes: expected, on two CPU cores.
+    """
+
+    model: str
+    data: str
+    epochs: int
+    seed: int = 0
+    batch: int = 128
+    lr: float = 1e-3
+    optimiser: str = "adam"
+    cosine: bool = False
+    augment: bool = False
+    adversarial: Attack | None = None
+    regenerate: Literal["batch", "epoch"] = "batch"
+    start: str | None = None
+    minutes: float = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +115,7 @@ class Scale:
     """How much of an experiment is run, on which data, with which network in each role.
 
     models: specs by role; `{weights}` in a spec is the folder of the packaged weights, `{data}` the data root. minutes:
-    expected, on two CPU cores.
+    expected, on two CPU cores. recipes: networks of further roles, trained on first use.
     setting: "same" as in the paper, or "stand-in" for other data or networks, which `note` names.
     """
 
@@ -85,6 +126,61 @@ class Scale:
     minutes: float
     setting: Setting
     note: str
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Operating:
+    """P(D) for 0 <= D <= upto, the share of images fooled within L2 distance D: a curve for all runs of an attack."""
+
+    title: str
+    curves: Mapping[str, tuple[Craft, ...]]
+    judge: Judge
+    upto: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A metric over a parameter: for each curve, values of the parameter and the cells measured there."""
+
+    title: str
+    x_label: str
+    y_label: str
+    curves: Mapping[str, Sequence[tuple[float, Cell]]]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The `count` images on which the attack `by` is farthest, and what every attack makes of them."""
+
+    title: str
+    crafts: Mapping[str, tuple[Craft, ...]]
+    judge: Judge
+    by: str
+    count: int = 5
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line of a figure."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is computed, not measured."""
+
+    title: str
+    caption: str
+    x_label: str
+    y_label: str
+    draw: Callable[[], Sequence[Series]]
+
+
+Panel = Operating | Sweep | Worst | Drawing
 
 
 @dataclass(frozen=True)
@@ -92,7 +188,8 @@ class Experiment:
     """A table or figure of a paper. printed: the CSV with the printed values, packaged or a path; printed_n: their
     sample size.
 
-    ambiguous: what the text leaves open that bears on the numbers, "" for nothing. `cells` may depend on the scale.
+    ambiguous: what the text leaves open that bears on the numbers, "" for nothing. `cells` may depend on the scale, and so
+    may `panels`, its figures.
     """
 
     id: str
@@ -104,3 +201,4 @@ class Experiment:
     printed_n: int = 1000
     ambiguous: str = ""
     notes: tuple[str, ...] = ()
+    panels: Callable[[Scale], Sequence[Panel]] | None = None
