@@ -1,0 +1,69 @@
+"""The detection-based strategy of MAD: what of the error is visible behind the image (Larson and Chandler 2010, 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vauban.metrics.mad_blocks import BLOCK, Moments, merged, moments
+
+GAIN, GAMMA, OFFSET = 0.02874, 2.2, 0.0  # luminance (OFFSET + GAIN p)^GAMMA in cd/m^2 of the pixel value p on an sRGB display
+LAMBDA, PEAK, BELOW = 0.114, 7.8909, 0.981  # the curve's scale and peak, cycles per degree; the value below the peak
+DARK = 0.5  # mean lightness of a block up to which no error is seen
+FLOOR = -5.0  # log contrast of the image below which it masks nothing
+UNIT = 200.0  # the factor of d_detect
+
+
+def sensitivity(frequency: Tensor, angle: Tensor) -> Tensor:
+    """H = 2.6 (0.0192 + l f') exp(-(l f')^1.1) from its peak on, 0.981 below, f' = f / (0.15 cos 4 theta + 0.85).
+
+    frequency f in cycles per degree, angle theta in radians, l = 0.114. Mannos and Sakrison 1974, with the loss at oblique
+    angles and the flattened low frequencies of Daly.
+    """
+    slanted = frequency / (0.15 * torch.cos(4 * angle) + 0.85)
+    scaled = LAMBDA * slanted
+    return torch.where(slanted >= PEAK, 2.6 * (0.0192 + scaled) * torch.exp(-(scaled**1.1)), BELOW)
+
+
+def lightness(pixel: Tensor) -> Tensor:
+    """The cube root of the luminance of pixel values in [0, 255]."""
+    return (OFFSET + GAIN * pixel) ** (GAMMA / 3)
+
+
+def perceived(image: Tensor, pixels_per_degree: float) -> Tensor:
+    """An image `(batch, height, width)` through `sensitivity`, its borders joined."""
+    height, width = image.shape[1:]
+    down = torch.fft.fftfreq(height, 1 / pixels_per_degree, dtype=image.dtype, device=image.device)[:, None]
+    right = torch.fft.rfftfreq(width, 1 / pixels_per_degree, dtype=image.dtype, device=image.device)
+    filtered = torch.fft.rfft2(image) * sensitivity(torch.hypot(down, right), torch.atan2(down, right))
+    return torch.fft.irfft2(filtered, s=(height, width))
+
+
+def detection(x: Tensor, y: Tensor, pixels_per_degree: float) -> Tensor:
+    """d_detect = 200 sqrt(mean over blocks of (xi D)^2), `(batch,)`, for grey x, y `(batch, height, width)` in [0, 255].
+
+    D is the mean squared error of the block in `perceived` lightness, xi its `visibility`.
+    """
+    bright, dark = lightness(x), lightness(y)
+    error = perceived(dark - bright, pixels_per_degree)
+    masks, errors = moments(perceived(bright, pixels_per_degree)), merged(moments(error), BLOCK)
+    seen = visibility(masks, errors) * (errors.second / errors.n + errors.mean**2)
+    return UNIT * seen.square().mean((1, 2)).sqrt()
+
+
+def visibility(image: Moments, error: Moments) -> Tensor:
+    """xi per block: by how much the log contrast of the error exceeds that of the image, or -5 where this is larger.
+
+    Contrast is a standard deviation over the mean lightness of the block of the image; for the image it is the smallest
+    deviation of the four quarters of the block, so that an edge does not mask what is beside it. An error in a block of
+    mean lightness up to 0.5, or below both contrasts, is not seen: 0.
+    """
+    quarter, half = merged(image, BLOCK // 2).deviation, BLOCK // 2
+    least = torch.minimum(quarter[:, :-half], quarter[:, half:])
+    least = torch.minimum(least[..., :-half], least[..., half:])
+    mean = merged(image, BLOCK).mean
+    lit = mean > DARK
+    safe = torch.where(lit, mean, 1)
+    masking = (least / safe).log().clamp_min(FLOOR)
+    contrast = torch.where(lit, error.deviation / safe, 0).log()  # minus infinity where there is no error
+    return torch.where(contrast > masking, contrast - masking, 0)
