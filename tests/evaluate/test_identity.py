@@ -211,7 +211,7 @@ def test_sources_hold_bases_helpers_and_what_a_file_imports() -> None:
     names = {f"{path.parent.name}/{path.name}" for path in source_files(attacks.PGD(Linf(0.1)))}
     assert {"fixed_budget/pgd.py", "fixed_budget/moves.py", "engine/iterate.py", "core/norms.py", "evaluate/batch.py",
             "metrics/sample.py"} <= names  # fmt: skip
-    assert not {"evaluate/study.py", "vauban/cli.py", "minimal/ddn.py"} & names
+    assert not {"evaluate/study.py", "cli/evaluate.py", "minimal/ddn.py"} & names
 
 
 def test_an_oracle_is_known_by_the_file_of_its_function() -> None:

@@ -1,0 +1,86 @@
+"""The commands in the order of the help, and what an error, Ctrl-C or an exit code becomes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from vauban.cli import evaluate, images, reproduce, results, train
+from vauban.core.errors import VaubanError
+from vauban.core.memory import keep_freed
+
+app = typer.Typer(
+    help="Attack, defend and honestly measure image classifiers.", no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+INTERRUPTED = 130
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "evaluate": evaluate.evaluate, "report": results.report, "table": results.table, "status": results.status,
+    "verify": images.verify, "train": train.train, "reproduce": reproduce.reproduce, "list": results.list_,
+}  # fmt: skip
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Entry point: errors a user can act on become one line and exit code 2."""
+    debug = "--debug" in sys.argv
+    keep_freed()
+    try:
+        code = app(standalone_mode=False, prog_name="vauban")
+    except VaubanError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _complain(f"{what}; choose another file or folder, or make room there")
+        sys.exit(2)
+    except Exception as error:
+        code = _usage(error, debug)
+    if code == INTERRUPTED:  # typer makes this code of Ctrl-C
+        _complain("interrupted; finished batches are stored, run the same command to go on")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: Exception, debug: bool) -> int:
+    """Errors of the command line's own grammar, and whatever a user's file raises: one line, the traceback for --debug."""
+    if debug:
+        raise error
+    message = getattr(error, "format_message", None)
+    if message is None:
+        first = next(iter(str(error).strip().splitlines()), "")
+        _complain(f"{type(error).__name__}: {first}; the same command with --debug shows where")
+        return 2
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
+        typer.echo(context.get_help())
+        return 2
+    path = context.command_path if context is not None else "vauban"
+    _complain(f"{message().rstrip().rstrip('.')}; see {path} --help")
+    return 2
+
+
+def _complain(message: str) -> None:
+    typer.echo(f"vauban: {' '.join(message.split())}", err=True)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        from vauban import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit

@@ -1,0 +1,67 @@
+"""`vauban evaluate`: attack, judge, report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of
+from vauban.core.errors import VaubanError
+
+
+def evaluate(
+    model: Annotated[list[str] | None, typer.Option(help="Model: a name, a weights file or file.py:name.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data set, e.g. mnist/test[:500].")] = None,
+    attack: Annotated[list[str] | None, typer.Option(help="Attack, e.g. pgd:eps=8/255,steps=40.")] = None,
+    defence: Annotated[list[str] | None, typer.Option(help="Defence, e.g. jpeg:quality=75, none, a+b.")] = None,
+    threat: Annotated[list[str] | None, typer.Option(help="Threat, e.g. white-box, adaptive:eot=16.")] = None,
+    goal: Annotated[str, typer.Option(help="untargeted, least-likely, random-wrong or targeted:3.")] = "untargeted",
+    out: Annotated[Path, typer.Option(help="Run directory; run again to resume.")] = Path("runs/evaluate"),
+    labels: Annotated[str, typer.Option(help="true, or own: the model's own answers.")] = "true",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
+    budget: Annotated[int | None, typer.Option(help="Forward passes per sample.")] = None,
+    unrounded: Annotated[bool, typer.Option("--unrounded", help="Do not round images to pixel levels.")] = False,
+    fail_under: Annotated[float | None, typer.Option(help="Exit 1 when robust accuracy is below.")] = None,
+    save_images: Annotated[bool, typer.Option("--save-images", help="Write the evaluated images as PNG.")] = False,
+    preflight: Annotated[bool, typer.Option(help="Check for masked gradients and failed attacks.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")] = False,
+    data_root: RootOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Attack models behind defences and write rows and report.html.
+
+    Without options: a small CNN on the handwritten digits inside scikit-learn, undefended and with one defence.
+    """
+    from vauban.evaluate.study import Study
+    from vauban.terminal import run_with_progress, show_outcomes, show_plan
+
+    if model and not data:
+        raise VaubanError(
+            "expected --data beside --model, e.g. --data mnist/test[:500]; vauban list datasets names them"
+        )
+    study = Study(
+        out, data=data or "digits/test[:150]", models=model or ["digits-cnn"],
+        attacks=attack or ["fgsm", "pgd", "ddn", "standard"],
+        defences=defence or (["none"] if model else ["none", "bit-depth:bits=2"]), threats=threat, goal=goal,
+        labels=labels, seed=seed, batch_size=batch_size_of(batch_size), device=device_of(device),
+        levels=None if unrounded else "data", budget=budget, save_images=save_images, preflight=preflight,
+        root=data_root,
+    )  # fmt: skip
+    study.command = ["vauban", *sys.argv[1:]]
+    if dry_run:
+        show_plan(study)
+        return
+    outcomes = run_with_progress(study)
+    page = study.report()
+    lowest = show_outcomes(study, page)
+    if any(o.failures for o in outcomes):
+        raise typer.Exit(3)
+    if fail_under is not None and (lowest is None or lowest < fail_under):
+        typer.echo(f"vauban: robust accuracy {lowest:.3f} is below {fail_under}" if lowest is not None else
+                   "vauban: no attack ran at a budget, so --fail-under has nothing to compare", err=True)  # fmt: skip
+        raise typer.Exit(1)

@@ -1,0 +1,44 @@
+"""`vauban reproduce`: a paper's table or figure, its numbers beside ours."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of
+from vauban.core.errors import VaubanError
+
+
+def reproduce(
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="A table or figure of a paper, see --list.")] = None,
+    scale: Annotated[str, typer.Option(help="How much: smoke (seconds), small, paper.")] = "smoke",
+    show: Annotated[bool, typer.Option("--list", help="Show ids, titles, scales and minutes.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder that all experiments share.")] = Path("runs/reproduce"),
+    images: Annotated[int | None, typer.Option(help="Fewer images than the scale has.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds in place of the scale's.")] = None,
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="Fetch no weights: a trial run.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    data_root: RootOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run a paper's table or figure and write its numbers beside ours.
+
+    Finished batches are stored in OUT and never made twice, by this experiment or by another that needs the same.
+    """
+    from vauban.terminal import reproduce_with_progress, show_experiments, show_reproduction
+
+    if show:
+        show_experiments()
+        return
+    if name is None:
+        raise VaubanError("expected the id of an experiment, e.g. cia-2; vauban reproduce --list names them")
+    folder = reproduce_with_progress(
+        name, scale, out, images=images, seeds=seed or None, data_root=data_root, device=device_of(device),
+        batch_size=batch_size_of(batch_size), untrained=random_weights, command=shlex.join(["vauban", *sys.argv[1:]]),
+    )  # fmt: skip
+    show_reproduction(folder)

@@ -1,0 +1,57 @@
+"""What reads without running anything: `vauban report|table|status|list`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vauban.cli.options import DebugOption
+
+
+def report(directory: Path, debug: DebugOption = False) -> None:
+    """Write report.html again from the rows of a run directory (needs no torch)."""
+    from vauban.report import page
+
+    typer.echo(page.write(directory))
+
+
+def table(
+    directory: Path,
+    form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
+    population: Annotated[str, typer.Option(help="all, correct or common.")] = "correct",
+    debug: DebugOption = False,
+) -> None:
+    """Print the results of a run directory as a table (needs no torch)."""
+    from vauban.report import tables
+    from vauban.store import query
+
+    typer.echo(tables.render(query.load(directory), form, population))
+
+
+def status(directory: Path, debug: DebugOption = False) -> None:
+    """Show which cells of a run directory are complete, stale or failed (needs no torch)."""
+    from vauban.terminal import show_status
+
+    show_status(directory)
+
+
+def list_(
+    kind: Annotated[
+        str, typer.Argument(help="attacks, defences, models, datasets, threats, metrics, losses, experiments.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """List what is built in, with a line on each."""
+    from vauban.terminal import entries
+
+    found = entries(kind)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+        return
+    width = max(len(str(e["name"])) for e in found)
+    for entry in found:
+        typer.echo(f"{entry['name']!s:<{width}}  {entry['summary']}")

@@ -1,0 +1,42 @@
+"""`vauban train`: a registered architecture, a data set, one weights file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vauban.cli.options import DebugOption, RootOption, device_of
+
+
+def train(
+    model: Annotated[str, typer.Option(help="Architecture, e.g. mnist-c4.")],
+    data: Annotated[str, typer.Option(help="Training data, e.g. mnist/train.")],
+    out: Annotated[Path, typer.Option(help="Weights to write, .safetensors.")],
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 6,
+    batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 128,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    optimiser: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
+    cosine: Annotated[bool, typer.Option("--cosine", help="Let the learning rate fall to zero.")] = False,
+    augment: Annotated[bool, typer.Option("--augment", help="Mirror and shift the images.")] = False,
+    adversarial: Annotated[str | None, typer.Option(help="Train on this attack's images, e.g. pgd:eps=8/255.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
+    validation: Annotated[str | None, typer.Option(help="Validation data; else a part of the training data.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    data_root: RootOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Train an architecture and write its weights with the recipe and the data fingerprint."""
+    from vauban import data as datasets
+    from vauban import models
+    from vauban.evaluate.words import attack_of
+    from vauban.terminal import show_epoch
+
+    held = datasets.load(validation, root=data_root) if validation else None
+    models.train(
+        model, datasets.load(data, root=data_root), out, epochs, seed, batch=batch_size, lr=lr, optimiser=optimiser,
+        cosine=cosine, augment=augment, adversarial=attack_of(adversarial).value if adversarial else None,
+        validation=held, device=device_of(device), callback=show_epoch,
+    )  # fmt: skip
+    typer.echo(out)

@@ -1,0 +1,12 @@
+"""What the command line shows: plans, progress, outcomes, status, lists."""
+
+from vauban.terminal.layout import console
+from vauban.terminal.lists import entries, show_epoch
+from vauban.terminal.reproduction import reproduce_with_progress, show_experiments, show_reproduction
+from vauban.terminal.status import show_status
+from vauban.terminal.study import run_with_progress, show_outcomes, show_plan
+
+__all__ = [
+    "console", "entries", "reproduce_with_progress", "run_with_progress", "show_epoch", "show_experiments",
+    "show_outcomes", "show_plan", "show_reproduction", "show_status",
+]  # fmt: skip
