@@ -3,6 +3,7 @@
 from vauban.metrics.base import Metric, registry
 from vauban.metrics.magnify import magnify
 from vauban.metrics.perceptual import psnr, ssim
+from vauban.metrics.roughness import roughness
 from vauban.metrics.sample import COLUMNS, l0, l1, l2, linf, measure
 
-__all__ = ["COLUMNS", "Metric", "l0", "l1", "l2", "linf", "magnify", "measure", "psnr", "registry", "ssim"]
+__all__ = ["COLUMNS", "Metric", "l0", "l1", "l2", "linf", "magnify", "measure", "psnr", "registry", "roughness", "ssim"]
