@@ -37,6 +37,27 @@ class Part:
         return self.whole.batch(picked)
 
 
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The samples of `first`, then those of `second`."""
+
+    first: Samples
+    second: Samples
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def batch(self, index: Tensor) -> Batch:
+        late = index >= len(self.first)
+        picked = [(self.first, index[~late]), (self.second, index[late] - len(self.first))]
+        parts = [samples.batch(rows) for samples, rows in picked if len(rows)]
+        place = late.long().argsort(stable=True).argsort()  # of each position asked for, among the parts
+        device = parts[0].x.device
+        place = place.to(device)
+        x, y, ids = (torch.cat([getattr(part, k).to(device) for part in parts])[place] for k in ("x", "y", "ids"))
+        return Batch(x, y, ids, parts[0].levels)
+
+
 def as_samples(data: Samples | Batch) -> Samples:
     """A `Batch` as something that can be sampled from; anything else is returned as it is."""
     return Part(data, torch.arange(len(data))) if isinstance(data, Batch) else data

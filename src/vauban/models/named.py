@@ -73,7 +73,7 @@ def _registered(name: str, params: dict[str, Any], weights: Path | None) -> nn.M
     entry = registry.get(name)
     kind = entry.facts.get("weights", "file")
     if weights is not None:
-        return files.load_into(build(name, **_agreed(name, params, weights)), weights)
+        return files.load_into(build(name, **agreed(name, params, weights)), weights)
     if kind == "file" and not params.get("pretrained"):
         raise ContractError(
             f"the model {name!r} has no weights of its own; train it: vauban train --model {name} --data SET/train "
@@ -83,7 +83,7 @@ def _registered(name: str, params: dict[str, Any], weights: Path | None) -> nn.M
     return ready[name](model) if kind == "first use" else model
 
 
-def _agreed(name: str, params: dict[str, Any], weights: Path) -> dict[str, Any]:
+def agreed(name: str, params: dict[str, Any], weights: Path) -> dict[str, Any]:
     """The parameters of the architecture that the weights were trained with; a contradiction is refused."""
     meta = files.metadata(weights)
     if "architecture" not in meta:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
 from vauban.core import spec as specs
 from vauban.core.errors import ContractError
-from vauban.engine.fit import Epoch, Fitted, fit
+from vauban.engine.fit import Beside, Epoch, Fitted, Perturb, fit
+from vauban.engine.forge import regenerated
 from vauban.engine.iterate import Attack
 from vauban.engine.perturb import adversarial as perturb_by
 from vauban.engine.perturb import both, shifted
 from vauban.engine.samples import Part, Samples, accuracy
 from vauban.models import weights
-from vauban.models.named import build
+from vauban.models.named import agreed, build
 
 
 class Named(Samples, Protocol):
@@ -44,6 +46,8 @@ def train(
     cosine: bool = False,
     augment: bool = False,
     adversarial: Attack | None = None,
+    regenerate: Literal["batch", "epoch"] = "batch",
+    start: str | Path | None = None,
     validation: Samples | None = None,
     holdout: float = 1 / 12,
     device: str = "cpu",
@@ -53,13 +57,29 @@ def train(
     """Train the architecture `name` on `dataset` and write `out` (safetensors), whole or not at all.
 
     Without `validation`, the last `holdout` of the samples is kept out of training to validate on (0: none, train on
-    everything). cosine: the learning rate falls to zero along half a cosine. augment: mirrored and shifted images.
-    adversarial: the attack whose images replace the clean ones. params go to the architecture. The file's metadata hold
-    architecture, parameters, recipe, seed, data fingerprint and accuracies; `load(out)` needs nothing else.
+    everything). optimiser: 'adam' or 'sgd' (momentum 0.9). cosine: the learning rate falls to zero along half a cosine.
+    augment: mirrored and shifted images. params go to the architecture.
+
+    adversarial: the attack to train against. regenerate="batch": its images, made at every step, replace the clean ones
+    (`engine.perturb.adversarial`). "epoch": adversarial versions of all training samples, unaugmented, are made on the
+    network frozen between two epochs, and the next epoch trains on the originals plus these (`engine.forge`; thesis,
+    section 5.5); the first epoch has the originals only, or with `start` both. In between they are held in memory, one
+    byte per component of 8-bit images (MNIST 47 MB, CIFAR-10 154 MB). start: a weights file of the same architecture to
+    train on from, with its parameters; it may take 0 epochs.
+
+    The file's metadata hold architecture, parameters, recipe, seed, data fingerprint and accuracies, and of `start` the
+    name, the hash and the recipe; `load(out)` needs nothing else. Raises ContractError on settings that do not go together
+    and where `start` does not fit the architecture.
     """
     path = Path(out).expanduser()
     if path.suffix != ".safetensors":
         raise ContractError(f"expected an output file that ends in .safetensors, got {path}")
+    if regenerate not in ("batch", "epoch") or (regenerate == "epoch" and adversarial is None):
+        raise ContractError(
+            f"expected regenerate='batch', or 'epoch' with an adversarial attack, got {regenerate!r} and {adversarial}"
+        )
+    if epochs == 0 and start is None:
+        raise ContractError("expected epochs >= 1, or 0 with weights to start from, got 0 and none")
     if not 0 <= holdout < 1:
         raise ContractError(f"expected 0 <= holdout < 1, got {holdout}")
     kept = len(dataset) - (round(holdout * len(dataset)) if validation is None else 0)
@@ -68,29 +88,27 @@ def train(
         validation = Part(dataset, torch.arange(kept, len(dataset)))
     parsed = specs.parse(name)
     params = {**parsed.params, **params}
+    origin = None if start is None else Path(start).expanduser()
+    if origin is not None and parsed.file is None:
+        params = agreed(parsed.name, params, origin)
     module = build(name, seed, **params).to(device)
-    perturb = shifted(seed) if augment else None
-    if adversarial is not None:
-        attacked = perturb_by(adversarial, seed)
-        perturb = attacked if perturb is None else both(perturb, attacked)
-    fitted = fit(
-        module,
-        samples,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
-        optimiser=optimiser,  # type: ignore[arg-type]
-        weight_decay=weight_decay,
-        schedule=_half_cosine if cosine else None,
-        seed=seed,
-        validation=validation,
-        perturb=perturb,
-        callback=callback,
-    )
+    if origin is not None:
+        weights.load_into(module, origin)
+    perturb, beside = _changes(adversarial, regenerate, augment, samples, seed, trained=origin is not None)
+    settings = {"batch": batch, "lr": lr, "optimiser": optimiser, "weight_decay": weight_decay}
+    fitted = Fitted(())
+    if epochs:
+        fitted = fit(
+            module, samples, epochs=epochs, seed=seed, validation=validation, perturb=perturb, beside=beside,
+            schedule=_half_cosine if cosine else None, callback=callback, **settings,  # type: ignore[arg-type]
+        )  # fmt: skip
+    checked = fitted.validation
+    if not epochs and validation is not None:
+        checked = accuracy(module, validation)
     recipe = {
-        "epochs": epochs, "batch": batch, "lr": lr, "optimiser": optimiser, "weight_decay": weight_decay,
-        "cosine": cosine, "augment": augment, "adversarial": None if adversarial is None else str(adversarial),
-        "samples": kept,
+        "epochs": epochs, **settings, "cosine": cosine, "augment": augment,
+        "adversarial": None if adversarial is None else str(adversarial), "regenerate": None if adversarial is None else regenerate,
+        "start": None if origin is None else _origin(origin), "samples": kept,
     }  # fmt: skip
     meta = {
         "format": 1,
@@ -104,11 +122,30 @@ def train(
             "fingerprint": dataset.fingerprint,
         },
         "train_accuracy": accuracy(module, samples),
-        "validation_accuracy": fitted.validation,
+        "validation_accuracy": checked,
         "torch": torch.__version__,
     }
     weights.save(module, path, meta)
     return fitted
+
+
+def _changes(
+    attack: Attack | None, regenerate: str, augment: bool, samples: Samples, seed: int, trained: bool
+) -> tuple[Perturb | None, Beside | None]:
+    """What happens to the images of a step, and what is trained on beside the data."""
+    perturb = shifted(seed) if augment else None
+    if attack is None:
+        return perturb, None
+    if regenerate == "epoch":
+        return perturb, regenerated(attack, samples, seed=seed, first=trained)
+    attacked = perturb_by(attack, seed)
+    return (attacked if perturb is None else both(perturb, attacked)), None
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    """What is kept of the weights that training began with."""
+    found = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {**found, "recipe": weights.metadata(path).get("recipe")}
 
 
 def _half_cosine(progress: float) -> float:
