@@ -2,6 +2,7 @@
 
 from vauban.defences.base import Apply, Defence, InputDefence, NoiseDefence, Transformed, register, registry
 from vauban.defences.compose import Chain, UserDefence, chain, load
+from vauban.defences.inputs.bilateral import Bilateral
 from vauban.defences.inputs.bit_depth import BitDepth
 from vauban.defences.inputs.diagonal_filter import DiagonalFilter
 from vauban.defences.inputs.gaussian_filter import GaussianFilter
@@ -18,6 +19,7 @@ from vauban.defences.voting import Voting, vote
 __all__ = [
     "JPEG",
     "Apply",
+    "Bilateral",
     "BitDepth",
     "Chain",
     "Defence",
