@@ -12,6 +12,7 @@ import threading
 import time
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from vauban.core.errors import ContractError
@@ -37,6 +38,22 @@ def test_round_trip_is_bit_exact(tmp_path, meta, make_batch):
     assert not rows.stale
     assert rows.meta["seconds"] == 4.5
     assert cell.parts() == {0, 1, 2}
+
+
+def test_a_part_from_before_a_column_was_added_is_read_with_nulls(tmp_path, meta, make_batch):
+    cell = Store(tmp_path).cell("abc")
+    cell.create(meta)
+    for index in range(2):
+        cell.append(index, make_batch(range(4 * index, 4 * index + 4)) | {"unsolved": [1, 0, 2, 0]}, seconds=1.5)
+    old = cell.files()[0]
+    rows = pq.read_table(old)
+    pq.write_table(rows.drop_columns(["unsolved"]), old)
+    (read,) = load(tmp_path).cells
+    assert read.columns["id"].tolist() == list(range(8))
+    assert np.array_equal(read.columns["unsolved"], [np.nan] * 4 + [1, 0, 2, 0], equal_nan=True)
+    assert read.meta["seconds"] == 3.0
+    pq.write_table(rows.drop_columns(["vanished"]), old)  # one that every part of this version has
+    assert cell.parts() == {1}
 
 
 def test_incomplete_until_every_sample_is_there(tmp_path, meta, make_batch):

@@ -9,14 +9,15 @@ from vauban.core.norms import Norm
 
 
 class Ledger:
-    """Counts of one batch, shared by every view on it: passes through networks and what the door noticed."""
+    """Counts of one batch, shared by every view on it: passes through networks, what the door noticed,
+    and linear systems of the attack that missed their tolerance."""
 
     def __init__(self, batch: int, device: torch.device) -> None:
         def zeros() -> Tensor:
             return torch.zeros(batch, dtype=torch.int64, device=device)
 
         self.forwards, self.backwards = zeros(), zeros()
-        self.switches, self.vanished = zeros(), zeros()
+        self.switches, self.vanished, self.unsolved = zeros(), zeros(), zeros()
         self.loss = torch.full((batch,), float("nan"), device=device)
         self.calls = 0
 

@@ -117,6 +117,10 @@ class View:
         """The loss each row had at its last gradient, `(batch,)`."""
         return self.ledger.loss[self._row]
 
+    def note_unsolved(self, missed: Tensor) -> None:
+        """Count the rows whose linear system missed its tolerance, `(batch,)`: a diagnostic, no cost."""
+        self.ledger.unsolved.index_add_(0, self._row, missed.long())
+
     @property
     def spent(self) -> Tensor:
         """Forward passes of each row so far, `(batch,)`."""

@@ -40,6 +40,7 @@ class Evaluated:
     attacked: Tensor
     switches: Tensor
     vanished: Tensor
+    unsolved: Tensor
     norm: Norm
 
     @property
@@ -89,6 +90,7 @@ def evaluate_batch(
         attacked,
         ledger.switches,
         ledger.vanished,
+        ledger.unsolved,
         norm,
     )
 
@@ -120,6 +122,7 @@ def columns(done: Evaluated, keep_all: bool = False) -> dict[str, Any]:
         "backwards": r.backwards,
         "switches": done.switches,
         "vanished": done.vanished,
+        "unsolved": done.unsolved,
     }
     host = {name: value.cpu().numpy() for name, value in out.items()}
     host["ssim"], host["psnr_db"] = _nullable(host["ssim"]), _nullable(host["psnr_db"])

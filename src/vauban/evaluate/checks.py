@@ -15,6 +15,7 @@ from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.findings import Finding
 from vauban.evaluate.indicators import across, after
+from vauban.evaluate.indicators_counts import own
 from vauban.evaluate.once import answers_vary
 from vauban.evaluate.preflight import before
 from vauban.store.parquet import Store
@@ -79,9 +80,10 @@ def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
 
 
 def check_study(store: Store, cells: Sequence[Cell]) -> None:
-    """Compare the finished cells of one model, defence and data set, and store what contradicts."""
+    """Compare the finished cells of one model, defence and data set, and store what contradicts, and what each counted."""
     read = [read_cell(store.cell(cell.hash)) for cell in cells]
-    found = across([(cell.meta, cell.columns) for cell in read if cell.complete])
+    cells_read = [(cell.meta, cell.columns) for cell in read if cell.complete]
+    found = [*across(cells_read), *own(cells_read)]
     groups: dict[str, list[Finding]] = defaultdict(list)
     for label, finding in found:
         groups[label].append(finding)

@@ -93,6 +93,13 @@ TRANSFER_CELL = Rule(
     "model's own gradients are masked.",
     "use the adaptive threat (BPDA, eot) and report the worst case over all attacks",
 )  # fmt: skip
+UNSOLVED = Rule(
+    "smoothing-not-converged", "warning", 0.02,
+    "solves meet their tolerance on every image, or miss it on the one image of a hundred whose graph is hardest",
+    "were attacked with smoothing solves that missed their tolerance ({solves:.3g} solves each): their images are valid "
+    "and judged like any other, but rougher than the smoothness asked for, and the direction was not the exact one.",
+    "raise limit (iterations of a solve) or tol; in float32 no residual below about 1e-7 / (1 - smoothness) can be shown",
+)  # fmt: skip
 NOT_MONOTONE = Rule(
     "not-monotone", "warning", 0.02,
     "what is broken in a ball can be broken in a larger one; separate runs lose a sample in a hundred to luck",

@@ -13,7 +13,7 @@ from vauban.core.errors import ContractError
 from vauban.store.query import CellRows
 from vauban.store.summary import SLACK, Array, Columns, broken, distortion, select
 
-_COUNTS = ("forwards", "backwards", "switches", "vanished")
+_COUNTS = ("forwards", "backwards", "switches", "vanished", "unsolved")
 
 
 class Worst(NamedTuple):
@@ -68,7 +68,8 @@ def union(runs: Sequence[Columns], norm: str) -> dict[str, Array]:
     """One attack run at several budgets as a single attack (thesis 3.3, rule 2).
 
     A sample succeeds if any run does; it keeps the row of the smallest distance, of the highest misclassification
-    where none succeeded; forwards, backwards, switches and vanished are summed. The runs must hold the same ids.
+    where none succeeded; forwards, backwards, switches, vanished and, where all runs have it, unsolved are summed. The
+    runs must hold the same ids.
     """
     if not runs:
         raise ContractError("union: expected at least one run, got none; pass the cells of one attack")
@@ -84,7 +85,8 @@ def union(runs: Sequence[Columns], norm: str) -> dict[str, Array]:
     raw = np.stack([np.where(run["raw_success"], run["raw_l2"], np.inf) for run in aligned]).argmin(axis=0)
     for name in ("raw_success", "raw_l2", "raw_linf"):
         out[name] = np.stack([run[name] for run in aligned])[raw, np.arange(len(ids))]
-    return out | {name: np.sum([run[name] for run in aligned], axis=0) for name in _COUNTS}
+    counts = [name for name in _COUNTS if all(name in run for run in aligned)]
+    return out | {name: np.sum([run[name] for run in aligned], axis=0) for name in counts}
 
 
 def worst_case(cells: Sequence[CellRows], norm: str | None = None, eps: float | None = None) -> Worst:

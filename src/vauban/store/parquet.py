@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from vauban.core.errors import ContractError
 from vauban.store import files
-from vauban.store.schema import SCHEMA, SCHEMA_VERSION, table
+from vauban.store.schema import SCHEMA, SCHEMA_VERSION, completed, table
 
 log = logging.getLogger("vauban.store")
 
@@ -135,7 +135,7 @@ class CellStore:
 
     def _open(self, path: Path) -> Part | None:
         try:
-            rows = pq.read_table(path, page_checksum_verification=True, memory_map=False)
+            rows = completed(pq.read_table(path, page_checksum_verification=True, memory_map=False))
             if not rows.schema.equals(SCHEMA):
                 raise pa.ArrowInvalid("columns of another schema")
             facts = rows.schema.metadata or {}

@@ -13,9 +13,9 @@ from vauban.core.errors import ContractError
 SCHEMA_VERSION = 1
 
 # Distances are in pixels of [0,1], of the successful image, +inf where the attack failed. `raw_*` is the image before
-# the door rounds it. Counts (forwards, backwards, switches, vanished) are per sample. Rates are over verdict draws: 0
-# or 1 on a deterministic model. An image outside the limit never counts as misclassified: the evaluator then writes
-# the rate of the clean image.
+# the door rounds it. Counts (forwards, backwards, switches, vanished, unsolved) are per sample; unsolved are smoothing
+# solves that missed their tolerance. Rates are over verdict draws: 0 or 1 on a deterministic model. An image outside
+# the limit never counts as misclassified: the evaluator then writes the rate of the clean image.
 _CLEAN = {
     "id": pa.int64(),
     "y": pa.int64(),
@@ -49,9 +49,10 @@ _OPTIONAL = {
     "clean_png": pa.binary(),
     "adv_png": pa.binary(),
 }
+_LATER = {"unsolved": pa.int64()}  # columns that parts of this version may lack: null there
 SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _CLEAN.items()]
-    + [pa.field(name, kind, nullable=True) for name, kind in {**_ATTACKED, **_OPTIONAL}.items()]
+    + [pa.field(name, kind, nullable=True) for name, kind in {**_ATTACKED, **_OPTIONAL, **_LATER}.items()]
 )
 
 
@@ -72,6 +73,14 @@ def table(columns: Mapping[str, Any], clean_only: bool = False) -> pa.Table:
         raise ContractError(f"expected columns of equal length, got {lengths}; pass one value per sample")
     rows = lengths["id"]
     return pa.table([_array(f, columns.get(f.name), rows, f.name in required) for f in SCHEMA], schema=SCHEMA)
+
+
+def completed(part: pa.Table) -> pa.Table:
+    """A stored part with the columns that were added to this version after it was written."""
+    for name, kind in _LATER.items():
+        if name not in part.schema.names:
+            part = part.append_column(SCHEMA.field(name), pa.nulls(len(part), kind))
+    return part
 
 
 def _array(field: pa.Field, values: Sequence[Any] | None, rows: int, required: bool) -> pa.Array:

@@ -41,8 +41,9 @@ class Guide(Graph):
     """The smoothing s_alpha guided by the attacked image, on its `Graph`.
 
     smoothness: the alpha of (4.2), in [0, 1); 0 smooths nothing. tol: the relative residual at which a solve ends; one
-    that misses it after `limit` iterations leaves a perturbation less smooth than asked for, and a valid image. The
-    default is the source's for photographs; 0.95 for digits. Raises ContractError on values outside their ranges.
+    that misses it after `limit` iterations leaves a perturbation less smooth than asked for, and a valid image; such
+    solves are counted per sample, and many of them are a finding. The default is the source's for photographs; 0.95 for
+    digits. Raises ContractError on values outside their ranges.
     """
 
     smoothness: float = 0.997
@@ -82,8 +83,9 @@ class Smoothed(Guide, Ascent[Any]):
 
     def step(self, ask: Ask, state: Any, t: int) -> Any:
         logits, (g,) = ask.gradient(state.plain.x, self.loss)
-        direction = state.smoothing.apply(g, state.last).value
-        return Guided(self.move(ask, state.plain, t, logits, direction), state.smoothing, direction)
+        found = state.smoothing.apply(g, state.last)
+        ask.note_unsolved(~found.converged)
+        return Guided(self.move(ask, state.plain, t, logits, found.value), state.smoothing, found.value)
 
     def candidate(self, ask: Ask, state: Any) -> Tensor:
         return super().candidate(ask, state.plain)

@@ -49,9 +49,12 @@ class SmoothPenalised(Steps[Latent]):
 
     def step(self, ask: Ask, state: Latent, t: int) -> Latent:
         smoothing = state.chart.smoothing
-        pulled = smoothing.pull(slope(ask, free(ask, state.r), state.c, self.kappa), state.pulled).value
-        z, moments = Adam(self.lr).climb(state.z, pulled, state.moments, t)
-        return Latent(z, state.chart.value(z, state.r).value, pulled, moments, state.c, state.chart)
+        pulled = smoothing.pull(slope(ask, free(ask, state.r), state.c, self.kappa), state.pulled)
+        z, moments = Adam(self.lr).climb(state.z, pulled.value, state.moments, t)
+        r = state.chart.value(z, state.r)
+        ask.note_unsolved(~pulled.converged)
+        ask.note_unsolved(~r.converged)
+        return Latent(z, r.value, pulled.value, moments, state.c, state.chart)
 
     def candidate(self, ask: Ask, state: Latent) -> Tensor:
         return ask.project(state.chart.place(state.r))
