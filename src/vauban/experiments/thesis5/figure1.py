@@ -1,0 +1,105 @@
+"""Figure 5.1: the paths of PGD2, C&W, DDN and BP in the plane, drawn by running the attacks on a binary classifier."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.attacks.minimal.bp import BP
+from vauban.attacks.minimal.cw_l2 import CW
+from vauban.attacks.minimal.ddn import DDN
+from vauban.core.norms import L2
+from vauban.engine import Ask, Steps, Threat, iterate
+from vauban.experiments.registry import register
+from vauban.experiments.spec import Cell, Drawing, Experiment, Judge, Panel, Scale, Series
+from vauban.experiments.thesis5.networks import CLEAN_SCALES, SMOKE
+from vauban.experiments.thesis5.setting import SOURCE
+
+START = (0.3, 0.3)
+RADIUS = 0.35
+STEPS = 20
+SHARP = 12.0
+"""Logits per unit of height: at the start the true class has a probability of 0.98."""
+
+
+def height(x1: Tensor) -> Tensor:
+    """The boundary x2 = h(x1), a wave: so the nearest point is not the one straight ahead."""
+    return 0.62 - 0.1 * torch.sin(2 * math.pi * x1)
+
+
+class Wave(nn.Module):
+    """A binary classifier of points `(batch, 2)`: class 0 below the boundary, 1 above it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        above = SHARP * (x[:, 1] - height(x[:, 0]))
+        return torch.stack([-above / 2, above / 2], 1)
+
+
+ATTACKS: dict[str, tuple[Any, dict[str, float]]] = {
+    "PGD2": (PGD(L2(RADIUS), STEPS, 0.25, random_start=False), {}),
+    "C&W": (CW(1, STEPS, 0.1, 0.3), {"c": 0.3}),
+    "DDN": (DDN(STEPS, eps=0.1, gamma=0.1, alpha=0.1, alpha_last=0.01), {}),
+    "BP": (BP(STEPS, alpha=0.1, retreat=False), {}),
+}
+"""The attacks with steps that suit a unit square, and the constant of C&W."""
+
+
+def path(name: str) -> list[tuple[float, float]]:
+    """The start and every iterate of an attack."""
+    attack, knobs = ATTACKS[name]
+    x, y = torch.tensor([START]), torch.zeros(1, dtype=torch.long)
+    ask = Threat(Wave().eval(), levels=None).open(x, y)
+    steps: Steps[Any] = attack.inner(ask) if isinstance(attack, CW) else attack
+    points = [START]
+
+    def record(t: int, view: Ask, state: Any) -> None:
+        a, b = steps.candidate(view, state)[0].tolist()
+        points.append((a, b))
+
+    given = {knob: torch.tensor([value]) for knob, value in knobs.items()}
+    iterate(steps, ask, stop="never", callback=record, knobs=given)
+    return points
+
+
+def boundary(points: int = 201) -> Series:
+    x1 = torch.linspace(0, 1, points)
+    return Series("boundary", x1.tolist(), height(x1).tolist())
+
+
+def circle(points: int = 201) -> Series:
+    """The sphere of PGD2 around the original."""
+    angle = torch.linspace(0, 2 * math.pi, points)
+    x1, x2 = START[0] + RADIUS * angle.cos(), START[1] + RADIUS * angle.sin()
+    return Series("radius of PGD2", x1.tolist(), x2.tolist())
+
+
+def draw() -> list[Series]:
+    paths = {name: path(name) for name in ATTACKS}
+    return [boundary(), circle(), *(Series(n, [a for a, _ in p], [b for _, b in p]) for n, p in paths.items())]
+
+
+def panels(scale: Scale) -> list[Panel]:
+    caption = (
+        f"{STEPS} steps of each attack from ({START[0]}, {START[1]}) on the boundary x2 = 0.62 - 0.1 sin(2 pi x1). PGD2 "
+        "ends on its sphere, the others look for the boundary's nearest point. BP crosses, then walks along it."
+    )
+    return [Drawing("Paths of four attacks in the plane", caption, "x1", "x2", draw)]
+
+
+def cells(scale: Scale) -> list[Cell]:
+    return [Cell(None, Judge(("network",)), "accuracy", {}, "accuracy of the network of the tables")]
+
+
+@register("thesis-fig5.1")
+def figure1() -> Experiment:
+    """Figure 5.1: paths of PGD2, C&W, DDN and BP in the plane."""
+    return Experiment(
+        "thesis-fig5.1", "Figure 5.1: paths of PGD2, C&W, DDN and BP in the plane", SOURCE, cells,
+        {"smoke": SMOKE, "small": CLEAN_SCALES["cifar10"]["small"]}, None,
+        ambiguous="the paper's classifier and the parameters of its drawing are not printed",
+        notes=("The attacks are the library's own, on a classifier given by a formula.",), panels=panels,
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""The scales of the chapter: which images, which networks, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.core.norms import Linf
+from vauban.experiments.spec import Recipe, Scale
+
+PACKAGED = "small-{0}:weights={{weights}}/small-{0}.safetensors"
+CLEAN, ROBUST, OTHER = (PACKAGED.format(name) for name in ("branched", "residual", "plain"))
+SMOKE = Scale(
+    "colours/test:n=600[172:303:130]", {"network": CLEAN, "robust": ROBUST}, 2, (0,), 0, "stand-in",
+    "two made-up images and attacks of 2 or 3 steps: a trial of the code",
+)  # fmt: skip
+C4 = Recipe("mnist-c4", "mnist/train", 6, minutes=3)
+
+
+def against(eps: float, steps: int, share: float) -> PGD:
+    """The reference attack of training, with steps of `share` of the radius."""
+    return PGD(Linf(eps), steps, share)
+
+
+def rising(epochs: int) -> dict[str, Recipe]:
+    """C4 against PGD of a radius that rises to 0.3: from clean weights at 0.3 at once it stays at chance."""
+    found = {"network": C4}
+    for role, start, eps in (("eps 0.1", "network", 0.1), ("eps 0.2", "eps 0.1", 0.2)):
+        found[role] = Recipe("mnist-c4", "mnist/train", 1, adversarial=against(eps, 7, 0.25), start=start, minutes=3)
+    found["robust"] = Recipe(
+        "mnist-c4", "mnist/train", epochs, lr=5e-4, cosine=True, adversarial=against(0.3, 7, 0.25), start="eps 0.2",
+        minutes=3 * epochs,
+    )  # fmt: skip
+    return found
+
+
+PRINTED_C4 = Recipe(
+    "mnist-c4", "mnist/train", 100, batch=50, adversarial=against(0.3, 40, 1 / 30), minutes=1500
+)  # fmt: skip
+NINE = Recipe("cifar10-thesis", "cifar10/train", 200, minutes=5000)
+PRINTED_NINE = replace(NINE, adversarial=against(8 / 255, 7, 0.25), minutes=40000)
+ORIGINAL = "timm:name=inception_v3.tf_in1k,pretrained=true"
+ADVERSARIAL = "timm:name=inception_v3.tf_adv_in1k,pretrained=true"
+SQUEEZENET = "squeezenet:weights={data}/imagenet/squeezenet1_0.safetensors"
+
+
+def _scale(data: str, images: int, setting: Any, note: str, models: Any = (), recipes: Any = ()) -> Scale:
+    return Scale(data, dict(models), images, (0,), 0, setting, note, dict(recipes))
+
+
+SMALL_NOTE = "{} on 500 CIFAR-10 test images in place of the 9-convolution network: 0.2 million parameters, 8 epochs{}"
+CLEAN_SCALES: Mapping[str, Mapping[str, Scale]] = {
+    "mnist": {
+        "small": _scale(
+            "mnist/test[::10]", 1000, "same", "C4 trained as printed, every tenth test image; 8 eps per attack in a ball",
+            recipes={"network": C4},
+        ),
+        "paper": _scale("mnist/test", 10000, "same", "C4 trained as printed, all test images", recipes={"network": C4}),
+    },
+    "cifar10": {
+        "small": _scale(
+            "cifar10/test[::20]", 500, "stand-in", SMALL_NOTE.format("small-branched", "; 8 eps"), {"network": CLEAN}
+        ),
+        "paper": _scale(
+            "cifar10/test", 10000, "same", "the 9-convolution network as printed", recipes={"network": NINE}
+        ),
+    },
+    "imagenet": {
+        "small": _scale(
+            "imagenet/val1000:crop=227[::20]", 50, "stand-in",
+            "SqueezeNet 1.0 on 50 validation images at 227x227 in place of InceptionV3 on 1000 at 299x299; 5 eps",
+            {"network": SQUEEZENET},
+        ),
+        "paper": _scale(
+            "nips2017/dev", 1000, "same", "timm's InceptionV3 on the NIPS 2017 development images", {"network": ORIGINAL}
+        ),
+    },
+}  # fmt: skip
+ROBUST_SCALES: Mapping[str, Mapping[str, Scale]] = {
+    "mnist": {
+        "small": replace(
+            CLEAN_SCALES["mnist"]["small"], setting="stand-in", recipes=rising(4),
+            note="C4 trained against PGD of 7 steps, one epoch each at eps 0.1 and 0.2, then 4 at 0.3, in place of 100 of "
+            "40 steps; every tenth test image; 8 eps per attack in a ball",
+        ),
+        "paper": replace(CLEAN_SCALES["mnist"]["paper"], recipes={"robust": PRINTED_C4}),
+    },
+    "cifar10": {
+        "small": replace(
+            CLEAN_SCALES["cifar10"]["small"], models={"robust": ROBUST},
+            note=SMALL_NOTE.format("small-residual", " against one step of random start at eps 8/255; 8 eps"),
+        ),
+        "paper": replace(CLEAN_SCALES["cifar10"]["paper"], recipes={"robust": PRINTED_NINE}),
+    },
+    "imagenet": {
+        "small": replace(
+            CLEAN_SCALES["cifar10"]["small"], models={"robust": OTHER},
+            note=SMALL_NOTE.format("small-plain", " against one step of random start at eps 8/255; 8 eps")
+            + "; it stands in for a robust ImageNet network",
+        ),
+        "paper": replace(
+            CLEAN_SCALES["imagenet"]["paper"], models={"robust": ADVERSARIAL}, setting="stand-in",
+            note="timm has InceptionV3 trained on its own adversarial images, not on an ensemble's; NIPS 2017 images",
+        ),
+    },
+}  # fmt: skip
