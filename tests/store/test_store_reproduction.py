@@ -164,3 +164,70 @@ def test_a_mean_brings_its_own_interval_and_the_print_the_largest_noise():
 def test_an_unknown_setting_is_refused():
     with pytest.raises(ContractError, match="stand-in"):
         row(setting="similar")
+
+
+def distance(**changed):
+    given = {
+        "metric": "D_avg_L2",
+        "unit": "distance",
+        "printed": 1.44,
+        "per_seed": [1.6],
+        "interval": Interval(1.5, 1.7),
+    }
+    return row(**(given | changed))
+
+
+def test_a_distance_may_exceed_one_and_its_interval_is_shifted_by_the_print():
+    found = distance(per_seed=[5.7, 5.9], printed=5.02, interval=Interval(5.5, 6.25))
+    assert (found["unit"], found["ours"], found["printed"]) == ("distance", pytest.approx(5.8), 5.02)
+    assert (found["low"], found["high"]) == (5.5, 6.25)
+    assert (found["difference"], found["diff_low"], found["diff_high"]) == pytest.approx((0.78, 0.48, 1.23))
+    assert found["reason"] == "real disagreement"
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert row()["unit"] == "rate"
+
+
+def test_the_size_of_the_papers_sample_does_not_widen_a_distance():
+    assert distance(printed_n=1, n=1)["diff_low"] == distance(printed_n=1000)["diff_low"] == pytest.approx(0.06)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason", "told"),
+    [
+        ({}, "real disagreement", True),
+        ({"interval": Interval(1.4, 1.8)}, "compatible", True),
+        ({"n": 500}, "smaller scale", True),
+        ({"ambiguous": "the norm is not stated"}, "ambiguous text", True),
+        ({"setting": "stand-in"}, "different setting", False),
+        ({"certain": False}, "not scored", False),
+        ({"per_seed": [], "interval": None}, "not scored", False),
+    ],
+)
+def test_each_reason_of_a_distance_says_that_the_print_has_no_spread(changed, reason, told):
+    found = distance(**changed)
+    assert found["reason"] == reason
+    assert ("prints no spread" in found["why"]) is told
+
+
+def test_a_limit_without_end_is_no_number_and_contains_zero():
+    found = distance(interval=Interval(0.0, float("inf")))
+    assert (found["low"], found["high"], found["diff_high"]) == (0.0, None, None)
+    assert found["diff_low"] == pytest.approx(-1.44)
+    assert found["reason"] == "compatible"
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"per_seed": [float("inf")]}, "finite"),
+        ({"per_seed": [-0.1]}, "at least 0"),
+        ({"printed": float("nan")}, "printed"),
+        ({"interval": None}, "interval"),
+        ({"unit": "share"}, "'rate' or 'distance'"),
+    ],
+)
+def test_impossible_distances_are_refused(changed, word):
+    with pytest.raises(ContractError, match=word) as error:
+        distance(**changed)
+    assert "\n" not in str(error.value)

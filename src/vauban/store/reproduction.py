@@ -16,6 +16,10 @@ REASONS: tuple[Reason, ...] = (
     "real disagreement", "ambiguous text", "smaller scale", "compatible", "different setting", "not scored",
 )  # fmt: skip
 """Every reason class, the gravest first."""
+Unit = Literal["rate", "distance"]
+UNITS: tuple[Unit, ...] = ("rate", "distance")
+"""A share or mean of numbers in [0,1]; a length, any finite number of at least 0."""
+SPREADLESS = " The paper prints no spread of this distance: only the noise of ours is counted."
 
 
 class Row(TypedDict):
@@ -24,6 +28,7 @@ class Row(TypedDict):
     key: dict[str, str]
     label: str
     metric: str
+    unit: Unit
     printed: float | None
     certain: bool
     raw: str
@@ -78,32 +83,53 @@ def compare(
     smaller: str = "",
     ambiguous: str = "",
     interval: Interval | None = None,
+    unit: Unit = "rate",
 ) -> Row:
     """The row of one number: ours is the mean over `per_seed`, each a mean over the same `n` images, beside `printed`.
 
+    unit "distance": any finite numbers >= 0, with their interval; the variance of the printed mean is unknown, so the
+    interval of the difference is ours shifted by the printed number, and `why` says so. A distance that is infinite or
+    that no image has is not measured: `per_seed` is empty. A limit that is infinite becomes None.
     smaller: what else than images is less than in the paper ("1 of 5 seeds"); fewer images are seen from n < printed_n.
     ambiguous: what the text leaves open. interval: 95 % limits of ours, Wilson's of a rate where None. A mean (target
     confidence) is printed without its variance: the paper's part of the noise is then the binomial one, the largest that
     numbers in [0,1] can have. Nothing measured, nothing printed, or printed illegibly (`certain` False) is not scored.
-    Raises ContractError for numbers outside [0,1] or an unknown setting.
+    Raises ContractError for rates outside [0,1], distances that are negative, not finite or without an interval, an
+    unknown setting or unit.
     """
+    if unit not in UNITS:
+        raise ContractError(
+            f"unit: expected {' or '.join(map(repr, UNITS))}, got {unit!r}; name what the metric measures"
+        )
     if setting not in ("same", "stand-in"):
         raise ContractError(f"setting: expected 'same' or 'stand-in', got {setting!r}; see the scale of the experiment")
     ours = math.fsum(per_seed) / len(per_seed) if per_seed else None
+    if unit == "distance":
+        for value in per_seed:
+            _point("ours", value)
+        if per_seed and interval is None:
+            raise ContractError(
+                f"{label or metric}: expected the interval of a distance, got none; give its 95 % limits"
+            )
     ours_in = interval if interval or ours is None else _limits("ours", ours, n)
-    printed_in = None if printed is None else _limits("printed", printed, printed_n)
+    printed_in = None
+    if printed is not None:
+        printed_in = _limits("printed", printed, printed_n) if unit == "rate" else _point("printed", printed)
     gap = None
     if ours is not None and ours_in and printed is not None and printed_in:
         gap = difference(ours, ours_in, printed, printed_in)
     if n < printed_n:
         smaller = f"{n} of the paper's {printed_n} images" + (f", {smaller}" if smaller else "")
     reason, why = _reason(gap, ours, printed, certain, setting, smaller, ambiguous, note)
+    if unit == "distance" and reason not in ("not scored", "different setting"):
+        why += SPREADLESS
+    low, high = _finite(ours_in)
+    diff_low, diff_high = _finite(gap)
     return Row(
-        key=dict(key), label=label, metric=metric, printed=printed, certain=certain, raw=raw, note=note,
-        printed_n=printed_n, ours=ours, n=n, low=ours_in.low if ours_in else None,
-        high=ours_in.high if ours_in else None, per_seed=list(per_seed),
-        difference=None if ours is None or printed is None else ours - printed, diff_low=gap.low if gap else None,
-        diff_high=gap.high if gap else None, reason=reason, why=why,
+        key=dict(key), label=label, metric=metric, unit=unit, printed=printed, certain=certain, raw=raw, note=note,
+        printed_n=printed_n, ours=ours, n=n, low=low, high=high, per_seed=list(per_seed),
+        difference=None if ours is None or printed is None else ours - printed, diff_low=diff_low,
+        diff_high=diff_high, reason=reason, why=why,
     )  # fmt: skip
 
 
@@ -141,3 +167,20 @@ def _limits(whose: str, rate: float, n: int, level: float = 0.95) -> Interval:
     if not 0 <= rate <= 1:
         raise ContractError(f"{whose}: expected a rate in [0,1], got {rate}; percentages are divided by 100")
     return wilson(min(rate * n, n), n, level)
+
+
+def _point(whose: str, value: float) -> Interval:
+    """A distance as an interval without width."""
+    if not 0 <= value < math.inf:
+        raise ContractError(
+            f"{whose}: expected a finite distance of at least 0, got {value}; leave out what is not finite"
+        )
+    return Interval(value, value)
+
+
+def _finite(interval: Interval | None) -> tuple[float | None, float | None]:
+    """Both limits as JSON can hold them."""
+    if interval is None:
+        return None, None
+    low, high = (limit if math.isfinite(limit) else None for limit in interval)
+    return low, high
