@@ -12,12 +12,14 @@ from vauban.engine import Attack
 Setting = Literal["same", "stand-in"]
 RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
 """Means over all images."""
-ATTAINED = ("P_suc", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg")
+ATTAINED = ("P_suc", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg", "MAD_lower", "roughness_avg")
 """Over the N images that the judge labels right before the attack; an image counts as fooled by the nearest success.
 
 P_suc = N_suc / N. P_upp = P(D_upp), the share fooled within L2 distance D_upp = `Cell.at`: (3.2) of H. Zhang's thesis
 (Deep learning in adversarial context, Rennes 2021). D_avg_L2: mean L2 distance of the successes alone, (3.1).
-D_median_L2: median over all N, failures infinite. MAD_avg: mean of `vauban.metrics` 'mad' over the successes.
+D_median_L2: median over all N, failures infinite. MAD_avg, roughness_avg: mean of `vauban.metrics` 'mad', 'roughness' over
+the successes. MAD_lower compares two runs: among the images that the craft and the one of `Cell.also` both fool, the share
+on which the craft has the lower MAD.
 """
 METRICS = RATES + ATTAINED
 
