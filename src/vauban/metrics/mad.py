@@ -26,12 +26,13 @@ def mad(x: Tensor, y: Tensor, *, pixels_per_degree: float = 64.0) -> Tensor:
     Most apparent distortion, Journal of Electronic Imaging 19(1), 011006, 2010, section 3). Not symmetric: the original
     masks the error. Zero does not mean equal: an error that the original hides everywhere has d_detect = 0.
 
-    **Not validated against the authors' code**; scores compare images here, and not with scores printed elsewhere. Written
-    from memory of the paper. Also found in a published list of its defaults: the display (b = 0, k = 0.02874,
-    gamma = 2.2), the scale and peak of the contrast sensitivity, blocks of 16 with 75 % overlap, five scales, four
-    orientations and their weights, beta1 and beta2. From memory alone: the lightness bounds (0.5, -5), 64 pixels per degree,
-    the centres, bandwidth and spread of the log-Gabor filters, the sum of the weights (one), the factor 200 of d_detect
-    and the error in lightness.
+    **Not validated against the authors' code**: scores compare images with each other, not with scores printed elsewhere.
+    Written from memory of the paper. The defaults that another implementation documents (vIQA 3.0.1) agree in: the
+    display (b = 0, k = 0.02874, gamma = 2.2), the scale and peak of the contrast sensitivity, blocks of 16 with 75 %
+    overlap, five scales, four orientations, their weights, the first wavelength 3 pixels, its ratio 3 and the bandwidths of
+    the filters, beta1 and beta2. From memory alone: the bounds 0.5 of lightness and -5 of log contrast, 64 pixels per
+    degree, weights made to sum to one, and the mean squared error in pixel values of [0, 255] (d_detect = 350, the middle
+    of the blend, is then white noise of a deviation of 0.1 to 0.2).
 
     Departures: colours are weighed to grey (0.299, 0.587, 0.114); an image is extended at the bottom and right, by its
     edge, to multiples of 4 of at least 16, so that blocks cover it; scales with wavelengths above twice the longer side

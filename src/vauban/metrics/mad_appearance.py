@@ -18,7 +18,7 @@ SPREAD = math.pi / ORIENTATIONS / 1.5  # radians, the deviation of the angular G
 
 
 def scales(height: int, width: int) -> list[tuple[float, float]]:
-    """(wavelength, weight) of the scales that the image can hold: wavelengths up to twice its longer side, weights of sum 1.
+    """(wavelength, weight) of the scales that an image can hold: wavelengths up to twice its longer side, weights of sum 1.
 
     Beyond, the image's lowest frequency lies under half the peak of the filter, and the higher moments of what is left
     would speak with the largest weight.
@@ -59,10 +59,11 @@ def appearance(x: Tensor, y: Tensor) -> Tensor:
     eta = sum over scales s and orientations of w_s (|sigma_x - sigma_y| + 2 |skew_x - skew_y| + |kurt_x - kurt_y|), the
     standard deviation, skewness and kurtosis of a block of the subband's magnitudes.
     """
-    total: Tensor | float = 0.0
+    total = x.new_zeros(())
     for weight, magnitude in subbands(torch.cat([x, y])):
         block = merged(moments(magnitude), BLOCK)
-        changes = [a.sub(b).abs() for a, b in (s.split(len(x)) for s in (block.deviation, block.skewness, block.kurtosis))]
-        total = total + weight * (changes[0] + 2 * changes[1] + changes[2])
-    assert isinstance(total, Tensor)
+        deviation, skewness, kurtosis = (
+            (m[: len(x)] - m[len(x) :]).abs() for m in (block.deviation, block.skewness, block.kurtosis)
+        )
+        total = total + weight * (deviation + 2 * skewness + kurtosis)
     return total.square().mean((1, 2)).sqrt()

@@ -7,11 +7,14 @@ from torch import Tensor
 
 from vauban.metrics.mad_blocks import BLOCK, Moments, merged, moments
 
-GAIN, GAMMA, OFFSET = 0.02874, 2.2, 0.0  # luminance (OFFSET + GAIN p)^GAMMA in cd/m^2 of the pixel value p on an sRGB display
+GAIN, GAMMA, OFFSET = (
+    0.02874,
+    2.2,
+    0.0,
+)  # luminance (OFFSET + GAIN p)^GAMMA in cd/m^2 of the pixel value p on an sRGB display
 LAMBDA, PEAK, BELOW = 0.114, 7.8909, 0.981  # the curve's scale and peak, cycles per degree; the value below the peak
 DARK = 0.5  # mean lightness of a block up to which no error is seen
 FLOOR = -5.0  # log contrast of the image below which it masks nothing
-UNIT = 200.0  # the factor of d_detect
 
 
 def sensitivity(frequency: Tensor, angle: Tensor) -> Tensor:
@@ -35,20 +38,22 @@ def perceived(image: Tensor, pixels_per_degree: float) -> Tensor:
     height, width = image.shape[1:]
     down = torch.fft.fftfreq(height, 1 / pixels_per_degree, dtype=image.dtype, device=image.device)[:, None]
     right = torch.fft.rfftfreq(width, 1 / pixels_per_degree, dtype=image.dtype, device=image.device)
-    filtered = torch.fft.rfft2(image) * sensitivity(torch.hypot(down, right), torch.atan2(down, right))
-    return torch.fft.irfft2(filtered, s=(height, width))
+    spectrum = torch.fft.rfft2(image) * sensitivity(torch.hypot(down, right), torch.atan2(down, right))
+    filtered: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
+    return filtered
 
 
 def detection(x: Tensor, y: Tensor, pixels_per_degree: float) -> Tensor:
-    """d_detect = 200 sqrt(mean over blocks of (xi D)^2), `(batch,)`, for grey x, y `(batch, height, width)` in [0, 255].
+    """d_detect = sqrt(mean over blocks of (xi D)^2), `(batch,)`, for grey x, y `(batch, height, width)` in [0, 255].
 
-    D is the mean squared error of the block in `perceived` lightness, xi its `visibility`.
+    D is the mean squared error of the block in pixel values; xi its `visibility`, from the contrasts of image and error in
+    `perceived` lightness.
     """
-    bright, dark = lightness(x), lightness(y)
-    error = perceived(dark - bright, pixels_per_degree)
-    masks, errors = moments(perceived(bright, pixels_per_degree)), merged(moments(error), BLOCK)
-    seen = visibility(masks, errors) * (errors.second / errors.n + errors.mean**2)
-    return UNIT * seen.square().mean((1, 2)).sqrt()
+    before = lightness(x)
+    image = moments(perceived(before, pixels_per_degree))
+    error = merged(moments(perceived(lightness(y) - before, pixels_per_degree)), BLOCK)
+    square = merged(moments((y - x).square()), BLOCK).mean
+    return (visibility(image, error) * square).square().mean((1, 2)).sqrt()
 
 
 def visibility(image: Moments, error: Moments) -> Tensor:
