@@ -20,3 +20,15 @@ class Means(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.scale * (x.flatten(1) @ self.means.T - self.means.square().sum(1) / 2)
+
+
+class Learner(nn.Module):
+    """One dense layer on digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer(x.flatten(1))
+        return logits

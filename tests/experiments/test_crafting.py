@@ -42,7 +42,7 @@ class Anywhere:
 
 def crafted(craft: Craft, batch: Batch = BATCH, seed: int = 0) -> Tensor:
     made = craft_batch(craft, NETWORKS.threat(craft), batch, TARGET, seed)
-    image = reload(made.png)
+    image = reload(made.image)
     assert torch.allclose(made.linf, (image - batch.x).abs().flatten(1).amax(1), atol=1e-6)
     return image
 

@@ -62,7 +62,9 @@ def test_every_experiment(name: str) -> None:
         for cell in cells:
             beside(cell, rows)
             roles = {*cell.judge.networks, *(t.network for t in (cell.craft.through if cell.craft else ()))}
-            assert roles <= set(scale.models), f"{name}: {roles - set(scale.models)} have no network"
+            assert roles <= {*scale.models, *scale.recipes}, (
+                f"{name}: {roles - {*scale.models, *scale.recipes}} have no network"
+            )
     if "paper" in experiment.scales:
         assert unmatched(experiment, list(experiment.cells(experiment.scales["paper"]))) == []
     assert {"smoke", "small"} <= set(experiment.scales)
@@ -70,7 +72,7 @@ def test_every_experiment(name: str) -> None:
 
 TABLE = pa.table(
     {"id": [0, 1, 2], "y": [0, 1, 2], "target": [1, 2, 0], "label": [0, 2, 1], "p_target": [0.1, 0.8, 0.3],
-     "p_label": [0.5, 0.8, 0.4], "linf": [0.0] * 3, "seconds": [0.0] * 3}, schema=JUDGED,
+     "p_label": [0.5, 0.8, 0.4], "linf": [0.0] * 3, "l2": [0.0] * 3, "seconds": [0.0] * 3}, schema=JUDGED,
 )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def test_numbers_are_those_of_the_saved_images(run: Run, tmp_path: Path) -> None
         rows = rows_of(folder_of(tmp_path, "crafted", targeted=True, seed=seed))
         assert (rows["id"], rows["y"]) == (DATA.rows.tolist(), DATA.y.tolist())
         assert set(rows["backwards"]) == {4}
-        x = decoded(rows["png"])
+        x = decoded(rows["image"])
         change = (x - DATA.all().x).abs().flatten(1).amax(1)
         assert torch.allclose(change.double(), torch.tensor(rows["linf"], dtype=torch.float64), atol=1e-6)
         assert 0 < float(change.max()) <= 80 / 255 + 1e-6
@@ -88,7 +88,7 @@ def test_vote_beyond_the_paper(run: Run, tmp_path: Path) -> None:
     nets = [models.load(f"{NETS}:Means{more}") for more in ("", ":every=9", ":every=25")]
     rates = []
     for seed in (0, 1):
-        x = decoded(rows_of(folder_of(tmp_path, "crafted", targeted=False, seed=seed))["png"])
+        x = decoded(rows_of(folder_of(tmp_path, "crafted", targeted=False, seed=seed))["image"])
         x = (x * 7).round() / 7
         wrong = 0
         for i, y in enumerate(DATA.y.tolist()):
@@ -138,9 +138,9 @@ def test_a_lost_or_damaged_part_is_made_again_and_no_other(run: Run, tmp_path: P
     assert {path for path in before if after[path][0] != before[path][0]} == {lost, damaged}
     if kind == "crafted":
         for path in (lost, damaged):
-            assert rows_of(path.parent)["png"] == [
+            assert rows_of(path.parent)["image"] == [
                 png for name, (_, raw) in sorted(before.items()) if name.parent == path.parent
-                for png in pq.read_table(io.BytesIO(raw))["png"].to_pylist()
+                for png in pq.read_table(io.BytesIO(raw))["image"].to_pylist()
             ]  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_other_images_are_judged_again(run: Run, tmp_path: Path) -> None:
         Image.fromarray(pixels).save(buffer, format="PNG")
         buffers.append(buffer.getvalue())
     table = clean[0]
-    index = table.schema.get_field_index("png")
+    index = table.schema.get_field_index("image")
     pq.write_table(table.set_column(index, table.schema.field(index), [buffers]), folder / "00000.parquet")
     confidence = run()["rows"][2]["per_seed"][0]
     assert confidence < first["rows"][2]["per_seed"][0]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vauban import metrics
 from vauban.core.contracts import Batch
 from vauban.core.goals import RandomWrong
 from vauban.core.rng import Stream
@@ -103,7 +104,7 @@ def craft_identity(bench: Bench, craft: Craft, seed: int) -> dict[str, Any]:
     ]  # fmt: skip
     what = {
         "attack": describe(craft.attack), "through": through, "targeted": craft.targeted, "draws": craft.draws,
-        "clip": craft.clip, "mask": craft.mask,
+        "clip": craft.clip, "mask": craft.mask, "grid": craft.grid, "keep": craft.keep, "saved": craft.saved,
     }  # fmt: skip
     parts = [(what["attack"], craft.attack)]
     for source in craft.through:
@@ -120,6 +121,12 @@ def judge_identity(bench: Bench, images: Images, judge: Judge) -> dict[str, Any]
     parts = [part for role in judge.networks for part in _described(bench, role, judge.path)]
     code = bench.code(parts, judging.__file__)
     return {**bench.common, **what, "images": images.key, "seed": images.seed, "sources": code}
+
+
+def measure_identity(bench: Bench, images: Images, metric: str) -> dict[str, Any]:
+    """Everything that can change a metric of the registry on saved images."""
+    code = bench.code([(metric, metrics.registry.get(metric).make)], __file__)
+    return {**bench.common, "metric": metric, "images": images.key, "seed": images.seed, "sources": code}
 
 
 def _described(bench: Bench, role: str, path: tuple[Before, ...]) -> list[tuple[Any, Any]]:

@@ -1,4 +1,4 @@
-"""Crafting one batch: the attack, the last clip, 8 bits, the PNG that is stored, and the check of its bound."""
+"""Crafting one batch: the attack, the last clip, 8 bits, the file that is stored, and the check of its bound."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Targeted, Untargeted
 from vauban.core.lattice import Lattice
-from vauban.core.norms import Ball, Linf
-from vauban.core.tensors import flat
-from vauban.engine import Attack, Result, Steps, Threat, iterate, run
+from vauban.core.norms import L2, Ball, Linf
+from vauban.core.tensors import flat, like
+from vauban.engine import Ask, Attack, Result, Steps, Threat, iterate, run
 from vauban.evaluate.batch import png
 from vauban.experiments.masks import mask_of
 from vauban.experiments.spec import Craft
 
 LEVELS = 256
+NPY = b"\x93NUMPY"  # what such a file begins with
 
 
 @dataclass(frozen=True)
 class Crafted:
-    """The saved images of a batch as PNG bytes, their largest change `(batch,)` in pixels of [0,1], and the passes."""
+    """The saved images of a batch as files, PNG or NPY, the largest and the Euclidean change `(batch,)` in pixels of [0,1]
+    of the images as reloaded, and the passes."""
 
-    png: list[bytes]
+    image: list[bytes]
     linf: Tensor
+    l2: Tensor
     forwards: Tensor
     backwards: Tensor
 
@@ -44,26 +47,37 @@ def bounds(craft: Craft, x: Tensor) -> list[Ball]:
 
 
 def craft_batch(craft: Craft, threat: Threat, batch: Batch, target: Tensor, seed: int) -> Crafted:
-    """The images of a batch as they would be saved: step attacks run to their last iterate and hand that over.
+    """The images of a batch as they would be saved.
 
-    Raises VaubanError where a saved image leaves its bound or its mask.
+    keep="last": step attacks run to their last iterate and hand that over. keep="best": an attack stops where it would and
+    hands over its success, where it knows of none what it made. Raises VaubanError where a saved image leaves its bound or
+    its mask.
     """
-    if batch.levels != LEVELS:
+    if craft.saved == "png" and batch.levels != LEVELS:
         raise ContractError(f"expected images of {LEVELS} pixel levels, which PNG can hold, got levels={batch.levels}")
     mask = mask_of(craft.mask, batch.x)
     goal = Targeted(target) if craft.targeted else Untargeted()
     ask = threat.open(batch.x, batch.y, goal, batch.ids, seed, mask)
-    attack: Attack = craft.attack
-    found: Result = iterate(attack, ask, stop="never", keep="last") if isinstance(attack, Steps) else run(attack, ask)
-    image, limits = found.crafted, bounds(craft, batch.x)
+    found, image = _handed(craft, ask)
+    limits = bounds(craft, batch.x)
     if craft.clip is not None:
         image = image.clamp(batch.x - craft.clip, batch.x + craft.clip)
-    for ball in limits:  # to the nearest grid point inside the ball: 0.1 is 25.5/255
-        image = Lattice(LEVELS, batch.x, ball).round(image)
-    saved = [png(picture) for picture in image]
+    if craft.saved == "png":
+        for ball in limits:  # to the nearest grid point inside the ball: 0.1 is 25.5/255
+            image = Lattice(LEVELS, batch.x, ball).round(image)
+    saved = [png(picture) if craft.saved == "png" else npy(picture) for picture in image]
     change = reload(saved).to(batch.x) - batch.x
     _check(change, limits, mask)
-    return Crafted(saved, Linf.size(change), found.forwards, found.backwards)
+    return Crafted(saved, Linf.size(change), L2.size(change.double()), found.forwards, found.backwards)
+
+
+def _handed(craft: Craft, ask: Ask) -> tuple[Result, Tensor]:
+    attack: Attack = craft.attack
+    if craft.keep == "best":
+        found = run(attack, ask)
+        return found, torch.where(like(found.success, found.crafted), found.adversarial, found.crafted)
+    found = iterate(attack, ask, stop="never", keep="last") if isinstance(attack, Steps) else run(attack, ask)
+    return found, found.crafted
 
 
 def _check(change: Tensor, limits: list[Ball], mask: Tensor | None) -> None:
@@ -80,11 +94,21 @@ def _check(change: Tensor, limits: list[Ball], mask: Tensor | None) -> None:
         raise VaubanError("expected saved images that are unchanged outside the mask, got changes there")
 
 
+def npy(image: Tensor) -> bytes:
+    """An image as the bytes of an NPY file of float32, lossless."""
+    buffer = io.BytesIO()
+    np.save(buffer, image.detach().to("cpu", torch.float32).numpy())
+    return buffer.getvalue()
+
+
 def reload(saved: list[bytes]) -> Tensor:
-    """The float images `(batch, channel, height, width)` in [0,1] that PNG bytes decode to."""
-    pixels = []
-    for data in saved:
-        with Image.open(io.BytesIO(data)) as opened:
-            picture = torch.from_numpy(np.array(opened))
-        pixels.append(picture[None] if picture.dim() == 2 else picture.permute(2, 0, 1))
-    return torch.stack(pixels).to(torch.float32).div_(255)
+    """The float images `(batch, channel, height, width)` in [0,1] that PNG or NPY bytes decode to."""
+    return torch.stack([_decoded(data) for data in saved])
+
+
+def _decoded(data: bytes) -> Tensor:
+    if data.startswith(NPY):
+        return torch.from_numpy(np.load(io.BytesIO(data), allow_pickle=False))
+    with Image.open(io.BytesIO(data)) as opened:
+        picture = torch.from_numpy(np.array(opened))
+    return (picture[None] if picture.dim() == 2 else picture.permute(2, 0, 1)).to(torch.float32).div_(255)

@@ -15,7 +15,7 @@ from vauban import __version__, data
 from vauban.core.errors import ContractError, UnknownName
 from vauban.data import Dataset
 from vauban.evaluate.study import automatic_batch_size
-from vauban.experiments import load
+from vauban.experiments import load, panels
 from vauban.experiments.bench import Bench
 from vauban.experiments.networks import Networks
 from vauban.experiments.pictures import pictures
@@ -23,6 +23,7 @@ from vauban.experiments.plan import Plan, Progress, plan
 from vauban.experiments.printed import beside, printed
 from vauban.experiments.results import row
 from vauban.experiments.spec import Cell, Experiment, Scale
+from vauban.experiments.training import line
 from vauban.store import files
 
 UNTRAINED = "networks with random weights: a trial of the code, the numbers mean nothing"
@@ -61,14 +62,20 @@ def run(
     cells = list(experiment.cells(chosen))
     rows = printed(experiment.printed)
     found = [beside(cell, rows) for cell in cells]
+    shown = [] if experiment.panels is None else list(experiment.panels(chosen))
+    wanted = [*cells, *panels.needed(shown)]
     bench = opened(chosen, Path(out), options)
-    work = plan(bench, cells, _seeds(chosen, options))
+    bench.networks.train(_roles(wanted), progress)
+    work = plan(bench, wanted, _seeds(chosen, options))
     done = work.run(progress)
     scored = [
         row(cell, judged, fact, experiment, chosen.setting)
-        for cell, judged, fact in zip(cells, done.rows, found, strict=True)
+        for cell, judged, fact in zip(cells, done.rows, found, strict=False)
     ]  # fmt: skip
-    told = summary(experiment, scale, work, cells, options) | {
+    drawn = panels.drawn(shown, work, done.rows, len(cells))
+    told = summary(experiment, scale, work, wanted, options) | {
+        "figures": drawn.figures,
+        "pictures": [*drawn.pictures, *pictures(work, cells)],
         "minutes": done.seconds / 60,
         "rows": [r for cell, r in zip(cells, scored, strict=True) if cell.key],
         "beyond": [r for cell, r in zip(cells, scored, strict=True) if not cell.key],
@@ -113,7 +120,9 @@ def opened(scale: Scale, out: Path, options: Options) -> Bench:
             f"expected {wanted} images in {scale.data}, got {len(dataset)}; lower the number by --images"
         )
     dataset = dataset[_spread(wanted, min(scale.images, len(dataset)))]
-    networks = Networks(scale.models, options.device, _folder(options.data_root), options.untrained)
+    networks = Networks(
+        scale.models, options.device, _folder(options.data_root), options.untrained, scale.recipes, out / "networks"
+    )
     return Bench(dataset, networks, out, size or automatic_batch_size(dataset), options.device)
 
 
@@ -134,7 +143,7 @@ def _seeds(scale: Scale, options: Options) -> tuple[int, ...]:
 
 
 def summary(experiment: Experiment, name: str, work: Plan, cells: Sequence[Cell], options: Options) -> dict[str, Any]:
-    """Everything of `reproduction.json` but the time and the rows."""
+    """Everything of `reproduction.json` but the time, the rows and what is drawn of them."""
     scale = experiment.scales[name]
     bench, roles = work.bench, _roles(cells)
     lowered = [f"{len(bench.data)} of the {scale.images} images of this scale (--images)."]
@@ -144,13 +153,17 @@ def summary(experiment: Experiment, name: str, work: Plan, cells: Sequence[Cell]
         "created": datetime.now(UTC).isoformat(timespec="seconds"), "version": __version__,
         "images": len(bench.data), "seeds": list(_seeds(scale, options)),
         "data": {"name": scale.data, "fingerprint": bench.data.fingerprint},
-        "models": {role: {"spec": scale.models[role], "fingerprint": bench.networks.fingerprint(role)} for role in roles},
+        "models": {role: {"spec": _spec(scale, role), "fingerprint": bench.networks.fingerprint(role)} for role in roles},
         "notes": [*experiment.notes, *(lowered if len(bench.data) < scale.images else [])],
-        "pictures": pictures(work, cells),
     }  # fmt: skip
+
+
+def _spec(scale: Scale, role: str) -> str:
+    return line(scale.recipes[role]) if role in scale.recipes else scale.models[role]
 
 
 def _roles(cells: Sequence[Cell]) -> list[str]:
     """The roles that the cells need, in the order in which they appear."""
-    sources = [t.network for cell in cells if cell.craft is not None for t in cell.craft.through]
+    crafts = [craft for cell in cells for craft in (cell.craft, *cell.also) if craft is not None]
+    sources = [through.network for craft in crafts for through in craft.through]
     return list(dict.fromkeys([role for cell in cells for role in cell.judge.networks] + sources))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from vauban import models
-from vauban.core.cards import Backward, carded
-from vauban.core.errors import UnknownName
+from vauban.core.cards import Backward
+from vauban.core.errors import ContractError, UnknownName
 from vauban.data.named import default_root
 from vauban.engine import Threat
 from vauban.evaluate.identity import cell_hash, describe
-from vauban.experiments.spec import Craft, Judge
+from vauban.experiments.spec import Craft, Judge, Recipe
 from vauban.experiments.spec import Path as Before
-from vauban.threats.base import is_random, rules_of
+from vauban.experiments.training import Trainer, line
+from vauban.threats.base import is_random
+from vauban.threats.prescribed import prescription
 
 WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = "pretrained=true"
@@ -24,46 +26,75 @@ PRETRAINED = "pretrained=true"
 
 class Networks:
     """Roles and what they stand for. In a spec, `{weights}` is the folder of the packaged weights and `{data}` that of the
-    data sets (None: the default one). A network is loaded when it is first asked for, once for every spec. untrained:
-    where a spec would fetch pretrained weights, random ones from a fixed seed.
+    data sets (None: the default one). A network is loaded when it is first asked for, once for every spec. recipes: those
+    that are trained first, and kept in the folder `trained`. untrained: where a spec would fetch pretrained weights or a
+    recipe would train, random ones from a fixed seed.
 
     Raises UnknownName for a role that the scale does not name, and what `models.load` raises.
     """
 
     def __init__(
-        self, specs: Mapping[str, str], device: str = "cpu", data: Path | None = None, untrained: bool = False
-    ) -> None:
+        self, specs: Mapping[str, str], device: str = "cpu", data: Path | None = None, untrained: bool = False,
+        recipes: Mapping[str, Recipe] | None = None, trained: Path = Path("networks"),
+    ) -> None:  # fmt: skip
         places = {"{weights}": WEIGHTS, "{data}": default_root() if data is None else data}
         self.specs = {role: _filled(spec, places) for role, spec in specs.items()}
+        self.recipes = {} if recipes is None else recipes
+        if both := sorted(set(self.specs) & set(self.recipes)):
+            raise ContractError(f"expected each role once, got {both[0]!r} among the models and the recipes")
         self.device, self.untrained = device, untrained
-        self._loaded: dict[str, nn.Module] = {}
-        self._described: dict[str, Any] = {}
+        self._trainer = Trainer(trained, self.recipes, self.specs, data, device)
+        self._loaded: dict[tuple[str, str], nn.Module] = {}
+        self._described: dict[tuple[str, str], Any] = {}
 
     def spec(self, role: str) -> str:
+        """What a role stands for: the spec of a network, or a recipe in words."""
+        if role in self.recipes:
+            return line(self.recipes[role])
         if role not in self.specs:
-            raise UnknownName("role", role, self.specs)
+            raise UnknownName("role", role, [*self.specs, *self.recipes])
         return self.specs[role]
 
+    def train(self, roles: Iterable[str], progress: Callable[[str, int, int], None] | None = None) -> None:
+        """Train the networks of these roles that have a recipe and are not stored yet."""
+        for role in roles:
+            if role in self.recipes and not self.untrained:
+                self._trainer.weights(role, progress)
+
     def __getitem__(self, role: str) -> nn.Module:
-        spec = self.spec(role)
-        if spec not in self._loaded:
-            fetched = self.untrained and PRETRAINED in spec
-            made = models.build(spec.replace(PRETRAINED, "pretrained=false")).eval() if fetched else models.load(spec)
-            self._loaded[spec] = made.to(self.device)
-        return self._loaded[spec]
+        key = self._key(role)
+        if key not in self._loaded:
+            made = self._made(role) if role in self.recipes else self._found(self.spec(role))
+            self._loaded[key] = made.to(self.device)
+        return self._loaded[key]
+
+    def _key(self, role: str) -> tuple[str, str]:
+        """The same for two roles of one spec."""
+        return ("recipe", role) if role in self.recipes else ("spec", self.spec(role))
+
+    def _made(self, role: str) -> nn.Module:
+        model = self.recipes[role].model
+        if self.untrained:
+            return models.build(model, self.recipes[role].seed).eval()
+        return models.load(model, self._trainer.weights(role))
+
+    def _found(self, spec: str) -> nn.Module:
+        if self.untrained and PRETRAINED in spec:
+            return models.build(spec.replace(PRETRAINED, "pretrained=false")).eval()
+        return models.load(spec)
 
     def describe(self, role: str) -> Any:
         """The structure, the attributes and the bytes of the weights, as in the identity of a cell."""
-        spec = self.spec(role)
-        if spec not in self._described:
-            self._described[spec] = describe(self[role])
-        return self._described[spec]
+        key = self._key(role)
+        if key not in self._described:
+            self._described[key] = describe(self[role])
+        return self._described[key]
 
     def fingerprint(self, role: str) -> str:
         return cell_hash({"module": self.describe(role)})
 
     def threat(self, craft: Craft) -> Threat:
-        """The attacker of a craft: every source behind its path, with its backward rules; images are not rounded.
+        """The attacker of a craft: every source behind its path, with its backward rules; images are rounded to its grid.
 
         What an attack with a loop of its own calls success is read on the first source; where that is random, on the
         network below its path.
@@ -77,7 +108,7 @@ class Networks:
         first = sources[0][0]
         target = self[craft.through[0].network] if is_random(first) else first
         return Threat(
-            target, "reproduction", tuple(sources), backward=backward, draws=craft.draws, levels=None, limit=None
+            target, "reproduction", tuple(sources), backward=backward, draws=craft.draws, levels=craft.grid, limit=None
         )
 
     def judges(self, judge: Judge) -> list[nn.Module]:
@@ -101,9 +132,5 @@ def behind(network: nn.Module, path: tuple[Before, ...]) -> nn.Module:
 def rules(source: nn.Module, network: nn.Module, bpda: str) -> dict[nn.Module, Backward]:
     """What is differentiated in place of parts that are not differentiable: as the cards say, or with bpda="identity" the
     identity for those in front of `network`. Where two cards name one module, the outer one counts."""
-    own = set(network.modules())
-    found: dict[nn.Module, Backward] = {}
-    for part, card in carded(source):
-        identity = bpda == "identity" and part not in own
-        found = rules_of(part, dict.fromkeys(card.backward) if identity else card.backward) | found
-    return found
+    front = set(source.modules()) - set(network.modules())
+    return prescription(source, identity=front if bpda == "identity" else ())[0]

@@ -18,13 +18,14 @@ from vauban.store import files
 log = logging.getLogger("vauban")
 
 CRAFTED = pa.schema(
-    {"id": pa.int64(), "y": pa.int64(), "target": pa.int64(), "png": pa.binary(), "linf": pa.float64(),
-     "forwards": pa.int64(), "backwards": pa.int64(), "seconds": pa.float64()}
+    {"id": pa.int64(), "y": pa.int64(), "target": pa.int64(), "image": pa.binary(), "linf": pa.float64(),
+     "l2": pa.float64(), "forwards": pa.int64(), "backwards": pa.int64(), "seconds": pa.float64()}
 )  # fmt: skip
 JUDGED = pa.schema(
     {"id": pa.int64(), "y": pa.int64(), "target": pa.int64(), "label": pa.int64(), "p_target": pa.float64(),
-     "p_label": pa.float64(), "linf": pa.float64(), "seconds": pa.float64()}
+     "p_label": pa.float64(), "linf": pa.float64(), "l2": pa.float64(), "seconds": pa.float64()}
 )  # fmt: skip
+MEASURED = pa.schema({"id": pa.int64(), "value": pa.float64(), "seconds": pa.float64()})
 _STAMP = b"vauban_stamp"
 
 

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor, nn
 
+from vauban import metrics
 from vauban.core.errors import ContractError
 from vauban.evaluate.identity import cell_hash
 from vauban.experiments import crafting, judging
 from vauban.experiments.bench import Bench, Images
-from vauban.experiments.parts import JUDGED, Parts
+from vauban.experiments.parts import JUDGED, MEASURED, Parts
 from vauban.experiments.spec import Judge
 
 Tick = Callable[[int], None]
@@ -37,8 +38,8 @@ def craft(bench: Bench, images: Images, identity: dict[str, Any], tick: Tick) ->
                 made = crafting.craft_batch(recipe, threat, batch, target, images.seed)
                 seconds = (time.perf_counter() - began) / len(batch)
                 columns = {
-                    "id": batch.ids.tolist(), "y": batch.y.tolist(), "target": target.tolist(), "png": made.png,
-                    "linf": made.linf.double().tolist(), "forwards": made.forwards.tolist(),
+                    "id": batch.ids.tolist(), "y": batch.y.tolist(), "target": target.tolist(), "image": made.image,
+                    "linf": made.linf.double().tolist(), "l2": made.l2.tolist(), "forwards": made.forwards.tolist(),
                     "backwards": made.backwards.tolist(), "seconds": [seconds] * len(batch),
                 }  # fmt: skip
                 rows = parts.write(i, columns)
@@ -68,6 +69,31 @@ def judge(bench: Bench, images: Images, who: Judge, identity: dict[str, Any], ti
     return found
 
 
+def measure(bench: Bench, images: Images, metric: str, identity: dict[str, Any], tick: Tick) -> pa.Table:
+    """A metric of the registry between the originals and a craft; what is stored is not measured again."""
+    parts = Parts(bench.out / "measured" / cell_hash(identity), MEASURED)
+    function, found = metrics.registry.get(metric).make, []
+    with parts.open(identity):
+        for i, index in enumerate(bench.batches()):
+            saved = saved_part(bench, images, i)
+            stamp = _digest(saved)
+            rows = parts.read(i, stamp)
+            if rows is None:
+                batch, _ = bench.batch(index)
+                began = time.perf_counter()
+                value = function(batch.x, crafting.reload(saved["image"].to_pylist()).to(bench.device))
+                seconds = (time.perf_counter() - began) / len(index)
+                columns = {
+                    "id": batch.ids.tolist(),
+                    "value": value.double().tolist(),
+                    "seconds": [seconds] * len(index),
+                }
+                rows = parts.write(i, columns, stamp)
+            found.append(rows)
+            tick(len(index))
+    return pa.concat_tables(found)
+
+
 def _opinions(
     bench: Bench, who: Judge, members: list[nn.Module], seed: int, i: int, index: Tensor, saved: pa.Table | None
 ) -> dict[str, Any]:
@@ -75,14 +101,16 @@ def _opinions(
     if saved is None:
         batch, target = bench.batch(index)
         x, linf = batch.x, [0.0] * len(index)
+        l2 = linf
     else:
-        x = crafting.reload(saved["png"].to_pylist()).to(bench.device)
-        target, linf = bench.targets[index].to(bench.device), saved["linf"].to_pylist()
+        x = crafting.reload(saved["image"].to_pylist()).to(bench.device)
+        target = bench.targets[index].to(bench.device)
+        linf, l2 = saved["linf"].to_pylist(), saved["l2"].to_pylist()
     found = judging.ask(members, who.rule, x, target, seed=seed, batch=i)
     return {
         "id": bench.data.rows[index].tolist(), "y": bench.data.y[index].tolist(), "target": target.tolist(),
         "label": found.label.tolist(), "p_target": found.p_target.tolist(), "p_label": found.p_label.tolist(),
-        "linf": linf, "seconds": [(time.perf_counter() - began) / len(index)] * len(index),
+        "linf": linf, "l2": l2, "seconds": [(time.perf_counter() - began) / len(index)] * len(index),
     }  # fmt: skip
 
 
@@ -96,6 +124,6 @@ def saved_part(bench: Bench, images: Images, i: int) -> pa.Table:
 
 def _digest(saved: pa.Table) -> str:
     digest = hashlib.sha256()
-    for data in saved["png"].to_pylist():
+    for data in saved["image"].to_pylist():
         digest.update(hashlib.sha256(data).digest())
     return digest.hexdigest()

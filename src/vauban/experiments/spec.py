@@ -153,13 +153,17 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Worst:
-    """The `count` images on which the attack `by` is farthest, and what every attack makes of them."""
+    """The `count` images on which the attack `by` is farthest, and what every attack makes of them.
+
+    magnified: beside each image its `metrics.magnify` instead of its change, and that of the original.
+    """
 
     title: str
     crafts: Mapping[str, tuple[Craft, ...]]
     judge: Judge
     by: str
     count: int = 5
+    magnified: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,16 +52,18 @@ class Adaptive(Recipe):
         )  # fmt: skip
 
 
-def prescription(*networks: nn.Module) -> tuple[dict[nn.Module, Backward], int]:
+def prescription(*networks: nn.Module, identity: Collection[nn.Module] = ()) -> tuple[dict[nn.Module, Backward], int]:
     """The BPDA rules of all cards in the networks, by module, and the most EOT draws that a card asks for.
 
-    Where two cards name one module, the outer one counts. Raises ContractError where a card names no submodule.
+    Where two cards name one module, the outer one counts. identity: modules whose cards get the identity in place of the
+    substitutes they name. Raises ContractError where a card names no submodule.
     """
     backward: dict[nn.Module, Backward] = {}
     draws = 1
     for network in networks:
         for part, card in carded(network):
-            backward = rules_of(part, card.backward) | backward
+            named = dict.fromkeys(card.backward) if part in identity else card.backward
+            backward = rules_of(part, named) | backward
             draws = max(draws, card.draws)
     return backward, draws
 
