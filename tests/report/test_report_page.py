@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vauban.report import page, write
-from vauban.report.examples import magnify
+from vauban.report.examples import amplify
 from vauban.store import Store, load
 
 EVIL = "<script>alert(1)</script>"
@@ -111,20 +111,20 @@ def test_a_single_failed_attack_makes_a_page(tmp_path, fake_run):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_the_perturbation_is_magnified_around_gray(mode):
+def test_the_perturbation_is_amplified_around_gray(mode):
     generator = np.random.default_rng(0)
     shape = (6, 5) if mode == "L" else (6, 5, 3)
     clean = generator.integers(40, 200, shape).astype(np.uint8)
     adv = clean.copy()
     adv[0, 0] += 8
     adv[1, 1] -= 4
-    picture, gain = magnify(_png(clean), _png(adv))
+    picture, gain = amplify(_png(clean), _png(adv))
     shown = np.asarray(Image.open(io.BytesIO(picture)), float) / 255
     assert gain == pytest.approx(255 / 16)
     assert np.allclose(shown[0, 0], 1.0)
     assert np.allclose(shown[1, 1], 0.25, atol=1 / 255)
     assert np.allclose(shown[3, 3], 0.5, atol=1 / 255)
-    flat, none = magnify(_png(clean), _png(clean))
+    flat, none = amplify(_png(clean), _png(clean))
     assert none == 0.0
     assert np.allclose(np.asarray(Image.open(io.BytesIO(flat))), 128)
 

@@ -1,4 +1,4 @@
-"""The command line: `vauban evaluate|report|table|status|verify|train|reproduce|list`.
+"""The command line: `vauban evaluate|report|table|status|verify|magnify|train|reproduce|list`.
 
 Exit codes: 0 done; 1 robust accuracy below --fail-under; 2 bad input or an error in a user's file, told in one line; 3
 some batches failed (recorded, tried again at the next run); 130 interrupted. Nothing heavy is imported before a command

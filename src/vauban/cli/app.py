@@ -21,7 +21,8 @@ INTERRUPTED = 130
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate, "report": results.report, "table": results.table, "status": results.status,
-    "verify": images.verify, "train": train.train, "reproduce": reproduce.reproduce, "list": results.list_,
+    "verify": images.verify, "magnify": images.magnify, "train": train.train, "reproduce": reproduce.reproduce,
+    "list": results.list_,
 }  # fmt: skip
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -1,4 +1,4 @@
-"""Images that somebody else made: `vauban verify|magnify`."""
+"""Images as files: `vauban verify|magnify`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption
+from vauban.cli.options import DebugOption, RootOption, number_of
+from vauban.core.errors import VaubanError
 
 
 def verify(
@@ -33,3 +34,29 @@ def verify(
         return
     for name, value in found.items():
         typer.echo(f"{name.replace('_', ' '):>18}  {value if isinstance(value, int) else format(value, '.4f')}")
+
+
+def magnify(
+    image: Annotated[list[Path], typer.Argument(help="8-bit grey or RGB image files.")],
+    out: Annotated[Path | None, typer.Option(help="PNG to write; else IMAGE-magnified.png beside the first.")] = None,
+    original: Annotated[Path | None, typer.Option(help="The image that they were made from.")] = None,
+    beta: Annotated[float, typer.Option(help="Weight of local against overall contrast, from 0 to 1.")] = 0.8,
+    sigma_domain: Annotated[float, typer.Option(help="Width of the filter in pixels.")] = 5.0,
+    sigma_range: Annotated[str, typer.Option(help="Width of the filter in pixel values, e.g. 5/255.")] = "5/255",
+    debug: DebugOption = False,
+) -> None:
+    """Show each image against its own local contrast: perturbations that the eye overlooks show in flat places.
+
+    Mid grey is no structure. With --original, a row for each image: original, its magnification, the image, its
+    magnification, and the difference of the two magnifications.
+    """
+    target = out or image[0].parent / f"{image[0].stem}-magnified.png"
+    if target.suffix.lower() != ".png":
+        raise VaubanError(f"expected --out as a PNG file, e.g. {target.with_suffix('.png')}, got {target}")
+    if target.resolve() in {path.resolve() for path in (*image, original) if path is not None}:
+        raise VaubanError(f"--out {target} is one of the images; choose another file")
+    width = number_of("--sigma-range", sigma_range)
+    from vauban.evaluate.magnified import magnified, write
+
+    write(target, magnified(image, original, beta=beta, sigma_domain=sigma_domain, sigma_range=width))
+    typer.echo(target)

@@ -8,12 +8,22 @@ from typing import Annotated
 import typer
 
 from vauban.core.errors import VaubanError
+from vauban.core.spec import parse_value
 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets.")]
 
 
+def number_of(option: str, text: str) -> float:
+    """A number or a fraction."""
+    value = parse_value(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise VaubanError(f"expected {option} as a number or a fraction such as 5/255, got {text!r}")
+    return float(value)
+
+
 def batch_size_of(text: str) -> int | None:
+    """A positive whole number; None for auto."""
     if text == "auto":
         return None
     if not text.isdigit() or int(text) < 1:
@@ -22,6 +32,7 @@ def batch_size_of(text: str) -> int | None:
 
 
 def device_of(text: str) -> str:
+    """A device that this machine has."""
     import torch
 
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vauban.cli.options import DebugOption, RootOption, device_of
+from vauban.core.errors import VaubanError
 
 
 def train(
@@ -21,6 +22,8 @@ def train(
     cosine: Annotated[bool, typer.Option("--cosine", help="Let the learning rate fall to zero.")] = False,
     augment: Annotated[bool, typer.Option("--augment", help="Mirror and shift the images.")] = False,
     adversarial: Annotated[str | None, typer.Option(help="Train on this attack's images, e.g. pgd:eps=8/255.")] = None,
+    regenerate: Annotated[str, typer.Option(help="Its images anew each batch, or for a whole epoch.")] = "batch",
+    start: Annotated[Path | None, typer.Option(help="Weights to train on from, .safetensors.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
     validation: Annotated[str | None, typer.Option(help="Validation data; else a part of the training data.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -37,6 +40,12 @@ def train(
     models.train(
         model, datasets.load(data, root=data_root), out, epochs, seed, batch=batch_size, lr=lr, optimiser=optimiser,
         cosine=cosine, augment=augment, adversarial=attack_of(adversarial).value if adversarial else None,
-        validation=held, device=device_of(device), callback=show_epoch,
+        regenerate=_moment(regenerate), start=start, validation=held, device=device_of(device), callback=show_epoch,
     )  # fmt: skip
     typer.echo(out)
+
+
+def _moment(text: str) -> Literal["batch", "epoch"]:
+    if text not in ("batch", "epoch"):
+        raise VaubanError(f"expected --regenerate batch or epoch, got {text!r}")
+    return "epoch" if text == "epoch" else "batch"

@@ -19,6 +19,7 @@ from vauban.data import Dataset
 from vauban.evaluate.cell import Cell, Settings, answers
 from vauban.evaluate.checks import Preflight, check_study
 from vauban.evaluate.findings import Finding
+from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.plan import make_cells
 from vauban.evaluate.runner import Outcome, Progress, open_cell, run_cell
 from vauban.evaluate.words import Named, attack_of, defence_of, model_of, threat_of
@@ -93,6 +94,7 @@ class Study:
                     outcomes[i] = run_cell(self.store, *opened, progress, checked[i])
         if self.preflight:
             check_study(self.store, [o.cell for o in outcomes])
+        magnify_examples(self.store, hashes, self.settings.device)
         return outcomes
 
     def _look(self, looked: Preflight, cell: Cell) -> tuple[Cell, Sequence[Finding] | None]:

@@ -40,6 +40,7 @@ def write(path: Path | str, to: Path | str | None = None) -> Path:
 def page(run: Run) -> str:
     """The page as text; every string of the run is escaped."""
     table, verdicts = rows(run), headlines(run)
+    shown = galleries(run)
     names = labels(run.cells)
     return template("template.html").render(
         title=run.study.get("title") or "Robustness evaluation",
@@ -51,7 +52,8 @@ def page(run: Run) -> str:
         headers=HEADERS,
         table=[(row, cells(row)) for row in table],
         charts=Markup(to_json(chart_data(run))),
-        galleries=galleries(run),
+        galleries=shown,
+        magnified=any(e.views for _, found in shown for gallery in found for e in gallery.examples),
         troubles=_troubles(run, names),
         common=_settings(run.cells)[0],
         settings=[(_where(cell, names), facts) for cell, facts in zip(run.cells, _settings(run.cells)[1], strict=True)],
