@@ -30,9 +30,9 @@ def cells_for(scale: Scale, role: str) -> list[Cell]:
     return cells
 
 
-def worst(scale: Scale, role: str, title: str, by: str, count: int = 5) -> Worst:
+def worst(scale: Scale, role: str, title: str, by: str, count: int, magnified: bool = False) -> Worst:
     made = {name: crafts(name, domain(scale), through(role)) for name in PAPER}
-    return Worst(title, made, on(role), by, count)
+    return Worst(title, made, on(role), by, count, magnified)
 
 
 def each_worst(scale: Scale) -> list[Panel]:
@@ -40,7 +40,7 @@ def each_worst(scale: Scale) -> list[Panel]:
 
 
 def magnified(scale: Scale) -> list[Panel]:
-    return [worst(scale, V3, "What every attack does where C&W needs the largest change", "C&W", 1)]
+    return [worst(scale, V3, "Magnified, where C&W needs the largest change", "C&W", 2, magnified=True)]
 
 
 def smooth_worst(scale: Scale) -> list[Panel]:
