@@ -28,7 +28,7 @@ def noise(seed: int, *shape: int) -> Tensor:
 
 
 def pictures(side: int = 96, channels: int = 3) -> Tensor:
-    """Made-up scenes: a field whose spectrum falls like that of natural images, disks that hide each other, stripes that fade."""
+    """Made-up scenes: a field with a falling spectrum as in nature, disks that hide each other, stripes that fade."""
     frequency = torch.hypot(torch.fft.fftfreq(side)[:, None], torch.fft.fftfreq(side)[None]).clamp_min(1 / side)
     field = torch.fft.ifft2(torch.fft.fft2(noise(0, channels, side, side)) / frequency**1.5).real
     field = 0.5 + 0.2 * field / field.std()
