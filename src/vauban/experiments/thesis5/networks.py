@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
 from vauban.experiments.spec import Recipe, Scale
 
@@ -21,7 +22,7 @@ C4 = Recipe("mnist-c4", "mnist/train", 6, minutes=3)
 
 def against(eps: float, steps: int, share: float) -> PGD:
     """The reference attack of training, with steps of `share` of the radius."""
-    return PGD(Linf(eps), steps, share)
+    return PGD(Linf(eps), steps, share, cross_entropy)
 
 
 def rising(epochs: int) -> dict[str, Recipe]:
