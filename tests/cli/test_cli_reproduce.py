@@ -12,6 +12,7 @@ import pytest
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.core.norms import Linf
 from vauban.experiments import Cell, Craft, Experiment, Judge, Scale, Through, printed, registry
+from vauban.terminal import show_reproduction
 
 Run = Callable[..., Any]
 ROWS = "network,metric,value,certain,raw,note\nA,targeted_success_rate,0.5,yes,50%,\nA,accuracy,0.9,yes,90%,\n"
@@ -89,3 +90,25 @@ def test_mistakes_are_told_in_one_line(case: str, vauban: Run, project: Path) ->
     for part in parts:
         assert part in ran.err, ran.err
     assert not list((project / "runs").rglob("*.parquet"))
+
+
+def test_distances_are_no_percentages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"label": "mean L2", "key": {"metric": "D_avg_L2"}, "printed": 2.49, "ours": 1.2345, "low": 1.1, "high": 1.4,
+           "reason": "noise", "unit": "distance"}  # fmt: skip
+    rate = row | {"label": "share", "unit": "rate", "printed": None, "ours": 0.5, "low": 0.25, "high": 0.75}
+    told = {
+        "id": "demo",
+        "scale": "smoke",
+        "title": "",
+        "scale_note": "",
+        "rows": [row, rate],
+        "beyond": [],
+        "notes": [],
+    }
+    (tmp_path / "reproduction.json").write_text(json.dumps(told))
+    show_reproduction(tmp_path)
+    out = capsys.readouterr().out
+    lines = {line.split("  ")[0]: line for line in out.splitlines()}
+    assert [n for n in ("2.49", "1.23", "1.1 to 1.4") if n not in lines["mean L2"]] == []
+    assert "%" not in lines["mean L2"]
+    assert [n for n in ("50.0%", "25.0% to 75.0%") if n not in lines["share"]] == []
