@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vauban.core.errors import ContractError
 from vauban.store import files
+from vauban.store.part import part_file, read_part, unreadable, write_part
 from vauban.store.schema import SCHEMA, SCHEMA_VERSION, completed, table
 
 log = logging.getLogger("vauban.store")
@@ -113,10 +113,7 @@ class CellStore:
         """Store batch `index` (>= 0) under its final name, whole or not at all; an older part is replaced."""
         rows = table(columns, clean_only=bool(self.meta().get("clean_only", False)))
         rows = rows.replace_schema_metadata({"vauban_schema": str(SCHEMA_VERSION), "vauban_seconds": repr(seconds)})
-        files.write_atomic(
-            self.path / "parts" / f"{index:05d}.parquet",
-            lambda temporary: pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True),
-        )
+        write_part(part_file(self.path / "parts", index), rows)
 
     def files(self) -> list[Path]:
         """The part files, readable or not."""
@@ -135,16 +132,11 @@ class CellStore:
 
     def _open(self, path: Path) -> Part | None:
         try:
-            rows = completed(pq.read_table(path, page_checksum_verification=True, memory_map=False))
-            if not rows.schema.equals(SCHEMA):
-                raise pa.ArrowInvalid("columns of another schema")
-            facts = rows.schema.metadata or {}
-            return Part(int(path.stem), rows, float(facts.get(b"vauban_seconds", b"0")))
-        except (pa.ArrowException, OSError, ValueError) as error:
+            return _part(path)
+        except ContractError as error:
             if path.name not in self._reported:
                 self._reported.add(path.name)
-                reason = str(error).splitlines()[0][:120]
-                log.warning("%s: expected a Parquet part, got %s; its batch counts as missing", path, reason)
+                log.warning("%s; its batch counts as missing", error)
             return None
 
     def fail(self, index: int, error: str, traceback: str = "") -> None:
@@ -178,6 +170,17 @@ class CellStore:
                 files.clean_leftovers(self.path)
                 files.clean_leftovers(self.path / "parts")
             yield mine
+
+
+def _part(path: Path) -> Part:
+    rows = completed(read_part(path))
+    if not rows.schema.equals(SCHEMA):
+        raise unreadable(path, "columns of another schema")
+    facts = rows.schema.metadata or {}
+    try:
+        return Part(int(path.stem), rows, float(facts.get(b"vauban_seconds", b"0")))
+    except ValueError as error:
+        raise unreadable(path, str(error)) from error
 
 
 def _read_findings(path: Path) -> list[dict[str, Any]]:
