@@ -10,6 +10,7 @@ import pytest
 
 from vauban.core.errors import ContractError, VaubanError
 from vauban.experiments import Cell, Experiment, Judge, load, registry
+from vauban.experiments.panels import needed
 from vauban.experiments.parts import JUDGED
 from vauban.experiments.printed import beside, printed, rows_of, unmatched
 from vauban.experiments.results import interval, per_image
@@ -58,10 +59,15 @@ def test_every_experiment(name: str) -> None:
     rows = printed(experiment.printed)
     for scale in experiment.scales.values():
         cells = list(experiment.cells(scale))
-        assert cells
+        drawn = [] if experiment.panels is None else list(experiment.panels(scale))
+        assert cells or drawn
         for cell in cells:
             beside(cell, rows)
-            roles = {*cell.judge.networks, *(t.network for t in (cell.craft.through if cell.craft else ()))}
+        for cell in [*cells, *needed(drawn)]:
+            roles = {
+                *cell.judge.networks,
+                *(t.network for craft in (cell.craft, *cell.also) if craft for t in craft.through),
+            }
             assert roles <= {*scale.models, *scale.recipes}, (
                 f"{name}: {roles - {*scale.models, *scale.recipes}} have no network"
             )

@@ -16,13 +16,13 @@ from vauban.evaluate.batch import png
 from vauban.evaluate.magnified import grey
 from vauban.experiments.bench import Images
 from vauban.experiments.crafting import reload
-from vauban.experiments.distances import Attained, Judged, attained, operating
+from vauban.experiments.distances import Array, Attained, Judged, attained, operating
 from vauban.experiments.pictures import magnified, montage
 from vauban.experiments.plan import Plan
 from vauban.experiments.results import measured
 from vauban.experiments.runner import saved_part
 from vauban.experiments.spec import Cell, Craft, Drawing, Judge, Operating, Panel, Series, Sweep, Worst
-from vauban.metrics import magnify
+from vauban.metrics import mad, magnify
 
 
 @dataclass(frozen=True)
@@ -144,18 +144,20 @@ def _worst(panel: Worst, work: Plan, taken: dict[str, _Taken]) -> dict[str, str]
         image = torch.stack([_saved(work, runs[k], int(i)) for k, i in zip(chosen, index, strict=True)])
         beside = grey(magnify(image)) if panel.magnified else torch.cat([magnified(c[None]) for c in image - clean])
         rows += [image, beside]
-        told.append(
-            f"{name}: "
-            + ", ".join(f"{d:.3g}" if np.isfinite(d) else "not fooled" for d in reached[name].distance[0][columns])
-        )
+        told.append(f"{name}: {_sizes(reached[name].distance[0][columns], mad(clean, image).tolist())}")
     shown = "changes, grey for none, black and white for the largest of each image"
     if panel.magnified:
         shown = "same magnified (grey: 0), as below the originals"
     caption = (
         f"The images on which {panel.by} is farthest. First row: the originals; then, for each attack, its images and the "
-        f"{shown}. L2 distances: {'; '.join(told)}."
+        f"{shown}. L2 distances (MAD): {'; '.join(told)}."
     )
     return {"title": panel.title, "caption": caption, "png": _encoded(montage(rows))}
+
+
+def _sizes(distance: Array, seen: Sequence[float]) -> str:
+    pairs = zip(distance, seen, strict=True)
+    return ", ".join(f"{d:.3g} ({m:.3g})" if np.isfinite(d) else "not fooled" for d, m in pairs)
 
 
 def _saved(work: Plan, images: Images, position: int) -> Tensor:
