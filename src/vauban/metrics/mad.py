@@ -24,8 +24,8 @@ def mad(x: Tensor, y: Tensor, *, pixels_per_degree: float = 64.0) -> Tensor:
     d_detect^alpha d_appear^(1 - alpha), alpha = 1 / (1 + 0.467 d_detect^0.130): `detection` of the error behind the image
     where it is hard to see, changes of the `appearance` of subbands where it is plain (E. C. Larson and D. M. Chandler,
     Most apparent distortion, Journal of Electronic Imaging 19(1), 011006, 2010, section 3). Not symmetric: the original
-    masks the error. Zero does not mean equal: d_detect is 0 for an error that the original
-    hides everywhere, and for blocks with a mean lightness up to 0.5, pixel values of about 13 of 255 (thin strokes on black).
+    masks the error. Zero does not mean equal: d_detect is 0 for an error that the original hides everywhere, and where all
+    blocks have a mean lightness up to 0.5, pixel values of about 13 of 255 (thin strokes on black).
 
     **Not validated against the authors' code**: scores compare images with each other, not with scores printed elsewhere.
     Written from memory of the paper. The defaults that another implementation documents (vIQA 3.0.1) agree in: the
@@ -34,7 +34,7 @@ def mad(x: Tensor, y: Tensor, *, pixels_per_degree: float = 64.0) -> Tensor:
     the filters, beta1 and beta2. From memory alone: the bounds 0.5 of lightness and -5 of log contrast, 64 pixels per
     degree, weights made to sum to one, and the mean squared error in pixel values of [0, 255] (d_detect = 350, the middle
     of the blend, is then white noise of a deviation of 0.1 to 0.2). On two photographs under noise and blur vIQA's d_appear
-    and ours differ by less than 5 %; its d_detect is 2 to 6 times ours for noise and 25 to 110 times for blur.
+    and ours differ by less than 5 %; its d_detect is 2 to 6 times ours for plain noise and 25 to 110 times for blur.
 
     Departures: colours are weighed to grey (0.299, 0.587, 0.114); an image is extended at the bottom and right, by its
     edge, to multiples of 4 of at least 16, so that blocks cover it; scales with wavelengths above twice the longer side
