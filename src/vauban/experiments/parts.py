@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from vauban.core.errors import VaubanError
+from vauban.core.errors import ContractError, VaubanError
 from vauban.store import files
+from vauban.store.part import part_file, read_part, write_part
 
 log = logging.getLogger("vauban")
 
@@ -49,13 +49,13 @@ class Parts:
 
     def read(self, index: int, stamp: str = "") -> pa.Table | None:
         """The part `index`; None where it is absent, damaged, or was written with another stamp."""
-        path = self._file(index)
+        path = part_file(self.path, index)
         if not path.exists():
             return None
         try:
-            rows = pq.read_table(path, page_checksum_verification=True, memory_map=False)
-        except (pa.ArrowException, OSError) as error:
-            log.warning("%s: expected a Parquet part, got %s; it is made again", path, str(error).splitlines()[0][:120])
+            rows = read_part(path)
+        except ContractError as error:
+            log.warning("%s; it is made again", error)
             return None
         facts = rows.schema.metadata or {}
         fits = rows.schema.equals(self.schema) and facts.get(_STAMP, b"").decode() == stamp
@@ -64,11 +64,5 @@ class Parts:
     def write(self, index: int, columns: Mapping[str, Any], stamp: str = "") -> pa.Table:
         """Store a part under its final name, whole or not at all. stamp: what `read` must ask for."""
         rows = pa.table(dict(columns), schema=self.schema.with_metadata({_STAMP: stamp.encode()}))
-        files.write_atomic(
-            self._file(index),
-            lambda temporary: pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True),
-        )
+        write_part(part_file(self.path, index), rows)
         return rows
-
-    def _file(self, index: int) -> Path:
-        return self.path / f"{index:05d}.parquet"
