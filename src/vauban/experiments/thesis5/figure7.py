@@ -21,8 +21,9 @@ SHOWN = {
 
 
 def budgets(scale: Scale) -> Sequence[int]:
-    """Numbers of gradients; fewer where a gradient is dear."""
-    return (20, 50, 100) if scale.data.startswith("imagenet") else (20, 40, 60, 80, 100)
+    """Numbers of gradients; fewer where a gradient is dear, and at scale smoke."""
+    few = {"imagenet": (20, 50, 100), "colours": (20, 100)}
+    return next((n for name, n in few.items() if scale.data.startswith(name)), (20, 40, 60, 80, 100))
 
 
 def sweeps(here: Images, scale: Scale) -> list[Panel]:
