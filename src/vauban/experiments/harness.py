@@ -32,7 +32,8 @@ UNTRAINED = "networks with random weights: a trial of the code, the numbers mean
 @dataclass(frozen=True)
 class Options:
     """images: at most the scale's, None for all of them. seeds: None for the scale's. batch_size: None chooses one from the
-    image size; it is part of the identity of what is stored. untrained: random weights where a scale would fetch or train some."""
+    image size; it is part of the identity of what is stored. untrained: random weights where a scale would fetch or
+    train some."""
 
     images: int | None = None
     seeds: tuple[int, ...] | None = None
