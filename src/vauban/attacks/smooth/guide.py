@@ -15,6 +15,8 @@ from vauban.core.smoothing import PHOTOGRAPHS, Kernel, Smoothing
 from vauban.engine import Ask
 
 S = TypeVar("S")
+WORTH = 20  # solves by conjugate gradient that take the time of a factorisation
+SMALL = 64  # the side up to which a factorisation takes a few milliseconds
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ class Guide(Graph):
         if not self.tol > 0 or self.limit < 1:
             raise ContractError(f"expected tol > 0 and limit >= 1 for smoothing, got {self.tol} and {self.limit}")
 
-    def chart(self, x0: Tensor) -> Smooth:
-        """The smooth perturbations of images x0 `(batch, channel, height, width)`."""
-        return Smooth(x0, self.smoothness, self.kernel, self.tol, self.limit)
+    def chart(self, x0: Tensor, solves: int = WORTH) -> Smooth:
+        """The smooth perturbations of images x0 `(batch, channel, height, width)`, of which an attack will ask `solves`
+        times: large images are not factorised for a few."""
+        few = solves < WORTH and x0.dim() == 4 and min(x0.shape[2:]) > SMALL
+        return Smooth(x0, self.smoothness, self.kernel, self.tol, self.limit, "iterative" if few else "auto")
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Smoothed(Guide, Ascent[Any]):
     """
 
     def start(self, ask: Ask, **knobs: Tensor) -> Any:
-        return Guided(super().start(ask, **knobs), self.chart(ask.x0).smoothing, None)  # type: ignore[safe-super]
+        return Guided(super().start(ask, **knobs), self.chart(ask.x0, self.steps).smoothing, None)  # type: ignore[safe-super]
 
     def step(self, ask: Ask, state: Any, t: int) -> Any:
         logits, (g,) = ask.gradient(state.plain.x, self.loss)
