@@ -103,7 +103,7 @@ def test_the_chapter_is_not_rounded_and_the_rest_is() -> None:
 
 @pytest.mark.parametrize("constants", [1, 5])
 def test_equal_gradients_and_equal_objectives(constants: int) -> None:
-    for spent in gradients(MNIST):
+    for spent in gradients(MNIST, constants):
         made: list[Any] = [attack(name, MNIST, constants, spent) for name in CURVES]
         assert {m.passes[1] for m in made} == {spent}
         assert len({(m.c, m.lr, m.kappa, m.search_steps) for m in made}) == 1
