@@ -13,7 +13,10 @@ from PIL import Image
 
 from vauban.core.errors import ContractError
 from vauban.report import reproduction
+from vauban.report.lines import grid
 from vauban.report.panels import panels
+from vauban.report.values import measured, points, points_range, printed, raw
+from vauban.store.intervals import Interval
 from vauban.store.reproduction import compare
 
 EVIL = "<script>alert(1)</script>|`x`"
@@ -31,10 +34,10 @@ def table2(setting="stand-in", n=400, seeds=1, **changed):
     """Rows shaped as the paper's Table 2: three budgets, two rates, five networks; one damaged, one blank."""
     rows = []
     for at, (delta, metric, network) in enumerate(itertools.product((4, 8, 16), METRICS, NETWORKS)):
-        printed = round(0.03 + 0.0317 * at, 3)
-        certain, raw, note = (at != 7, f"{100 * printed:.1f}%", "")
+        paper = round(0.03 + 0.0317 * at, 3)
+        certain, raw, note = (at != 7, f"{100 * paper:.1f}%", "")
         if not certain:
-            raw, note = f'"{100 * printed:.1f}%-', "a stray glyph precedes the number"
+            raw, note = f'"{100 * paper:.1f}%-', "a stray glyph precedes the number"
         key = {
             "attack": "CIA-targeted",
             "defence": "none",
@@ -42,15 +45,57 @@ def table2(setting="stand-in", n=400, seeds=1, **changed):
             "metric": metric,
             "network": network,
         }
-        ours = [min(1.0, printed + 0.04 * (at % 5) - 0.02 + 0.01 * s) for s in range(seeds)]
+        ours = [min(1.0, paper + 0.04 * (at % 5) - 0.02 + 0.01 * s) for s in range(seeds)]
         rows.append(
             compare(
                 key=key, label=f"Δ={delta}, {network}: {metric.replace('_', ' ')}", metric=metric, per_seed=ours, n=n,
-                printed=None if at == 11 else printed, printed_n=1000, setting=setting, certain=certain and at != 11,
+                printed=None if at == 11 else paper, printed_n=1000, setting=setting, certain=certain and at != 11,
                 raw=raw, note=note, **changed,
             )
         )  # fmt: skip
     return rows
+
+
+def table5(setting="same"):
+    """Rows shaped as the thesis' Table 5.2: three metrics of each attack, one a distance, one with a threshold."""
+    rows = []
+    names = [("FGSM", "1"), *itertools.product(("I-FGSM", "PGD2", "C&W", "DDN", "BP"), ("20", "100"))][:10]
+    for at, (attack, iterations) in enumerate(names):
+        success, distance = min(1.0, 0.89 + 0.02 * at), 5.8 - 0.59 * at
+        for metric, paper, ours in (
+            ("P_suc", success, success - 0.01),
+            ("D_avg_L2", distance, distance + 0.02 * at),
+            ("P_upp", 0.1 * at, 0.1 * at + 0.01),
+        ):
+            key = {"attack": attack, "D_upp": "2" if metric == "P_upp" else "", "dataset": "MNIST"}
+            key |= {"iterations": iterations, "metric": metric}
+            spread = (
+                {"unit": "distance", "interval": Interval(ours - 0.05, ours + 0.05)} if metric == "D_avg_L2" else {}
+            )
+            rows.append(
+                compare(
+                    key=key, label="", metric=metric, per_seed=[ours], n=990, printed=paper, printed_n=990,
+                    setting=setting, raw=f"{paper:.2f}", **spread,
+                )
+            )  # fmt: skip
+    return rows
+
+
+def line(name, x, y):
+    return {"name": name, "x": x, "y": y}
+
+
+def curves():
+    """Two figures, six lines: an operating characteristic and a sweep."""
+    grid = [0.05 * k for k in range(41)]
+    steps = [line(f"attack {k}", grid, [min(1.0, (x / 2) ** (0.4 + 0.5 * k)) for x in grid]) for k in range(4)]
+    sweep = [line("BP", [20.0, 50.0, 100.0], [1.44, 1.43, 1.41]), line("DDN", [20.0, 50.0, 100.0], [1.6, 1.5, 1.2])]
+    return [
+        {"title": "Operating characteristic", "caption": "P(D) on MNIST.", "x_label": "D", "y_label": "P(D)",
+         "step": True, "series": steps},
+        {"title": "Iterations", "caption": "", "x_label": "iterations", "y_label": "mean distance", "step": False,
+         "series": sweep},
+    ]  # fmt: skip
 
 
 def beyond(label="PGD, 20 gradients"):
@@ -75,6 +120,7 @@ def record(**changed):
         "command": "vauban reproduce cia-2 --scale small", "created": "2026-11-20T20:00:00+00:00", "version": "0.2.0",
         "minutes": 3.21, "images": 400, "seeds": [0], "data": {"name": "cifar10/test", "fingerprint": "fp-data"},
         "models": networks, "notes": ["Targets are drawn uniformly."], "rows": table2(), "beyond": beyond(),
+        "figures": [],
         "pictures": [{"title": "Before and after", "caption": "Left: original.", "png": picture()}],
     } | changed  # fmt: skip
 
@@ -100,13 +146,15 @@ def test_every_number_is_on_the_page(folder):
     html = text_of(target.read_text(encoding="utf-8"))
     body = html[html.index("<tbody>") :]
     lines = re.findall(r"<tr.*?</tr>", body, flags=re.DOTALL)
-    for row, line in zip(record()["rows"], lines, strict=False):
-        assert reproduction.printed(row) in line
-        assert f">{100 * row['ours']:.1f}\u00a0%<" in line
-        assert f"[{100 * row['low']:.1f}–{100 * row['high']:.1f}\u00a0%], n\u00a0=\u00a0400" in line
-        assert reproduction.points(row) in line
-        assert reproduction.points_range(row) in line
-        assert row["reason"] in line
+    for held, line in zip(grid(record()["rows"]).lines, lines, strict=False):
+        for row in held.rows:
+            assert printed(row) in line
+            assert f">{100 * row['ours']:.1f}\u00a0%<" in line
+            assert f"[{100 * row['low']:.1f}–{100 * row['high']:.1f}\u00a0%]" in line
+            assert points(row) in line
+            assert points_range(row) in line
+            assert row["reason"] in line
+    assert "over 400 images" in html
     assert html.count("43.2\u00a0%") >= 2
     for fact in ("fp-data", "fp-IncV4", "3.2 min", "cifar10/test", "0.2.0", "vauban reproduce cia-2 --scale small"):
         assert fact in html
@@ -129,7 +177,7 @@ def test_damaged_values_are_shown_and_not_scored(folder):
     html = reproduction.write(folder).read_text(encoding="utf-8")
     damaged = [row for row in record()["rows"] if not row["certain"]]
     assert len(damaged) == 2
-    assert html.count('<tr class="unscored">') == 2
+    assert len(re.findall(r'<td class="n[^"]* unscored">', html)) == 2
     assert "source: <code>&#34;25.2%-</code>" in html
     assert "a stray glyph precedes the number" in html
     # One dot in the chart and one in the legend; the blank value has no dot.
@@ -172,8 +220,9 @@ def test_every_string_is_escaped(tmp_path):
     assert "<script" not in html
     table = reproduction.markdown(evil)
     assert "<script" not in table
-    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines() if line.startswith("|")]
-    assert set(widths) == {7, 4}
+    for part in re.split(r"\n(?!\|)", table):
+        widths = [len(re.findall(r"(?<!\\)\|", line)) for line in part.splitlines() if line.startswith("|")]
+        assert len(set(widths)) <= 1
 
 
 def test_nothing_is_loaded_from_elsewhere(folder):
@@ -187,10 +236,10 @@ def test_nothing_is_loaded_from_elsewhere(folder):
 def test_headers_have_a_scope_and_links_a_target(folder):
     html = reproduction.write(folder).read_text(encoding="utf-8")
     assert "<th>" not in html
-    assert len(re.findall(r"<th ", html)) == len(re.findall(r'<th scope="(?:row|col)"', html))
+    assert len(re.findall(r"<th ", html)) == len(re.findall(r'<th scope="(?:row|col|colgroup)"', html))
     for target in re.findall(r'href="#([^"]+)"', html) + re.findall(r'aria-labelledby="([^"]+)"', html):
         assert html.count(f'id="{target}"') == 1
-    assert all('aria-label="' in svg or "aria-hidden" in svg for svg in re.findall(r"<svg[^>]*>", html))
+    assert all("aria-label" in svg or "aria-hidden" in svg for svg in re.findall(r"<svg[^>]*>", html))
     assert '<img src="data:image/png;base64,' in html
     assert 'alt="Before and after"' in html
 
@@ -231,13 +280,18 @@ def test_a_run_with_nothing_printed_still_has_a_page(tmp_path):
 
 
 def test_markdown_columns(folder):
+    """Keys that name no metric make no grid: one line for each number."""
+    rows = table2()
+    for row in rows:
+        del row["key"]["metric"]
+    put(folder, rows=rows)
     lines = reproduction.markdown(folder).splitlines()
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == 7
-    row = record()["rows"][0]
+    row = rows[0]
     fields = [field.strip() for field in lines[2].strip("|").split("|")]
     assert fields == [
-        "Δ=4, IncV3_a", "targeted success rate", reproduction.printed(row), reproduction.measured(row),
-        f"{reproduction.points(row)} {reproduction.points_range(row)}", "different setting",
+        "Δ=4, IncV3_a", "targeted success rate", printed(row), measured(row),
+        f"{points(row)} {points_range(row)}", "different setting",
     ]  # fmt: skip
     assert 'source: "25.2%-' in lines[9]
     assert "% ? (" in lines[9]
@@ -250,12 +304,82 @@ def test_markdown_columns(folder):
     ("given", "shown"), [("25%", ""), ("25,0%", ""), ("25.0", ""), ("25.0%-", "25.0%-"), ("^5%", "^5%"), ("24%", "24%")]
 )
 def test_the_source_is_quoted_where_it_differs(given, shown):
-    assert reproduction.raw(table2()[0] | {"printed": 0.25, "raw": given}) == shown
+    assert raw(table2()[0] | {"printed": 0.25, "raw": given}) == shown
+
+
+def test_one_line_has_all_metrics_of_an_attack(tmp_path):
+    folder = put(tmp_path, rows=table5(), beyond=[], setting="same")
+    lines = [[field.strip() for field in line.strip("|").split("|")] for line in
+             reproduction.markdown(folder).splitlines()]  # fmt: skip
+    ours = "ours [95 % interval], n"
+    assert lines[0] == ["Attack", "Iterations", "P suc: paper", ours, "D avg L2: paper", ours,
+                        "P upp, D upp: 2: paper", ours, "Reason"]  # fmt: skip
+    assert len(lines) == 2 + 10
+    assert lines[2][:5] == ["FGSM", "1", "89.0\u00a0%", "88.0\u00a0% [85.8–89.9\u00a0%], n\u00a0=\u00a0990", "5.80"]
+    assert lines[2][5] == "5.80 [5.75–5.85], n\u00a0=\u00a0990"
+    assert lines[2][8] == "real disagreement (P upp); compatible (P suc, D avg L2)"
+    html = text_of(reproduction.write(folder).read_text(encoding="utf-8"))
+    assert "below about 2.6 points or 0.050 in distance" in html
+    body = html[html.index("<tbody>") : html.index("</tbody>")]
+    assert body.count("<tr>") == 10
+    assert "5.80\u00a0%" not in html
+    for row in table5():
+        assert all(f">{text}<" in body for text in (printed(row), points_range(row)))
+
+
+def test_a_grid_needs_several_metrics_on_its_lines_and_none_twice():
+    rows = table5()
+    assert grid(rows).metrics == ("P_suc", "D_avg_L2", "P_upp")
+    assert grid([row for row in rows if row["metric"] == "P_suc"]) is None
+    assert grid([*rows, rows[0]]) is None
+    assert grid(beyond()) is None
+
+
+def test_lanes_take_more_names_where_panels_would_be_small():
+    found = panels(table5())
+    assert [panel.heading for panel in found] == ["P suc", "D avg L2", "P upp · D upp: 2"]
+    assert [lane.name for lane in found[0].lanes][:3] == ["FGSM · 1", "I-FGSM · 20", "I-FGSM · 100"]
+    assert [panel.top for panel in found] == [1, 6, 1]
+    assert found[1].ticks == ("0", "3", "6")
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(5.8, "5.80"), (0.527, "0.527"), (0.9999, "1.00"), (0.0099, "0.010"), (0.0012, "0.0012"), (0.0, "0")],
+)
+def test_distances_have_two_or_three_digits(number, shown):
+    row = next(row for row in table5() if row["metric"] == "D_avg_L2")
+    assert measured(row | {"ours": number, "low": 0.5, "high": None}).startswith(f"{shown} [0.500–∞], n")
+    assert points(row | {"difference": -number}) == (f"−{shown}" if number else "0")
+
+
+@pytest.mark.parametrize(
+    ("paper", "given", "shown"), [(0.53, "0.53", "0.53"), (5.8, "5.80", "5.80"), (5.8, "5.8?", "5.80")]
+)
+def test_a_printed_distance_keeps_its_digits(paper, given, shown):
+    row = next(row for row in table5() if row["metric"] == "D_avg_L2")
+    assert printed(row | {"printed": paper, "raw": given}) == shown
+
+
+def test_a_rate_printed_as_a_fraction_is_no_other_number():
+    assert raw(table2()[0] | {"printed": 0.89, "raw": "0.89"}) == ""
+    assert raw(table2()[0] | {"printed": 0.89, "raw": "0.89%"}) == "0.89%"
+
+
+@pytest.mark.parametrize("field", ["figures", "unit"])
+def test_an_old_record_is_refused_in_one_line(tmp_path, field):
+    old = record()
+    for holder in (old, *old["rows"]):
+        holder.pop(field, None)
+    (tmp_path / "reproduction.json").write_text(json.dumps(old))
+    with pytest.raises(ContractError, match=f"{field}.*run it again") as error:
+        reproduction.write(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_signs_of_differences():
     row = table2()[0]
-    shown = [reproduction.points(row | {"difference": value}) for value in (0.1234, -0.05, 0.0001, -0.0001, None)]
+    shown = [points(row | {"difference": value}) for value in (0.1234, -0.05, 0.0001, -0.0001, None)]
     assert shown == ["+12.3", "−5.0", "0.0", "0.0", "–"]
 
 
@@ -274,6 +398,7 @@ def test_a_picture_that_is_none_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_opens_in_a_browser_without_errors_or_sideways_scrolling(folder, browser_class, width, dark):
+    put(folder, rows=table5(), figures=curves())
     if browser_class.BINARY is None:
         pytest.skip("no Chromium on this machine: the page is not opened in a browser")
     target = reproduction.write(folder)

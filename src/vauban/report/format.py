@@ -43,6 +43,13 @@ def distance(value: float, norm: str) -> str:
     return f"{value:.0f}" if norm == "l0" else f"{value:.3g}"
 
 
+def decimal(value: float) -> str:
+    """A distance beside others of its table: two decimals, three below one, two digits below a hundredth."""
+    if 0 < abs(value) < 0.0095:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if 0 < abs(value) < 0.9995 else f"{value:.2f}" if value else "0"
+
+
 def budget(norm: str, eps: float | None) -> str:
     """The limit of an attack, or that it minimises the norm."""
     return f"minimal {norm_name(norm)}" if eps is None else f"{norm_name(norm)} ≤ {distance(eps, norm)}"

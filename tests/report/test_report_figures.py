@@ -1,0 +1,95 @@
+"""Drawn lines: the pixels of known points, steps, ticks, and what those who cannot see them are told."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vauban.core.errors import ContractError
+from vauban.report import figures
+from vauban.report.axes import Axis, rounded, step
+
+
+def told(*series, stepped=False):
+    lines = [{"name": f"line {k}", "x": x, "y": y} for k, (x, y) in enumerate(series)]
+    return {"title": "T", "caption": "c", "x_label": "D", "y_label": "P", "step": stepped, "series": lines}
+
+
+def test_a_step_keeps_its_value_up_to_the_next_point():
+    drawn = figures.figure(told(([0.0, 1.0, 2.0], [0.0, 0.5, 0.5]), stepped=True))
+    middle, half = (figures.LEFT + figures.RIGHT) / 2, (figures.TOP + figures.BOTTOM) / 2
+    (curve,) = drawn.curves
+    assert curve.path == f"M{figures.LEFT:.1f} {figures.BOTTOM:.1f}H{middle:.1f}V{half:.1f}H{figures.RIGHT:.1f}"
+    assert curve.dots == ()
+    assert [text for _, text in drawn.y_ticks] == ["0\u00a0%", "25\u00a0%", "50\u00a0%", "75\u00a0%", "100\u00a0%"]
+    assert drawn.words == "P against D. line 0: 0.0\u00a0% at 0 to 50.0\u00a0% at 2."
+
+
+def test_a_long_step_curve_is_drawn_with_what_a_screen_can_tell_apart():
+    n = 20000
+    drawn = figures.figure(told(([k / n for k in range(n)], [k / n for k in range(n)]), stepped=True))
+    assert drawn.curves[0].path.count("V") <= 10 * (figures.BOTTOM - figures.TOP) + 1
+
+
+def test_points_of_a_sweep_are_marked_at_their_place():
+    drawn = figures.figure(told(([20.0, 60.0, 100.0], [0.0, 5.0, 10.0])))
+    middle, half = (figures.LEFT + figures.RIGHT) / 2, (figures.TOP + figures.BOTTOM) / 2
+    assert drawn.curves[0].dots == ((figures.LEFT, figures.BOTTOM), (middle, half), (figures.RIGHT, figures.TOP))
+
+
+def test_a_path_in_a_plane_has_one_unit_in_both_directions():
+    drawn = figures.figure(told(([0.0, 1.0, 0.0], [0.0, 1.0, 4.0])))
+    (a, b), (c, d), _ = drawn.curves[0].dots
+    assert c - a == pytest.approx(b - d, abs=0.11)
+
+
+def test_doubling_parameters_have_a_logarithmic_axis_that_says_so():
+    drawn = figures.figure(told(([1.0, 10.0, 100.0], [0.1, 0.2, 0.3])))
+    assert drawn.x_label == "D (logarithmic)"
+    xs = [x for x, _ in drawn.curves[0].dots]
+    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1])
+    assert figures.figure(told(([1.0, 60.0, 100.0], [0.1, 0.2, 0.3]))).x_label == "D"
+
+
+def test_neighbours_differ_in_colour_and_dash_and_dashes_lie_over_solids():
+    drawn = figures.figure(told(*[([0.0, 1.0], [k, k]) for k in range(8)]))
+    assert len({curve.colour for curve in drawn.curves}) == 8
+    assert all(a.dash != b.dash for a, b in zip(drawn.curves, drawn.curves[1:], strict=False))
+    assert [curve.dash for curve in drawn.drawn][:2] == ["", ""]
+
+
+def test_a_line_without_points_is_named():
+    drawn = figures.figure(told(([], []), ([0.0, 1.0], [1.0, 2.0])))
+    assert drawn.curves[0].path == ""
+    assert "line 0: no points." in drawn.words
+    assert figures.figure(told()).curves == ()
+
+
+@pytest.mark.parametrize("series", [([0.0], []), ([0.0], [float("nan")]), ([0.0], ["1"]), (None, [1.0])])
+def test_a_line_that_is_no_list_of_points_is_refused(series):
+    with pytest.raises(ContractError, match=r"figure 'T', line 'line 0'.*run it again"):
+        figures.figure(told(series))
+
+
+def test_a_figure_without_a_field_is_refused():
+    with pytest.raises(ContractError, match="got none of step, series"):
+        figures.figure({"title": "", "caption": "", "x_label": "", "y_label": ""})
+
+
+@pytest.mark.parametrize(
+    ("top", "end"), [(5.8, 6.0), (0.53, 0.6), (1.0, 1.0), (12.89, 15.0), (0.3, 0.3), (230.0, 250.0)]
+)
+def test_an_axis_ends_at_a_round_number(top, end):
+    assert rounded(top) == end
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_are_few_round_and_inside(low, span):
+    axis = Axis(low, low + span, 0, 400)
+    found = axis.ticks()
+    assert 2 <= len(found) <= 7
+    assert all(-1e-3 <= at <= 400 + 1e-3 for at, _ in found)
+    assert re.fullmatch(r"[125]e.*|[125]\.0+e.*", f"{step(span):e}")
