@@ -68,8 +68,8 @@ class SCW(Guide, Hinged):
     min_z ||s(z)||_2^2 + c [kappa - margin(clip(x0 + s(z)))]_+, (4.14), from z = 0 by `steps` steps of Adam at rate `lr`;
     c = 1 / lambda is searched per sample from `c`, times 10 while nothing succeeds and then by bisection, `search_steps`
     values. The gradient is the transposed smoothing of the one with respect to the image, (4.15): two solves and one
-    gradient per step; a solve that iterates goes on from the last. The nearest success of all is kept. kappa > 0 asks for that
-    margin, and an image with less is not a success. s is invertible, so (4.14) has the minimum of (4.9), the plain
+    gradient per step; a solve that iterates goes on from the last. The nearest success of all is kept. kappa > 0 asks for
+    that margin, and an image with less is not a success. s is invertible, so (4.14) has the minimum of (4.9), the plain
     attack's: the smoothness lies in the way there, and the nearer the `steps` come to it the less is left. smoothness,
     tol, limit, rate, shape, channels: as in `Guide`. Raises ContractError on them. The source has c=15, kappa=1,
     smoothness=0.95 on MNIST, c=100, kappa=0 on ImageNet, lr=0.1 on both; it prints neither rates nor numbers of
