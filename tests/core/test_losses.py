@@ -22,7 +22,7 @@ from vauban.core.losses import (
     dlr,
     loss_by_name,
     margin,
-    saturated,
+    switched,
 )
 from vauban.core.rng import Stream
 
@@ -113,9 +113,10 @@ def test_auto_switches_exactly_where_cross_entropy_is_saturated() -> None:
     gaps = torch.tensor([0.0, 5.0, -math.log(SATURATED) - 0.01, -math.log(SATURATED) + 0.01, 80.0, 1e4])
     logits = torch.stack([gaps, torch.zeros_like(gaps)], 1)
     aim = Aim(torch.zeros(6, dtype=torch.int64))
-    assert saturated(logits, aim).tolist() == [False, False, False, True, True, True]
-    want = torch.where(saturated(logits, aim), margin(logits, aim), cross_entropy(logits, aim))
-    assert torch.equal(auto(logits, aim), want)
+    for aimed in (aim, Aim(torch.ones(6, dtype=torch.int64), target=aim.y)):
+        value, lead = auto(logits, aimed), margin(logits, aimed)
+        assert switched(value, aimed).tolist() == [False, False, False, True, True, True]
+        assert torch.equal(value, torch.where(switched(value, aimed), lead, cross_entropy(logits, aimed)))
 
 
 @pytest.mark.parametrize("kind", ["untargeted", "targeted"])

@@ -70,10 +70,9 @@ def auto(logits: Tensor, aim: Aim) -> Tensor:
     return torch.where(_saturated(lead, aim), lead, cross_entropy(logits, aim))
 
 
-def saturated(logits: Tensor, aim: Aim) -> Tensor:
-    """Where the softmax rounds to a corner so that the cross-entropy gradient has vanished or is about to, `(batch,)`."""
-    with torch.no_grad():
-        return _saturated(margin(logits, aim), aim)
+def switched(value: Tensor, aim: Aim) -> Tensor:
+    """Where `auto` returned the margin, `(batch,)`, from its values: cross-entropies have the other sign."""
+    return _saturated(value, aim)
 
 
 def _saturated(lead: Tensor, aim: Aim) -> Tensor:

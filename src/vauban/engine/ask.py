@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.errors import AccessError, BudgetSpent
-from vauban.core.losses import Loss, auto, check_loss, saturated
+from vauban.core.losses import Loss, auto, check_loss, switched
 from vauban.core.norms import Linf
 from vauban.core.rng import Stream, fold
 from vauban.core.seeded import seeded
@@ -50,7 +50,7 @@ class Ask(View):
         logits, values, gradients = self._differentiate(x, functions)
         self.ledger.loss[self._row] = values[0].to(self.ledger.loss.dtype)
         if auto in losses:
-            self.ledger.switches.index_add_(0, self._row, saturated(logits, self.aim).long())
+            self.ledger.switches.index_add_(0, self._row, switched(values[losses.index(auto)], self.aim).long())
         self.ledger.vanished.index_add_(0, self._row, (Linf.size(gradients[0]) == 0).long())
         if self.finds is not None and self.finds.top is not None:
             loss = values[0].where(self.admissible(x), torch.full_like(values[0], -torch.inf))
@@ -150,7 +150,8 @@ class Ask(View):
         ok = self.finds.wanted(self._slot, self.aim.reached(logits))
         if not bool(ok.any()):
             return
-        ok = ok & self.admissible(x)
+        if self.regions:
+            ok = ok & self.admissible(x)
         self.finds.offer(self._slot, x, self.x0, ok, self.ledger.backwards[self._row], self._distinct)
 
     def check(self, x: Tensor, draws: int = 20) -> Tensor:

@@ -143,7 +143,11 @@ class View:
     def admissible(self, x: Tensor) -> Tensor:
         """Whether each image is within the attack's ball and the threat's limit, `(batch,)`."""
         ok = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        for region in dict.fromkeys((self.ball, self.limit)):
-            if region is not None:
-                ok = ok & region.contains(x, self.x0)
+        for region in self.regions:
+            ok = ok & region.contains(x, self.x0)
         return ok
+
+    @property
+    def regions(self) -> list[Ball]:
+        """The attack's ball and the threat's limit, those there are."""
+        return [region for region in dict.fromkeys((self.ball, self.limit)) if region is not None]

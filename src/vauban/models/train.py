@@ -107,7 +107,8 @@ def train(
         checked = accuracy(module, validation)
     recipe = {
         "epochs": epochs, **settings, "cosine": cosine, "augment": augment,
-        "adversarial": None if adversarial is None else str(adversarial), "regenerate": None if adversarial is None else regenerate,
+        "adversarial": None if adversarial is None else str(adversarial),
+        "regenerate": None if adversarial is None else regenerate,
         "start": None if origin is None else _origin(origin), "samples": kept,
     }  # fmt: skip
     meta = {

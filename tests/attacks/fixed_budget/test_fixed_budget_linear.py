@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vauban import attacks
 from vauban.core.errors import ContractError
 from vauban.core.goals import Aim, Targeted
-from vauban.core.losses import cross_entropy, dlr, margin, saturated
+from vauban.core.losses import auto, cross_entropy, dlr, margin, switched
 from vauban.core.norms import L0, L1, L2, Linf, Norm
 from vauban.core.tensors import flat
 from vauban.engine import Ask, Threat, iterate, run
@@ -156,7 +156,7 @@ def test_a_heading_steers_the_losses_and_leaves_success_alone() -> None:
     for loss in (cross_entropy, margin, dlr):
         torch.testing.assert_close(loss(logits, aim), loss(logits, aimed))
     assert dlr(logits, aim).item() == pytest.approx(-4 / (4 - 1 / 2))
-    assert not saturated(logits, aim)
+    assert not switched(auto(logits, aim), aim)
     won = torch.tensor([[0.0, 5.0, 0, 0, 0]])
     assert aim.reached(won)
     assert not aimed.reached(won)

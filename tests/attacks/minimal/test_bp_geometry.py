@@ -12,7 +12,7 @@ from vauban.attacks.minimal.bp import BP, inward, outward
 from vauban.core.lattice import on_lattice
 from vauban.core.losses import margin
 from vauban.core.norms import L2
-from vauban.core.tensors import dot, unit
+from vauban.core.tensors import dot, like, unit
 from vauban.engine import Threat, iterate, run
 
 
@@ -22,11 +22,17 @@ def draw(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return x, y, unit(u)
 
 
+def placed(r: torch.Tensor, u: torch.Tensor, eps: torch.Tensor, retreat: bool = False) -> torch.Tensor:
+    """z - x of case OUT."""
+    along, share = outward(dot(r, u), L2.size(r), eps, retreat)
+    return like(along, r) * u + like(share, r) * r
+
+
 @given(st.integers(0, 10**6), st.floats(0.1, 0.99))
 def test_out_keeps_the_first_order_loss_and_reaches_the_distance(seed, gamma):
     x, y, u = draw(seed)
     size = L2.size(y - x)
-    z = x + outward(y - x, u, gamma * size)
+    z = x + placed(y - x, u, gamma * size)
     torch.testing.assert_close(dot(z - y, u), torch.zeros(8, dtype=torch.float64), rtol=0, atol=1e-10)
     rho = dot(y - x, u).abs()
     torch.testing.assert_close(L2.size(z - x), torch.maximum(gamma * size, rho), rtol=1e-9, atol=0)
@@ -37,7 +43,7 @@ def test_out_stays_in_the_plane_of_x_y_and_u(seed):
     """And on the side of y: no point of the circle is nearer to y."""
     x, y, u = draw(seed)
     eps = torch.maximum(0.9 * L2.size(y - x), dot(y - x, u).abs())
-    z = x + outward(y - x, u, eps)
+    z = x + placed(y - x, u, eps)
     basis = torch.stack([(y - x).flatten(1), u.flatten(1)], 2)
     fit = basis @ torch.linalg.lstsq(basis, (z - x).flatten(1)[..., None]).solution
     torch.testing.assert_close(fit[..., 0], (z - x).flatten(1))
@@ -60,7 +66,7 @@ def test_retreat_always_reaches_the_distance(seed, gamma):
     x, y, u = draw(seed)
     y[:4] = x[:4] + 2 * u[:4]  # on the ray: the plane's nearest point is y itself
     eps = gamma * L2.size(y - x)
-    torch.testing.assert_close(L2.size(outward(y - x, u, eps, retreat=True)), eps)
+    torch.testing.assert_close(L2.size(placed(y - x, u, eps, retreat=True)), eps)
 
 
 def walk(attack, net, x, y):
@@ -106,8 +112,8 @@ def test_line_search_comes_to_the_asked_distance(digits_cnn, digits_test):
     g = torch.Generator().manual_seed(0)
     start = ask.snap(x + 0.05 * torch.randn(x.shape, generator=g))
     u = unit(torch.randn(x.shape, generator=g))
-    z = x + outward(start - x, u, 0.9 * L2.size(start - x))
-    found = BP(retreat=False)._out(ask, start, u, 0.9)
+    z = x + placed(start - x, u, 0.9 * L2.size(start - x))
+    found = ask.snap(BP(retreat=False)._out(ask, start, u, 0.9))
     wanted = L2.size(z - x)
     betas = torch.linspace(0, 1, 2001)
     scan = torch.stack([L2.size(ask.snap(start + b * (z - start)) - x) for b in betas])
@@ -121,8 +127,8 @@ def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
     ask = Threat(digits_cnn).open(x, y)
     inside = torch.full_like(x, 128 / 255)
     u = unit(torch.ones_like(x) - 2 * (inside < x))  # away from the original
-    assert torch.equal(BP(quantisation="each")._in(ask, inside, u, 0.9999), inside)
-    moved = BP()._in(ask, inside, u, 0.9999) - inside
+    assert torch.equal(ask.snap(BP(quantisation="each")._in(ask, inside, u, 0.9999)), inside)
+    moved = ask.snap(BP()._in(ask, inside, u, 0.9999)) - inside
     torch.testing.assert_close(moved, 3 / 255 * u.sign())  # 0.1 / 8 is 3.19 levels
 
 

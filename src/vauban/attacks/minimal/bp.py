@@ -30,14 +30,14 @@ class Walk:
     crossed: Tensor
 
 
-def outward(r: Tensor, u: Tensor, eps: Tensor, retreat: bool = False) -> Tensor:
-    """z - x of case OUT, (5.3)-(5.4), from r = y - x: on the plane through y orthogonal to u, at distance eps of x. Where
-    the plane is farther than that: its nearest point to x, or with `retreat` that point moved toward x down to eps."""
-    rho, size = dot(r, u), L2.size(r)
+def outward(rho: Tensor, size: Tensor, eps: Tensor, retreat: bool = False) -> tuple[Tensor, Tensor]:
+    """The two numbers, each `(batch,)`, by which z - x = along u + share r in case OUT, (5.3)-(5.4), with rho = <r, u> and
+    size = ||r||: on the plane through y orthogonal to u, at distance eps of x. Where the plane is farther than that: its
+    nearest point to x, or with `retreat` that point moved toward x down to eps."""
     depth = torch.minimum(torch.maximum(rho, -eps), eps) if retreat else rho
-    across = (size.square() - rho.square()).clamp_min(TINY).sqrt()  # of r, in the plane
-    share = (eps.square() - rho.square()).clamp_min(0).sqrt() / across
-    return torch.addcmul(like(depth - share * rho, r) * u, like(share, r), r)
+    across = (size.square() - rho.square()).clamp_min(TINY)  # of r, in the plane, squared
+    share = ((eps.square() - rho.square()).clamp_min(0) / across).sqrt()
+    return depth - share * rho, share
 
 
 def inward(r: Tensor, u: Tensor, eps: Tensor) -> Tensor:
@@ -83,17 +83,19 @@ class BP(Ascent[Walk]):
         gamma = self.gamma_min + t / (self.steps + 1) * (1 - self.gamma_min)
         adversarial = ask.aim.reached(logits)
         crossed = state.crossed | adversarial
-        moved = torch.empty_like(y)
+        u, moved = unit(g), y
         for rows, case in ((adversarial, self._out), (crossed & ~adversarial, self._in), (~crossed, self._first)):
             index = rows.nonzero().squeeze(1)
-            if len(index):
-                there = case(ask.rows(index), y.index_select(0, index), unit(g.index_select(0, index)), gamma)
-                moved.index_copy_(0, index, there)
-        return Walk(moved, crossed)
+            if len(index) == len(y):
+                moved = case(ask, y, u, gamma)
+            elif len(index):
+                there = case(ask.rows(index), y.index_select(0, index), u.index_select(0, index), gamma)
+                moved = moved.index_copy(0, index, there) if moved is y else moved.index_copy_(0, index, there)
+        return Walk(ask.snap(moved), crossed)
 
     def _first(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
         """Stage 1, algorithm 1."""
-        return ask.snap(torch.add(y, u, alpha=self.alpha * gamma))
+        return torch.add(y, u, alpha=self.alpha * gamma)
 
     def _in(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
         """Away from the original along u, (5.9); where it is rounded, at least by beta_min, (5.10)."""
@@ -101,32 +103,34 @@ class BP(Ascent[Walk]):
         step = inward(r, u, L2.size(r) / gamma)
         if self._searches(ask):
             step = step.clamp_min(self.beta_min)
-        return ask.snap(torch.addcmul(y, like(step, y), u))
+        return torch.addcmul(y, like(step, y), u)
 
     def _out(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
-        """Toward the original on the plane orthogonal to u, (5.3)-(5.4), rounded by (5.7): the smallest b at which the
-        rounded image is no farther from x than z, nearly; at most the b of the point of the line that is nearest to x."""
+        """Toward the original on the plane orthogonal to u, (5.3)-(5.4), with b of (5.7): the smallest at which the image,
+        rounded, is no farther from x than z, nearly; at most the b of the point of the line that is nearest to x."""
         r = y - ask.x0
-        size = L2.size(r)
-        z = outward(r, u, gamma * size, self.retreat)
-        d, wanted = z - r, L2.size(z)
+        rho, size = dot(r, u), L2.size(r)
+        along, share = outward(rho, size, gamma * size, self.retreat)
+        d = torch.addcmul(like(share - 1, r) * r, like(along, u), u)
         if not self._searches(ask):
-            return ask.snap(y + d)
+            return y + d
         # ||r + b d||^2 = ||r||^2 - 2 b p + b^2 q; rounding adds what the last try shows, nearly the same for the next b
-        p = size.square() - dot(r, z)
-        q = (wanted.square() - size.square() + 2 * p).clamp_min(TINY)
+        square = size.square()
+        inner = along * rho + share * square  # <r, z - x>
+        nearer = along.square() + (2 * along * rho + share * square) * share  # ||z - x||^2
+        p, q, wanted = square - inner, (nearer + square - 2 * inner).clamp_min(TINY), nearer.sqrt()
         foot = (p / q).clamp_min(1)
         low, high = torch.zeros_like(p), foot
-        beta, goal = torch.ones_like(p), wanted.square() * (1 - SHY)
+        beta, goal = torch.ones_like(p), nearer * (1 - SHY)
         for _ in range(TRIES):
             rounded = L2.size(ask.snap(torch.addcmul(y, like(beta, y), d)).sub_(ask.x0))
             far = rounded > wanted
             low, high = torch.where(far, beta, low), torch.where(far, high, beta)
-            added = rounded.square() - (size.square() - 2 * beta * p + beta.square() * q)
-            root = (p - (p.square() - q * (size.square() + added - goal)).clamp_min(0).sqrt()) / q
+            reached = rounded.square() + beta * (2 * p - beta * q)  # ||r||^2 and what rounding adds
+            root = (p - (p.square() - q * (reached - goal)).clamp_min(0).sqrt()) / q
             beta = root.where((low < root) & (root < high), (low + high) / 2)
         beta = torch.where(high < foot, high, beta)  # the nearest success, else the next try unseen
-        return ask.snap(torch.addcmul(y, like(beta, y), d))
+        return torch.addcmul(y, like(beta, y), d)
 
     def _searches(self, ask: Ask) -> bool:
         return ask.lattice is not None and self.quantisation == "search"

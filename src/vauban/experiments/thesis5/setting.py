@@ -14,6 +14,7 @@ from vauban.attacks.minimal.cw_l2 import CW
 from vauban.attacks.minimal.ddn import DDN
 from vauban.attacks.minimal.deepfool import DeepFool
 from vauban.attacks.minimal.fmn import FMN
+from vauban.attacks.minimal.sapper import Sapper
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Linf
 from vauban.engine import Attack, Search
@@ -108,7 +109,7 @@ RIVALS: Mapping[str, Rival] = {
 }
 """Attacks beyond the paper's, by the total number n of gradients; DeepFool takes 10 in each of its n / 10 steps."""
 
-OURS: Sequence[tuple[str, Rival]] = ()
+OURS: Sequence[tuple[str, Rival]] = (("Sapper", lambda here, n, scale: Sapper(steps=steps(n, scale))),)
 """Our attacks, as those of RIVALS: every table and curve has them."""
 
 

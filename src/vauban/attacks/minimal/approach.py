@@ -1,0 +1,106 @@
+"""What Sapper follows and how its steps are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from vauban.core.goals import Aim
+from vauban.core.losses import Loss, margin
+
+SCOUTED = 60  # fewer steps than this are one march
+SCOUT, REFINE = 0.14, 0.3  # of the steps: each scout, the last phase
+TINY = 1e-12
+FAR = 1e6
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One march of `length` steps. refines: the last one, which starts from the nearest find; scouts: toward a class."""
+
+    number: int
+    length: int
+    refines: bool = False
+
+    @property
+    def scouts(self) -> bool:
+        return self.number > 0 and not self.refines
+
+
+@lru_cache
+def phases(steps: int, scouts: int) -> tuple[tuple[Phase, int], ...]:
+    """(phase, steps since its start) for each step."""
+    if steps < SCOUTED:
+        return tuple((Phase(0, steps), age) for age in range(steps))
+    later = [round(SCOUT * steps)] * scouts + [round(REFINE * steps)]
+    lengths = [steps - sum(later), *later]
+    made = [Phase(k, length, k == scouts + 1) for k, length in enumerate(lengths)]
+    return tuple((phase, age) for phase in made for age in range(phase.length))
+
+
+def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
+    """The margin with its maximum over the other classes smoothed, (1/T) log sum_k exp(T z_k) for max_k z_k, and with sign
+    and roles exchanged for a target. T = sharpness / the root mean square of the logits about their mean, so that neither
+    scale nor shift of the logits changes the direction. With classes `toward`, z_toward - z_y instead."""
+
+    def loss(logits: Tensor, aim: Aim) -> Tensor:
+        if toward is not None:
+            return _of(logits, toward) - _of(logits, aim.y)
+        with torch.no_grad():
+            spread = (logits - logits.mean(1, keepdim=True)).square().mean(1, keepdim=True).sqrt()
+            t = sharpness / spread.clamp_min(TINY)
+        own = aim.y if aim.target is None else aim.target
+        others = torch.logsumexp(without(logits, aim) * t, 1) / t.squeeze(1)
+        lead = others - _of(logits, own)
+        return lead if aim.target is None else -lead
+
+    loss.__name__ = "soft_margin"
+    return loss
+
+
+def level(logits: Tensor, aim: Aim, toward: Tensor | None) -> Tensor:
+    """What is zero on the boundary that is approached, positive beyond it, `(batch,)`."""
+    if toward is not None:
+        return _of(logits, toward) - _of(logits, aim.y)
+    return without(logits, aim).amax(1) - _of(logits, aim.y) if aim.target is None else margin(logits, aim)
+
+
+def ranked(logits: Tensor, aim: Aim) -> Tensor:
+    """The classes by falling logit, those that are no success last, `(batch, classes)`."""
+    return without(logits, aim).argsort(1, descending=True)
+
+
+def without(logits: Tensor, aim: Aim) -> Tensor:
+    """The logits with minus infinity for the class that is not an 'other' one: y, or the target; and for 'rejected'."""
+    own = aim.y if aim.target is None else aim.target
+    found = logits.scatter(1, own[:, None], float("-inf"))
+    return (
+        found.index_fill(1, found.new_tensor([found.shape[1] - 1], dtype=torch.long), float("-inf"))
+        if aim.rejects
+        else found
+    )
+
+
+def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -> Tensor:
+    """Nearly the least a with f(a) >= 0, for f that does not fall and rises by about one per unit: from `a` by steps of -f
+    that double while f stays negative, once longer by `grain` where the first changed nothing, and by halving once a is
+    bracketed. Where none is found, the last try and a step."""
+    low, high, before = torch.full_like(a, -FAR), torch.full_like(a, FAR), a
+    for k in range(tries):
+        value = f(a)
+        short = value < 0
+        low, high = torch.where(short, a, low), torch.where(short, high, a)
+        step = torch.sub(a - value, value.clamp_max(0), alpha=2**k - 1)
+        if k == 1:
+            step = torch.where(value == before, step + grain, step)
+        before = value
+        a = torch.where((low < step) & (step < high), step, torch.lerp(low, high, 0.5))
+    return torch.where(high < FAR, high, a)
+
+
+def _of(logits: Tensor, label: Tensor) -> Tensor:
+    return logits.gather(1, label[:, None]).squeeze(1)
