@@ -74,17 +74,19 @@ def each(
     table = scales or (ROBUST_SCALES if robust else CLEAN_SCALES)
     for here in over:
         single = len(over) == 1
-        _one(
+        one(
             f"thesis-{number}" if single else f"thesis-{number}-{here.name}", f"{title}, {here.printed}",
             here, cells, panels, table[here.name], (csv if single else f"{csv}-{here.name}") + ".csv" if csv else None,
             ambiguous,
         )  # fmt: skip
 
 
-def _one(
+def one(
     name: str, title: str, here: Images, cells: Cells, panels: Panels | None, table: Mapping[str, Scale],
-    csv: str | None, ambiguous: str,
+    csv: str | None, ambiguous: str = OPEN,
 ) -> None:  # fmt: skip
+    """Register the experiment `name` of one data set; csv: the packaged table with its printed values."""
+
     def make() -> Experiment:
         scales = {
             key: timed(scale, cells(here, scale), panels(here, scale) if panels else ())
