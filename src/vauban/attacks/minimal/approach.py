@@ -11,11 +11,13 @@ from torch import Tensor
 
 from vauban.core.goals import Aim
 from vauban.core.losses import Loss, margin
+from vauban.core.tensors import flat
 
 SCOUTED = 60  # fewer steps than this are one march
 SCOUT, REFINE = 0.14, 0.3  # of the steps: each scout, the last phase
 TINY = 1e-12
 FAR = 1e6
+SPARE, STRIDE = 1.5, 0.5
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,19 @@ def without(logits: Tensor, aim: Aim) -> Tensor:
         if aim.rejects
         else found
     )
+
+
+def filling(g: Tensor, x: Tensor, gain: Tensor) -> Tensor:
+    """The direction of unit L1 norm in which a step inside [0,1] gains <g, step> = `gain` `(batch,)` at nearly the least L1
+    norm: the components of largest |g|, in proportion to the room they have before 0 or 1 (STRIDE at most), until they
+    make up SPARE times the gain."""
+    slope = flat(g).abs()
+    room = torch.where(flat(g) > 0, 1 - flat(x), flat(x)).clamp_max(STRIDE)
+    order = slope.argsort(1, descending=True)
+    gained = (slope * room).gather(1, order).cumsum(1)
+    kept = torch.cat([torch.ones_like(gained[:, :1]), gained[:, :-1] < SPARE * gain[:, None]], 1) > 0
+    step = room * torch.zeros_like(room).scatter(1, order, kept.to(room.dtype)) * flat(g).sign()
+    return (step / step.abs().sum(1, keepdim=True).clamp_min(TINY)).view_as(g)
 
 
 def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.minimal.approach import Phase, least, level, phases, ranked, soft_margin
-from vauban.core.norms import L2, Linf, Norm
+from vauban.attacks.minimal.approach import Phase, filling, least, level, phases, ranked, soft_margin
+from vauban.core.norms import L1, L2, Linf, Norm
 from vauban.core.tensors import dot, like
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
@@ -52,8 +52,10 @@ class Sapper(Steps[March]):
     way instead of at the original image. From 60 steps on, `scouts` shorter marches head for the classes that were next
     at the last success, and the last 30 % of the steps start again from the nearest find (`phases`). One gradient a step.
 
-    reach: the largest first-order step, in the norm. A gradient of zero stays where it is. For L1, s are equal steps on
-    the largest 1 % of the components, as everywhere here. No paper has this attack; its ablation is in the experiments.
+    reach: the largest first-order step; L1 has none, since there a pixel moves by half the range at most. For L1 the
+    maximiser moves one pixel without end: s is that of the same problem inside [0,1], the components of largest gradient
+    in proportion to the room they have (`filling`). A gradient of zero stays where it is. No paper has this attack; what
+    each of its parts is worth is in the experiments.
     """
 
     steps: int = 20
@@ -116,13 +118,17 @@ class Sapper(Steps[March]):
     def _move(
         self, ask: Ask, x: Tensor, y: Tensor, g: Tensor, level: Tensor, crossed: Tensor, over: Tensor, decay: Tensor
     ) -> Tensor:
-        s = self.norm.steepest(g)
-        slope = dot(g, s).clamp_min(TINY)
+        slope = self.norm.dual(g).clamp_min(TINY)
         size = self.norm.size(y - ask.x0)
-        gap = (-level / slope).clamp(-self.reach, self.reach)
+        gap = -level / slope
+        if self.norm is not L1:
+            gap = gap.clamp(-self.reach, self.reach)
         wanted = gap + over * torch.where(crossed, size, torch.maximum(size, gap))
         base = torch.addcmul(x, like(decay, x), ask.x0 - x)
         here, unit = dot(g, y) / slope, g / like(slope, g)
+        s = self.norm.steepest(g)
+        if self.norm is L1:
+            s = filling(g, base, (wanted + here) * slope - dot(g, base))
 
         def beyond(a: Tensor) -> Tensor:
             """How much farther than wanted the rounded image is, to first order, in the norm."""
