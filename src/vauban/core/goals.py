@@ -46,7 +46,8 @@ class Aim:
 
     def reached(self, logits: Tensor) -> Tensor:
         """Whether the prediction is what the attacker wants, `(batch,)`; ties go to the first class, NaN to nobody."""
-        return self.reached_by(logits.argmax(1), logits.shape[1]) & ~logits.isnan().any(1)
+        top, label = logits.max(1)  # NaN, which is not itself, where any logit is
+        return self.reached_by(label, logits.shape[1]) & (top == top)
 
     def reached_by(self, label: Tensor, classes: int) -> Tensor:
         """The same from predicted labels."""

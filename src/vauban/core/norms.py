@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.tensors import flat, like, unit
+from vauban.core.tensors import components, flat, like, unit
 
 Radius = float | Tensor
 SLACK = 1e-6  # what float32 arithmetic may add to a distance that is within its radius
@@ -46,7 +46,7 @@ class Norm:
 
     def size(self, d: Tensor) -> Tensor:
         """||d||_p per sample, `(batch,)`."""
-        size: Tensor = torch.linalg.vector_norm(flat(d), self.p, dim=1)
+        size: Tensor = torch.linalg.vector_norm(d, self.p, dim=components(d))
         return size
 
     def dual(self, g: Tensor) -> Tensor:
@@ -68,10 +68,10 @@ class _Linf(Norm):
     p = float("inf")
 
     def size(self, d: Tensor) -> Tensor:
-        return flat(d).abs().amax(1)  # vector_norm is not vectorised for p = infinity: ten times slower on a CPU
+        return d.abs().amax(components(d))  # vector_norm is not vectorised for p = infinity: ten times slower on a CPU
 
     def dual(self, g: Tensor) -> Tensor:
-        return flat(g).abs().sum(1)
+        return g.abs().sum(components(g))
 
     def steepest(self, g: Tensor) -> Tensor:
         return g.sign()
@@ -104,7 +104,7 @@ class _L1(Norm):
     share: ClassVar[float] = 0.01
 
     def dual(self, g: Tensor) -> Tensor:
-        return flat(g).abs().amax(1)
+        return g.abs().amax(components(g))
 
     def steepest(self, g: Tensor) -> Tensor:
         """Equal steps on the largest 1 % of the components: the exact maximiser moves a single pixel and saturates."""

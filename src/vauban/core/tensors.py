@@ -21,9 +21,14 @@ def flat(x: Tensor) -> Tensor:
     return x.flatten(1)
 
 
+def components(x: Tensor) -> tuple[int, ...]:
+    """All dimensions but the batch: what a value per sample reduces over."""
+    return tuple(range(1, x.dim()))
+
+
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """Per-sample inner product `(batch,)`."""
-    return (flat(a) * flat(b)).sum(1)
+    return (a * b).sum(components(a))
 
 
 def unit(v: Tensor, p: float = 2) -> Tensor:
@@ -31,8 +36,8 @@ def unit(v: Tensor, p: float = 2) -> Tensor:
 
     The norm is summed in float64: the square of a gradient of 1e-30 is zero in float32.
     """
-    size = torch.linalg.vector_norm(flat(v), p, dim=1, dtype=torch.float64)
-    return v / like(size.where(size > 0, torch.ones_like(size)), v).to(v.dtype)
+    size = torch.linalg.vector_norm(v, p, dim=components(v), dtype=torch.float64)
+    return v / like((size + (size == 0)).to(v.dtype), v)
 
 
 def where(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:

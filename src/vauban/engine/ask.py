@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.errors import AccessError, BudgetSpent
+from vauban.core.goals import Aim
 from vauban.core.losses import Loss, auto, check_loss, switched
 from vauban.core.norms import Linf
 from vauban.core.rng import Stream, fold
@@ -35,6 +36,7 @@ class Ask(View):
     ) -> None:
         super().__init__(threat, x0, rng, classes=classes, mask=mask)
         self._parts = parts
+        self._known: tuple[Aim, Tensor, Tensor] | None = None  # the last logits and where they reach the goal
         self._noise = fold(rng.seed, "model", int(rng.ids[0])) if threat.noisy else 0  # another one for each batch
 
     def gradient(self, x: Tensor, *losses: Loss) -> tuple[Tensor, list[Tensor]]:
@@ -50,8 +52,8 @@ class Ask(View):
         logits, values, gradients = self._differentiate(x, functions)
         self.ledger.loss[self._row] = values[0].to(self.ledger.loss.dtype)
         if auto in losses:
-            self.ledger.switches.index_add_(0, self._row, switched(values[losses.index(auto)], self.aim).long())
-        self.ledger.vanished.index_add_(0, self._row, (Linf.size(gradients[0]) == 0).long())
+            self.ledger.count(self.ledger.switches, self._row, switched(values[losses.index(auto)], self.aim))
+        self.ledger.count(self.ledger.vanished, self._row, Linf.size(gradients[0]) == 0)
         if self.finds is not None and self.finds.top is not None:
             loss = values[0].where(self.admissible(x), torch.full_like(values[0], -torch.inf))
             self.finds.rank(self._slot, x, loss, self._distinct)
@@ -79,6 +81,12 @@ class Ask(View):
     def reached(self, x: Tensor) -> Tensor:
         """Whether the goal is reached, `(batch,)`, from labels; 1 forward."""
         return self.aim.reached(self._query(x, "labels"))
+
+    def won(self, logits: Tensor) -> Tensor:
+        """Whether these logits, which the door has handed out, reach the goal, `(batch,)`; no pass."""
+        if self._known is not None and self._known[0] is self.aim and self._known[1] is logits:
+            return self._known[2]
+        return self.aim.reached(logits)
 
     def clean_logits(self) -> Tensor:
         """Logits of the originals, from the target where scores are granted, else from the first source."""
@@ -147,7 +155,9 @@ class Ask(View):
     def _record(self, x: Tensor, logits: Tensor) -> None:
         if self.finds is None:
             return
-        ok = self.finds.wanted(self._slot, self.aim.reached(logits))
+        reached = self.aim.reached(logits)
+        self._known = self.aim, logits, reached
+        ok = self.finds.wanted(self._slot, reached)
         if not bool(ok.any()):
             return
         if self.regions:

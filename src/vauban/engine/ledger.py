@@ -20,12 +20,24 @@ class Ledger:
         self.switches, self.vanished, self.unsolved = zeros(), zeros(), zeros()
         self.loss = torch.full((batch,), float("nan"), device=device)
         self.calls = 0
+        self.every = torch.arange(batch, device=device)  # this very tensor as an index: all rows, without indexing
 
     def charge(self, index: Tensor, forwards: int, backwards: int) -> None:
+        if index is self.every:
+            self.forwards += forwards
+            self.backwards += backwards
+            return
         ones = torch.ones_like(index)
         self.forwards.index_add_(0, index, ones, alpha=forwards)
         if backwards:
             self.backwards.index_add_(0, index, ones, alpha=backwards)
+
+    def count(self, what: Tensor, index: Tensor, noticed: Tensor) -> None:
+        """Add one to the counter `what` of the rows `index` where noticed."""
+        if index is self.every:
+            what += noticed
+        else:
+            what.index_add_(0, index, noticed.long())
 
 
 class Finds:
@@ -36,6 +48,7 @@ class Finds:
 
     def __init__(self, x0: Tensor, keep: str, norm: Norm) -> None:
         self.keep, self.norm = keep, norm
+        self.every = torch.arange(len(x0), device=x0.device)  # as in the ledger
         self.found = torch.zeros(len(x0), dtype=torch.bool, device=x0.device)
         self.image = x0.clone()
         self.distance = torch.full((len(x0),), float("inf"), dtype=x0.dtype, device=x0.device)
@@ -46,6 +59,9 @@ class Finds:
     def offer(self, index: Tensor, x: Tensor, x0: Tensor, ok: Tensor, cost: Tensor, distinct: bool) -> None:
         """Record the admissible images x of the rows `index`; rows may repeat unless `distinct`."""
         size = self.norm.size(x - x0)
+        if index is self.every:
+            self._replace(x, size, ok & (size < self.distance), cost)
+            return
         better = self.wanted(index, ok) & (size < self.distance[index])
         if not distinct:
             better = better & _first_smallest(size.where(better, torch.inf), index, len(self.found))
@@ -56,9 +72,19 @@ class Finds:
         self.cost[where] = torch.where(self.found[where], self.cost[where], cost[rows])
         self.found[where] = True
 
+    def _replace(self, x: Tensor, size: Tensor, better: Tensor, cost: Tensor) -> None:
+        """Record the rows `better` of the whole batch."""
+        rows = better.nonzero().squeeze(1)
+        self.image.index_copy_(0, rows, x.index_select(0, rows))
+        self.distance = torch.where(better, size, self.distance)
+        self.cost = torch.where(better > self.found, cost, self.cost)  # the first success keeps its cost
+        self.found |= better
+
     def wanted(self, index: Tensor, ok: Tensor) -> Tensor:
         """The rows among `ok` whose images could be recorded: all with keep="nearest", else those without a find."""
-        return ok if self.keep == "nearest" else ok & ~self.found[index]
+        if self.keep == "nearest":
+            return ok
+        return ok > self.found if index is self.every else ok & ~self.found[index]
 
     def rank(self, index: Tensor, x: Tensor, loss: Tensor, distinct: bool) -> None:
         """Keep the image of highest loss; minus infinity for what must not be kept."""

@@ -88,7 +88,9 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
         for i, value in enumerate(values):
             g = None
             if value.requires_grad:
-                (g,) = torch.autograd.grad(value.sum(), leaf, retain_graph=i + 1 < len(values), allow_unused=True)
+                (g,) = torch.autograd.grad(
+                    value, leaf, torch.ones_like(value), retain_graph=i + 1 < len(values), allow_unused=True
+                )
             if g is None:
                 raise NoGradient(
                     "expected a loss that is differentiable in the image, got one that does not depend on it; "

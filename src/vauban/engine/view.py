@@ -33,7 +33,7 @@ class View:
         self.lattice = None if threat.levels is None else Lattice.over(threat.levels, x0)
         self.ledger = Ledger(len(x0), x0.device)
         self.finds: Finds | None = None
-        self._row = self._slot = torch.arange(len(x0), device=x0.device)  # rows of the ledger, rows of the finds
+        self._row = self._slot = self.ledger.every  # rows of the ledger, rows of the finds
         self._distinct = True
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ class View:
         """A view with an empty record of finds, for one run."""
         view = copy.copy(self)
         view.finds = Finds(self.x0, keep, norm)
-        view._slot = torch.arange(len(self), device=self.x0.device)
+        view._slot = view.finds.every
         return view
 
     @property
@@ -119,7 +119,7 @@ class View:
 
     def note_unsolved(self, missed: Tensor) -> None:
         """Count the rows whose linear system missed its tolerance, `(batch,)`: a diagnostic, no cost."""
-        self.ledger.unsolved.index_add_(0, self._row, missed.long())
+        self.ledger.count(self.ledger.unsolved, self._row, missed)
 
     @property
     def spent(self) -> Tensor:

@@ -81,7 +81,7 @@ class BP(Ascent[Walk]):
     def move(self, ask: Ask, state: Walk, t: int, logits: Tensor, g: Tensor) -> Walk:
         y = state.x
         gamma = self.gamma_min + t / (self.steps + 1) * (1 - self.gamma_min)
-        adversarial = ask.aim.reached(logits)
+        adversarial = ask.won(logits)
         crossed = state.crossed | adversarial
         u, moved = unit(g), y
         for rows, case in ((adversarial, self._out), (crossed & ~adversarial, self._in), (~crossed, self._first)):

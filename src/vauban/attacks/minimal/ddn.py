@@ -51,7 +51,7 @@ class DDN(Ascent[Sphere]):
         return Sphere(ask.x0, torch.full_like(ask.x0.flatten(1)[:, 0], self.eps))
 
     def move(self, ask: Ask, state: Sphere, t: int, logits: Tensor, g: Tensor) -> Sphere:
-        adversarial = ask.aim.reached(logits)
+        adversarial = ask.won(logits)
         eps = state.eps * torch.where(adversarial, 1 - self.gamma, 1 + self.gamma)
         d = state.x - ask.x0 + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g)
         return Sphere(ask.snap(ask.x0 + like(eps, d) * unit(d)), eps)

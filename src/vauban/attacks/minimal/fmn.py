@@ -67,7 +67,7 @@ class FMN(Steps[Bounded]):
         logits, (g,) = ask.gradient(state.x, self.loss)
         g = movable(state.x, g)
         d = state.x - ask.x0
-        adversarial, size = ask.aim.reached(logits), self.norm.size(d)
+        adversarial, size = ask.won(logits), self.norm.size(d)
         best = torch.where(adversarial, torch.minimum(size, state.best), state.best)
         gamma = cosine(t, self.steps, self.gamma, self.gamma_last)
         smaller, larger = self._scaled(state.eps, gamma)

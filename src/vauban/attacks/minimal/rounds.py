@@ -143,7 +143,7 @@ class Walk(Steps[Any]):
         x = attack.image(ask, state)
         logits, (g,) = ask.gradient(x, margin)
         shown = ask.snap(x) - ask.x0
-        won = ask.aim.reached(logits) & attack.kept(ask, state, shown)
+        won = ask.won(logits) & attack.kept(ask, state, shown)
         lost = ~won & (state.k >= attack.inner)
         state = attack.tighten(ask, state.again(won), shown, g, won)
         push = (margin(logits, ask.aim) <= attack.kappa).to(g.dtype)

@@ -91,7 +91,7 @@ class Sapper(Steps[March]):
         toward = state.toward if phase.scouts else None
         y = ask.snap(state.x)
         logits, (g,) = ask.gradient(y, soft_margin(sharp, toward))
-        adversarial = ask.aim.reached(logits)
+        adversarial = ask.won(logits)
         crossed = state.crossed | adversarial
         order = state.order
         if phase.number == 0 and ask.aim.target is None:
