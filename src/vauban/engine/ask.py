@@ -47,7 +47,7 @@ class Ask(View):
         def valued(loss: Loss, name: str, logits: Tensor) -> Tensor:
             return check_loss(loss(logits, self.aim), len(x), name)
 
-        x = self.snap(x)
+        x = self.shown(x)
         functions = [partial(valued, loss, name) for loss, name in zip(losses, names, strict=True)]
         logits, values, gradients = self._differentiate(x, functions)
         self.ledger.loss[self._row] = values[0].to(self.ledger.loss.dtype)
@@ -65,7 +65,7 @@ class Ask(View):
         def picked(j: int, logits: Tensor) -> Tensor:
             return logits.gather(1, classes[:, j : j + 1]).squeeze(1)
 
-        x = self.snap(x)
+        x = self.shown(x)
         functions = [partial(picked, j) for j in range(classes.shape[1])]
         logits, _, gradients = self._differentiate(x, functions)
         return logits, torch.stack(gradients, 1)
@@ -120,7 +120,7 @@ class Ask(View):
     def _query(self, x: Tensor, grant: str) -> Tensor:
         self._allow(grant)
         self._charge(1, 0)
-        x = self.snap(x)
+        x = self.shown(x)
         logits = self._forward(self.threat.target, x)
         if not self.threat.randomised:
             self._record(x, logits)

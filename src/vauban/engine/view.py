@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -35,6 +36,7 @@ class View:
         self.finds: Finds | None = None
         self._row = self._slot = self.ledger.every  # rows of the ledger, rows of the finds
         self._distinct = True
+        self._snapped: tuple[weakref.ref[Tensor], int] | None = None
 
     def __len__(self) -> int:
         return len(self.x0)
@@ -47,7 +49,7 @@ class View:
         view.ball = None if self.ball is None else self.ball.rows(index)
         view.limit = None if self.limit is None else self.limit.rows(index)
         view.lattice = None if self.lattice is None else replace(self.lattice, x0=view.x0, ball=view.ball)
-        view._row, view._slot = self._row[index], self._slot[index]
+        view._row, view._slot, view._snapped = self._row[index], self._slot[index], None
         return view
 
     def repeat(self, times: int) -> Self:
@@ -80,6 +82,7 @@ class View:
             limit = self.threat.limit
             raise AccessError(f"the attack's ball {ball} is larger than the threat's limit {limit}; lower its eps")
         view.lattice = None if self.lattice is None else replace(self.lattice, ball=view.ball)
+        view._snapped = None
         return view
 
     def _bound(self, ball: Ball) -> Ball:
@@ -138,7 +141,15 @@ class View:
         """The image that the network is shown for x."""
         if self.mask is not None:
             x = torch.where(self.mask, x, self.x0)
-        return x.clamp(0, 1) if self.lattice is None else self.lattice.round(x)
+        x = x.clamp(0, 1) if self.lattice is None else self.lattice.round(x)
+        self._snapped = None if x.is_inference() else (weakref.ref(x), x._version)
+        return x
+
+    def shown(self, x: Tensor) -> Tensor:
+        """`snap(x)`, not to be written to: x itself where it is what this view snapped last and nobody changed since."""
+        if self._snapped is not None and self._snapped[0]() is x and self._snapped[1] == x._version:
+            return x
+        return self.snap(x)
 
     def admissible(self, x: Tensor) -> Tensor:
         """Whether each image is within the attack's ball and the threat's limit, `(batch,)`."""

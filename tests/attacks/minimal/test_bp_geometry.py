@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vauban.attacks.minimal.bp import BP, inward, outward
+from vauban.attacks.minimal.bp import BP, Walk, inward, outward
 from vauban.core.lattice import on_lattice
 from vauban.core.losses import margin
 from vauban.core.norms import L2
@@ -55,7 +55,7 @@ def test_out_stays_in_the_plane_of_x_y_and_u(seed):
 def test_in_lands_on_the_sphere_along_the_gradient(seed, gamma):
     x, y, u = draw(seed)
     eps = L2.size(y - x) / gamma
-    length = inward(y - x, u, eps)
+    length = inward(dot(y - x, u), L2.size(y - x), eps)
     assert (length >= -1e-12).all()
     torch.testing.assert_close(L2.size(y + length[:, None, None, None] * u - x), eps)
 
@@ -113,8 +113,9 @@ def test_line_search_comes_to_the_asked_distance(digits_cnn, digits_test):
     start = ask.snap(x + 0.05 * torch.randn(x.shape, generator=g))
     u = unit(torch.randn(x.shape, generator=g))
     z = x + placed(start - x, u, 0.9 * L2.size(start - x))
-    found = ask.snap(BP(retreat=False)._out(ask, start, u, 0.9))
-    wanted = L2.size(z - x)
+    r, d, wanted = start - x, z - start, L2.size(z - x)
+    beta = BP()._search(ask, start, d, dot(r, r), dot(r, z - x), wanted)
+    found = ask.snap(start + like(beta, x) * d)
     betas = torch.linspace(0, 1, 2001)
     scan = torch.stack([L2.size(ask.snap(start + b * (z - start)) - x) for b in betas])
     best = torch.where(scan <= wanted, scan, -torch.inf).amax(0)
@@ -127,8 +128,15 @@ def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
     ask = Threat(digits_cnn).open(x, y)
     inside = torch.full_like(x, 128 / 255)
     u = unit(torch.ones_like(x) - 2 * (inside < x))  # away from the original
-    assert torch.equal(ask.snap(BP(quantisation="each")._in(ask, inside, u, 0.9999)), inside)
-    moved = ask.snap(BP()._in(ask, inside, u, 0.9999)) - inside
+    failed = torch.nn.functional.one_hot(y, 10).to(x.dtype)
+    state = Walk(inside, torch.ones(4, dtype=torch.bool))
+
+    def step(attack: BP) -> torch.Tensor:
+        """The last one, at gamma = 0.9999."""
+        return attack.move(ask, state, attack.steps, failed, u).x - inside
+
+    assert not step(BP(gamma_min=0.9980, quantisation="each")).any()
+    moved = step(BP(gamma_min=0.9980))
     torch.testing.assert_close(moved, 3 / 255 * u.sign())  # 0.1 / 8 is 3.19 levels
 
 

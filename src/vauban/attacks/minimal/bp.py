@@ -34,16 +34,16 @@ def outward(rho: Tensor, size: Tensor, eps: Tensor, retreat: bool = False) -> tu
     """The two numbers, each `(batch,)`, by which z - x = along u + share r in case OUT, (5.3)-(5.4), with rho = <r, u> and
     size = ||r||: on the plane through y orthogonal to u, at distance eps of x. Where the plane is farther than that: its
     nearest point to x, or with `retreat` that point moved toward x down to eps."""
-    depth = torch.minimum(torch.maximum(rho, -eps), eps) if retreat else rho
-    across = (size.square() - rho.square()).clamp_min(TINY)  # of r, in the plane, squared
-    share = ((eps.square() - rho.square()).clamp_min(0) / across).sqrt()
-    return depth - share * rho, share
+    depth = rho.clamp(-eps, eps) if retreat else rho
+    leaning = rho.square()
+    across = (size.square() - leaning).clamp_min(TINY)  # of r, in the plane, squared
+    share = ((eps.square() - leaning).clamp_min(0) / across).sqrt()
+    return torch.addcmul(depth, share, rho, value=-1), share
 
 
-def inward(r: Tensor, u: Tensor, eps: Tensor) -> Tensor:
-    """How far z of case IN, (5.9), is from y along u `(batch,)`: z is on the sphere of radius eps >= ||r|| around x."""
-    rho = dot(r, u)
-    return (eps.square() - dot(r, r) + rho.square()).clamp_min(0).sqrt() - rho
+def inward(rho: Tensor, size: Tensor, eps: Tensor) -> Tensor:
+    """How far z of case IN, (5.9), is from y along u `(batch,)`: z is on the sphere of radius eps >= size around x."""
+    return torch.addcmul(eps.square() - size.square(), rho, rho).clamp_min(0).sqrt() - rho
 
 
 @registry.register("bp", norms=("l2",), needs="gradients", targeted=True)
@@ -81,56 +81,44 @@ class BP(Ascent[Walk]):
     def move(self, ask: Ask, state: Walk, t: int, logits: Tensor, g: Tensor) -> Walk:
         y = state.x
         gamma = self.gamma_min + t / (self.steps + 1) * (1 - self.gamma_min)
-        adversarial = ask.won(logits)
-        crossed = state.crossed | adversarial
-        u, moved = unit(g), y
-        for rows, case in ((adversarial, self._out), (crossed & ~adversarial, self._in), (~crossed, self._first)):
-            index = rows.nonzero().squeeze(1)
-            if len(index) == len(y):
-                moved = case(ask, y, u, gamma)
-            elif len(index):
-                there = case(ask.rows(index), y.index_select(0, index), u.index_select(0, index), gamma)
-                moved = moved.index_copy(0, index, there) if moved is y else moved.index_copy_(0, index, there)
-        return Walk(ask.snap(moved), crossed)
-
-    def _first(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
-        """Stage 1, algorithm 1."""
-        return torch.add(y, u, alpha=self.alpha * gamma)
-
-    def _in(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
-        """Away from the original along u, (5.9); where it is rounded, at least by beta_min, (5.10)."""
-        r = y - ask.x0
-        step = inward(r, u, L2.size(r) / gamma)
-        if self._searches(ask):
-            step = step.clamp_min(self.beta_min)
-        return torch.addcmul(y, like(step, y), u)
-
-    def _out(self, ask: Ask, y: Tensor, u: Tensor, gamma: float) -> Tensor:
-        """Toward the original on the plane orthogonal to u, (5.3)-(5.4), with b of (5.7): the smallest at which the image,
-        rounded, is no farther from x than z, nearly; at most the b of the point of the line that is nearest to x."""
-        r = y - ask.x0
+        out = ask.won(logits)
+        crossed = state.crossed | out
+        r, u = y - ask.x0, unit(g)
         rho, size = dot(r, u), L2.size(r)
-        along, share = outward(rho, size, gamma * size, self.retreat)
-        d = torch.addcmul(like(share - 1, r) * r, like(along, u), u)
+        eps = gamma * size
+        along, share = outward(rho, size, eps, self.retreat)
+        ahead = inward(rho, size, size / gamma)
+        if self._searches(ask):
+            ahead = ahead.clamp_min(self.beta_min)  # (5.10)
+        ahead = torch.where(crossed, ahead, self.alpha * gamma)
+        # every case is a step z - y in the plane of r and u; only OUT has a part along r
+        d = torch.addcmul(like((share - 1) * out, r) * r, like(torch.where(out, along, ahead), u), u)
         if not self._searches(ask):
-            return y + d
-        # ||r + b d||^2 = ||r||^2 - 2 b p + b^2 q; rounding adds what the last try shows, nearly the same for the next b
-        square = size.square()
-        inner = along * rho + share * square  # <r, z - x>
-        nearer = along.square() + (2 * along * rho + share * square) * share  # ||z - x||^2
-        p, q, wanted = square - inner, (nearer + square - 2 * inner).clamp_min(TINY), nearer.sqrt()
-        foot = (p / q).clamp_min(1)
-        low, high = torch.zeros_like(p), foot
-        beta, goal = torch.ones_like(p), nearer * (1 - SHY)
+            return Walk(ask.snap(y + d), crossed)
+        square, wanted = size.square(), eps if self.retreat else torch.maximum(eps, rho.abs())
+        beta = self._search(ask, y, d, square, torch.addcmul(along * rho, share, square), wanted)
+        return Walk(ask.snap(torch.addcmul(y, like(torch.where(out, beta, 1), y), d)), crossed)
+
+    def _search(self, ask: Ask, y: Tensor, d: Tensor, square: Tensor, inner: Tensor, wanted: Tensor) -> Tensor:
+        """b of (5.7) `(batch,)` for case OUT: the smallest at which the image y + b d, rounded, is no farther from x than z
+        (`wanted`), nearly; at most the b of the point of the line that is nearest to x. With square = ||r||^2, inner =
+        <r, z - x>: ||r + b d||^2 = square + q ((foot - b)^2 - foot^2); rounding adds what the last try shows, nearly the
+        same for the next b."""
+        goal = wanted.square()
+        p = square - inner
+        q = torch.sub(goal + square, inner, alpha=2).clamp_min(TINY)  # ||d||^2
+        foot, goal = p / q, goal * (1 - SHY)
+        beta = torch.ones_like(p)
+        low, most = torch.zeros_like(p), foot.clamp_min(1)
+        high = most
         for _ in range(TRIES):
             rounded = L2.size(ask.snap(torch.addcmul(y, like(beta, y), d)).sub_(ask.x0))
             far = rounded > wanted
             low, high = torch.where(far, beta, low), torch.where(far, high, beta)
-            reached = rounded.square() + beta * (2 * p - beta * q)  # ||r||^2 and what rounding adds
-            root = (p - (p.square() - q * (reached - goal)).clamp_min(0).sqrt()) / q
-            beta = root.where((low < root) & (root < high), (low + high) / 2)
-        beta = torch.where(high < foot, high, beta)  # the nearest success, else the next try unseen
-        return torch.addcmul(y, like(beta, y), d)
+            excess = rounded.square() - goal
+            root = foot - torch.addcdiv((foot - beta).square(), excess, q, value=-1).clamp_min(0).sqrt()
+            beta = root.where((low < root) & (root < high), torch.lerp(low, high, 0.5))
+        return torch.where(high < most, high, beta)  # the nearest success, else the next try unseen
 
     def _searches(self, ask: Ask) -> bool:
         return ask.lattice is not None and self.quantisation == "search"
