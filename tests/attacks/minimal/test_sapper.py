@@ -41,7 +41,6 @@ def test_the_phases_of_a_hundred_steps():
     assert [phase.length for phase, age in phases(100, 3) if age == 0] == [28, 14, 14, 14, 30]
 
 
-@pytest.mark.xfail(strict=True, reason="five scouts leave no step to the first march, six more than there are")
 @pytest.mark.parametrize("scouts", [5, 6])
 def test_many_scouts_leave_steps_to_the_first_march(scouts):
     lengths = [phase.length for phase, age in phases(100, scouts) if age == 0]
@@ -174,9 +173,6 @@ def test_fewer_classes_than_scouts(classes, make_linear):
     assert (result.distance / case.nearest(L2)).max() < 1.02
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the class 'rejected' counts as one to scout: with few others a scout heads for y"
-)
 def test_scouts_do_not_head_for_y_where_a_class_means_rejected(make_linear):
     case = make_linear(3, 0.6)
     x, y, path = case.x[case.y < 2], case.y[case.y < 2], []

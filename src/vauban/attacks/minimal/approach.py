@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vauban.core.goals import Aim
 from vauban.core.losses import Loss, margin
@@ -35,10 +36,12 @@ class Phase:
 
 @lru_cache
 def phases(steps: int, scouts: int) -> tuple[tuple[Phase, int], ...]:
-    """(phase, steps since its start) for each step."""
+    """(phase, steps since its start) for each step; as many scouts as leave the first march the steps of one."""
     if steps < SCOUTED:
         return tuple((Phase(0, steps), age) for age in range(steps))
-    later = [round(SCOUT * steps)] * scouts + [round(REFINE * steps)]
+    scout, refine = round(SCOUT * steps), round(REFINE * steps)
+    scouts = min(scouts, (steps - refine) // scout - 1)
+    later = [scout] * scouts + [refine]
     lengths = [steps - sum(later), *later]
     made = [Phase(k, length, k == scouts + 1) for k, length in enumerate(lengths)]
     return tuple((phase, age) for phase in made for age in range(phase.length))
@@ -109,11 +112,12 @@ def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -
         value = f(a)
         short = value < 0
         low, high = torch.where(short, a, low), torch.where(short, high, a)
-        step = torch.sub(a - value, value.clamp_max(0), alpha=2**k - 1)
+        step = a - F.leaky_relu(value, 2**k)
         if k == 1:
-            step = torch.where(value == before, step + grain, step)
+            step = torch.where(short & (value == before), step + grain, step)
         before = value
-        a = torch.where((low < step) & (step < high), step, torch.lerp(low, high, 0.5))
+        open_ = high - low >= FAR / 2  # not bracketed yet
+        a = torch.where(((low < step) & (step < high)) | open_, step, torch.lerp(low, high, 0.5))
     return torch.where(high < FAR, high, a)
 
 

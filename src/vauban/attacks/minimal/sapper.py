@@ -45,7 +45,8 @@ class Sapper(Steps[March]):
     most probable point of failure (Hasofer and Lind 1974, Rackwitz and Fiessler 1978), which DeepFool starts and never
     corrects. Since `a` is measured after rounding and clipping, a step is never lost to them: where a perturbation is
     below half a level per pixel, the components of largest gradient change first, which is the best there is on the grid.
-    `over` is multiplied by `up` after a step that failed, by `down` after one that succeeded.
+    `over` is multiplied by `up` after a step that failed (the original image counts as one), by `down` after one that
+    succeeded; before the first success it is a share of the larger of ||y - x0|| and the distance still to go.
 
     Direction: the margin with its maximum smoothed at a temperature relative to the spread of the logits, so that neither
     their scale nor a shift matters; `sharpness` rises from the first to the second value, which settles the class on the
@@ -54,7 +55,7 @@ class Sapper(Steps[March]):
 
     reach: the largest first-order step; L1 has none, since there a pixel moves by half the range at most. For L1 the
     maximiser moves one pixel without end: s is that of the same problem inside [0,1], the components of largest gradient
-    in proportion to the room they have (`filling`). A gradient of zero stays where it is. No paper has this attack; what
+    in proportion to the room they have (`filling`). A gradient of zero adds nothing. No paper has this attack; what
     each of its parts is worth is in the experiments.
     """
 
@@ -82,7 +83,8 @@ class Sapper(Steps[March]):
         return March(ask.x0, over < 0, over, ask.aim.y, ask.aim.y[:, None].expand(-1, ask.classes))
 
     def step(self, ask: Ask, state: March, t: int) -> March:
-        phase, age = phases(self.steps, self.scouts if ask.aim.target is None else 0)[t]
+        marches = phases(self.steps, self.scouts if ask.aim.target is None else 0)
+        phase, age = marches[t]
         if age == 0 and phase.number > 0:
             state = self._again(ask, state, phase)
         share = age / max(1, phase.length - 1)
@@ -94,13 +96,13 @@ class Sapper(Steps[March]):
         adversarial = ask.won(logits)
         crossed = state.crossed | adversarial
         order = state.order
-        if phase.number == 0 and ask.aim.target is None:
+        if phase.number == 0 and marches[-1][0].number > 1:  # scouts will ask for it
             seen = like(adversarial, logits) if t else torch.ones_like(logits[:, :1], dtype=torch.bool)
             order = torch.where(seen, ranked(logits, ask.aim), order)
         over = state.over * torch.where(state.crossed & adversarial, self.down, self.up)
-        over = torch.where(adversarial & ~state.crossed, self.over, over).clamp(LEAST, MOST)
+        over = torch.where(adversarial > state.crossed, self.over, over).clamp(LEAST, MOST)
         first, last = self.refine if phase.refines else self.decay
-        decay = torch.where(crossed, first + (last - first) * share, 0.0)
+        decay = crossed * (first + (last - first) * share)
         x = self._move(ask, state.x, y, g, level(logits, ask.aim, toward), crossed, over, decay)
         return March(x, crossed, over, state.toward, order)
 
@@ -112,7 +114,8 @@ class Sapper(Steps[March]):
                 state, x=torch.where(like(ask.done, state.x), ask.best, state.x), crossed=ask.done, over=over
             )
         fresh = torch.full_like(state.over, self.first)
-        toward = state.order[:, min(phase.number, ask.classes - 2)]
+        others = ask.classes - 1 - ask.aim.rejects
+        toward = state.order[:, min(phase.number, others - 1)]
         return March(ask.x0, torch.zeros_like(state.crossed), fresh, toward, state.order)
 
     def _move(
@@ -120,21 +123,21 @@ class Sapper(Steps[March]):
     ) -> Tensor:
         slope = self.norm.dual(g).clamp_min(TINY)
         size = self.norm.size(y - ask.x0)
-        gap = -level / slope
-        if self.norm is not L1:
-            gap = gap.clamp(-self.reach, self.reach)
-        wanted = gap + over * torch.where(crossed, size, torch.maximum(size, gap))
+        reach = x[0].numel() if self.norm is L1 else self.reach
+        gap = (-level / slope).clamp(-reach, reach)
+        wanted = torch.addcmul(gap, over, torch.where(crossed, size, torch.maximum(size, gap)))
         base = torch.addcmul(x, like(decay, x), ask.x0 - x)
-        here, unit = dot(g, y) / slope, g / like(slope, g)
+        unit = g / like(slope, g)
+        aim = dot(unit, y) + wanted
         s = self.norm.steepest(g)
         if self.norm is L1:
-            s = filling(g, base, (wanted + here) * slope - dot(g, base))
+            s = filling(g, base, aim * slope - dot(g, base))
 
         def beyond(a: Tensor) -> Tensor:
             """How much farther than wanted the rounded image is, to first order, in the norm."""
-            return dot(unit, ask.snap(torch.addcmul(base, like(a, s), s))) - here - wanted
+            return dot(unit, ask.snap(torch.addcmul(base, like(a, s), s))) - aim
 
         half = 0.0 if ask.lattice is None else 0.5 / (ask.lattice.levels - 1)
-        grain = half / Linf.size(s).clamp_min(half)  # less than this moves no pixel that is on the grid
-        a = least(beyond, wanted + (dot(unit, y) - dot(unit, base)).where(slope > TINY, 0), self.tries, grain)
+        grain = half / Linf.size(s).clamp_min(half or 1.0)  # less than this moves no pixel that is on the grid
+        a = least(beyond, aim - dot(unit, base), self.tries, grain)
         return torch.addcmul(base, like(a, s), s).clamp(0, 1)
