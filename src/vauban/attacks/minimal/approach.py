@@ -116,8 +116,7 @@ def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -
         if k == 1:
             step = torch.where(short & (value == before), step + grain, step)
         before = value
-        open_ = high - low >= FAR / 2  # not bracketed yet
-        a = torch.where(((low < step) & (step < high)) | open_, step, torch.lerp(low, high, 0.5))
+        a = torch.where(step.clamp(low, high) == step, step, torch.lerp(low, high, 0.5))  # an end of the bracket may stay
     return torch.where(high < FAR, high, a)
 
 
