@@ -44,7 +44,7 @@ ATTACKS: dict[str, Callable[[int], Attack]] = {
 def distances(attack: Attack, network: nn.Module, data: Dataset, batch: int) -> Tensor:
     """The rounded distance of every image that the network labels right, FAR where the attack fails."""
     found = []
-    for index in torch.arange(len(data)).split(batch):
+    for index in torch.split(torch.arange(len(data)), batch):
         part = data.batch(index)
         with torch.no_grad():
             right = network(part.x).argmax(1) == part.y

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from benchmarks.frontier import FAR, compared, distances
 from torch import nn
 
-from benchmarks.frontier import FAR, compared, distances
 from vauban import attacks, data
 
 
