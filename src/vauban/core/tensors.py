@@ -28,7 +28,8 @@ def components(x: Tensor) -> tuple[int, ...]:
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """Per-sample inner product `(batch,)`."""
-    return (a * b).sum(components(a))
+    product: Tensor = torch.linalg.vecdot(flat(a), flat(b))
+    return product
 
 
 def unit(v: Tensor, p: float = 2) -> Tensor:

@@ -133,11 +133,15 @@ class Sapper(Steps[March]):
         if self.norm is L1:
             s = filling(g, base, aim * slope - dot(g, base))
 
+        n = 1.0 if ask.lattice is None else float(ask.lattice.levels - 1)
+        whole, stride, per = base * n, s * n, unit / n  # in levels: the door's rounding, with two operations less a try
+
         def beyond(a: Tensor) -> Tensor:
             """How much farther than wanted the rounded image is, to first order, in the norm."""
-            return dot(unit, ask.snap(torch.addcmul(base, like(a, s), s))) - aim
+            v = torch.addcmul(whole, like(a, s), stride)
+            return dot(per, (v if ask.lattice is None else v.round_()).clamp_(0, n)) - aim
 
-        half = 0.0 if ask.lattice is None else 0.5 / (ask.lattice.levels - 1)
+        half = 0.0 if ask.lattice is None else 0.5 / n
         grain = half / Linf.size(s).clamp_min(half or 1.0)  # less than this moves no pixel that is on the grid
         a = least(beyond, aim - dot(unit, base), self.tries, grain)
         return torch.addcmul(base, like(a, s), s).clamp(0, 1)
