@@ -28,8 +28,7 @@ def components(x: Tensor) -> tuple[int, ...]:
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """Per-sample inner product `(batch,)`."""
-    product: Tensor = torch.linalg.vecdot(flat(a), flat(b))
-    return product
+    return (a * b).sum(components(a))
 
 
 def unit(v: Tensor, p: float = 2) -> Tensor:

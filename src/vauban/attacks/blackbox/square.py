@@ -14,7 +14,7 @@ from vauban.attacks.blackbox.patterns import flat_unit, frame, humps, run, signs
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Ball, Linf
-from vauban.core.tensors import unit, where
+from vauban.core.tensors import like, unit
 from vauban.engine import Ask, Steps
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -82,7 +82,10 @@ class Square(Steps[Best]):
         x = state.x if t == 0 else self._proposal(ask, state.x, drawn[:, t % AHEAD], t)
         loss = margin(ask.scores(x), ask.aim)
         better = loss > state.loss
-        return Best(where(better, x, state.x), torch.where(better, loss, state.loss), drawn)
+        kept = torch.lerp(
+            state.x, x, like(better, x).to(x.dtype)
+        )  # exact at 0 and 1, several times faster than `where`
+        return Best(kept, torch.where(better, loss, state.loss), drawn)
 
     def _draw(self, ask: Ask, t: int) -> Tensor:
         return ask.rng.uniform("square", (AHEAD, 5 + frame(ask.x0)[0]), t=t, dtype=torch.float64)
@@ -106,11 +109,13 @@ class Square(Steps[Best]):
         area = self.share(t) * height * width
         side = min(max(round(math.sqrt(area)), 1), height, width)
         h, w = (1, min(max(round(area), 1), width)) if height == 1 else (side, side)
-        rows, columns = run(u[:, 0], h, height), run(u[:, 1], w, width)
-        inside = rows[:, None, :, None] & columns[:, None, None, :]
-        old, x0, eps = (v.reshape(-1, channels, height, width) for v in (x, ask.x0, ask.ball.scale(x).expand_as(x)))
+        rows, columns = (run(u[:, k], n, size).to(x.dtype) for k, n, size in ((0, h, height), (1, w, width)))
+        inside = rows[:, None, :, None] * columns[:, None, None, :]
+        old, x0 = (v.reshape(-1, channels, height, width) for v in (x, ask.x0))
+        eps = ask.ball.scale(x0)
+        eps = eps.reshape(x0.shape) if eps.numel() == x0.numel() else eps  # else one for each sample
         edge = x0 + eps * signs(u[:, 2 : 2 + channels], x)[:, :, None, None]
-        return torch.where(inside, edge, old).view_as(x)
+        return torch.lerp(old, edge, inside).view_as(x)
 
     def _moved(self, d: Tensor, u: Tensor, radius: Tensor, t: int) -> Tensor:
         """Algorithm 3: window 2 is emptied, and its mass and the unused part of the budget go to window 1."""

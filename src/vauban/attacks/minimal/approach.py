@@ -116,7 +116,9 @@ def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -
         if k == 1:
             step = torch.where(short & (value == before), step + grain, step)
         before = value
-        a = torch.where(step.clamp(low, high) == step, step, torch.lerp(low, high, 0.5))  # an end of the bracket may stay
+        a = torch.where(
+            step.clamp(low, high) == step, step, torch.lerp(low, high, 0.5)
+        )  # an end of the bracket may stay
     return torch.where(high < FAR, high, a)
 
 
