@@ -67,6 +67,11 @@ def compared(found: dict[str, Tensor]) -> list[list[object]]:
     return rows
 
 
+def _shown(gap: Tensor) -> str:
+    """Percent with a sign; a quantile at which the attack fails is FAR."""
+    return f"{float(gap):+.1f}" if gap < FAR else "fails"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="a name with weights, as in vauban evaluate")
