@@ -25,7 +25,8 @@ def _others(logits: Tensor, label: Tensor) -> Tensor:
     return logits.scatter(1, label[:, None], float("-inf")).amax(1)
 
 
-def _of(logits: Tensor, label: Tensor) -> Tensor:
+def logit_of(logits: Tensor, label: Tensor) -> Tensor:
+    """The logit of one class of each sample, `(batch,)`."""
     return logits.gather(1, label[:, None]).squeeze(1)
 
 
@@ -39,8 +40,8 @@ def cross_entropy(logits: Tensor, aim: Aim) -> Tensor:
 def margin(logits: Tensor, aim: Aim) -> Tensor:
     """max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; the goal is reached where it is positive."""
     if aim.heading is not None:
-        return _of(logits, aim.heading) - _others(logits, aim.heading)
-    return _others(logits, aim.y) - _of(logits, aim.y)
+        return logit_of(logits, aim.heading) - _others(logits, aim.heading)
+    return _others(logits, aim.y) - logit_of(logits, aim.y)
 
 
 def dlr(logits: Tensor, aim: Aim) -> Tensor:
@@ -57,10 +58,10 @@ def dlr(logits: Tensor, aim: Aim) -> Tensor:
     if aim.heading is not None:
         third = min(2, classes - 2)
         tail = (ordered[:, third] + ordered[:, third + 1]) / 2
-        gap = _of(logits, aim.heading) - _of(logits, aim.y)
+        gap = logit_of(logits, aim.heading) - logit_of(logits, aim.y)
     else:
         tail = ordered[:, 2]
-        gap = _others(logits, aim.y) - _of(logits, aim.y)
+        gap = _others(logits, aim.y) - logit_of(logits, aim.y)
     return gap / (ordered[:, 0] - tail + 1e-12)
 
 

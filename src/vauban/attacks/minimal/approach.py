@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vauban.core.goals import Aim
-from vauban.core.losses import Loss, margin
+from vauban.core.losses import Loss, logit_of, margin
 from vauban.core.tensors import flat
 
 SCOUTED = 60  # fewer steps than this are one march
@@ -54,13 +54,13 @@ def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
 
     def loss(logits: Tensor, aim: Aim) -> Tensor:
         if toward is not None:
-            return _of(logits, toward) - _of(logits, aim.y)
+            return logit_of(logits, toward) - logit_of(logits, aim.y)
         with torch.no_grad():
             spread = (logits - logits.mean(1, keepdim=True)).square().mean(1, keepdim=True).sqrt()
             t = sharpness / spread.clamp_min(TINY)
         own = aim.y if aim.target is None else aim.target
         others = torch.logsumexp(without(logits, aim) * t, 1) / t.squeeze(1)
-        lead = others - _of(logits, own)
+        lead = others - logit_of(logits, own)
         return lead if aim.target is None else -lead
 
     loss.__name__ = "soft_margin"
@@ -70,8 +70,8 @@ def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
 def level(logits: Tensor, aim: Aim, toward: Tensor | None) -> Tensor:
     """What is zero on the boundary that is approached, positive beyond it, `(batch,)`."""
     if toward is not None:
-        return _of(logits, toward) - _of(logits, aim.y)
-    return without(logits, aim).amax(1) - _of(logits, aim.y) if aim.target is None else margin(logits, aim)
+        return logit_of(logits, toward) - logit_of(logits, aim.y)
+    return without(logits, aim).amax(1) - logit_of(logits, aim.y) if aim.target is None else margin(logits, aim)
 
 
 def ranked(logits: Tensor, aim: Aim) -> Tensor:
@@ -120,7 +120,3 @@ def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -
             step.clamp(low, high) == step, step, torch.lerp(low, high, 0.5)
         )  # an end of the bracket may stay
     return torch.where(high < FAR, high, a)
-
-
-def _of(logits: Tensor, label: Tensor) -> Tensor:
-    return logits.gather(1, label[:, None]).squeeze(1)

@@ -16,7 +16,7 @@ from vauban.attacks.fixed_budget.moves import heading
 from vauban.attacks.minimal.pairs import best_pair
 from vauban.core.errors import ContractError
 from vauban.core.goals import Aim
-from vauban.core.losses import cross_entropy
+from vauban.core.losses import cross_entropy, logit_of
 from vauban.core.norms import L0, Norm
 from vauban.core.tensors import flat
 from vauban.engine import Ask, Steps
@@ -35,7 +35,7 @@ class Saliency:
 def target_logit(logits: Tensor, aim: Aim) -> Tensor:
     """z_t, `(batch,)`."""
     assert aim.heading is not None
-    return logits.gather(1, aim.heading[:, None]).squeeze(1)
+    return logit_of(logits, aim.heading)
 
 
 def other_logits(logits: Tensor, aim: Aim) -> Tensor:

@@ -15,7 +15,7 @@ from vauban.attacks.minimal.constants import Constants
 from vauban.attacks.minimal.moves import movable
 from vauban.core.errors import ContractError
 from vauban.core.goals import Aim
-from vauban.core.losses import Loss
+from vauban.core.losses import Loss, logit_of
 from vauban.core.norms import Linf
 from vauban.core.tensors import dot, flat, like, where
 from vauban.engine import Ask, Steps
@@ -30,7 +30,7 @@ def log_wanted(logits: Tensor, aim: Aim) -> Tensor:
     """The logarithm of the probability of what is wanted: log p(t) targeted, log(1 - p(y)) untargeted."""
     label = aim.y if aim.heading is None else aim.heading
     others = logits.scatter(1, label[:, None], float("-inf")).logsumexp(1)
-    lead = logits.gather(1, label[:, None]).squeeze(1) - others
+    lead = logit_of(logits, label) - others
     return -F.softplus(lead if aim.heading is None else -lead)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.attacks.minimal.approach import Phase, filling, least, level, phases, ranked, soft_margin
 from vauban.core.norms import L1, L2, Linf, Norm
-from vauban.core.tensors import dot, like
+from vauban.core.tensors import dot, like, where
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
 
@@ -110,9 +110,7 @@ class Sapper(Steps[March]):
         """The first state of a later phase: from the nearest find, or from the original toward another class."""
         if phase.refines:
             over = torch.full_like(state.over, self.over / 2)
-            return replace(
-                state, x=torch.where(like(ask.done, state.x), ask.best, state.x), crossed=ask.done, over=over
-            )
+            return replace(state, x=where(ask.done, ask.best, state.x), crossed=ask.done, over=over)
         fresh = torch.full_like(state.over, self.first)
         others = ask.classes - 1 - ask.aim.rejects
         toward = state.order[:, min(phase.number, others - 1)]
