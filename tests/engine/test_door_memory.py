@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vauban.core.goals import Aim
 from vauban.core.losses import auto, margin
-from vauban.core.norms import L2
+from vauban.core.norms import L2, Linf
 from vauban.engine import Ask, Threat
 
 N = 6
@@ -47,6 +47,41 @@ def test_a_rounded_image_is_not_rounded_again_until_it_is_written_to() -> None:
     x.add_(0.001)
     assert torch.equal(ask.shown(x), ask.snap(torch.full((N, 4), 0.3)))
     assert ask.shown(x) is not x
+
+
+def test_the_edges_are_the_outermost_levels_inside_the_ball() -> None:
+    """Against a search over all 256 levels; the masked components stay where they are."""
+    mask = torch.tensor([True, True, False, True]).expand(N, 4)
+    x = drawn(0)
+    ask = Threat(NET).open(x, NET(x).argmax(1), mask=mask).confined(Linf(0.3))
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    inside = (levels - x[..., None].double()).abs() <= 0.3 + 1e-6
+    low = torch.where(inside, levels, 2.0).amin(-1).where(mask, x.double())
+    high = torch.where(inside, levels, -1.0).amax(-1).where(mask, x.double())
+    for edge, expected in zip(ask.edges, (low, high), strict=True):
+        assert torch.equal((edge * 255).round(), (expected * 255).round())
+        assert ask.shown(edge) is edge
+
+
+def test_a_mixture_of_shown_images_is_shown_as_it_is() -> None:
+    x = drawn(0)
+    for ask in (Threat(NET).open(x, NET(x).argmax(1)), Threat(NET).open(x, NET(x).argmax(1)).confined(Linf(0.1))):
+        a, b, where = drawn(1), ask.snap(drawn(2)), drawn(3) > 0.5
+        mixed = ask.mix(a, b, where)
+        assert ask.shown(mixed) is mixed
+        assert torch.equal(mixed, torch.where(where, b, ask.snap(a)))
+        assert torch.equal(mixed, ask.snap(mixed.clone()))
+        assert ask.rows(torch.arange(N)).shown(mixed) is not mixed
+
+
+def test_a_mixture_inside_a_ball_that_couples_components_is_rounded_again() -> None:
+    """Half of one image on the sphere and half of another may lie outside it."""
+    x = torch.full((N, 4), 128 / 255)
+    ask = Threat(NET).open(x, NET(x).argmax(1)).confined(L2(0.4))
+    a, b = (ask.snap(x + 0.39 * torch.eye(4)[k]) for k in (0, 1))
+    mixed = ask.mix(a, b, torch.eye(4)[1].expand(N, 4))
+    assert not ask.admissible(mixed).any()
+    assert ask.shown(mixed) is not mixed
 
 
 def test_the_whole_batch_is_recorded_as_its_rows_are() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
-import weakref
+from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from vauban.core.errors import AccessError
 from vauban.core.goals import Aim
 from vauban.core.lattice import Lattice
-from vauban.core.norms import Ball, Norm
+from vauban.core.norms import Ball, Linf, Norm
 from vauban.core.rng import Stream
 from vauban.engine.ledger import Finds, Ledger
 
@@ -26,6 +27,8 @@ class View:
     anywhere in [0,1]); limit: what the threat enforces. Narrowing copies a view; the ledger and the finds are shared."""
 
     aim: Aim
+    _made: MutableMapping[Tensor, int]  # images as the network is shown them, and their versions when made
+    _edges: tuple[Tensor, Tensor] | None
 
     def __init__(self, threat: Threat, x0: Tensor, rng: Stream, *, classes: int, mask: Tensor | None) -> None:
         self.threat, self.x0, self.rng, self.classes, self.mask = threat, x0, rng, classes, mask
@@ -36,7 +39,7 @@ class View:
         self.finds: Finds | None = None
         self._row = self._slot = self.ledger.every  # rows of the ledger, rows of the finds
         self._distinct = True
-        self._snapped: tuple[weakref.ref[Tensor], int] | None = None
+        self._forget()
 
     def __len__(self) -> int:
         return len(self.x0)
@@ -49,7 +52,8 @@ class View:
         view.ball = None if self.ball is None else self.ball.rows(index)
         view.limit = None if self.limit is None else self.limit.rows(index)
         view.lattice = None if self.lattice is None else replace(self.lattice, x0=view.x0, ball=view.ball)
-        view._row, view._slot, view._snapped = self._row[index], self._slot[index], None
+        view._row, view._slot = self._row[index], self._slot[index]
+        view._forget()
         return view
 
     def repeat(self, times: int) -> Self:
@@ -82,7 +86,7 @@ class View:
             limit = self.threat.limit
             raise AccessError(f"the attack's ball {ball} is larger than the threat's limit {limit}; lower its eps")
         view.lattice = None if self.lattice is None else replace(self.lattice, ball=view.ball)
-        view._snapped = None
+        view._forget()
         return view
 
     def _bound(self, ball: Ball) -> Ball:
@@ -142,14 +146,43 @@ class View:
         if self.mask is not None:
             x = torch.where(self.mask, x, self.x0)
         x = x.clamp(0, 1) if self.lattice is None else self.lattice.round(x)
-        self._snapped = None if x.is_inference() else (weakref.ref(x), x._version)
-        return x
+        return self._remember(x)
 
     def shown(self, x: Tensor) -> Tensor:
-        """`snap(x)`, not to be written to: x itself where it is what this view snapped last and nobody changed since."""
-        if self._snapped is not None and self._snapped[0]() is x and self._snapped[1] == x._version:
-            return x
-        return self.snap(x)
+        """`snap(x)`, not to be written to: x itself where this view made it so and nobody changed it since."""
+        return x if not x.is_inference() and self._made.get(x) == x._version else self.snap(x)
+
+    def mix(self, a: Tensor, b: Tensor, where: Tensor) -> Tensor:
+        """b where `where` is 1 or true, a where it is 0; it broadcasts.
+
+        With limits that hold for each component by itself - no ball, or an L-infinity one - a, b and what is made of them
+        are images as the network is shown them, so the mixture need not be rounded again.
+        """
+        alone = self.ball is None or self.ball.norm is Linf
+        if alone:
+            a, b = self.shown(a), self.shown(b)
+        x = torch.lerp(a, b, where.to(a.dtype))  # exact at 0 and 1, several times faster than torch.where
+        return self._remember(x) if alone else x
+
+    @property
+    def edges(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest image that the network can be shown inside an L-infinity ball."""
+        if self._edges is None:
+            assert self.ball is not None
+            assert self.ball.norm is Linf
+            radius = self.ball.scale(self.x0)
+            self._edges = self.snap(self.x0 - radius), self.snap(self.x0 + radius)
+        return self._edges
+
+    def _forget(self) -> None:
+        """Begin anew with other rows or another ball."""
+        self._made = WeakTensorKeyDictionary()
+        self._edges = None
+
+    def _remember(self, x: Tensor) -> Tensor:
+        if not x.is_inference():
+            self._made[x] = x._version
+        return x
 
     def admissible(self, x: Tensor) -> Tensor:
         """Whether each image is within the attack's ball and the threat's limit, `(batch,)`."""

@@ -27,15 +27,15 @@ def flat_unit(v: Tensor) -> Tensor:
     return v / size.clamp_min(torch.finfo(v.dtype).tiny)
 
 
-def pick(u: Tensor, high: int) -> Tensor:
-    """Integers in [0, high) from uniform numbers `(batch,)`."""
+def pick(u: Tensor, high: int | Tensor) -> Tensor:
+    """Integers in [0, high) from uniform numbers `(...)`."""
     return (u * high).long()
 
 
-def run(u: Tensor, length: int, size: int) -> Tensor:
-    """Which of `size` places lie in a run of `length` at a uniform position, `(batch, size)`."""
-    place = torch.arange(size, device=u.device) - pick(u, size - length + 1)[:, None]
-    return (place >= 0) & (place < length)
+def run(u: Tensor, length: Tensor, size: int) -> Tensor:
+    """Which of `size` places lie in a run of a length `(k,)` at a uniform position u `(..., k)`: `(..., k, size)`."""
+    place = torch.arange(size, device=u.device) - pick(u, size - length + 1)[..., None]
+    return (place >= 0) & (place < length[:, None])
 
 
 def signs(u: Tensor, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ via random search, 2020 (arXiv:1912.00049), algorithms 1 to 3."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,16 +22,16 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Where, of 10 000 iterations, the share p of changed pixels is halved (section 3.2)."""
 
 AHEAD = 16
-"""Steps whose random numbers are drawn in one call: a call costs as much for one step as for all of them."""
+"""Steps that are drawn in one call: a call costs as much for one step as for all of them."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The image of highest margin so far, that margin `(batch,)`, and numbers drawn ahead `(batch, AHEAD, k)`."""
+    """The image of highest margin so far, that margin `(batch,)`, and what was drawn ahead, `(batch, AHEAD, k)` each."""
 
     x: Tensor
     loss: Tensor
-    drawn: Tensor
+    ahead: tuple[Tensor, ...]
 
 
 @registry.register("square", norms=("linf", "l2"), needs="scores", targeted=True, randomised=True)
@@ -78,44 +79,48 @@ class Square(Steps[Best]):
         return Best(x, lowest, self._draw(ask, 0))
 
     def step(self, ask: Ask, state: Best, t: int) -> Best:
-        drawn = state.drawn if t % AHEAD else self._draw(ask, t)
-        x = state.x if t == 0 else self._proposal(ask, state.x, drawn[:, t % AHEAD], t)
+        ahead = state.ahead if t % AHEAD else self._draw(ask, t)
+        x = state.x if t == 0 else self._proposal(ask, state.x, [v[:, t % AHEAD] for v in ahead], t)
         loss = margin(ask.scores(x), ask.aim)
         better = loss > state.loss
-        kept = torch.lerp(
-            state.x, x, like(better, x).to(x.dtype)
-        )  # exact at 0 and 1, several times faster than `where`
-        return Best(kept, torch.where(better, loss, state.loss), drawn)
+        kept = ask.mix(state.x, x, like(better, x))
+        return Best(kept, torch.where(better, loss, state.loss), ahead)
 
-    def _draw(self, ask: Ask, t: int) -> Tensor:
-        return ask.rng.uniform("square", (AHEAD, 5 + frame(ask.x0)[0]), t=t, dtype=torch.float64)
+    def _draw(self, ask: Ask, t: int) -> tuple[Tensor, ...]:
+        """For the steps from t on; L2: uniform numbers, L-infinity: rows and columns of squares, channels that go up."""
+        channels, height, width = frame(ask.x0)
+        u = ask.rng.uniform("square", (AHEAD, 5 + channels), t=t, dtype=torch.float64)
+        assert ask.ball is not None
+        if ask.ball.norm is L2:
+            return (u,)
+        h, w = torch.tensor([self._sides(t + k, height, width) for k in range(AHEAD)], device=u.device).T
+        drawn = run(u[:, :, 0], h, height), run(u[:, :, 1], w, width), u[:, :, 2 : 2 + channels] >= 0.5
+        return tuple(v.to(ask.x0.dtype) for v in drawn)
 
     def share(self, t: int) -> float:
         """The share of pixels that a square covers at step t."""
         return math.ldexp(self.p, -sum(t * 10_000 / self.steps > h for h in HALVINGS))
 
-    def _proposal(self, ask: Ask, x: Tensor, u: Tensor, t: int) -> Tensor:
-        assert ask.ball is not None
-        if ask.ball.norm is Linf:
-            return self._coloured(ask, x, u, t)
-        radius = ask.ball.scale(x)
-        d = x - ask.x0
-        return ask.project(ask.x0 + radius * unit(self._moved(d, u, radius, t)))
-
-    def _coloured(self, ask: Ask, x: Tensor, u: Tensor, t: int) -> Tensor:
-        """Algorithm 2: inside a square every pixel goes to x0 +- eps. Nothing leaves the ball; the door clips to [0,1]."""
-        assert ask.ball is not None
-        channels, height, width = frame(x)
+    def _sides(self, t: int, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the squares of step t."""
         area = self.share(t) * height * width
         side = min(max(round(math.sqrt(area)), 1), height, width)
-        h, w = (1, min(max(round(area), 1), width)) if height == 1 else (side, side)
-        rows, columns = (run(u[:, k], n, size).to(x.dtype) for k, n, size in ((0, h, height), (1, w, width)))
-        inside = rows[:, None, :, None] * columns[:, None, None, :]
-        old, x0 = (v.reshape(-1, channels, height, width) for v in (x, ask.x0))
-        eps = ask.ball.scale(x0)
-        eps = eps.reshape(x0.shape) if eps.numel() == x0.numel() else eps  # else one for each sample
-        edge = x0 + eps * signs(u[:, 2 : 2 + channels], x)[:, :, None, None]
-        return torch.lerp(old, edge, inside).view_as(x)
+        return (1, min(max(round(area), 1), width)) if height == 1 else (side, side)
+
+    def _proposal(self, ask: Ask, x: Tensor, drawn: Sequence[Tensor], t: int) -> Tensor:
+        assert ask.ball is not None
+        if ask.ball.norm is Linf:
+            return self._coloured(ask, x, *drawn)
+        radius = ask.ball.scale(x)
+        d = x - ask.x0
+        return ask.project(ask.x0 + radius * unit(self._moved(d, drawn[0], radius, t)))
+
+    def _coloured(self, ask: Ask, x: Tensor, rows: Tensor, columns: Tensor, up: Tensor) -> Tensor:
+        """Algorithm 2: inside a square every pixel goes to x0 +- eps, clipped."""
+        inside, up = rows[:, None, :, None] * columns[:, None, None, :], up[:, :, None, None]
+        if x.dim() == 2:
+            inside, up = inside.flatten(1), up.flatten(1)
+        return ask.mix(x, ask.mix(*ask.edges, up), inside)
 
     def _moved(self, d: Tensor, u: Tensor, radius: Tensor, t: int) -> Tensor:
         """Algorithm 3: window 2 is emptied, and its mass and the unused part of the budget go to window 1."""
