@@ -82,8 +82,8 @@ CLEAN_SCALES: Mapping[str, Mapping[str, Scale]] = {
 ROBUST_SCALES: Mapping[str, Mapping[str, Scale]] = {
     "mnist": {
         "small": replace(
-            CLEAN_SCALES["mnist"]["small"], setting="stand-in", recipes=rising(4),
-            note="C4 trained against PGD of 7 steps, one epoch each at eps 0.1 and 0.2, then 4 at 0.3, in place of 100 of "
+            CLEAN_SCALES["mnist"]["small"], setting="stand-in", recipes=rising(2),
+            note="C4 trained against PGD of 7 steps, one epoch each at eps 0.1 and 0.2, then 2 at 0.3, in place of 100 of "
             "40 steps; every tenth test image; 8 eps per attack in a ball",
         ),
         "paper": replace(CLEAN_SCALES["mnist"]["paper"], recipes={"robust": PRINTED_C4}),
