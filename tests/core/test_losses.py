@@ -34,7 +34,10 @@ def case(seed: int, classes: int, kind: str) -> tuple[Tensor, Aim]:
     logits = 3 * stream.normal("z", (classes,), dtype=torch.float64)
     y = stream.integers("y", classes)
     other = (y + 1 + stream.integers("t", classes - 1)) % classes
-    aims = {"untargeted": Aim(y), "targeted": Aim(y, other), "toward": Aim(y, toward=other)}
+    aims = {
+        "untargeted": Aim(y), "targeted": Aim(y, other), "toward": Aim(y, toward=other),
+        "rejecting": Aim(y.clamp_max(classes - 2), rejects=True),
+    }  # fmt: skip
     return logits, aims[kind]
 
 
@@ -44,7 +47,7 @@ def gradient(loss: Loss, logits: Tensor, aim: Aim) -> Tensor:
     return g
 
 
-@pytest.mark.parametrize("kind", ["untargeted", "targeted", "toward"])
+@pytest.mark.parametrize("kind", ["untargeted", "targeted", "toward", "rejecting"])
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=st.integers(0, 10**6), classes=st.integers(3, 6))
 def test_gradient_by_finite_differences(name: str, kind: str, seed: int, classes: int) -> None:
@@ -57,7 +60,7 @@ def test_gradient_by_finite_differences(name: str, kind: str, seed: int, classes
         torch.testing.assert_close(g[:, k], slope, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["untargeted", "targeted"])
+@pytest.mark.parametrize("kind", ["untargeted", "targeted", "rejecting"])
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=st.integers(0, 10**6), shift=st.sampled_from([-1e4, -50.0, 50.0, 1e4]))
 def test_a_logit_shift_changes_nothing(name: str, kind: str, seed: int, shift: float) -> None:
@@ -89,6 +92,20 @@ def test_closed_forms() -> None:
     assert dlr(z[:, :3], Aim(y, t)).item() == pytest.approx(-3 / 2)
 
 
+def test_being_rejected_is_no_success() -> None:
+    """The last class means 'rejected': in closed form, and no loss has a slope that makes it more likely."""
+    z = torch.tensor([[4.0, 3.0, 1.0, 5.0], [4.0, 3.0, 1.0, -2.0]], dtype=torch.float64)
+    aim = Aim(torch.tensor([0, 0]), rejects=True)
+    mass = [sum(math.exp(v) for v in row) for row in z.tolist()]
+    held = [math.exp(4) + math.exp(row[-1]) for row in z.tolist()]
+    expected = torch.tensor([math.log(a / b) for a, b in zip(mass, held, strict=True)], dtype=torch.float64)
+    torch.testing.assert_close(cross_entropy(z, aim), expected)
+    assert margin(z, aim).tolist() == [-2, -1]
+    assert gradient(margin, z, aim)[:, 3].tolist() == [-1, 0]
+    for loss in (margin, cross_entropy, auto):
+        assert (gradient(loss, z, aim)[:, 3] <= 0).all()
+
+
 @pytest.mark.parametrize("kind", ["untargeted", "targeted"])
 def test_with_three_classes_dlr_has_a_gradient_whatever_the_order(kind: str) -> None:
     for seed in range(40):
@@ -103,7 +120,7 @@ def test_dlr_of_two_classes_is_refused() -> None:
     assert gradient(margin, torch.tensor([[1.0, 0.0]]), Aim(torch.tensor([0]))).abs().sum() == 2
 
 
-@given(seed=st.integers(0, 10**6), kind=st.sampled_from(["untargeted", "targeted"]))
+@given(seed=st.integers(0, 10**6), kind=st.sampled_from(["untargeted", "targeted", "rejecting"]))
 def test_margin_is_positive_exactly_where_the_goal_is_reached(seed: int, kind: str) -> None:
     logits, aim = case(seed, 4, kind)
     assert torch.equal(margin(logits, aim) > 0, aim.reached(logits))

@@ -20,9 +20,20 @@ Loss = Callable[[Tensor, Aim], Tensor]
 SATURATED = 2.0**-20  # 1 - p(y) below this is noise in float32
 
 
-def _others(logits: Tensor, label: Tensor) -> Tensor:
-    """The largest logit among the classes other than `label`; minus infinity masks, so a logit shift changes nothing."""
-    return logits.scatter(1, label[:, None], float("-inf")).amax(1)
+def rivals(logits: Tensor, aim: Aim) -> Tensor:
+    """The logits without the class that the loss is about: minus infinity for the heading, or for y and for 'rejected',
+    which is no success; a mask, so that a logit shift changes nothing."""
+    own = aim.y if aim.heading is None else aim.heading
+    found = logits.scatter(1, own[:, None], float("-inf"))
+    if aim.rejects and aim.heading is None:
+        found[:, -1] = float("-inf")
+    return found
+
+
+def defended(logits: Tensor, aim: Aim) -> Tensor:
+    """What an untargeted attack must exceed, `(batch,)`: z_y, or the logit of 'rejected' where that is larger."""
+    own = logit_of(logits, aim.y)
+    return torch.maximum(own, logits[:, -1]) if aim.rejects else own
 
 
 def logit_of(logits: Tensor, label: Tensor) -> Tensor:
@@ -31,17 +42,21 @@ def logit_of(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, aim: Aim) -> Tensor:
-    """-log p(y) untargeted, log p(t) targeted."""
+    """-log p(y) untargeted, of a network that rejects -log (p(y) + p(rejected)); log p(t) targeted."""
     if aim.heading is not None:
         return -F.cross_entropy(logits, aim.heading, reduction="none")
+    if aim.rejects:
+        return logits.logsumexp(1) - torch.logaddexp(logit_of(logits, aim.y), logits[:, -1])
     return F.cross_entropy(logits, aim.y, reduction="none")
 
 
 def margin(logits: Tensor, aim: Aim) -> Tensor:
-    """max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; the goal is reached where it is positive."""
-    if aim.heading is not None:
-        return logit_of(logits, aim.heading) - _others(logits, aim.heading)
-    return _others(logits, aim.y) - logit_of(logits, aim.y)
+    """max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; the goal is reached where it is positive.
+
+    Where the last column means 'rejected' it is no success: max_{k != y, rejected} z_k - max(z_y, z_rejected).
+    """
+    best = rivals(logits, aim).amax(1)
+    return best - defended(logits, aim) if aim.heading is None else logit_of(logits, aim.heading) - best
 
 
 def dlr(logits: Tensor, aim: Aim) -> Tensor:
@@ -61,7 +76,7 @@ def dlr(logits: Tensor, aim: Aim) -> Tensor:
         gap = logit_of(logits, aim.heading) - logit_of(logits, aim.y)
     else:
         tail = ordered[:, 2]
-        gap = _others(logits, aim.y) - logit_of(logits, aim.y)
+        gap = margin(logits, aim)
     return gap / (ordered[:, 0] - tail + 1e-12)
 
 

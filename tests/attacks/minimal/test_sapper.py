@@ -213,8 +213,8 @@ def test_the_rejected_class_is_nobody_to_head_for():
     z = torch.tensor([[1.0, 0.0, 2.0, 9.0]], requires_grad=True)
     aim = Aim(torch.tensor([0]), rejects=True)
     (slope,) = torch.autograd.grad(soft_margin(100.0, None)(z, aim).sum(), z)
-    assert slope[0, 3] == 0
-    assert level(z, aim, None).tolist() == [1.0]
+    assert slope[0, 3] == -1
+    assert level(z, aim, None).tolist() == [-7.0]
     assert ranked(z, aim)[0, :2].tolist() == [2, 1]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vauban.core.goals import Aim
-from vauban.core.losses import Loss, logit_of, margin
+from vauban.core.losses import Loss, defended, logit_of, margin, rivals
 from vauban.core.tensors import flat
 
 SCOUTED = 60  # fewer steps than this are one march
@@ -54,14 +54,12 @@ def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
 
     def loss(logits: Tensor, aim: Aim) -> Tensor:
         if toward is not None:
-            return logit_of(logits, toward) - logit_of(logits, aim.y)
+            return logit_of(logits, toward) - defended(logits, aim)
         with torch.no_grad():
             spread = (logits - logits.mean(1, keepdim=True)).square().mean(1, keepdim=True).sqrt()
             t = sharpness / spread.clamp_min(TINY)
-        own = aim.y if aim.target is None else aim.target
-        others = torch.logsumexp(without(logits, aim) * t, 1) / t.squeeze(1)
-        lead = others - logit_of(logits, own)
-        return lead if aim.target is None else -lead
+        others = torch.logsumexp(rivals(logits, aim) * t, 1) / t.squeeze(1)
+        return others - defended(logits, aim) if aim.heading is None else logit_of(logits, aim.heading) - others
 
     loss.__name__ = "soft_margin"
     return loss
@@ -69,25 +67,12 @@ def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
 
 def level(logits: Tensor, aim: Aim, toward: Tensor | None) -> Tensor:
     """What is zero on the boundary that is approached, positive beyond it, `(batch,)`."""
-    if toward is not None:
-        return logit_of(logits, toward) - logit_of(logits, aim.y)
-    return without(logits, aim).amax(1) - logit_of(logits, aim.y) if aim.target is None else margin(logits, aim)
+    return margin(logits, aim) if toward is None else logit_of(logits, toward) - defended(logits, aim)
 
 
 def ranked(logits: Tensor, aim: Aim) -> Tensor:
     """The classes by falling logit, those that are no success last, `(batch, classes)`."""
-    return without(logits, aim).argsort(1, descending=True)
-
-
-def without(logits: Tensor, aim: Aim) -> Tensor:
-    """The logits with minus infinity for the class that is not an 'other' one: y, or the target; and for 'rejected'."""
-    own = aim.y if aim.target is None else aim.target
-    found = logits.scatter(1, own[:, None], float("-inf"))
-    return (
-        found.index_fill(1, found.new_tensor([found.shape[1] - 1], dtype=torch.long), float("-inf"))
-        if aim.rejects
-        else found
-    )
+    return rivals(logits, aim).argsort(1, descending=True)
 
 
 def filling(g: Tensor, x: Tensor, gain: Tensor) -> Tensor:
