@@ -1,0 +1,88 @@
+"""Where an image may be - unmasked components, the ball, [0,1], the pixel grid - and which images are known to be there."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from vauban.core.lattice import Lattice
+from vauban.core.norms import Ball, Linf
+
+
+class Place:
+    """x0: the originals; mask: what may change; ball: where the running attack may move (None: anywhere in [0,1]); limit:
+    what the threat enforces; lattice: the pixel grid around x0, if any."""
+
+    x0: Tensor
+    mask: Tensor | None
+    ball: Ball | None
+    limit: Ball | None
+    lattice: Lattice | None
+    _made: MutableMapping[Tensor, int]  # images as the network is shown them, and their versions when made
+    _edges: tuple[Tensor, Tensor] | None
+
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest point the attacker may use: unmasked components, the ball, then [0,1]."""
+        if self.mask is not None:
+            x = torch.where(self.mask, x, self.x0)
+        if self.ball is not None:
+            x = self.ball.project(x, self.x0)
+        return x.clamp(0, 1)
+
+    def snap(self, x: Tensor) -> Tensor:
+        """The image that the network is shown for x."""
+        if self.mask is not None:
+            x = torch.where(self.mask, x, self.x0)
+        x = x.clamp(0, 1) if self.lattice is None else self.lattice.round(x)
+        return self._remember(x)
+
+    def shown(self, x: Tensor) -> Tensor:
+        """`snap(x)`, not to be written to: x itself where this view made it so and nobody changed it since."""
+        return x if not x.is_inference() and self._made.get(x) == x._version else self.snap(x)
+
+    def mix(self, a: Tensor, b: Tensor, where: Tensor) -> Tensor:
+        """b where `where` is 1 or true, a where it is 0; it broadcasts.
+
+        With limits that hold for each component by itself - no ball, or an L-infinity one - a, b and what is made of them
+        are images as the network is shown them, so the mixture need not be rounded again.
+        """
+        alone = self.ball is None or self.ball.norm is Linf
+        if alone:
+            a, b = self.shown(a), self.shown(b)
+        x = torch.lerp(a, b, where.to(a.dtype))  # exact at 0 and 1, several times faster than torch.where
+        return self._remember(x) if alone else x
+
+    @property
+    def edges(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest image that the network can be shown inside an L-infinity ball."""
+        if self._edges is None:
+            assert self.ball is not None
+            assert self.ball.norm is Linf
+            radius = self.ball.scale(self.x0)
+            self._edges = self.snap(self.x0 - radius), self.snap(self.x0 + radius)
+        return self._edges
+
+    def _forget(self) -> None:
+        """Begin anew with other rows or another ball."""
+        self._made = WeakTensorKeyDictionary()
+        self._edges = None
+
+    def _remember(self, x: Tensor) -> Tensor:
+        if not x.is_inference():
+            self._made[x] = x._version
+        return x
+
+    def admissible(self, x: Tensor) -> Tensor:
+        """Whether each image is within the attack's ball and the threat's limit, `(batch,)`."""
+        ok = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        for region in self.regions:
+            ok = ok & region.contains(x, self.x0)
+        return ok
+
+    @property
+    def regions(self) -> list[Ball]:
+        """The attack's ball and the threat's limit, those there are."""
+        return [region for region in dict.fromkeys((self.ball, self.limit)) if region is not None]
