@@ -276,6 +276,7 @@ def test_panels(go: Go, tmp_path: Path) -> None:
     operating, rates, medians = told["figures"]
     push, weak = operating["series"]
     assert (push["name"], operating["step"], rates["step"]) == ("push", True, False)
+    assert {operating["kind"], rates["kind"], medians["kind"]} == {"lines"}
     for one in (push, weak):
         assert one["x"] == sorted(one["x"])
         assert one["y"] == sorted(one["y"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,12 @@ import pytest
 from vauban.attacks.minimal.cw_l2 import CW
 from vauban.attacks.smooth.scw import SCW
 from vauban.core.errors import ContractError
-from vauban.experiments import load
+from vauban.experiments import load, reproduce
 from vauban.experiments.distances import Judged, lower
 from vauban.experiments.parts import JUDGED
 from vauban.experiments.printed import printed
 from vauban.experiments.results import measured
-from vauban.experiments.spec import Cell, Craft, Judge, Worst
+from vauban.experiments.spec import Cell, Craft, Judge, Scatter, Worst
 from vauban.experiments.thesis4.attacks import (
     DOMAINS,
     PAPER,
@@ -137,6 +139,29 @@ def test_whose_value_is_lower_counts_images_that_both_fool() -> None:
     assert (none.per_seed, none.interval, n) == ([], None, 0)
     with pytest.raises(ContractError, match="compare"):
         lower(Judged([[FIRST]], CLEAN, [LESS[:1]]), targeted=False)
+
+
+def test_the_scatter_of_figure_4_4(tmp_path: Path) -> None:
+    """Its first share below the diagonal is the printed cell's, and no dot needs an attack of its own."""
+    experiment = load("thesis-fig4.4")
+    assert experiment.panels is not None
+    for scale in experiment.scales.values():
+        known = {craft for cell in experiment.cells(scale) if cell.craft for craft in (cell.craft, *cell.also)}
+        chapter, rounded = experiment.panels(scale)
+        for panel, names, grid in ((chapter, ("C&W", "sC&W"), None), (rounded, ("DDN", "smooth DDN"), 256)):
+            assert isinstance(panel, Scatter)
+            assert (panel.x[0], panel.y[0]) == names
+            assert set(panel.x[1] + panel.y[1]) <= known
+            assert {craft.grid for craft in panel.x[1] + panel.y[1]} == {grid}
+    folder = reproduce("thesis-fig4.4", "smoke", tmp_path, images=2)
+    told = json.loads((folder / "reproduction.json").read_text())
+    assert [figure["kind"] for figure in told["figures"]] == ["scatter"] * 2
+    dots = [list(zip(f["series"][0]["x"], f["series"][0]["y"], strict=True)) for f in told["figures"]]
+    (row,) = told["rows"]
+    assert len(dots[0]) == row["n"] > 0
+    assert sum(y < x for x, y in dots[0]) == round(row["ours"] * row["n"])
+    page = (folder / "report.html").read_text()
+    assert page.count('<circle class="dot"') == sum(map(len, dots)) + 2  # and one in each legend
 
 
 def test_worst_cases_are_taken_from_the_cells() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vauban.core.errors import ContractError
 from vauban.report import figures
 from vauban.report.axes import Axis, rounded, step
+from vauban.report.field import BOTTOM, LEFT, RIGHT, TOP
 
 
 def told(*series, stepped=False):
@@ -18,11 +19,46 @@ def told(*series, stepped=False):
     return {"title": "T", "caption": "c", "x_label": "D", "y_label": "P", "step": stepped, "series": lines}
 
 
+def dotted(x, y):
+    dots = [{"name": "images", "x": x, "y": y}]
+    return {"kind": "scatter", "title": "T", "caption": "c", "x_label": "a", "y_label": "b", "series": dots}
+
+
+def test_dots_have_one_scale_on_both_axes_and_the_diagonal_joins_corners():
+    drawn = figures.figure(dotted([0.0, 2.0, 10.0, 0.0], [0.0, 10.0, 5.0, 0.0]))
+    (curve,) = drawn.curves
+    across, up = (lambda v: LEFT + v / 10 * (RIGHT - LEFT)), (lambda v: BOTTOM - v / 10 * (BOTTOM - TOP))
+    assert curve.dots == ((LEFT, BOTTOM), (across(2), up(10)), (across(10), up(5)), (LEFT, BOTTOM))
+    assert curve.path == ""
+    assert drawn.diagonal == ((LEFT, BOTTOM), (RIGHT, TOP))
+    assert [text for _, text in drawn.x_ticks] == [text for _, text in drawn.y_ticks]
+    assert drawn.words == "b against a. images: 1 below the diagonal, 1 above it, 2 on it."
+
+
+@pytest.mark.parametrize("values", [[], [0.0]])
+def test_dots_at_the_origin_or_none_have_axes_from_0(values):
+    drawn = figures.figure(dotted(values, values))
+    assert drawn.curves[0].dots == ((LEFT, BOTTOM),) * len(values)
+    assert (drawn.x_ticks[0], drawn.x_ticks[-1]) == ((LEFT, "0"), (RIGHT, "1"))
+
+
+def test_a_figure_without_a_kind_is_one_of_lines():
+    given = told(([0.0, 1.0], [1.0, 2.0]))
+    assert figures.figure(given) == figures.figure(given | {"kind": "lines"})
+    assert figures.figure(given).diagonal is None
+
+
+@pytest.mark.parametrize("kind", ["pie", ["lines"], None])
+def test_an_unknown_kind_is_refused(kind):
+    with pytest.raises(ContractError, match=r"expected a kind among lines, scatter, got .*run it again"):
+        figures.figure(told() | {"kind": kind})
+
+
 def test_a_step_keeps_its_value_up_to_the_next_point():
     drawn = figures.figure(told(([0.0, 1.0, 2.0], [0.0, 0.5, 0.5]), stepped=True))
-    middle, half = (figures.LEFT + figures.RIGHT) / 2, (figures.TOP + figures.BOTTOM) / 2
+    middle, half = (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2
     (curve,) = drawn.curves
-    assert curve.path == f"M{figures.LEFT:.1f} {figures.BOTTOM:.1f}H{middle:.1f}V{half:.1f}H{figures.RIGHT:.1f}"
+    assert curve.path == f"M{LEFT:.1f} {BOTTOM:.1f}H{middle:.1f}V{half:.1f}H{RIGHT:.1f}"
     assert curve.dots == ()
     assert [text for _, text in drawn.y_ticks] == ["0\u00a0%", "25\u00a0%", "50\u00a0%", "75\u00a0%", "100\u00a0%"]
     assert drawn.words == "P against D. line 0: 0.0\u00a0% at 0 to 50.0\u00a0% at 2."
@@ -31,13 +67,13 @@ def test_a_step_keeps_its_value_up_to_the_next_point():
 def test_a_long_step_curve_is_drawn_with_what_a_screen_can_tell_apart():
     n = 20000
     drawn = figures.figure(told(([k / n for k in range(n)], [k / n for k in range(n)]), stepped=True))
-    assert drawn.curves[0].path.count("V") <= 10 * (figures.BOTTOM - figures.TOP) + 1
+    assert drawn.curves[0].path.count("V") <= 10 * (BOTTOM - TOP) + 1
 
 
 def test_points_of_a_sweep_are_marked_at_their_place():
     drawn = figures.figure(told(([20.0, 60.0, 100.0], [0.0, 5.0, 10.0])))
-    middle, half = (figures.LEFT + figures.RIGHT) / 2, (figures.TOP + figures.BOTTOM) / 2
-    assert drawn.curves[0].dots == ((figures.LEFT, figures.BOTTOM), (middle, half), (figures.RIGHT, figures.TOP))
+    middle, half = (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2
+    assert drawn.curves[0].dots == ((LEFT, BOTTOM), (middle, half), (RIGHT, TOP))
 
 
 def test_a_path_in_a_plane_has_one_unit_in_both_directions():

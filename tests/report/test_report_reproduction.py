@@ -98,6 +98,13 @@ def curves():
     ]  # fmt: skip
 
 
+def dots(n=40, name="images"):
+    """A figure of dots on the diagonal."""
+    values = [0.5 * k for k in range(n)]
+    return {"kind": "scatter", "title": name, "caption": name, "x_label": name, "y_label": name,
+            "series": [line(name, values, values)]}  # fmt: skip
+
+
 def beyond(label="PGD, 20 gradients"):
     return [
         compare(
@@ -213,7 +220,7 @@ def test_every_string_is_escaped(tmp_path):
     pictures = [{"title": EVIL + '"', "caption": EVIL, "png": picture()}]
     evil = put(
         tmp_path, rows=rows, beyond=beyond(EVIL), models=models, notes=[EVIL], pictures=pictures,
-        data={"name": EVIL, "fingerprint": EVIL}, **words,
+        data={"name": EVIL, "fingerprint": EVIL}, figures=[dots(name=EVIL + '"')], **words,
     )  # fmt: skip
     html = reproduction.write(evil).read_text(encoding="utf-8")
     assert "alert(1)" in html
@@ -223,6 +230,14 @@ def test_every_string_is_escaped(tmp_path):
     for part in re.split(r"\n(?!\|)", table):
         widths = [len(re.findall(r"(?<!\\)\|", line)) for line in part.splitlines() if line.startswith("|")]
         assert len(set(widths)) <= 1
+
+
+def test_every_dot_of_a_scatter_is_drawn_and_the_diagonal_is_named():
+    html = reproduction.page(record(figures=[dots(40), *curves(), dots(0)]))
+    assert html.count('<circle class="dot" cx="') == 40 + 2  # and one in each legend
+    assert html.count('<line class="diagonal"') == 2 + 2
+    assert html.count("</svg>equal</li>") == 2
+    assert html.count('<span class="soft">(no points)</span>') == 1
 
 
 def test_nothing_is_loaded_from_elsewhere(folder):
@@ -398,7 +413,7 @@ def test_a_picture_that_is_none_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_opens_in_a_browser_without_errors_or_sideways_scrolling(folder, browser_class, width, dark):
-    put(folder, rows=table5(), figures=curves())
+    put(folder, rows=table5(), figures=[*curves(), dots()])
     if browser_class.BINARY is None:
         pytest.skip("no Chromium on this machine: the page is not opened in a browser")
     target = reproduction.write(folder)

@@ -18,6 +18,7 @@ from vauban.experiments.spec import (
     Operating,
     Recipe,
     Scale,
+    Scatter,
     Series,
     Sweep,
     Through,
@@ -46,6 +47,6 @@ def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **optio
 
 
 __all__ = [
-    "Cell", "Craft", "Drawing", "Experiment", "Judge", "Operating", "Recipe", "Scale", "Series", "Sweep", "Through",
-    "Worst", "load", "register", "registry", "reproduce",
+    "Cell", "Craft", "Drawing", "Experiment", "Judge", "Operating", "Recipe", "Scale", "Scatter", "Series", "Sweep",
+    "Through", "Worst", "load", "register", "registry", "reproduce",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ Z = 1.959963984540054  # of a two-sided 95 % interval
 MEASURES: Mapping[str, str] = {"MAD_avg": "mad", "MAD_lower": "mad", "roughness_avg": "roughness"}
 """Metrics that rest on a metric of `vauban.metrics`, and its name there."""
 MOST = 1000  # points of a curve
+NONE_COMMON = "No image is fooled by both, so there is nothing to compare."
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +95,21 @@ def estimate(metric: str, found: Attained, at: float | None = None) -> Estimate:
 def lower(judged: Judged, targeted: bool) -> tuple[Estimate, int]:
     """The share of the images that both of two runs fool, with every seed, on which the first has the lower value, and how
     many those images are."""
-    if any(len(runs) != 2 for runs in judged.runs) or judged.clean is None:
+    if any(len(runs) != 2 for runs in judged.runs):
         raise ContractError("expected a craft and one to compare it with, got another number of runs")
-    right = judged.clean["label"].to_numpy() == judged.clean["y"].to_numpy()
-    both = right & np.isfinite([[_reached(t, targeted) for t in runs] for runs in judged.runs]).all((0, 1))
-    hits = np.stack([first < second for first, second in judged.values])[:, both]
-    if not both.any():
-        return Estimate([], None, "No image is fooled by both, so there is nothing to compare."), 0
-    return _share(hits), int(both.sum())
+    alone = [
+        Judged([[runs[k]] for runs in judged.runs], judged.clean, [[values[k]] for values in judged.values])
+        for k in (0, 1)
+    ]
+    first, second = common(*(attained(one, targeted) for one in alone))
+    n = first.shape[1]
+    return (_share(first < second), n) if n else (Estimate([], None, NONE_COMMON), 0)
+
+
+def common(first: Attained, second: Attained) -> tuple[Array, Array]:
+    """The values `(seeds, n)` of two attacks, of one judge, on the n images that both fool with every seed."""
+    both = (first.fooled & second.fooled).all(0)
+    return first.value[:, both], second.value[:, both]
 
 
 def _share(hits: Array) -> Estimate:

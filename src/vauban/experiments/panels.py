@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vauban.core.errors import ContractError
-from vauban.evaluate.batch import png
-from vauban.evaluate.magnified import grey
 from vauban.experiments.bench import Images
-from vauban.experiments.crafting import reload
-from vauban.experiments.distances import Array, Attained, Judged, attained, operating
-from vauban.experiments.pictures import magnified, montage
+from vauban.experiments.distances import NONE_COMMON, Array, Attained, Judged, attained, common, operating
+from vauban.experiments.pictures import worst
 from vauban.experiments.plan import Plan
 from vauban.experiments.results import measured
-from vauban.experiments.runner import saved_part
-from vauban.experiments.spec import Cell, Craft, Drawing, Judge, Operating, Panel, Series, Sweep, Worst
-from vauban.metrics import mad, magnify
+from vauban.experiments.spec import (
+    Averaged,
+    Cell,
+    Craft,
+    Drawing,
+    Judge,
+    Operating,
+    Panel,
+    Scatter,
+    Series,
+    Sweep,
+    Worst,
+)
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,10 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class _Taken:
-    """A cell, where the plan has it, and what was judged."""
+    """A cell, the images of its runs with the first seed, and what was judged."""
 
     cell: Cell
-    place: int
+    images: Sequence[Images]
     judged: Judged
 
     @property
@@ -61,41 +65,55 @@ def _cells(panel: Panel) -> list[Cell]:
         return [_runs(name, crafts, panel.judge) for name, crafts in panel.crafts.items()]
     if isinstance(panel, Sweep):
         return [cell for points in panel.curves.values() for _, cell in points]
+    if isinstance(panel, Scatter):
+        if panel.metric not in get_args(Averaged):
+            raise ContractError(f"expected metric= to be one of {', '.join(get_args(Averaged))}, got {panel.metric!r}")
+        return [_runs(name, crafts, panel.judge, panel.metric) for name, crafts in (panel.x, panel.y)]
     return []
 
 
-def _runs(name: str, crafts: tuple[Craft, ...], judge: Judge) -> Cell:
+def _runs(name: str, crafts: tuple[Craft, ...], judge: Judge, metric: str = "P_suc") -> Cell:
     if not crafts:
         raise ContractError(f"expected at least one craft for {name!r}, got none")
-    return Cell(crafts[0], judge, "P_suc", {}, name, crafts[1:])
+    return Cell(crafts[0], judge, metric, {}, name, crafts[1:])
 
 
 def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged], first: int) -> Drawn:
     """Figures and pictures; rows: what each cell of the plan was judged to be, those of the panels from `first` on."""
     cells = enumerate(needed(panels), first)
-    taken = iter([_Taken(cell, place, rows[place]) for place, cell in cells])
+    taken = iter([_Taken(cell, work.asked[place].images[0], rows[place]) for place, cell in cells])
     found = Drawn()
     for panel in panels:
         if isinstance(panel, Worst):
-            found.pictures.append(_worst(panel, work, {name: next(taken) for name in panel.crafts}))
+            ones = {name: next(taken) for name in panel.crafts}
+            reached = {name: one.attained for name, one in ones.items()}
+            found.pictures.append(worst(panel, work, reached, {name: one.images for name, one in ones.items()}))
         else:
             found.figures.append(_figure(panel, taken))
     return found
 
 
-def _figure(panel: Operating | Sweep | Drawing, taken: Iterator[_Taken]) -> dict[str, Any]:
+def _figure(panel: Operating | Sweep | Drawing | Scatter, taken: Iterator[_Taken]) -> dict[str, Any]:
     if isinstance(panel, Operating):
         return _operating(panel, taken)
     if isinstance(panel, Sweep):
         return _sweep(panel, taken)
-    return _told(panel.title, panel.caption, panel.x_label, panel.y_label, panel.draw())
+    if isinstance(panel, Scatter):
+        return _scatter(panel, taken)
+    return _lines(panel.title, panel.caption, panel.x_label, panel.y_label, panel.draw())
 
 
-def _told(
+def _lines(
     title: str, caption: str, x_label: str, y_label: str, series: Sequence[Series], step: bool = False
 ) -> dict[str, Any]:
-    lines = [{"name": one.name, "x": one.x, "y": one.y} for one in series]
-    return {"title": title, "caption": caption, "x_label": x_label, "y_label": y_label, "step": step, "series": lines}
+    return _told("lines", title, caption, x_label, y_label, series) | {"step": step}
+
+
+def _told(kind: str, title: str, caption: str, x_label: str, y_label: str, series: Sequence[Series]) -> dict[str, Any]:
+    told = [{"name": one.name, "x": one.x, "y": one.y} for one in series]
+    return {
+        "kind": kind, "title": title, "caption": caption, "x_label": x_label, "y_label": y_label, "series": told
+    }  # fmt: skip
 
 
 def _operating(panel: Operating, taken: Iterator[_Taken]) -> dict[str, Any]:
@@ -107,7 +125,7 @@ def _operating(panel: Operating, taken: Iterator[_Taken]) -> dict[str, Any]:
         "distance D (pixels in [0,1])."
     )
     series = [Series(name, *operating(one, panel.upto)) for name, one in found.items()]
-    return _told(panel.title, caption, "D", "P(D)", series, step=True)
+    return _lines(panel.title, caption, "D", "P(D)", series, step=True)
 
 
 def _sweep(panel: Sweep, taken: Iterator[_Taken]) -> dict[str, Any]:
@@ -124,46 +142,26 @@ def _sweep(panel: Sweep, taken: Iterator[_Taken]) -> dict[str, Any]:
                 holes += 1
         series.append(Series(name, x, y))
     caption = f"{holes} points have no finite value and are left out." if holes else ""
-    return _told(panel.title, caption, panel.x_label, panel.y_label, series)
+    return _lines(panel.title, caption, panel.x_label, panel.y_label, series)
 
 
-def _worst(panel: Worst, work: Plan, taken: dict[str, _Taken]) -> dict[str, str]:
-    """The original of each image in the first row, then for each attack its image and its change; of the first seed."""
-    reached = {name: one.attained for name, one in taken.items()}
-    by = reached[panel.by]
-    fooled = np.flatnonzero(by.fooled[0])
-    columns = fooled[np.argsort(-by.distance[0][fooled], kind="stable")][: panel.count]
-    index = torch.from_numpy(by.index[columns])
-    if not len(index):
-        return {"title": panel.title, "caption": f"{panel.by} fools no image.", "png": _encoded(torch.zeros(1, 8, 8))}
-    clean = work.bench.data.batch(index).x
-    rows, told = [clean, grey(magnify(clean))] if panel.magnified else [clean], []
-    for name, one in taken.items():
-        runs = work.asked[one.place].images[0]
-        chosen = reached[name].run[0][columns]
-        image = torch.stack([_saved(work, runs[k], int(i)) for k, i in zip(chosen, index, strict=True)])
-        beside = grey(magnify(image)) if panel.magnified else torch.cat([magnified(c[None]) for c in image - clean])
-        rows += [image, beside]
-        told.append(f"{name}: {_sizes(reached[name].distance[0][columns], mad(clean, image).tolist())}")
-    shown = "changes, grey for none, black and white for the largest of each image"
-    if panel.magnified:
-        shown = "same magnified (grey: 0), as below the originals"
-    caption = (
-        f"The images on which {panel.by} is farthest. First row: the originals; then, for each attack, its images and the "
-        f"{shown}. L2 distances (MAD): {'; '.join(told)}."
+def _scatter(panel: Scatter, taken: Iterator[_Taken]) -> dict[str, Any]:
+    first, second = next(taken).attained, next(taken).attained
+    x, y = (values.mean(0) for values in common(first, second))
+    series = [Series("images", x.tolist(), y.tolist())]
+    return _told("scatter", panel.title, _compared(panel, x, y, len(first.run)), panel.x_label, panel.y_label, series)
+
+
+def _compared(panel: Scatter, x: Array, y: Array, seeds: int) -> str:
+    """How many images lie on each side of the diagonal; those that both leave at 0 say nothing of the attacks."""
+    if not len(x):
+        return NONE_COMMON
+    zero = (x == 0) & (y == 0)
+    below, above, tied, nothing = (int(found.sum()) for found in (y < x, y > x, (x == y) & ~zero, zero))
+    judge = ", ".join(panel.judge.networks)
+    means = f", means over {seeds} seeds" if seeds > 1 else ""
+    return (
+        f"A dot for each image that {judge} labels right before the attack and both attacks fool: n = {len(x)}{means}. "
+        f"Below the diagonal ({panel.y[0]} lower): {below}; above it ({panel.x[0]} lower): {above}; on it: {tied}; at the "
+        f"origin, both exactly 0: {nothing}."
     )
-    return {"title": panel.title, "caption": caption, "png": _encoded(montage(rows))}
-
-
-def _sizes(distance: Array, seen: Sequence[float]) -> str:
-    pairs = zip(distance, seen, strict=True)
-    return ", ".join(f"{d:.3g} ({m:.3g})" if np.isfinite(d) else "not fooled" for d, m in pairs)
-
-
-def _saved(work: Plan, images: Images, position: int) -> Tensor:
-    part, offset = divmod(position, work.bench.batch_size)
-    return reload(saved_part(work.bench, images, part)["image"].to_pylist()[offset : offset + 1])[0]
-
-
-def _encoded(image: Tensor) -> str:
-    return base64.b64encode(png(image)).decode()

@@ -1,19 +1,23 @@
-"""The pictures of a reproduction: originals, saved images, and what was changed, for a few crafts."""
+"""The pictures of a reproduction: originals, saved images, and what was changed, for a few crafts or the worst cases."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vauban.evaluate.batch import png
+from vauban.evaluate.magnified import grey
 from vauban.experiments.bench import Images
 from vauban.experiments.crafting import reload
+from vauban.experiments.distances import Array, Attained
 from vauban.experiments.plan import Plan
 from vauban.experiments.runner import saved_part
-from vauban.experiments.spec import Cell
+from vauban.experiments.spec import Cell, Worst
+from vauban.metrics import mad, magnify
 
 MOST = 6  # crafts that are shown
 SHOWN = 4  # images of each
@@ -43,8 +47,49 @@ def _picture(work: Plan, images: Images, cell: Cell) -> dict[str, str]:
         "caption": f"{type(craft.attack).__name__} on {sources}, {'targeted' if craft.targeted else 'untargeted'}. "
         f"Top: the originals. Middle: the saved images. Bottom: the change, grey for none, black and white for "
         f"{largest * 255:.3g}/255.",
-        "png": base64.b64encode(png(montage([clean, saved, magnified(change)]))).decode(),
-    }  # fmt: skip
+        "png": _encoded(montage([clean, saved, magnified(change)])),
+    }
+
+
+def worst(
+    panel: Worst, work: Plan, reached: Mapping[str, Attained], made: Mapping[str, Sequence[Images]]
+) -> dict[str, str]:
+    """The original of each image in the first row, then for each attack its image and its change; of the first seed.
+
+    reached, made: by attack, what it attained and the images of its runs.
+    """
+    by = reached[panel.by]
+    fooled = np.flatnonzero(by.fooled[0])
+    columns = fooled[np.argsort(-by.distance[0][fooled], kind="stable")][: panel.count]
+    index = torch.from_numpy(by.index[columns])
+    if not len(index):
+        return {"title": panel.title, "caption": f"{panel.by} fools no image.", "png": _encoded(torch.zeros(1, 8, 8))}
+    clean = work.bench.data.batch(index).x
+    rows, told = [clean, grey(magnify(clean))] if panel.magnified else [clean], []
+    for name, one in reached.items():
+        chosen = one.run[0][columns]
+        image = torch.stack([_saved(work, made[name][k], int(i)) for k, i in zip(chosen, index, strict=True)])
+        beside = grey(magnify(image)) if panel.magnified else torch.cat([magnified(c[None]) for c in image - clean])
+        rows += [image, beside]
+        told.append(f"{name}: {_sizes(one.distance[0][columns], mad(clean, image).tolist())}")
+    shown = "changes, grey for none, black and white for the largest of each image"
+    if panel.magnified:
+        shown = "same magnified (grey: 0), as below the originals"
+    caption = (
+        f"The images on which {panel.by} is farthest. First row: the originals; then, for each attack, its images and the "
+        f"{shown}. L2 distances (MAD): {'; '.join(told)}."
+    )
+    return {"title": panel.title, "caption": caption, "png": _encoded(montage(rows))}
+
+
+def _sizes(distance: Array, seen: Sequence[float]) -> str:
+    pairs = zip(distance, seen, strict=True)
+    return ", ".join(f"{d:.3g} ({m:.3g})" if np.isfinite(d) else "not fooled" for d, m in pairs)
+
+
+def _saved(work: Plan, images: Images, position: int) -> Tensor:
+    part, offset = divmod(position, work.bench.batch_size)
+    return reload(saved_part(work.bench, images, part)["image"].to_pylist()[offset : offset + 1])[0]
 
 
 def magnified(change: Tensor) -> Tensor:
@@ -57,3 +102,7 @@ def montage(rows: Sequence[Tensor]) -> Tensor:
     factor = max(1, SIDE // rows[0].shape[2])
     lines = [torch.cat(list(batch), dim=2) for batch in rows]
     return torch.cat(lines, dim=1).repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+
+
+def _encoded(image: Tensor) -> str:
+    return base64.b64encode(png(image)).decode()

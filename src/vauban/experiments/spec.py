@@ -22,6 +22,8 @@ the successes. MAD_lower compares two runs: among the images that the craft and 
 on which the craft has the lower MAD.
 """
 METRICS = RATES + ATTAINED
+Averaged = Literal["MAD_avg", "roughness_avg"]
+"""The metrics that average one of `vauban.metrics`."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,23 @@ class Drawing:
     draw: Callable[[], Sequence[Series]]
 
 
-Panel = Operating | Sweep | Worst | Drawing
+@dataclass(frozen=True)
+class Scatter:
+    """Attack `y` against attack `x`, each a name and all its runs: a dot for every image that both fool with every seed.
+
+    metric: whose value of each image, the mean over seeds, is drawn.
+    """
+
+    title: str
+    x: tuple[str, tuple[Craft, ...]]
+    y: tuple[str, tuple[Craft, ...]]
+    judge: Judge
+    x_label: str
+    y_label: str
+    metric: Averaged = "MAD_avg"
+
+
+Panel = Operating | Sweep | Worst | Drawing | Scatter
 
 
 @dataclass(frozen=True)

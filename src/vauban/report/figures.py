@@ -1,62 +1,42 @@
-"""The figures of a reproduction as drawn lines: no script, so that a page of them is legible anywhere."""
+"""The figures of a reproduction as drawn lines or dots: no script, so that a page of them is legible anywhere."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from vauban.core.errors import ContractError
 from vauban.report import format as fmt
 from vauban.report.axes import Axis, exactly, spanned
+from vauban.report.field import BOTTOM, LEFT, RIGHT, TOP, Curve, Figure, Point, placed
+from vauban.report.scatter import scatter
 
-WIDTH, HEIGHT = 460, 310
-LEFT, RIGHT, TOP, BOTTOM = 48, 444, 28, 268  # of the field in which lines are drawn
 DASHES = ("", "6 3", "2 3", "9 3 2 3")
 DOTS = 30  # points of a line that are marked: more would hide it
-FIELDS = ("title", "caption", "x_label", "y_label", "step", "series")
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line as SVG: its name, its colour among eight, its dash, its path, and the points that are marked."""
-
-    name: str
-    colour: int
-    dash: str
-    path: str
-    dots: tuple[Point, ...]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """What is drawn, in pixels. words: the figure for those who cannot see it."""
-
-    title: str
-    caption: str
-    x_label: str
-    y_label: str
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-    curves: tuple[Curve, ...]
-    words: str
-
-    @property
-    def drawn(self) -> list[Curve]:
-        """Dashed lines over solid ones: where two coincide, both are seen."""
-        return sorted(self.curves, key=lambda curve: bool(curve.dash))
+FIELDS = {
+    "lines": ("title", "caption", "x_label", "y_label", "step", "series"),
+    "scatter": ("title", "caption", "x_label", "y_label", "series"),
+}
+"""By kind; the figures of older records, which name none, are lines."""
 
 
 def figure(given: Mapping[str, Any]) -> Figure:
-    """A figure of `reproduction.json`, drawn. ContractError where a field is absent or a line is no list of points."""
-    absent = [name for name in FIELDS if name not in given]
+    """A figure of `reproduction.json`, drawn. ContractError where its kind is unknown, a field is absent or a series is no
+    list of points."""
+    kind = given.get("kind", "lines")
+    if not isinstance(kind, str) or kind not in FIELDS:
+        raise ContractError(f"figure: expected a kind among {', '.join(FIELDS)}, got {kind!r}; run it again")
+    absent = [name for name in FIELDS[kind] if name not in given]
     if absent:
-        raise ContractError(f"figure: expected {', '.join(FIELDS)}, got none of {', '.join(absent)}; run it again")
-    lines = [_points(given["title"], one) for one in given["series"]]
+        expected = ", ".join(FIELDS[kind])
+        raise ContractError(f"figure: expected {expected}, got none of {', '.join(absent)}; run it again")
+    points = [_points(given["title"], one) for one in given["series"]]
+    return scatter(given, points) if kind == "scatter" else _lines(given, points)
+
+
+def _lines(given: Mapping[str, Any], lines: Sequence[Sequence[Point]]) -> Figure:
     every = [point for line in lines for point in line]
     stepped = bool(given["step"])
     x, y = _axes(lines, every or [(0.0, 0.0), (1.0, 1.0)], stepped)
@@ -121,9 +101,7 @@ def _path(line: Sequence[Point], x: Axis, y: Axis, stepped: bool) -> str:
 
 
 def _dots(line: Sequence[Point], x: Axis, y: Axis, stepped: bool) -> tuple[Point, ...]:
-    if stepped or len(line) > DOTS:
-        return ()
-    return tuple((round(x.at(a), 1), round(y.at(b), 1)) for a, b in line)
+    return () if stepped or len(line) > DOTS else placed(line, x, y)
 
 
 def _words(name: str, line: Sequence[Point], stepped: bool) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vauban.core.errors import ContractError
-from vauban.report import figures
+from vauban.report import field, figures
 from vauban.report import format as fmt
 from vauban.report.lines import grid, reasons
 from vauban.report.markdown import UNCERTAIN, tables
@@ -70,7 +70,7 @@ def page(record: Mapping[str, Any]) -> str:
         stated={why for sentences in stated.values() for why in sentences},
         grid=grid(rows),
         units=units,
-        field=figures,
+        field=field,
         drawn=[figures.figure(one) for one in record["figures"]],
         common=[said(*fact) for fact in common(rows).items()],
         charts=[("rows", panels(rows)), ("beyond", panels(record["beyond"]))],

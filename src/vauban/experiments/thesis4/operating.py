@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from vauban.experiments.printed import rows_of
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Operating, Panel, Scale
+from vauban.experiments.spec import Cell, Craft, Experiment, Operating, Panel, Scale, Scatter
 from vauban.experiments.thesis4.attacks import RIVALS, crafts, domain
 from vauban.experiments.thesis4.setting import (
     AMBIGUOUS,
@@ -87,6 +89,20 @@ def seen(scale: Scale) -> list[Cell]:
     return cells
 
 
+def diagonals(scale: Scale) -> list[Panel]:
+    """MAD of each image under a smooth attack against that under the plain one."""
+    found, source = domain(scale), through(V3)
+
+    def pair(smooth: str, plain: str, bits: Literal[8, 32], title: str) -> Scatter:
+        x, y = ((name, crafts(name, found, source, bits)) for name in (plain, smooth))
+        return Scatter(title, x, y, on(V3), f"MAD of {plain}", f"MAD of {smooth}")
+
+    return [
+        pair("sC&W", "C&W", 32, "sC&W against C&W"),
+        pair("smooth DDN", "DDN", 8, "Smooth DDN against DDN, 8 bits"),
+    ]
+
+
 @register("thesis-fig4.4")
 def figure4() -> Experiment:
     """MAD of sC&W against that of C&W."""
@@ -100,4 +116,5 @@ def figure4() -> Experiment:
             "paper and not validated against its authors' program.",
             *FREE,
         ),
+        panels=diagonals,
     )  # fmt: skip

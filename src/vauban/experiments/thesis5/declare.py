@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from vauban.engine import Search
+from vauban.experiments.panels import needed
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Drawing, Experiment, Operating, Panel, Scale, Sweep, Worst
+from vauban.experiments.spec import Cell, Craft, Experiment, Panel, Scale
 from vauban.experiments.thesis5.networks import CLEAN_SCALES, ROBUST_SCALES, SMOKE
 from vauban.experiments.thesis5.setting import DATA, SOURCE, Images
 
@@ -54,15 +55,8 @@ def crafts(cell: Cell) -> Iterator[Craft]:
 
 def shown(panel: Panel) -> Iterator[Craft]:
     """Every craft of a panel."""
-    if isinstance(panel, Operating | Worst):
-        for found in panel.curves.values() if isinstance(panel, Operating) else panel.crafts.values():
-            yield from found
-    elif isinstance(panel, Sweep):
-        for points in panel.curves.values():
-            for _, cell in points:
-                yield from crafts(cell)
-    else:
-        assert isinstance(panel, Drawing)
+    for cell in needed([panel]):
+        yield from crafts(cell)
 
 
 def each(
