@@ -13,8 +13,8 @@ from PIL import Image
 
 from vauban.core.errors import ContractError
 from vauban.report import reproduction
-from vauban.report.lines import grid
-from vauban.report.panels import panels
+from vauban.report.lines import gathered, grid
+from vauban.report.panels import panels, short
 from vauban.report.values import measured, points, points_range, printed, raw
 from vauban.store.intervals import Interval
 from vauban.store.reproduction import compare
@@ -312,7 +312,24 @@ def test_markdown_columns(folder):
     assert "% ? (" in lines[9]
     assert lines[9].endswith("| not scored |")
     assert f"? {reproduction.UNCERTAIN}." in lines
-    assert lines[-1].startswith("| PGD, 20 gradients | misclassification rate | 43.2\u00a0% [")
+    assert lines[-1].startswith("| PGD, 20 gradients | 43.2\u00a0% [")
+
+
+def test_cells_of_ours_are_gathered_where_they_share_labels():
+    """One line a label; a metric that a cell has not is left empty, and one that it has twice gathers nothing."""
+    first = table2()[0]
+
+    def cell(label, metric):
+        return first | {"label": f"{label}: {metric}", "metric": metric, "key": {}}
+
+    rows = [cell("BP", "P_suc"), cell("BP", "D_median_L2"), cell("DDN", "D_median_L2")]
+    found = gathered(rows, short)
+    assert found.metrics == ("P_suc", "D_median_L2")
+    assert [line.names for line in found.lines] == [("BP",), ("DDN",)]
+    assert [[row is not None for row in line.rows] for line in found.lines] == [[True, True], [False, True]]
+    assert found.lines[1].rows[1] is rows[2]
+    assert gathered([*rows, cell("BP", "P_suc")], short) is None
+    assert gathered([cell("BP", "P_suc"), cell("DDN", "P_suc")], short) is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -48,6 +48,17 @@ def grid(rows: Sequence[Row]) -> Grid | None:
         return None
     lines = (Line(names, tuple(map(line.get, metrics))) for names, line in found.items())
     return Grid(columns, metrics, tuple(lines))
+
+
+def gathered(rows: Sequence[Row], name: Callable[[Row], str]) -> Grid | None:
+    """The rows with one line for each name, or None where that saves nothing or a line would have a metric twice."""
+    metrics = tuple(dict.fromkeys(row["metric"] for row in rows))
+    found: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        found.setdefault(name(row), {})[row["metric"]] = row
+    if sum(map(len, found.values())) < len(rows) or len(found) == len(rows):
+        return None
+    return Grid(("Cell",), metrics, tuple(Line((text,), tuple(map(line.get, metrics))) for text, line in found.items()))
 
 
 def reasons(rows: Sequence[Row | None]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vauban.report.lines import Grid, grid, reasons
+from vauban.report.lines import Grid, gathered, grid, reasons
 from vauban.report.panels import alone, column, metric_title, short, words
 from vauban.report.values import measured, points, points_range, printed, raw
 from vauban.store.reproduction import Row
@@ -22,9 +22,18 @@ def tables(record: Mapping[str, Any]) -> str:
     if any(not row["certain"] for row in record["rows"]):
         text += f"\n? {UNCERTAIN}.\n"
     if record["beyond"]:
-        rest = [(short(row), words(row["metric"]), measured(row)) for row in record["beyond"]]
-        text += ("\n" if text else "") + "Beyond the paper:\n\n" + _table(("Cell", "Metric", OURS), rest, 2)
+        text += ("\n" if text else "") + "Beyond the paper:\n\n" + _alone(record["beyond"])
     return text
+
+
+def _alone(rows: Sequence[Row]) -> str:
+    """Numbers of ours: a line for each cell with all its metrics, where cells have several."""
+    found = gathered(rows, short)
+    if found is None:
+        return _table(("Cell", "Metric", OURS), [(short(row), words(row["metric"]), measured(row)) for row in rows], 2)
+    head = [f"{column(metric)}, ours [95 % interval], n" for metric in found.metrics]
+    lines = [(*line.names, *("" if row is None else measured(row) for row in line.rows)) for line in found.lines]
+    return _table((*found.columns, *head), lines, 1)
 
 
 def _long(rows: Sequence[Row]) -> str:

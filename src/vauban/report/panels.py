@@ -99,7 +99,7 @@ def metric_title(rows: Sequence[Row], metric: str) -> str:
 
 def short(row: Row) -> str:
     """The label without the metric, which stands beside it; the values of the key where there is no label."""
-    label = row["label"].replace(f": {words(row['metric'])}", "")
+    label = row["label"].replace(f": {words(row['metric'])}", "").replace(f": {row['metric']}", "")
     if label.strip() or row["label"].strip():
         return label if label.strip() else row["label"]
     return " · ".join(alone(name, row["key"][name]) for name in columns([row]) if row["key"][name])

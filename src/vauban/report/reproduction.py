@@ -15,7 +15,7 @@ from typing import Any
 from vauban.core.errors import ContractError
 from vauban.report import field, figures
 from vauban.report import format as fmt
-from vauban.report.lines import grid, reasons
+from vauban.report.lines import gathered, grid, reasons
 from vauban.report.markdown import UNCERTAIN, tables
 from vauban.report.page import asset, template
 from vauban.report.panels import alone, column, common, metric_title, panels, said, short, words
@@ -69,6 +69,7 @@ def page(record: Mapping[str, Any]) -> str:
         tally=[(reason, count, stated.get(reason, [])) for reason, count in tally(rows)],
         stated={why for sentences in stated.values() for why in sentences},
         grid=grid(rows),
+        more=gathered(record["beyond"], short),
         units=units,
         field=field,
         drawn=[figures.figure(one) for one in record["figures"]],
