@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vauban import attacks, data, defences, metrics, models, threats
 from vauban.core.losses import LOSSES
-from vauban.core.norms import Ball, Norm
+from vauban.core.norms import Ball, Linf, Norm
 from vauban.evaluate.estimate import passes
 from vauban.evaluate.words import fraction
 
@@ -19,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FAMILIES = {
     "fixed_budget": "at a fixed budget", "minimal": "nearest image", "smooth": "smooth perturbation",
-    "blackbox": "scores or labels only",
+    "blackbox": "scores or labels only", "universal": "one change for all images",
     "battery": "battery",
 }  # fmt: skip
 
@@ -68,7 +70,8 @@ def anchor(name: str) -> str:
 def attack_table() -> str:
     rows = []
     for entry in attacks.registry:
-        cost = passes(entry.make())
+        fitted = (torch.zeros(1), Linf(0.1)) if entry.facts.get("fitted") else ()
+        cost = passes(entry.make(*fitted))
         forwards, backwards = ("?", "?") if cost is None else map(str, cost)
         facts = entry.facts
         rows.append([

@@ -24,7 +24,7 @@ from vauban.store import query
 
 Run = Callable[..., Any]
 LISTS = ("attacks", "defences", "models", "datasets", "threats", "metrics", "losses", "experiments")
-COMMANDS = ("evaluate", "report", "table", "status", "verify", "magnify", "train", "reproduce", "list")
+COMMANDS = ("evaluate", "report", "table", "status", "verify", "magnify", "train", "fit", "reproduce", "list")
 
 
 def process(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -32,6 +32,8 @@ def few(name: str) -> object:
     params = {k: v for k, v in FEW.items() if k in fields and fields[k].init}
     if "ball" in fields:
         params["ball"] = norm_by_name(entry.facts["norms"][0])(0.1)
+    if entry.facts.get("fitted"):
+        params["weights"] = torch.zeros(1, 8, 8)
     return entry.make(**params)
 
 

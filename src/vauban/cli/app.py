@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli import evaluate, images, reproduce, results, train
+from vauban.cli import evaluate, fit, images, reproduce, results, train
 from vauban.core.errors import VaubanError
 from vauban.core.memory import keep_freed
 
@@ -21,8 +21,8 @@ INTERRUPTED = 130
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate, "report": results.report, "table": results.table, "status": results.status,
-    "verify": images.verify, "magnify": images.magnify, "train": train.train, "reproduce": reproduce.reproduce,
-    "list": results.list_,
+    "verify": images.verify, "magnify": images.magnify, "train": train.train, "fit": fit.fit,
+    "reproduce": reproduce.reproduce, "list": results.list_,
 }  # fmt: skip
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -53,7 +53,7 @@ class Rows:
 
     @property
     def noise(self) -> bool:
-        return self.meta["needs"] == "nothing" or self.name == "random-noise"
+        return self.name == "random-noise"
 
     @property
     def gradients(self) -> bool:

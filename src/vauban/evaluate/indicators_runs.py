@@ -77,7 +77,12 @@ def transfer(case: Case) -> Iterator[Measured]:
 
 
 def noise(case: Case) -> Iterator[Measured]:
-    """Ten random points of the attack's own ball, or of half the distance at which it broke a sample."""
+    """Ten random points of the attack's own ball, or of half the distance at which it broke a sample.
+
+    Not for an attack without steps, which does not search and so may lose to noise.
+    """
+    if getattr(case.attack, "steps", 1) == 0:
+        return
     norm = case.ball.norm if case.ball else measure_of(case.attack)
     if isinstance(case.attack, RandomNoise) or norm is L0 or not (case.ball or _seeks_nearest(case.attack)):
         return

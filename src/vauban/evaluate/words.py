@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from torch import nn
 
 from vauban import attacks, defences, models, threats
+from vauban.attacks.fitted import Fitter
 from vauban.core import spec as specs
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.goals import Goal, LeastLikely, RandomWrong, Targeted, Untargeted
@@ -134,6 +135,20 @@ def attack_of(word: Any, data: Dataset | None = None) -> Named[Any]:
     return Named(_display(spec, params.get("ball")), entry.build("attack", params), files_in(word))
 
 
+def fitter_of(word: Any, data: Dataset | None = None) -> Named[Fitter]:
+    """What fits an attack: the attack's name with the parameters of the fit, or an object with `fit`, `save` and `load`."""
+    if isinstance(word, Named):
+        return word
+    if isinstance(word, str):
+        spec = specs.parse(word)
+        entry = attacks.fitters.get(spec.name)
+        params = _arguments(entry.make, spec.params, entry.facts, data.budgets if data is not None else {})
+        return Named(_display(spec, params.get("ball")), entry.build(attacks.fitters.kind, params))
+    if not all(hasattr(word, method) for method in ("fit", "save", "load")) or inspect.isclass(word):
+        raise ContractError(f"expected something that fits an attack, with fit, save and load, got {word!r}")
+    return Named(type(word).__name__.lower(), word)
+
+
 def _combined(spec: specs.Spec, data: Dataset | None) -> Any:
     """`restarts:attack=pgd,times=5,...` and `minimal-eps:attack=fgsm,rounds=9,...`; other parameters are the attack's.
 
@@ -176,7 +191,8 @@ def _arguments(
     make: Any, params: Mapping[str, Any], facts: Mapping[str, Any], budgets: Mapping[str, float]
 ) -> dict[str, Any]:
     known, out = inspect.signature(make).parameters, dict(params)
-    own = not facts and "ball" in known and known["ball"].default is not inspect.Parameter.empty
+    default = known["ball"].default if "ball" in known else inspect.Parameter.empty
+    own = default is None or (not facts and default is not inspect.Parameter.empty)  # a ball of its own unless told
     if "ball" in known and "ball" not in out and not (own and not {"norm", "eps"} & set(out)):
         norm = norm_by_name(str(out.pop("norm", (facts.get("norms") or ("linf",))[0])))
         if facts and norm.name not in facts.get("norms", (norm.name,)):

@@ -15,6 +15,7 @@ from vauban.experiments.spec import (
     Drawing,
     Experiment,
     Judge,
+    Learnt,
     Operating,
     Recipe,
     Scale,
@@ -47,6 +48,6 @@ def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **optio
 
 
 __all__ = [
-    "Cell", "Craft", "Drawing", "Experiment", "Judge", "Operating", "Recipe", "Scale", "Scatter", "Series", "Sweep",
-    "Through", "Worst", "load", "register", "registry", "reproduce",
+    "Cell", "Craft", "Drawing", "Experiment", "Judge", "Learnt", "Operating", "Recipe", "Scale", "Scatter", "Series",
+    "Sweep", "Through", "Worst", "load", "register", "registry", "reproduce",
 ]  # fmt: skip

@@ -17,10 +17,10 @@ from vauban.core.goals import Targeted, Untargeted
 from vauban.core.lattice import Lattice
 from vauban.core.norms import L2, Ball, Linf
 from vauban.core.tensors import flat, like
-from vauban.engine import Ask, Attack, Result, Steps, Threat, iterate, run
+from vauban.engine import Ask, Result, Steps, Threat, iterate, run
 from vauban.evaluate.batch import png
 from vauban.experiments.masks import mask_of
-from vauban.experiments.spec import Craft
+from vauban.experiments.spec import Craft, Learnt
 
 LEVELS = 256
 NPY = b"\x93NUMPY"  # what such a file begins with
@@ -72,7 +72,9 @@ def craft_batch(craft: Craft, threat: Threat, batch: Batch, target: Tensor, seed
 
 
 def _handed(craft: Craft, ask: Ask) -> tuple[Result, Tensor]:
-    attack: Attack = craft.attack
+    attack = craft.attack
+    if isinstance(attack, Learnt):
+        raise ContractError(f"expected an attack that is fitted, got {attack}; experiments.learning fits it")
     if craft.keep == "best":
         found = run(attack, ask)
         return found, torch.where(like(found.success, found.crafted), found.adversarial, found.crafted)

@@ -17,6 +17,7 @@ from vauban.data import Dataset
 from vauban.evaluate.study import automatic_batch_size
 from vauban.experiments import load, panels
 from vauban.experiments.bench import Bench
+from vauban.experiments.learning import fitted
 from vauban.experiments.networks import Networks
 from vauban.experiments.pictures import pictures
 from vauban.experiments.plan import Plan, Progress, plan
@@ -67,7 +68,7 @@ def run(
     wanted = [*cells, *panels.needed(shown)]
     bench = opened(chosen, Path(out), options)
     bench.networks.train(_roles(wanted), progress)
-    work = plan(bench, wanted, _seeds(chosen, options))
+    work = plan(bench, fitted(wanted, bench, data_root, progress), _seeds(chosen, options))
     done = work.run(progress)
     scored = [
         row(cell, judged, fact, experiment, chosen.setting)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vauban.attacks.fitted import Fitter
 from vauban.core.cards import Path as Path
 from vauban.engine import Attack
 
@@ -41,6 +42,15 @@ class Through:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """An attack that is fitted on first use and kept in `OUT/fitted`: on all images of `data`, none of which is attacked,
+    through the same networks and the same grid as the images are then crafted."""
+
+    fitter: Fitter
+    data: str
+
+
+@dataclass(frozen=True)
 class Craft:
     """One set of adversarial images: `attack` on the weighted sum of the losses of `through`.
 
@@ -50,7 +60,7 @@ class Craft:
     iterate or the attack's own choice (nearest or first success). saved: as 8-bit PNG, or the float32 image as it is.
     """
 
-    attack: Attack
+    attack: Attack | Learnt
     through: tuple[Through, ...]
     targeted: bool = True
     draws: int = 1

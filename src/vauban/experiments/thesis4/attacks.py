@@ -17,17 +17,24 @@ from vauban.attacks.smooth.bp import SmoothBP
 from vauban.attacks.smooth.ddn import SmoothDDN
 from vauban.attacks.smooth.qpgd2 import QPGD2
 from vauban.attacks.smooth.scw import SCW
+from vauban.attacks.universal.uap import Universal
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Linf
 from vauban.core.smoothing import DIGITS, PHOTOGRAPHS
 from vauban.engine import Attack
-from vauban.experiments.spec import Craft, Scale, Through
+from vauban.experiments.spec import Craft, Learnt, Scale, Through
 
 PAPER = ("FGSM", "I-FGSM", "PGD2", "C&W", "qPGD2", "sC&W")
 SMOOTH = ("qPGD2", "sC&W")
 RIVALS = ("DDN", "smooth DDN", "BP", "smooth BP")
 SIDE = 299  # of the images that the paper's distances on ImageNet are printed for
 STEP_LINF, STEP_L2 = 0.08, 3 / 5  # of I-FGSM, on an epsilon of 0.3 or 0.1255; of PGD2, relative to its epsilon of 5
+
+OTHERS = {
+    "colours": "colours/test[:4]:seed=11", "cifar10": "cifar10/train[:500]",
+    "imagenet": "imagenet/val1000[20:1000:20]:crop=227", "nips2017": "imagenet/train[::128]:size=299,crop=299",
+}  # fmt: skip
+"""Images to fit a universal perturbation on: 4, 500, 49, and about the 10000 of its paper."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,13 @@ def crafts(name: str, found: Domain, through: tuple[Through, ...], bits: Literal
         return tuple(Craft(attack, through, targeted=False, **door) for attack in attacks)
     attack = minimal(name, found, None if bits == 32 else min(found.inner, 100))
     return (Craft(attack, through, targeted=False, keep="best", **door),)
+
+
+def universal(scale: Scale, through: tuple[Through, ...]) -> tuple[Craft, ...]:
+    """The run of a universal perturbation at its paper's radius on ImageNet, fitted on images that the scale leaves out."""
+    others = next(found for name, found in OTHERS.items() if scale.data.startswith(name))
+    fitter = Universal(Linf(10 / 255), epochs=2 if others.startswith("colours") else 10)
+    return (Craft(Learnt(fitter, others), through, targeted=False, saved="float"),)
 
 
 def transfer_radius(target: float, found: Domain) -> tuple[float, float]:

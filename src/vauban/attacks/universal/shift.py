@@ -1,0 +1,100 @@
+"""A universal perturbation that has been fitted. Moosavi-Dezfooli, Fawzi, Fawzi, Frossard, Universal adversarial
+perturbations, 2017 (arXiv:1610.08401)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vauban.attacks import registry
+from vauban.core.errors import ContractError
+from vauban.core.norms import Ball, norm_by_name
+from vauban.engine import Ask, Point, Steps
+from vauban.engine.iterate import Keep, Stop
+from vauban.models import weights as files
+
+KIND = "universal"
+FIT = (
+    "fit one: vauban fit --attack universal --model MODEL --data SET/train --out u.safetensors, then use "
+    "--attack universal:weights=u.safetensors"
+)
+
+
+@registry.register(KIND, norms=("linf", "l2"), needs="nothing", targeted=True, fitted=True)
+@dataclass(frozen=True, eq=False)
+class Shift(Steps[Point]):
+    """One perturbation for every image: x' = clip(x + v), rounded inside the ball; the network is not asked.
+
+    weights: a file that `vauban fit` wrote, or v itself, of the shape of one image, in pixel units of [0,1]. ball: what v
+    is projected on; None for the one that the file was fitted in. A smaller one cuts v; a larger one does not stretch it.
+    v is added whatever the goal: the one it was fitted to is in the metadata of the file. Raises ContractError for a file
+    that holds no universal perturbation, a v that is not finite or without a ball, a ball in another norm than the file's,
+    and images of another shape than v.
+    """
+
+    weights: Tensor | str | Path | None = None
+    ball: Ball | None = None
+    steps: int = field(default=0, init=False)
+    stop: ClassVar[Stop] = "never"
+    keep: ClassVar[Keep] = "last"
+
+    def __post_init__(self) -> None:
+        if self.weights is None:
+            raise ContractError(f"the attack {KIND!r} has no perturbation of its own; {FIT}")
+        v, ball = self.weights, self.ball
+        if not isinstance(v, Tensor):
+            path = Path(str(v)).expanduser()
+            v, fitted = read(path)
+            ball = fitted if ball is None else ball
+            if ball.norm is not fitted.norm:
+                raise ContractError(f"expected norm={fitted.norm}, in which {path} was fitted, got {ball}")
+        if ball is None:
+            raise ContractError("expected a ball beside a perturbation that comes as a tensor, got none")
+        if not v.is_floating_point() or not bool(v.isfinite().all()):
+            raise ContractError(f"expected a perturbation of finite floats, got {v.dtype} with NaN or infinite values")
+        object.__setattr__(self, "weights", v)
+        object.__setattr__(self, "ball", ball)
+
+    @property
+    def v(self) -> Tensor:
+        """The perturbation, of the shape of one image."""
+        assert isinstance(self.weights, Tensor)
+        return self.weights
+
+    def start(self, ask: Ask, **knobs: Tensor) -> Point:
+        return Point(shifted(ask, self.v))
+
+    def step(self, ask: Ask, state: Point, t: int) -> Point:
+        return state
+
+    def save(self, path: Path, meta: Mapping[str, Any]) -> None:
+        """Write v as safetensors with its norm, its radius and `meta` as metadata; the file appears whole or not at all."""
+        assert self.ball is not None
+        told = {"format": 1, "attack": KIND, "norm": self.ball.norm.name, "eps": float(self.ball.radius)}
+        files.save(nn.ParameterDict({"v": nn.Parameter(self.v, requires_grad=False)}), path, {**meta, **told})
+
+
+def shifted(ask: Ask, v: Tensor) -> Tensor:
+    """The images as the network is shown them with v added, inside the ball of the view."""
+    if v.shape != ask.x0.shape[1:]:
+        raise ContractError(
+            f"expected images of shape {tuple(v.shape)}, for which the universal perturbation was fitted, got "
+            f"{tuple(ask.x0.shape[1:])}"
+        )
+    return ask.snap(ask.project(ask.x0 + v.to(ask.x0)))
+
+
+def read(path: Path) -> tuple[Tensor, Ball]:
+    """The perturbation of a file and its ball. Raises ContractError, naming the file, for anything else."""
+    tensors, meta = files.read(path), files.metadata(path)
+    if meta.get("attack") != KIND or set(tensors) != {"v"}:
+        raise ContractError(f"{path} holds no universal perturbation; {FIT}")
+    eps = meta.get("eps")
+    if not isinstance(eps, float) or not torch.isfinite(torch.tensor(eps)):
+        raise ContractError(f"expected the radius of the ball as a number in the metadata of {path}, got {eps!r}")
+    return tensors["v"], norm_by_name(str(meta.get("norm")))(eps)

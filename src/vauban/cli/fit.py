@@ -1,0 +1,40 @@
+"""`vauban fit`: an attack that is fitted on images first, one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vauban.cli.options import DebugOption, RootOption, device_of
+
+
+def fit(
+    attack: Annotated[str, typer.Option(help="Attack and how to fit it, e.g. universal:norm=linf,eps=10/255.")],
+    model: Annotated[str, typer.Option(help="Model: a name, a weights file or file.py:name.")],
+    data: Annotated[str, typer.Option(help="Images to fit on, e.g. mnist/train[:500].")],
+    out: Annotated[Path, typer.Option(help="What is fitted, .safetensors.")],
+    defence: Annotated[str, typer.Option(help="Defence in front of the model, none, or a chain a+b.")] = "none",
+    threat: Annotated[str, typer.Option(help="Threat that grants gradients, scores and labels.")] = "white-box",
+    goal: Annotated[str, typer.Option(help="untargeted, or targeted:3.")] = "untargeted",
+    seed: Annotated[int, typer.Option(help="Seed of a random network.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    data_root: RootOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Fit an attack on images and write it with its recipe and the data fingerprint."""
+    from vauban import data as datasets
+    from vauban.evaluate import fitting
+    from vauban.evaluate.words import defence_of, goal_of, model_of
+
+    found = fitting.fit(
+        attack, defence_of(defence).value.wrap(model_of(model).value), datasets.load(data, root=data_root), out,
+        threat=threat, goal=goal_of(goal), seed=seed, device=device_of(device),
+        name=model if defence == "none" else f"{model} behind {defence}",
+    )  # fmt: skip
+    passes = "1 pass" if found.epochs == 1 else f"{found.epochs} passes"
+    typer.echo(
+        f"{out}: fooling rate {found.rate:.1%} on {found.images} images after {passes} over them, "
+        f"{found.forwards:,} forwards and {found.backwards:,} backwards"
+    )

@@ -1,0 +1,98 @@
+"""Attacks that an experiment fits on first use; what is fitted is kept by its content and shared between experiments."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vauban import data
+from vauban.core.errors import ContractError, VaubanError
+from vauban.data import Dataset
+from vauban.engine import Attack
+from vauban.evaluate.fitting import named, visits
+from vauban.evaluate.identity import cell_hash
+from vauban.experiments.bench import Bench, craft_identity
+from vauban.experiments.plan import Progress
+from vauban.experiments.spec import Cell, Craft, Learnt
+from vauban.store import files
+
+log = logging.getLogger("vauban")
+FOLLOWS = ("attack", "through", "draws", "grid", "device", "torch")  # of a craft, what the fit follows from
+
+
+def fitted(
+    cells: Sequence[Cell], bench: Bench, root: str | Path | None = None, progress: Progress | None = None
+) -> list[Cell]:
+    """The cells with what was fitted in the place of every `Learnt`: read from `out/fitted`, or fitted now.
+
+    A craft's identity then holds the fitted attack itself, by its content. root: of the data. progress(what, images seen,
+    images in all) after every pass. Raises ContractError for a targeted craft, since its targets are those of other images,
+    and where an image is fitted on that is attacked; VaubanError while another process fits the attack.
+    """
+    learner = Learner(bench, root, progress or (lambda *_: None))
+    return [_settled(cell, learner) for cell in cells]
+
+
+def _settled(cell: Cell, learner: Learner) -> Cell:
+    craft = None if cell.craft is None else learner.craft(cell.craft)
+    return replace(cell, craft=craft, also=tuple(learner.craft(craft) for craft in cell.also))
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """A file is named by the hash of the fitter, the networks, the grid and the data, not by the code that fits: the fitted
+    attack is an input of what is crafted with it, by its bytes."""
+
+    bench: Bench
+    root: str | Path | None
+    told: Progress
+    _known: dict[Craft, Craft] = field(default_factory=dict, repr=False)
+
+    def craft(self, craft: Craft) -> Craft:
+        """The craft with a fitted attack."""
+        if not isinstance(craft.attack, Learnt):
+            return craft
+        if craft not in self._known:
+            self._known[craft] = replace(craft, attack=self._attack(craft, craft.attack))
+        return self._known[craft]
+
+    def _attack(self, craft: Craft, learnt: Learnt) -> Attack:
+        dataset = self._others(craft, learnt)
+        identity = craft_identity(self.bench, craft, 0)
+        what = {name: identity[name] for name in FOLLOWS} | {"data": dataset.fingerprint}
+        short = type(learnt.fitter).__name__.lower()
+        path = self.bench.out / "fitted" / f"{short}-{cell_hash(what)}.safetensors"
+        if not path.exists():
+            with files.lock(path.with_suffix(".lock")) as mine:
+                if not mine:
+                    raise VaubanError(f"{path}: another process fits this attack; wait for it, or choose another --out")
+                if not path.exists():
+                    self._fit(craft, learnt, dataset, path, what)
+        return learnt.fitter.load(path)
+
+    def _others(self, craft: Craft, learnt: Learnt) -> Dataset:
+        if craft.targeted:
+            raise ContractError(f"expected an untargeted craft for an attack that is fitted, got {craft}")
+        dataset, judged = data.load(learnt.data, root=self.root), self.bench.data
+        both = {*dataset.rows.tolist()} & {*judged.rows.tolist()}
+        if both and (dataset.name, dataset.split) == (judged.name, judged.split):
+            raise ContractError(f"expected to fit on other images than those attacked, got image {min(both)} in both")
+        return dataset
+
+    def _fit(self, craft: Craft, learnt: Learnt, dataset: Dataset, path: Path, what: dict[str, Any]) -> None:
+        log.info("fitting %s: %s on %s", path.name, learnt.fitter, learnt.data)
+        total, seen = getattr(learnt.fitter, "epochs", 1) * len(dataset), 0
+
+        def passed(images: int, rate: float) -> None:
+            nonlocal seen
+            seen += images
+            self.told(f"fitting on {learnt.data}", seen, total)
+
+        self.told(f"fitting on {learnt.data}", 0, total)
+        threat = self.bench.networks.threat(craft)
+        found = learnt.fitter.fit(threat, visits(dataset, self.bench.device), callback=passed)
+        learnt.fitter.save(found, path, {**what, "data": named(dataset)})
+        self.told(f"fitting on {learnt.data}", total, total)
