@@ -43,7 +43,7 @@ ATTACKS: dict[str, Callable[[int], Attack]] = {
     "Sapper": lambda n: attacks.Sapper(steps=n),
     "C&W, 2 constants": lambda n: attacks.CW(search_steps=2, steps=n // 2),
     "DeepFool, 10 classes": lambda n: attacks.DeepFool(steps=n // 4),
-    "Square, 3 queries for a step": lambda n: attacks.Square(Linf(EPS), steps=3 * n),
+    "Square, 15 queries for a step": lambda n: attacks.Square(Linf(EPS), steps=15 * n),  # its default is 5000
     "CIA": lambda n: attacks.CIA(Linf(EPS), steps=n // 2),
     "CIA, mask and per-component radius": lambda n: attacks.CIA(Linf(RAMP), steps=n // 2),
     "CIA, 3 models": lambda n: attacks.CIA(Linf(EPS), steps=n // 2),

@@ -58,9 +58,14 @@ def test_the_edges_are_the_outermost_levels_inside_the_ball() -> None:
     inside = (levels - x[..., None].double()).abs() <= 0.3 + 1e-6
     low = torch.where(inside, levels, 2.0).amin(-1).where(mask, x.double())
     high = torch.where(inside, levels, -1.0).amax(-1).where(mask, x.double())
-    for edge, expected in zip(ask.edges, (low, high), strict=True):
+    everywhere = torch.arange(4).expand(N, 4)
+    for end, expected in enumerate((low, high)):
+        edge = ask.at_edges(x, everywhere, torch.full((N, 4), end))
         assert torch.equal((edge * 255).round(), (expected * 255).round())
         assert ask.shown(edge) is edge
+    index, ends = torch.tensor([[3, 1]]).expand(N, 2), torch.tensor([[0, 1]]).expand(N, 2)
+    mixed = torch.stack([x[:, 0], high[:, 1].float(), x[:, 2], low[:, 3].float()], 1)
+    assert torch.equal((ask.at_edges(x, index, ends) * 255).round(), (mixed * 255).round())
 
 
 def test_a_mixture_of_shown_images_is_shown_as_it_is() -> None:

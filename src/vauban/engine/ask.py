@@ -160,9 +160,14 @@ class Ask(View):
         ok = self.finds.wanted(self._slot, reached)
         if not bool(ok.any()):
             return
-        if self.regions:
-            ok = ok & self.admissible(x)
-        self.finds.offer(self._slot, x, self.x0, ok, self.ledger.backwards[self._row], self._distinct)
+        slot, row, x0, regions = self._slot, self._row, self.x0, self.regions
+        if self.finds.keep == "first":  # each sample once: the other rows of a long run need not be looked at again
+            rows = ok.nonzero().squeeze(1)
+            slot, row, x0, x, ok = slot[rows], row[rows], x0[rows], x[rows], ok[rows]
+            regions = [region.rows(rows) for region in regions]
+        for region in regions:
+            ok = ok & region.contains(x, x0)
+        self.finds.offer(slot, x, x0, ok, self.ledger.backwards[row], self._distinct)
 
     def check(self, x: Tensor, draws: int = 20) -> Tensor:
         """The closing check of a run: the share of the target's answers that reach the goal inside the ball, `(batch,)`.

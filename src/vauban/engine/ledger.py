@@ -25,7 +25,8 @@ class Ledger:
     def charge(self, index: Tensor, forwards: int, backwards: int) -> None:
         if index is self.every:
             self.forwards += forwards
-            self.backwards += backwards
+            if backwards:
+                self.backwards += backwards
             return
         ones = torch.ones_like(index)
         self.forwards.index_add_(0, index, ones, alpha=forwards)

@@ -10,6 +10,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from vauban.core.lattice import Lattice
 from vauban.core.norms import Ball, Linf
+from vauban.core.tensors import flat
 
 
 class Place:
@@ -22,7 +23,7 @@ class Place:
     limit: Ball | None
     lattice: Lattice | None
     _made: MutableMapping[Tensor, int]  # images as the network is shown them, and their versions when made
-    _edges: tuple[Tensor, Tensor] | None
+    _edges: Tensor | None  # the lowest and the highest image inside the ball, `(batch, 2 features)`
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest point the attacker may use: unmasked components, the ball, then [0,1]."""
@@ -55,15 +56,17 @@ class Place:
         x = torch.lerp(a, b, where.to(a.dtype))  # exact at 0 and 1, several times faster than torch.where
         return self._remember(x) if alone else x
 
-    @property
-    def edges(self) -> tuple[Tensor, Tensor]:
-        """The lowest and the highest image that the network can be shown inside an L-infinity ball."""
+    def at_edges(self, x: Tensor, index: Tensor, high: Tensor) -> Tensor:
+        """x with the components at the flat positions `index` `(batch, ...)` at the ends of an L-infinity ball: the upper
+        end where `high`, which broadcasts, is 1, the lower where it is 0; an image as the network is shown it."""
         if self._edges is None:
             assert self.ball is not None
             assert self.ball.norm is Linf
             radius = self.ball.scale(self.x0)
-            self._edges = self.snap(self.x0 - radius), self.snap(self.x0 + radius)
-        return self._edges
+            self._edges = torch.cat([flat(self.snap(self.x0 - radius)), flat(self.snap(self.x0 + radius))], 1)
+        x = self.shown(x)
+        ends = self._edges.gather(1, torch.add(index, high, alpha=x[0].numel()).flatten(1))
+        return self._remember(flat(x).scatter(1, index.flatten(1), ends).view_as(x))
 
     def _forget(self) -> None:
         """Begin anew with other rows or another ball."""

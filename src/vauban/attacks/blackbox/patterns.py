@@ -32,10 +32,12 @@ def pick(u: Tensor, high: int | Tensor) -> Tensor:
     return (u * high).long()
 
 
-def run(u: Tensor, length: Tensor, size: int) -> Tensor:
-    """Which of `size` places lie in a run of a length `(k,)` at a uniform position u `(..., k)`: `(..., k, size)`."""
-    place = torch.arange(size, device=u.device) - pick(u, size - length + 1)[..., None]
-    return (place >= 0) & (place < length[:, None])
+@lru_cache(maxsize=64)
+def block(channels: int, height: int, width: int, h: int, w: int, device: torch.device) -> Tensor:
+    """The flat positions of an h x w rectangle at the top left of every channel, `(channels, h w)`."""
+    rows, columns = (torch.arange(n, device=device) for n in (h, w))
+    plane = (rows[:, None] * width + columns).flatten()
+    return torch.arange(channels, device=device)[:, None] * (height * width) + plane
 
 
 def signs(u: Tensor, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.blackbox.patterns import flat_unit, frame, humps, run, signs, tiles, window
+from vauban.attacks.blackbox.patterns import block, flat_unit, frame, humps, pick, signs, tiles, window
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Ball, Linf
@@ -27,7 +27,7 @@ AHEAD = 16
 
 @dataclass(frozen=True)
 class Best:
-    """The image of highest margin so far, that margin `(batch,)`, and what was drawn ahead, `(batch, AHEAD, k)` each."""
+    """The image of highest margin so far, that margin `(batch,)`, and what was drawn ahead, `(batch, AHEAD, ...)` each."""
 
     x: Tensor
     loss: Tensor
@@ -87,15 +87,15 @@ class Square(Steps[Best]):
         return Best(kept, torch.where(better, loss, state.loss), ahead)
 
     def _draw(self, ask: Ask, t: int) -> tuple[Tensor, ...]:
-        """For the steps from t on; L2: uniform numbers, L-infinity: rows and columns of squares, channels that go up."""
+        """For the steps from t on; L2: uniform numbers, L-infinity: first pixels of squares, channels that go up."""
         channels, height, width = frame(ask.x0)
         u = ask.rng.uniform("square", (AHEAD, 5 + channels), t=t, dtype=torch.float64)
         assert ask.ball is not None
         if ask.ball.norm is L2:
             return (u,)
         h, w = torch.tensor([self._sides(t + k, height, width) for k in range(AHEAD)], device=u.device).T
-        drawn = run(u[:, :, 0], h, height), run(u[:, :, 1], w, width), u[:, :, 2 : 2 + channels] >= 0.5
-        return tuple(v.to(ask.x0.dtype) for v in drawn)
+        first = pick(u[:, :, 0], height - h + 1) * width + pick(u[:, :, 1], width - w + 1)
+        return first[..., None, None], (u[:, :, 2 : 2 + channels, None] >= 0.5).long()
 
     def share(self, t: int) -> float:
         """The share of pixels that a square covers at step t."""
@@ -110,17 +110,16 @@ class Square(Steps[Best]):
     def _proposal(self, ask: Ask, x: Tensor, drawn: Sequence[Tensor], t: int) -> Tensor:
         assert ask.ball is not None
         if ask.ball.norm is Linf:
-            return self._coloured(ask, x, *drawn)
+            return self._coloured(ask, x, drawn[0], drawn[1], t)
         radius = ask.ball.scale(x)
         d = x - ask.x0
         return ask.project(ask.x0 + radius * unit(self._moved(d, drawn[0], radius, t)))
 
-    def _coloured(self, ask: Ask, x: Tensor, rows: Tensor, columns: Tensor, up: Tensor) -> Tensor:
+    def _coloured(self, ask: Ask, x: Tensor, first: Tensor, up: Tensor, t: int) -> Tensor:
         """Algorithm 2: inside a square every pixel goes to x0 +- eps, clipped."""
-        inside, up = rows[:, None, :, None] * columns[:, None, None, :], up[:, :, None, None]
-        if x.dim() == 2:
-            inside, up = inside.flatten(1), up.flatten(1)
-        return ask.mix(x, ask.mix(*ask.edges, up), inside)
+        channels, height, width = frame(x)
+        pattern = block(channels, height, width, *self._sides(t, height, width), x.device)
+        return ask.at_edges(x, first + pattern, up)
 
     def _moved(self, d: Tensor, u: Tensor, radius: Tensor, t: int) -> Tensor:
         """Algorithm 3: window 2 is emptied, and its mass and the unused part of the budget go to window 1."""
