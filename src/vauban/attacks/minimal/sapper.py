@@ -124,22 +124,22 @@ class Sapper(Steps[March]):
         reach = x[0].numel() if self.norm is L1 else self.reach
         gap = (-level / slope).clamp(-reach, reach)
         wanted = torch.addcmul(gap, over, torch.where(crossed, size, torch.maximum(size, gap)))
-        base = torch.addcmul(x, like(decay, x), ask.x0 - x)
-        unit = g / like(slope, g)
-        aim = dot(unit, y) + wanted
+        base = torch.lerp(x, ask.x0, like(decay, x))
         s = self.norm.steepest(g)
+        unit = s if self.norm is L2 else g / like(slope, g)
+        aim = dot(unit, y) + wanted
         if self.norm is L1:
             s = filling(g, base, aim * slope - dot(g, base))
 
         n = 1.0 if ask.lattice is None else float(ask.lattice.levels - 1)
-        whole, stride, per = base * n, s * n, unit / n  # in levels: the door's rounding, with two operations less a try
+        whole, stride = base * n, s * n  # in levels: the door's rounding, with two operations less a try
 
         def beyond(a: Tensor) -> Tensor:
             """How much farther than wanted the rounded image is, to first order, in the norm."""
             v = torch.addcmul(whole, like(a, s), stride)
-            return dot(per, (v if ask.lattice is None else v.round_()).clamp_(0, n)) - aim
+            return dot(unit, (v if ask.lattice is None else v.round_()).clamp_(0, n)) / n - aim
 
         half = 0.0 if ask.lattice is None else 0.5 / n
         grain = half / Linf.size(s).clamp_min(half or 1.0)  # less than this moves no pixel that is on the grid
         a = least(beyond, aim - dot(unit, base), self.tries, grain)
-        return torch.addcmul(base, like(a, s), s).clamp(0, 1)
+        return torch.addcmul(base, like(a, s), s).clamp_(0, 1)
