@@ -34,8 +34,10 @@ DEPARTURES = (
 )
 
 
-def ours(theta: float, gamma: float, output: str, network: nn.Module, x: Tensor, y: Tensor, target: Tensor) -> Tensor:
-    attack = attacks.JSMA(theta=theta, gamma=gamma, output=output)
+def ours(
+    theta: float, gamma: float, output: str, signs: str, network: nn.Module, x: Tensor, y: Tensor, target: Tensor
+) -> Tensor:
+    attack = attacks.JSMA(theta=theta, gamma=gamma, output=output, signs=signs)
     return run(attack, Threat(network, levels=None).open(x, y, Targeted(target))).crafted
 
 
@@ -60,18 +62,21 @@ def art(theta: float, gamma: float, batch: int, network: nn.Module, x: Tensor, y
     return torch.from_numpy(attack.generate(x.numpy(), target.numpy()))
 
 
-def contenders(theta: float, gamma: float, images: int) -> dict[str, Call]:
-    """Ours in one batch, by logits and by softmax; torchattacks; ART with its default batch of 1, and in one."""
+def contenders(theta: float, gamma: float, images: int, only: str = "") -> dict[str, Call]:
+    """Ours in one batch, by logits, by softmax, and with steps of both signs; torchattacks; ART with its default batch of
+    1, and in one. only: the peers whose name contains it."""
     runs: dict[str, Call] = {
-        "vauban": partial(ours, theta, gamma, "logits"),
-        "vauban, softmax": partial(ours, theta, gamma, "softmax"),
+        "vauban": partial(ours, theta, gamma, "logits", "one"),
+        "vauban, softmax": partial(ours, theta, gamma, "softmax", "one"),
+        "vauban, softmax, both signs": partial(ours, theta, gamma, "softmax", "both"),
     }
+    peers: dict[str, Call] = {}
     if available("torchattacks"):
-        runs["torchattacks"] = partial(torchattacks, theta, gamma)
+        peers["torchattacks"] = partial(torchattacks, theta, gamma)
     if available("art"):
-        runs["ART, batch 1"] = partial(art, theta, gamma, 1)
-        runs[f"ART, batch {images}"] = partial(art, theta, gamma, images)
-    return runs
+        peers["ART, batch 1"] = partial(art, theta, gamma, 1)
+        peers[f"ART, batch {images}"] = partial(art, theta, gamma, images)
+    return runs | {name: call for name, call in peers.items() if only in name}
 
 
 def compare(
@@ -104,11 +109,12 @@ def main() -> None:
     parser = setting.arguments("JSMA beside torchattacks and ART.", images=64, rounds=3)
     parser.add_argument("--theta", type=float, default=1.0)
     parser.add_argument("--gamma", type=float, default=0.145)
+    parser.add_argument("--only", default="", help="peers whose name contains this")
     options = setting.read(parser)
     data = setting.images(options.data_root)
     network, described = setting.network(options.weights, data)
     x, y = setting.correct(network, data, options.images)
-    runs = contenders(options.theta, options.gamma, len(x))
+    runs = contenders(options.theta, options.gamma, len(x), options.only)
     rows = compare(runs, network, x, y, options.rounds, CLOCKS[options.clock])
     header = ["toolkit", "f + b per image", "ms per image", "time / ours", "success", "median L0"]
     text = (

@@ -20,12 +20,12 @@ def test_rows_count_passes_and_judge_every_contender_alike(
         return torch.stack([digits_test[0][digits_test[1] == t][0] for t in target])
 
     rows = jsma.compare(runs | {"cheat": cheat}, digits_cnn, x, y, rounds=1, clock=iter(range(1000)).__next__)
-    assert [row[0] for row in rows] == ["vauban", "vauban, softmax", "cheat"]
-    assert rows[2][1] == "1.0 + 0.0"
+    assert [row[0] for row in rows] == ["vauban", "vauban, softmax", "vauban, softmax, both signs", "cheat"]
+    assert rows[3][1] == "1.0 + 0.0"
     with torch.no_grad():
         images = cheat(digits_cnn, x, y, target)
-        assert rows[2][4] == float((digits_cnn(images).argmax(1) == target).float().mean())
-    for row in rows[:2]:
+        assert rows[3][4] == float((digits_cnn(images).argmax(1) == target).float().mean())
+    for row in rows[:3]:
         forwards, backwards = (float(part) for part in str(row[1]).split(" + "))
         assert forwards > 0
         assert 0 < backwards <= (2 if row[0] == "vauban" else 1) * forwards

@@ -70,6 +70,19 @@ def test_the_best_pair_is_that_of_all_pairs(kind: str, n: int, seed: int) -> Non
                 assert {p, q} == pair
 
 
+@pytest.mark.parametrize("kind", ["free", "ties", "tiny", "holes"])
+@given(n=st.integers(1, 40), seed=st.integers(0, 10_000))
+def test_a_map_paired_with_itself_has_the_value_of_all_pairs(kind: str, n: int, seed: int) -> None:
+    a, _ = gradients(kind, n, seed)
+    chosen, values = best_pair(a, a)
+    whole = best_pair(a, a.clone())
+    assert torch.equal(values, whole[1])
+    for i in values.nonzero().flatten().tolist():
+        p, q = chosen[i].tolist()
+        assert p != q
+        assert float(a[i, p].double() + a[i, q].double()) ** 2 == float(values[i])
+
+
 def test_pairs_in_blocks_are_the_same_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = gradients("circle", 60, 3)
     whole = best_pair(a, b)

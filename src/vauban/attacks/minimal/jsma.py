@@ -102,7 +102,7 @@ class JSMA(Steps[Saliency]):
         index = state.open.nonzero().squeeze(1)
         if not len(index):
             return state
-        view, x = ask.rows(index), state.x[index]
+        view, x = (ask, state.x) if len(index) == len(state.x) else (ask.rows(index), state.x[index])
         moved = view.snap(view.project(x + self._move(view, x, *self._derivatives(view, x, state.toward[index]))))
         still = flat(moved != x).any(1) & self._movable(view, moved)
         return Saliency(state.x.index_copy(0, index, moved), state.toward, state.open.index_copy(0, index, still))
@@ -112,7 +112,8 @@ class JSMA(Steps[Saliency]):
         view = heading(view, toward)
         if self.output == "softmax":
             _, (up,) = view.gradient(x, cross_entropy)
-            return flat(up), flat(up)
+            up = flat(up)
+            return up, up
         _, (up, others) = view.gradient(x, target_logit, other_logits)
         return flat(up), -flat(others)
 
@@ -121,7 +122,8 @@ class JSMA(Steps[Saliency]):
         move, best = torch.zeros_like(a), torch.zeros(len(a), dtype=torch.float64, device=a.device)
         for theta, domain in self._domains(view, x):
             sign = math.copysign(1, theta)
-            pair, value = best_pair((sign * a).where(domain, -torch.inf), (sign * b).where(domain, -torch.inf))
+            up = (sign * a).where(domain, -torch.inf)
+            pair, value = best_pair(up, up if b is a else (sign * b).where(domain, -torch.inf))
             step = torch.zeros_like(a).scatter(1, pair, theta)
             move = torch.where((value > best)[:, None], step, move)
             best = torch.maximum(value, best)

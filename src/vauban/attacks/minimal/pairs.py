@@ -17,8 +17,10 @@ def best_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     Only features with at most one other that is no smaller in both a and b are paired with each other. Proof: if two
     others are no smaller than q, one of them is not p; in the place of q it leaves both sums as large or larger, hence
     positive, and so their product. Rounded addition and multiplication are monotone, so this also holds of the values
-    as computed.
+    as computed. Where b is a itself, the pair is that of the two largest.
     """
+    if b is a:
+        return _two_largest(a)
     usable = a.isfinite() & b.isfinite()
     a, b = a.where(usable, -torch.inf), b.where(usable, -torch.inf)
     a, order = a.sort(stable=True, dim=1, descending=True)
@@ -33,6 +35,14 @@ def best_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     a, b = (v.gather(1, front).double().where(kept, -torch.inf) for v in (a, b))
     i, j, value = _brute_force(a, b)
     return torch.cat([order.gather(1, i[:, None]), order.gather(1, j[:, None])], 1), value
+
+
+def _two_largest(a: Tensor) -> tuple[Tensor, Tensor]:
+    """The best pair where both sums are one: the larger the sum, the larger its square."""
+    a = a.where(a.isfinite(), -torch.inf)
+    top, pair = (a if a.shape[1] > 1 else torch.cat([a, torch.full_like(a, -torch.inf)], 1)).topk(2, dim=1)
+    total = top.double().sum(1)
+    return pair, torch.where(total > 0, total.square(), 0)
 
 
 def _brute_force(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
