@@ -80,7 +80,7 @@ def test_a_map_paired_with_itself_has_the_value_of_all_pairs(kind: str, n: int, 
     for i in values.nonzero().flatten().tolist():
         p, q = chosen[i].tolist()
         assert p != q
-        assert float(a[i, p].double() + a[i, q].double()) ** 2 == float(values[i])
+        assert (a[i, p].double() + a[i, q].double()).square() == values[i]
 
 
 def test_pairs_in_blocks_are_the_same_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
