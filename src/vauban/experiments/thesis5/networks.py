@@ -25,14 +25,14 @@ def against(eps: float, steps: int, share: float) -> PGD:
     return PGD(Linf(eps), steps, share, cross_entropy)
 
 
-def rising(epochs: int) -> dict[str, Recipe]:
+def rising(data: str, epochs: int) -> dict[str, Recipe]:
     """C4 against PGD of a radius that rises to 0.3: from clean weights at 0.3 at once it stays at chance."""
     found = {"network": C4}
     for role, start, eps in (("eps 0.1", "network", 0.1), ("eps 0.2", "eps 0.1", 0.2)):
-        found[role] = Recipe("mnist-c4", "mnist/train", 1, adversarial=against(eps, 7, 0.25), start=start, minutes=3)
+        found[role] = Recipe("mnist-c4", data, 1, adversarial=against(eps, 7, 0.25), start=start, minutes=2)
     found["robust"] = Recipe(
-        "mnist-c4", "mnist/train", epochs, lr=5e-4, cosine=True, adversarial=against(0.3, 7, 0.25), start="eps 0.2",
-        minutes=3 * epochs,
+        "mnist-c4", data, epochs, lr=5e-4, cosine=True, adversarial=against(0.3, 7, 0.25), start="eps 0.2",
+        minutes=2 * epochs,
     )  # fmt: skip
     return found
 
@@ -82,9 +82,9 @@ CLEAN_SCALES: Mapping[str, Mapping[str, Scale]] = {
 ROBUST_SCALES: Mapping[str, Mapping[str, Scale]] = {
     "mnist": {
         "small": replace(
-            CLEAN_SCALES["mnist"]["small"], setting="stand-in", recipes=rising(2),
-            note="C4 trained against PGD of 7 steps, one epoch each at eps 0.1 and 0.2, then 2 at 0.3, in place of 100 of "
-            "40 steps; every tenth test image; 8 eps per attack in a ball",
+            CLEAN_SCALES["mnist"]["small"], setting="stand-in", recipes=rising("mnist/train[::2]", 1),
+            note="C4 trained against PGD of 7 steps, one epoch each at eps 0.1, 0.2 and 0.3 over every other training "
+            "image, in place of 100 of 40 steps over all; every tenth test image; 8 eps per attack in a ball",
         ),
         "paper": replace(CLEAN_SCALES["mnist"]["paper"], recipes={"robust": PRINTED_C4}),
     },
