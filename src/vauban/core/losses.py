@@ -42,7 +42,10 @@ def logit_of(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, aim: Aim) -> Tensor:
-    """-log p(y) untargeted, of a network that rejects -log (p(y) + p(rejected)); log p(t) targeted."""
+    """-log p(y) untargeted, log p(t) targeted.
+
+    Where the last column means 'rejected', which is no success: untargeted -log (p(y) + p(rejected)).
+    """
     if aim.heading is not None:
         return -F.cross_entropy(logits, aim.heading, reduction="none")
     if aim.rejects:

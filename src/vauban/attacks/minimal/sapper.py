@@ -124,7 +124,7 @@ class Sapper(Steps[March]):
         reach = x[0].numel() if self.norm is L1 else self.reach
         gap = (-level / slope).clamp(-reach, reach)
         wanted = torch.addcmul(gap, over, torch.where(crossed, size, torch.maximum(size, gap)))
-        base = torch.lerp(x, ask.x0, like(decay, x))
+        base = torch.lerp(x, ask.x0, like(decay, x).to(x.dtype))
         s = self.norm.steepest(g)
         unit = s if self.norm is L2 else g / like(slope, g)
         aim = dot(unit, y) + wanted
