@@ -139,7 +139,7 @@ class Cell:
         fixed = isinstance(ball, Ball) and isinstance(ball.radius, (int, float))
         facts = attack_facts(self.attack.value)
         return {
-            "model": self.model.name, "defence": self.defence.name, "data": _data_name(self.data),
+            "model": self.model.name, "defence": self.defence.name, "data": data_name(self.data),
             "data_fingerprint": self.data.fingerprint, "threat": self.threat_name, "attack": self.attack.name,
             "goal": str(self.goal), "norm": norm.name if norm is not None else None,
             "eps": float(ball.radius) if fixed and isinstance(ball, Ball) else None,
@@ -172,7 +172,8 @@ def answers(model: nn.Module, x: Tensor) -> Tensor:
         ) from error
 
 
-def _data_name(data: Dataset) -> str:
+def data_name(data: Dataset) -> str:
+    """The data set with its split."""
     return f"{data.name}/{data.split}" if data.split else data.name
 
 

@@ -12,12 +12,13 @@ from torch import nn
 
 from vauban.attacks.fitted import Fitted, Told
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError
 from vauban.core.goals import Goal, Untargeted
 from vauban.data import Dataset
+from vauban.evaluate.cell import data_name
 from vauban.evaluate.identity import cell_hash, describe
 from vauban.evaluate.study import automatic_batch_size
 from vauban.evaluate.words import fitter_of, threat_of
+from vauban.models import weights
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def fit(
     the threat, and what the fit has cost and reached. Raises ContractError for an output of another suffix, and what the
     words, the fitter and the door raise.
     """
-    path = checked(out)
+    path = weights.output(out)
     fitter, recipe = fitter_of(attack, data), threat_of(threat)
     model = model.to(device)
     bound = recipe.value.bind(model, levels=None, budget=None)
@@ -57,14 +58,6 @@ def fit(
     return fitted
 
 
-def checked(out: str | Path) -> Path:
-    """Where to write, before anything is spent."""
-    path = Path(out).expanduser()
-    if path.suffix != ".safetensors":
-        raise ContractError(f"expected an output file that ends in .safetensors, got {path}")
-    return path
-
-
 def visits(data: Dataset, device: str = "cpu") -> Visits:
     """The batches of a data set, of a size that fits in memory."""
     return Visits(data, automatic_batch_size(data), device)
@@ -72,5 +65,4 @@ def visits(data: Dataset, device: str = "cpu") -> Visits:
 
 def named(data: Dataset) -> dict[str, Any]:
     """What a file says of the data."""
-    split = f"/{data.split}" if data.split else ""
-    return {"name": f"{data.name}{split}", "samples": len(data), "fingerprint": data.fingerprint}
+    return {"name": data_name(data), "samples": len(data), "fingerprint": data.fingerprint}

@@ -71,9 +71,7 @@ def train(
     name, the hash and the recipe; `load(out)` needs nothing else. Raises ContractError on settings that do not go together
     and where `start` does not fit the architecture.
     """
-    path = Path(out).expanduser()
-    if path.suffix != ".safetensors":
-        raise ContractError(f"expected an output file that ends in .safetensors, got {path}")
+    path = weights.output(out)
     if regenerate not in ("batch", "epoch") or (regenerate == "epoch" and adversarial is None):
         raise ContractError(
             f"expected regenerate='batch', or 'epoch' with an adversarial attack, got {regenerate!r} and {adversarial}"

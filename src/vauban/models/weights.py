@@ -36,6 +36,14 @@ def save(module: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def output(out: str | Path) -> Path:
+    """Where weights are to be written, looked at before anything is spent. Raises ContractError for another suffix."""
+    path = Path(out).expanduser()
+    if path.suffix != ".safetensors":
+        raise ContractError(f"expected an output file that ends in .safetensors, got {path}")
+    return path
+
+
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name. Raises ContractError, naming the file, for anything else."""
     if not path.is_file():
