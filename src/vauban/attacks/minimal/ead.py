@@ -74,8 +74,8 @@ class Shrinking(Steps[Sparse]):
         return Sparse(ask.x0, ask.x0, knobs["c"])
 
     def step(self, ask: Ask, state: Sparse, t: int) -> Sparse:
-        logits, (g,) = ask.gradient(state.y, margin)
-        push = torch.where(margin(logits, ask.aim) <= self.kappa, state.c, 0)
+        _, (g,) = ask.gradient(state.y, margin)
+        push = state.c * (ask.loss <= self.kappa)
         rate = self.lr * math.sqrt(1 - t / self.steps)
         z = state.y - rate * (2 * (state.y - ask.x0) - like(push, g) * g)
         x = ask.project(shrink(z, ask.x0, self.beta))

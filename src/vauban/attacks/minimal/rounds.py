@@ -146,7 +146,7 @@ class Walk(Steps[Any]):
         won = ask.won(logits) & attack.kept(ask, state, shown)
         lost = ~won & (state.k >= attack.inner)
         state = attack.tighten(ask, state.again(won), shown, g, won)
-        push = (margin(logits, ask.aim) <= attack.kappa).to(g.dtype)
+        push = (ask.loss <= attack.kappa).to(g.dtype)
         slope = attack.pull(state, x - ask.x0) / like(state.c, g) - like(push, g) * g
         return state.descend(CHART.pull(state.z, slope), attack.lr).raise_c(lost)
 

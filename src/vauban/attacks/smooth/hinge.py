@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from vauban.attacks.minimal.constants import Constants
@@ -22,8 +21,8 @@ def slope(ask: Ask, r: Tensor, c: Tensor, kappa: float) -> Tensor:
     """Minus the gradient of ||r||_2^2 + c [kappa - margin(clip(x0 + r))]_+ with respect to r; one gradient."""
     x = ask.x0 + r
     inside = (x >= 0) & (x <= 1)
-    logits, (g,) = ask.gradient(x, margin)
-    push = torch.where(margin(logits, ask.aim) <= kappa, c, 0)
+    _, (g,) = ask.gradient(x, margin)
+    push = c * (ask.loss <= kappa)
     return (like(push, g) * g * inside).sub_(r, alpha=2)
 
 
