@@ -8,7 +8,7 @@ from torch import nn
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.engine import Restarts, Search, Threat, run
-from vauban.evaluate.words import attack_facts, attack_of
+from vauban.evaluate.attack_words import attack_facts, attack_of
 
 
 def test_restarts_take_their_own_parameters_and_hand_on_the_rest() -> None:

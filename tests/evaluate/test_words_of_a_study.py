@@ -14,9 +14,10 @@ from vauban import L1, L2, Linf, attacks, data, defences, threats
 from vauban.core.errors import AccessError, ContractError, UnknownName
 from vauban.core.losses import LOSSES, margin
 from vauban.engine import Cascade, Restarts, Search, Within
+from vauban.evaluate.attack_words import attack_of, fraction
 from vauban.evaluate.estimate import estimate, passes
 from vauban.evaluate.study import Study, automatic_batch_size
-from vauban.evaluate.words import attack_of, defence_of, files_in, fraction, goal_of, model_of, threat_of
+from vauban.evaluate.words import defence_of, files_in, goal_of, model_of, threat_of
 
 DIGITS, MOONS = data.load("digits/test"), data.load("moons")
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from vauban.experiments import load
-from vauban.experiments.spec import Operating
+from vauban.experiments.figures import Operating
 from vauban.experiments.thesis5.declare import gradients
 from vauban.experiments.thesis5.frontier import METRICS, WITHOUT, ablated, followed
 from vauban.experiments.thesis5.networks import CLEAN_SCALES

@@ -16,10 +16,11 @@ from vauban.attacks.smooth.scw import SCW
 from vauban.core.errors import ContractError
 from vauban.experiments import load, reproduce
 from vauban.experiments.distances import Judged, lower
+from vauban.experiments.figures import Scatter, Worst
 from vauban.experiments.parts import JUDGED
 from vauban.experiments.printed import printed
 from vauban.experiments.results import measured
-from vauban.experiments.spec import Cell, Craft, Judge, Scatter, Worst
+from vauban.experiments.spec import Cell, Craft, Judge
 from vauban.experiments.thesis4.attacks import (
     DOMAINS,
     PAPER,

@@ -33,7 +33,7 @@ def train(
     """Train an architecture and write its weights with the recipe and the data fingerprint."""
     from vauban import data as datasets
     from vauban import models
-    from vauban.evaluate.words import attack_of
+    from vauban.evaluate.attack_words import attack_of
     from vauban.terminal import show_epoch
 
     held = datasets.load(validation, root=data_root) if validation else None

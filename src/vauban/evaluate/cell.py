@@ -19,9 +19,10 @@ from vauban.core.seeded import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack, Threat
 from vauban.engine.network import predict, quiet
+from vauban.evaluate.attack_words import attack_facts
 from vauban.evaluate.identity import cell_hash, describe
 from vauban.evaluate.provenance import source_files
-from vauban.evaluate.words import Named, attack_facts
+from vauban.evaluate.words import Named
 from vauban.store import sources
 
 PROBE = 4  # samples whose logits are stored with a cell and compared on resume

@@ -14,10 +14,11 @@ from vauban.attacks.fitted import Fitted, Told
 from vauban.core.contracts import Batch
 from vauban.core.goals import Goal, Untargeted
 from vauban.data import Dataset
+from vauban.evaluate.attack_words import fitter_of
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.identity import cell_hash, describe
 from vauban.evaluate.study import automatic_batch_size
-from vauban.evaluate.words import fitter_of, threat_of
+from vauban.evaluate.words import threat_of
 from vauban.models import weights
 
 

@@ -12,9 +12,10 @@ from vauban.core.errors import AccessError, ContractError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.engine import Attack, Threat
+from vauban.evaluate.attack_words import allowed_attacks, attack_facts
 from vauban.evaluate.cell import Cell, Settings
 from vauban.evaluate.identity import describe
-from vauban.evaluate.words import Named, allowed_attacks, attack_facts, goal_of
+from vauban.evaluate.words import Named, goal_of
 from vauban.threats import refusal
 
 

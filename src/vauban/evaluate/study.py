@@ -16,13 +16,14 @@ from vauban import data as datasets
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
+from vauban.evaluate.attack_words import attack_of
 from vauban.evaluate.cell import Cell, Settings, answers
 from vauban.evaluate.checks import Preflight, check_study
 from vauban.evaluate.findings import Finding
 from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.plan import make_cells
 from vauban.evaluate.runner import Outcome, Progress, open_cell, run_cell
-from vauban.evaluate.words import Named, attack_of, defence_of, model_of, threat_of
+from vauban.evaluate.words import Named, defence_of, model_of, threat_of
 from vauban.store.parquet import Store
 
 log = logging.getLogger("vauban")

@@ -11,22 +11,11 @@ import numpy as np
 from vauban.core.errors import ContractError
 from vauban.experiments.bench import Images
 from vauban.experiments.distances import NONE_COMMON, Array, Attained, Judged, attained, common, operating
+from vauban.experiments.figures import Averaged, Drawing, Operating, Panel, Scatter, Series, Sweep, Worst
 from vauban.experiments.pictures import worst
 from vauban.experiments.plan import Plan
 from vauban.experiments.results import measured
-from vauban.experiments.spec import (
-    Averaged,
-    Cell,
-    Craft,
-    Drawing,
-    Judge,
-    Operating,
-    Panel,
-    Scatter,
-    Series,
-    Sweep,
-    Worst,
-)
+from vauban.experiments.spec import Cell, Craft, Judge
 
 
 @dataclass(frozen=True)

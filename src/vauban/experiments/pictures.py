@@ -14,9 +14,10 @@ from vauban.evaluate.magnified import grey
 from vauban.experiments.bench import Images
 from vauban.experiments.crafting import reload
 from vauban.experiments.distances import Array, Attained
+from vauban.experiments.figures import Worst
 from vauban.experiments.plan import Plan
 from vauban.experiments.runner import saved_part
-from vauban.experiments.spec import Cell, Worst
+from vauban.experiments.spec import Cell
 from vauban.metrics import mad, magnify
 
 MOST = 6  # crafts that are shown

@@ -1,14 +1,17 @@
-"""What an experiment is: the cells of a printed table and its panels, and at each scale the data and the networks."""
+"""What an experiment is: the cells of a printed table, and at each scale the data and the networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vauban.attacks.fitted import Fitter
 from vauban.core.cards import Path as Path
 from vauban.engine import Attack
+
+if TYPE_CHECKING:
+    from vauban.experiments.figures import Panel
 
 Setting = Literal["same", "stand-in"]
 RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
@@ -23,8 +26,6 @@ the successes. MAD_lower compares two runs: among the images that the craft and 
 on which the craft has the lower MAD.
 """
 METRICS = RATES + ATTAINED
-Averaged = Literal["MAD_avg", "roughness_avg"]
-"""The metrics that average one of `vauban.metrics`."""
 
 
 @dataclass(frozen=True)
@@ -141,80 +142,6 @@ class Scale:
     setting: Setting
     note: str
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Operating:
-    """P(D) for 0 <= D <= upto, the share of images fooled within L2 distance D: a curve for all runs of an attack."""
-
-    title: str
-    curves: Mapping[str, tuple[Craft, ...]]
-    judge: Judge
-    upto: float
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A metric over a parameter: for each curve, values of the parameter and the cells measured there."""
-
-    title: str
-    x_label: str
-    y_label: str
-    curves: Mapping[str, Sequence[tuple[float, Cell]]]
-
-
-@dataclass(frozen=True)
-class Worst:
-    """The `count` images on which the attack `by` is farthest, and what every attack makes of them.
-
-    magnified: beside each image its `metrics.magnify` instead of its change, and that of the original.
-    """
-
-    title: str
-    crafts: Mapping[str, tuple[Craft, ...]]
-    judge: Judge
-    by: str
-    count: int = 5
-    magnified: bool = False
-
-
-@dataclass(frozen=True)
-class Series:
-    """A line of a figure."""
-
-    name: str
-    x: list[float]
-    y: list[float]
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure that is computed, not measured."""
-
-    title: str
-    caption: str
-    x_label: str
-    y_label: str
-    draw: Callable[[], Sequence[Series]]
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """Attack `y` against attack `x`, each a name and all its runs: a dot for every image that both fool with every seed.
-
-    metric: whose value of each image, the mean over seeds, is drawn.
-    """
-
-    title: str
-    x: tuple[str, tuple[Craft, ...]]
-    y: tuple[str, tuple[Craft, ...]]
-    judge: Judge
-    x_label: str
-    y_label: str
-    metric: Averaged = "MAD_avg"
-
-
-Panel = Operating | Sweep | Worst | Drawing | Scatter
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from vauban.core.errors import ContractError
 from vauban.core.lattice import on_lattice
 from vauban.core.norms import L2, Ball, Linf
 from vauban.engine import Threat, run
+from vauban.evaluate.attack_words import attack_of, fitter_of
 from vauban.evaluate.identity import cell_hash, describe
-from vauban.evaluate.words import attack_of, fitter_of
 from vauban.models import weights
 
 V = torch.linspace(-0.1, 0.1, 64).view(1, 8, 8)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from vauban.experiments.figures import Panel, Worst
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Panel, Scale, Worst
+from vauban.experiments.spec import Cell, Craft, Experiment, Scale
 from vauban.experiments.thesis4.attacks import PAPER, crafts, domain, universal
 from vauban.experiments.thesis4.setting import (
     AMBIGUOUS,

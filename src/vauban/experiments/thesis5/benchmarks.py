@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vauban.experiments.spec import Cell, Judge, Operating, Panel, Scale
+from vauban.experiments.figures import Operating, Panel
+from vauban.experiments.spec import Cell, Judge, Scale
 from vauban.experiments.thesis5.cells import BUDGETS, Runs, benchmark, beyond, runs
 from vauban.experiments.thesis5.declare import each
 from vauban.experiments.thesis5.setting import OURS, RIVALS, Images

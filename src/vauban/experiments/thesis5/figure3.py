@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vauban.experiments.spec import Cell, Craft, Judge, Panel, Scale, Setting, Sweep, Through
+from vauban.experiments.figures import Panel, Sweep
+from vauban.experiments.spec import Cell, Craft, Judge, Scale, Setting, Through
 from vauban.experiments.thesis5.cells import Runs, beyond, measured
 from vauban.experiments.thesis5.declare import each
 from vauban.experiments.thesis5.networks import CLEAN_SCALES

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vauban.experiments.spec import Cell, Judge, Panel, Scale, Sweep, Worst
+from vauban.experiments.figures import Panel, Sweep, Worst
+from vauban.experiments.spec import Cell, Judge, Scale
 from vauban.experiments.thesis5.benchmarks import curves
 from vauban.experiments.thesis5.cells import Runs, beyond, measured, runs
 from vauban.experiments.thesis5.declare import each

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from vauban.experiments.spec import Cell, Judge, Operating, Panel, Scale
+from vauban.experiments.figures import Operating, Panel
+from vauban.experiments.spec import Cell, Judge, Scale
 from vauban.experiments.thesis5.benchmarks import curves
 from vauban.experiments.thesis5.cells import BUDGETS, IN_A_BALL, Runs, beyond, runs
 from vauban.experiments.thesis5.declare import one
