@@ -160,13 +160,11 @@ class Ask(View):
         ok = self.finds.wanted(self._slot, reached)
         if not bool(ok.any()):
             return
-        slot, row, x0, regions = self._slot, self._row, self.x0, self.regions
+        slot, row, x0, rows = self._slot, self._row, self.x0, None
         if self.finds.keep == "first":  # each sample once: the other rows of a long run need not be looked at again
             rows = ok.nonzero().squeeze(1)
             slot, row, x0, x, ok = slot[rows], row[rows], x0[rows], x[rows], ok[rows]
-            regions = [region.rows(rows) for region in regions]
-        for region in regions:
-            ok = ok & region.contains(x, x0)
+        ok = ok & self.admissible(x, rows)
         self.finds.offer(slot, x, x0, ok, self.ledger.backwards[row], self._distinct)
 
     def check(self, x: Tensor, draws: int = 20) -> Tensor:

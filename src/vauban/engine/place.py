@@ -78,11 +78,11 @@ class Place:
             self._made[x] = x._version
         return x
 
-    def admissible(self, x: Tensor) -> Tensor:
-        """Whether each image is within the attack's ball and the threat's limit, `(batch,)`."""
+    def admissible(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Whether each image, of all rows or of these, is within the attack's ball and the threat's limit, `(len(x),)`."""
         ok = torch.ones(len(x), dtype=torch.bool, device=x.device)
         for region in self.regions:
-            ok = ok & region.contains(x, self.x0)
+            ok = ok & (region.contains(x, self.x0) if rows is None else region.rows(rows).contains(x, self.x0[rows]))
         return ok
 
     @property
