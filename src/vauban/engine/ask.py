@@ -50,7 +50,7 @@ class Ask(View):
         x = self.shown(x)
         functions = [partial(valued, loss, name) for loss, name in zip(losses, names, strict=True)]
         logits, values, gradients = self._differentiate(x, functions)
-        self.ledger.loss[self._row] = values[0].to(self.ledger.loss.dtype)
+        self.ledger.valued(self._row, values[0])
         if auto in losses:
             self.ledger.count(self.ledger.switches, self._row, switched(values[losses.index(auto)], self.aim))
         self.ledger.count(self.ledger.vanished, self._row, Linf.size(gradients[0]) == 0)
@@ -165,7 +165,7 @@ class Ask(View):
             rows = ok.nonzero().squeeze(1)
             slot, row, x0, x, ok = slot[rows], row[rows], x0[rows], x[rows], ok[rows]
         ok = ok & self.admissible(x, rows)
-        self.finds.offer(slot, x, x0, ok, self.ledger.backwards[row], self._distinct)
+        self.finds.offer(slot, x, x0, ok, self.ledger.cost(row), self._distinct)
 
     def check(self, x: Tensor, draws: int = 20) -> Tensor:
         """The closing check of a run: the share of the target's answers that reach the goal inside the ball, `(batch,)`.

@@ -33,6 +33,17 @@ class Ledger:
         if backwards:
             self.backwards.index_add_(0, index, ones, alpha=backwards)
 
+    def valued(self, index: Tensor, loss: Tensor) -> None:
+        """Note the loss of the rows `index` at their last gradient."""
+        if index is self.every:
+            self.loss.copy_(loss)
+        else:
+            self.loss[index] = loss.to(self.loss.dtype)
+
+    def cost(self, index: Tensor) -> Tensor:
+        """Backward passes of the rows `index` so far, not to be written to."""
+        return self.backwards if index is self.every else self.backwards[index]
+
     def count(self, what: Tensor, index: Tensor, noticed: Tensor) -> None:
         """Add one to the counter `what` of the rows `index` where noticed."""
         if index is self.every:

@@ -56,9 +56,8 @@ def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
         if toward is not None:
             return logit_of(logits, toward) - defended(logits, aim)
         with torch.no_grad():
-            spread = (logits - logits.mean(1, keepdim=True)).square().mean(1, keepdim=True).sqrt()
-            t = sharpness / spread.clamp_min(TINY)
-        others = torch.logsumexp(rivals(logits, aim) * t, 1) / t.squeeze(1)
+            warmth = logits.std(1, correction=0, keepdim=True).clamp_min_(TINY).div_(sharpness)  # 1 / T
+        others = torch.logsumexp(rivals(logits, aim) / warmth, 1) * warmth.squeeze(1)
         return others - defended(logits, aim) if aim.heading is None else logit_of(logits, aim.heading) - others
 
     loss.__name__ = "soft_margin"

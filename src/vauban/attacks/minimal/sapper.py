@@ -11,7 +11,7 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.attacks.minimal.approach import Phase, filling, least, level, phases, ranked, soft_margin
 from vauban.core.norms import L1, L2, Linf, Norm
-from vauban.core.tensors import dot, like, where
+from vauban.core.tensors import components, dot, like, where
 from vauban.engine import Ask, Steps
 from vauban.engine.iterate import Keep, Stop
 
@@ -132,14 +132,16 @@ class Sapper(Steps[March]):
             s = filling(g, base, aim * slope - dot(g, base))
 
         n = 1.0 if ask.lattice is None else float(ask.lattice.levels - 1)
-        whole, stride = base * n, s * n  # in levels: the door's rounding, with two operations less a try
+        whole, stride, gain = base * n, s * n, unit / n  # in levels: the door's rounding, with few operations a try
+        goal = like(aim, s)
 
         def beyond(a: Tensor) -> Tensor:
             """How much farther than wanted the rounded image is, to first order, in the norm."""
-            v = torch.addcmul(whole, like(a, s), stride)
-            return dot(unit, (v if ask.lattice is None else v.round_()).clamp_(0, n)) / n - aim
+            v = torch.addcmul(whole, a, stride)
+            v = (v if ask.lattice is None else v.round_()).clamp_(0, n)
+            return v.mul_(gain).sum(components(v), keepdim=True).sub_(goal)
 
         half = 0.0 if ask.lattice is None else 0.5 / n
         grain = half / Linf.size(s).clamp_min(half or 1.0)  # less than this moves no pixel that is on the grid
-        a = least(beyond, aim - dot(unit, base), self.tries, grain)
-        return torch.addcmul(base, like(a, s), s).clamp_(0, 1)
+        a = least(beyond, like(aim - dot(unit, base), s), self.tries, like(grain, s))
+        return torch.addcmul(base, a, s).clamp_(0, 1)
