@@ -140,7 +140,7 @@ def main() -> None:
     options = setting.read(parser)
     clock = CLOCKS[options.clock]
     data = setting.images(options.data_root)
-    bare = vb.models.build("mnist-c4").eval()
+    bare = vb.models.build("mnist-c4").eval().to(memory_format=torch.channels_last)  # as `models.load` lays it out
     rows = []
     for size in options.batches:
         rows += overhead(bare, *setting.first(data, size), options.rounds, options.only, options.steps, clock)

@@ -14,8 +14,8 @@ import torch
 from vauban import attacks, data, defences, metrics, models, threats
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Linf, Norm
-from vauban.evaluate.estimate import passes
 from vauban.evaluate.attack_words import fraction
+from vauban.evaluate.estimate import passes
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
