@@ -93,9 +93,12 @@ def test_mistakes_are_told_in_one_line(case: str, vauban: Run, project: Path) ->
 
 
 def test_distances_are_no_percentages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"label": "mean L2", "key": {"metric": "D_avg_L2"}, "printed": 2.49, "ours": 1.2345, "low": 1.1, "high": 1.4,
-           "reason": "noise", "unit": "distance"}  # fmt: skip
-    rate = row | {"label": "share", "unit": "rate", "printed": None, "ours": 0.5, "low": 0.25, "high": 0.75}
+    row = {
+        "label": "mean L2", "key": {"metric": "D_avg_L2"}, "metric": "D_avg_L2", "printed": 2.49, "ours": 1.2345, "low": 1.1,
+        "high": 1.4, "reason": "noise", "unit": "distance",
+    }  # fmt: skip
+    rate = row | {"label": "share", "metric": "accuracy", "unit": "rate", "printed": None, "ours": 0.5}
+    rate |= {"low": 0.25, "high": 0.75}
     told = {
         "id": "demo",
         "scale": "smoke",
@@ -112,3 +115,23 @@ def test_distances_are_no_percentages(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [n for n in ("2.49", "1.23", "1.1 to 1.4") if n not in lines["mean L2"]] == []
     assert "%" not in lines["mean L2"]
     assert [n for n in ("50.0%", "25.0% to 75.0%") if n not in lines["share"]] == []
+
+
+def test_a_cell_with_several_metrics_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = {"key": {"attack": "BP"}, "low": 0.5, "high": 1.0, "reason": "compatible", "unit": "rate"}
+    rows = [
+        base | {"label": "BP: P_suc", "metric": "P_suc", "printed": 0.97, "ours": 1.0},
+        base | {"label": "BP: D_avg_L2", "metric": "D_avg_L2", "printed": 0.49, "ours": None, "unit": "distance"},
+    ]
+    beyond = [
+        base
+        | {"label": "BP: D_median_L2", "metric": "D_median_L2", "printed": None, "ours": 0.225, "unit": "distance"},
+        base | {"label": "clean: accuracy", "metric": "accuracy", "key": {}, "printed": None, "ours": 0.8},
+    ]
+    told = {"id": "demo", "scale": "smoke", "title": "", "scale_note": "", "rows": rows, "beyond": beyond, "notes": []}
+    (tmp_path / "reproduction.json").write_text(json.dumps(told))
+    show_reproduction(tmp_path)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["printed,", "ours", "P_suc", "D_avg_L2", "D_median_L2"] in lines
+    assert ["BP", "97.0%,", "100.0%", "0.49,", "none", "0.225"] in lines
+    assert ["clean:", "accuracy", "80.0%", "50.0%", "to", "100.0%", "beyond", "the", "paper"] in lines

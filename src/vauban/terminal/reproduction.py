@@ -7,7 +7,11 @@ from typing import Any
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from vauban.report.lines import Line, gathered
+from vauban.report.panels import short
+from vauban.store.reproduction import Row
 from vauban.terminal.layout import console, indented, listing
 
 
@@ -54,19 +58,48 @@ def show_reproduction(folder: Path) -> None:
     console.print(f"\n[bold]{escape(told['id'])}[/], scale {escape(told['scale'])}: {escape(told['title'])}",
                   soft_wrap=True)  # fmt: skip
     console.print(indented(escape(told["scale_note"])))
-    table = listing("", ">printed", ">ours", ">95 % interval", "reading")
-    for row in told["rows"] + told["beyond"]:
-        name = row["label"] or ", ".join(text for text in row["key"].values() if text)
-        printed, ours, low, high = (_measured(row[field], row) for field in ("printed", "ours", "low", "high"))
-        table.add_row(escape(name), printed, ours, f"{low} to {high}" if low else "",
-                      escape(row["reason"]) if row["key"] else "beyond the paper")  # fmt: skip
-    console.print(table)
+    rows = told["rows"] + told["beyond"]
+    found = gathered(rows, short)
+    many = [] if found is None else [line for line in found.lines if sum(row is not None for row in line.rows) > 1]
+    if found is not None and many:
+        console.print(_wide(many, found.metrics))
+    within = {name for line in many for name in line.names}
+    if alone := [row for row in rows if short(row) not in within]:
+        console.print(_long(alone))
     for note in told["notes"]:
         console.print(indented(escape(note)))
     console.print(f"\nreport: [bold]{escape(str((folder / 'report.html').resolve()))}[/]", soft_wrap=True)
 
 
-def _measured(value: float | None, row: dict[str, Any]) -> str:
+def _long(rows: list[Row]) -> Table:
+    """A line for each number, with its interval and what is made of the difference."""
+    table = listing("", ">printed", ">ours", ">95 % interval", "reading")
+    for row in rows:
+        name = row["label"] or ", ".join(text for text in row["key"].values() if text)
+        printed, ours, low, high = (
+            _measured(value, row) for value in (row["printed"], row["ours"], row["low"], row["high"])
+        )
+        table.add_row(escape(name), printed, ours, f"{low} to {high}" if low else "",
+                      escape(row["reason"]) if row["key"] else "beyond the paper")  # fmt: skip
+    return table
+
+
+def _wide(lines: list[Line], metrics: tuple[str, ...]) -> Table:
+    """A line for each cell with all its metrics, printed and ours or ours alone; the report has intervals and readings."""
+    kept = [at for at in range(len(metrics)) if any(line.rows[at] for line in lines)]
+    table = listing("printed, ours", *(f">{metrics[at]}" for at in kept))
+    for line in lines:
+        found = [line.rows[at] for at in kept]
+        table.add_row(escape(line.names[0]), *("" if row is None else _both(row) for row in found))
+    return table
+
+
+def _both(row: Row) -> str:
+    ours = _measured(row["ours"], row) or "none"
+    return ours if row["printed"] is None else f"{_measured(row['printed'], row)}, {ours}"
+
+
+def _measured(value: float | None, row: Row) -> str:
     """A number of a row in its unit: a rate in per cent, a distance as it is."""
     if value is None:
         return ""
