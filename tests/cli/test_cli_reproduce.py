@@ -94,8 +94,8 @@ def test_mistakes_are_told_in_one_line(case: str, vauban: Run, project: Path) ->
 
 def test_distances_are_no_percentages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = {
-        "label": "mean L2", "key": {"metric": "D_avg_L2"}, "metric": "D_avg_L2", "printed": 2.49, "ours": 1.2345, "low": 1.1,
-        "high": 1.4, "reason": "noise", "unit": "distance",
+        "label": "mean L2", "key": {"metric": "D_avg_L2"}, "metric": "D_avg_L2", "printed": 2.49, "ours": 1.2345,
+        "low": 1.1, "high": 1.4, "reason": "noise", "unit": "distance",
     }  # fmt: skip
     rate = row | {"label": "share", "metric": "accuracy", "unit": "rate", "printed": None, "ours": 0.5}
     rate |= {"low": 0.25, "high": 0.75}
