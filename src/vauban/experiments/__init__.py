@@ -8,9 +8,10 @@ from typing import Any
 
 from vauban.core import spec as specs
 from vauban.core.errors import VaubanError
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.figures import Drawing, Operating, Scatter, Series, Sweep, Worst
 from vauban.experiments.registry import register, registry
-from vauban.experiments.spec import Cell, Craft, Experiment, Judge, Learnt, Recipe, Scale, Through
+from vauban.experiments.spec import Cell, Craft, Judge, Learnt, Recipe, Scale, Through
 
 
 def load(name: str) -> Experiment:

@@ -17,13 +17,14 @@ from vauban.data import Dataset
 from vauban.evaluate.study import automatic_batch_size
 from vauban.experiments import load, panels
 from vauban.experiments.bench import Bench
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.learning import fitted
 from vauban.experiments.networks import Networks
 from vauban.experiments.pictures import pictures
 from vauban.experiments.plan import Plan, Progress, plan
 from vauban.experiments.printed import beside, printed
 from vauban.experiments.results import row
-from vauban.experiments.spec import Cell, Experiment, Scale
+from vauban.experiments.spec import Cell, Scale
 from vauban.experiments.training import line
 from vauban.store import files
 

@@ -10,7 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from vauban.core.errors import ContractError
-from vauban.experiments.spec import METRICS, Cell, Experiment
+from vauban.experiments.experiment import Experiment
+from vauban.experiments.spec import METRICS, Cell
 
 COLUMNS = ("metric", "value", "certain", "note")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vauban.core.registry import Registry
-from vauban.experiments.spec import Experiment
+from vauban.experiments.experiment import Experiment
 
 registry: Registry[Callable[..., Any]] = Registry("experiment", "vauban.experiments")
 """Factories without parameters that return the `Experiment` of the name they are registered under."""

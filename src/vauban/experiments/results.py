@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from vauban.experiments.distances import Estimate, Judged, Z, attained, estimate, lower
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.printed import Printed
-from vauban.experiments.spec import ATTAINED, Cell, Experiment, Setting
+from vauban.experiments.spec import ATTAINED, Cell, Setting
 from vauban.store.intervals import Interval, wilson
 from vauban.store.reproduction import Row, compare
 

@@ -1,17 +1,14 @@
-"""What an experiment is: the cells of a printed table, and at each scale the data and the networks."""
+"""What an experiment is made of: the cells of a printed table, and at each scale the data and the networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from vauban.attacks.fitted import Fitter
 from vauban.core.cards import Path as Path
 from vauban.engine import Attack
-
-if TYPE_CHECKING:
-    from vauban.experiments.figures import Panel
 
 Setting = Literal["same", "stand-in"]
 RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
@@ -142,24 +139,3 @@ class Scale:
     setting: Setting
     note: str
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A table or figure of a paper. printed: the CSV with the printed values, packaged or a path; printed_n: their
-    sample size.
-
-    ambiguous: what the text leaves open that bears on the numbers, "" for nothing. `cells` may depend on the scale, and so
-    may `panels`, its figures.
-    """
-
-    id: str
-    title: str
-    source: str
-    cells: Callable[[Scale], Sequence[Cell]]
-    scales: Mapping[str, Scale]
-    printed: str | None
-    printed_n: int = 1000
-    ambiguous: str = ""
-    notes: tuple[str, ...] = ()
-    panels: Callable[[Scale], Sequence[Panel]] | None = None

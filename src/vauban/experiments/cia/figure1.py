@@ -10,9 +10,10 @@ from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
 from vauban.engine import Attack
 from vauban.experiments.cia.setting import SOURCE, Row, cia, on, single, through
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.printed import rows_of
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 
 CSV = "cia-figure1.csv"
 DELTA = 4

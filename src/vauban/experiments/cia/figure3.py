@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from vauban.experiments.cia.setting import SOURCE, cia, on, single, through
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.printed import rows_of
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 
 CSV = "cia-figure3.csv"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vauban.experiments.cia.setting import SOURCE, five, printed_cells
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Experiment
 
 CSV = "cia-table1.csv"
 

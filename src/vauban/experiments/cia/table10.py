@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vauban.experiments.cia.setting import NETWORKS, SOURCE, both_rates, cia, five, on, printed_cells, through
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 from vauban.threats import Diverse, Translated
 
 CSV = "cia-table10.csv"

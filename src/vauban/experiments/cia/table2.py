@@ -18,8 +18,9 @@ from vauban.experiments.cia.setting import (
     printed_cells,
     through,
 )  # fmt: skip
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Path, Scale
+from vauban.experiments.spec import Cell, Craft, Path, Scale
 from vauban.threats import Diverse, Translated
 
 CSV = "cia-table2.csv"

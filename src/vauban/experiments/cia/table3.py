@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vauban.experiments.cia.setting import NETWORKS, SOURCE, both_rates, cia, five, on, printed_cells, thorough, through
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Judge, Scale
+from vauban.experiments.spec import Cell, Craft, Judge, Scale
 
 CSV = "cia-table3.csv"
 

@@ -17,8 +17,9 @@ from vauban.experiments.cia.setting import (
     thorough,
     through,
 )
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 
 FILTERED = Craft(cia(4), through(["IncV3_a"], FILTER))
 

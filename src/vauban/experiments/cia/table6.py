@@ -16,8 +16,9 @@ from vauban.experiments.cia.setting import (
     single,
     thorough,
 )  # fmt: skip
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 
 
 def one(scale: Scale) -> list[Cell]:

@@ -12,8 +12,9 @@ from vauban.defences.inputs.jpeg import JPEG
 from vauban.defences.inputs.jpeg_approximation import JPEGApproximation
 from vauban.defences.inputs.random_jpeg import RandomJPEG
 from vauban.experiments.cia.setting import SOURCE, Row, both_rates, cia, on, printed_cells, single, thorough, through
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Path, Scale, Through
+from vauban.experiments.spec import Cell, Craft, Path, Scale, Through
 
 QUALITIES = (80, 70, 50, 20)
 FEW = 20  # images

@@ -11,9 +11,10 @@ from vauban.attacks.minimal.cw_l2 import CW
 from vauban.attacks.minimal.ddn import DDN
 from vauban.attacks.smooth.scw import SCW
 from vauban.engine import Attack
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.figures import Panel, Sweep
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 from vauban.experiments.thesis4.attacks import DOMAINS, Domain, domain
 from vauban.experiments.thesis4.setting import NOTES, SOURCE, V3, attained, digits, on, photographs, through
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.figures import Operating, Panel, Scatter
 from vauban.experiments.printed import rows_of
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 from vauban.experiments.thesis4.attacks import RIVALS, crafts, domain
 from vauban.experiments.thesis4.setting import (
     AMBIGUOUS,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.figures import Panel, Worst
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 from vauban.experiments.thesis4.attacks import PAPER, crafts, domain, universal
 from vauban.experiments.thesis4.setting import (
     AMBIGUOUS,

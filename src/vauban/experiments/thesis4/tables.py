@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.printed import rows_of
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 from vauban.experiments.thesis4.attacks import PAPER, RIVALS, SMOOTH, crafts, domain
 from vauban.experiments.thesis4.setting import (
     AMBIGUOUS,

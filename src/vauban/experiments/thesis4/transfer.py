@@ -9,10 +9,11 @@ from vauban.attacks.fixed_budget.mi_fgsm import MIFGSM
 from vauban.core.losses import margin
 from vauban.core.norms import Linf
 from vauban.defences.inputs.bilateral import Bilateral
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.figures import Operating, Panel
 from vauban.experiments.printed import rows_of
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Judge, Scale, Through
+from vauban.experiments.spec import Cell, Craft, Judge, Scale, Through
 from vauban.experiments.thesis4.attacks import PAPER, Domain, crafts, domain, inside, transfer_radius
 from vauban.experiments.thesis4.setting import (
     AMBIGUOUS,

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from vauban.engine import Search
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.figures import Panel
 from vauban.experiments.panels import needed
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Craft, Experiment, Scale
+from vauban.experiments.spec import Cell, Craft, Scale
 from vauban.experiments.thesis5.networks import CLEAN_SCALES, QUARTER, ROBUST_SCALES, SMOKE
 from vauban.experiments.thesis5.setting import DATA, SOURCE, Images
 

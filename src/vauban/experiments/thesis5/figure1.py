@@ -15,9 +15,10 @@ from vauban.attacks.minimal.cw_l2 import CW
 from vauban.attacks.minimal.ddn import DDN
 from vauban.core.norms import L2
 from vauban.engine import Ask, Steps, Threat, iterate
+from vauban.experiments.experiment import Experiment
 from vauban.experiments.figures import Drawing, Panel, Series
 from vauban.experiments.registry import register
-from vauban.experiments.spec import Cell, Experiment, Scale
+from vauban.experiments.spec import Cell, Scale
 from vauban.experiments.thesis5.networks import SMOKE
 from vauban.experiments.thesis5.setting import SOURCE
 
