@@ -88,19 +88,16 @@ def filling(g: Tensor, x: Tensor, gain: Tensor) -> Tensor:
 
 
 def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -> Tensor:
-    """Nearly the least a with f(a) >= 0, for f that does not fall and rises by about one per unit: from `a` by steps of -f
-    that double while f stays negative, once longer by `grain` where the first changed nothing, and by halving once a is
-    bracketed. Where none is found, the last try and a step."""
-    low, high, before = torch.full_like(a, -FAR), torch.full_like(a, FAR), a
+    """Nearly the least a with f(a) >= 0, for f that does not fall, rises by about one per unit and may not change below
+    `grain`: from `a`, or `grain` where that is larger, by steps of -f that double while f stays negative, and by halving
+    once a is bracketed. Where none is found, the last try and a step; without tries `a`."""
+    a = torch.maximum(a, grain) if tries else a
+    low, high = torch.full_like(a, -FAR), torch.full_like(a, FAR)
     for k in range(tries):
         value = f(a)
         short = value < 0
         low, high = torch.where(short, a, low), torch.where(short, high, a)
         step = a - F.leaky_relu(value, 2**k)
-        if k == 1:
-            step = torch.where(short & (value == before), step + grain, step)
-        before = value
-        a = torch.where(
-            step.clamp(low, high) == step, step, torch.lerp(low, high, 0.5)
-        )  # an end of the bracket may stay
+        inside = k in (0, tries - 1)  # the bracket has one end, or its upper end is the answer
+        a = step if inside else torch.where(step.clamp(low, high) == step, step, torch.lerp(low, high, 0.5))
     return torch.where(high < FAR, high, a)

@@ -70,7 +70,7 @@ class Sapper(Steps[March]):
     down: float = 0.55
     reach: float = 1.0
     scouts: int = 3
-    tries: int = 6
+    tries: int = 4
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
