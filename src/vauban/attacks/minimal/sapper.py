@@ -132,14 +132,14 @@ class Sapper(Steps[March]):
             s = filling(g, base, aim * slope - dot(g, base))
 
         n = 1.0 if ask.lattice is None else float(ask.lattice.levels - 1)
-        whole, stride, gain = base * n, s * n, unit / n  # in levels: the door's rounding, with few operations a try
-        goal = like(aim, s)
+        whole, stride = base * n, s * n  # in levels: the door's rounding, with few operations a try
+        gain, minus = stride if unit is s else unit * n, like(-aim, s)
 
         def beyond(a: Tensor) -> Tensor:
             """How much farther than wanted the rounded image is, to first order, in the norm."""
             v = torch.addcmul(whole, a, stride)
             v = (v if ask.lattice is None else v.round_()).clamp_(0, n)
-            return v.mul_(gain).sum(components(v), keepdim=True).sub_(goal)
+            return torch.add(minus, v.mul_(gain).sum(components(v), keepdim=True), alpha=1 / n**2)
 
         half = 0.0 if ask.lattice is None else 0.5 / n
         grain = half / Linf.size(s).clamp_min(half or 1.0)  # less than this moves no pixel that is on the grid
