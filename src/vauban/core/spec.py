@@ -25,6 +25,11 @@ class Spec:
     params: dict[str, Any] = field(default_factory=dict)
     file: Path | None = None
 
+    def shown(self, *more: str) -> str:
+        """What tables call it: the name, then the parameters as they were written and `more` of them."""
+        rest = ",".join(filter(None, [self.text.partition(":")[2], *more]))
+        return f"{self.name}:{rest}" if rest else self.name
+
 
 def parse_value(text: str) -> Any:
     """`8/255` is a fraction, `true` and `none` are what they say, numbers are numbers, the rest is a string."""

@@ -17,6 +17,7 @@ from vauban.core.norms import Linf
 from vauban.core.rng import Stream, fold
 from vauban.core.seeded import seeded
 from vauban.engine.network import Answer, accumulate, differentiate, predict, quiet, rerouted
+from vauban.engine.place import inside
 from vauban.engine.view import View
 
 if TYPE_CHECKING:
@@ -160,11 +161,12 @@ class Ask(View):
         ok = self.finds.wanted(self._slot, reached)
         if not bool(ok.any()):
             return
-        slot, row, x0, rows = self._slot, self._row, self.x0, None
+        slot, row, x0, regions = self._slot, self._row, self.x0, self.regions
         if self.finds.keep == "first":  # each sample once: the other rows of a long run need not be looked at again
             rows = ok.nonzero().squeeze(1)
             slot, row, x0, x, ok = slot[rows], row[rows], x0[rows], x[rows], ok[rows]
-        ok = ok & self.admissible(x, rows)
+            regions = [region.rows(rows) for region in regions]
+        ok = ok & inside(regions, x, x0)
         self.finds.offer(slot, x, x0, ok, self.ledger.cost(row), self._distinct)
 
     def check(self, x: Tensor, draws: int = 20) -> Tensor:

@@ -98,7 +98,7 @@ def iterate(
     if unknown := sorted(set(knobs) - set(attack.knobs)):
         raise ContractError(f"expected a knob that {type(attack).__name__} takes ({attack.knobs}), got {unknown[0]!r}")
     whole = (ask if ball is None else ask.confined(ball, radius)).recording(keep, attack.measure)
-    before = whole.ledger.forwards[whole._row].clone(), whole.ledger.backwards[whole._row].clone()
+    before = whole.ledger.forwards[whole._row].clone(), whole.ledger.cost(whole._row).clone()
     last = whole.x0.clone()
     rate = torch.zeros(len(whole), dtype=torch.float64, device=last.device)
     view, state = _start(attack, whole, knobs)
@@ -161,7 +161,7 @@ def _close(view: Ask, image: Tensor, rate: Tensor) -> None:
         image = torch.where(like(seen, image), view.finds.top[view._slot], image)
     share = view.check(image)
     rate[view._slot] = share
-    cost = view.ledger.backwards[view._row]
+    cost = view.ledger.cost(view._row)
     view.finds.offer(view._slot, image, view.x0, share > 0.5, cost, distinct=True)
 
 
@@ -181,6 +181,6 @@ def _result(whole: Ask, last: Tensor, rate: Tensor, keep: Keep, before: tuple[Te
         rate=rate,
         distance=torch.where(rate > 0.5, finds.distance, torch.inf),
         forwards=whole.ledger.forwards[whole._row] - before[0],
-        backwards=whole.ledger.backwards[whole._row] - before[1],
+        backwards=whole.ledger.cost(whole._row) - before[1],
         first=torch.where(finds.cost >= 0, finds.cost - before[1], finds.cost),
     )

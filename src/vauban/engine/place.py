@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 
 import torch
 from torch import Tensor
@@ -78,14 +78,19 @@ class Place:
             self._made[x] = x._version
         return x
 
-    def admissible(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Whether each image, of all rows or of these, is within the attack's ball and the threat's limit, `(len(x),)`."""
-        ok = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        for region in self.regions:
-            ok = ok & (region.contains(x, self.x0) if rows is None else region.rows(rows).contains(x, self.x0[rows]))
-        return ok
+    def admissible(self, x: Tensor) -> Tensor:
+        """Whether each image is within the attack's ball and the threat's limit, `(batch,)`."""
+        return inside(self.regions, x, self.x0)
 
     @property
     def regions(self) -> list[Ball]:
         """The attack's ball and the threat's limit, those there are."""
         return [region for region in dict.fromkeys((self.ball, self.limit)) if region is not None]
+
+
+def inside(regions: Sequence[Ball], x: Tensor, x0: Tensor) -> Tensor:
+    """Whether each image is within all the regions around x0, `(batch,)`."""
+    ok = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    for region in regions:
+        ok = ok & region.contains(x, x0)
+    return ok

@@ -130,10 +130,10 @@ def _loss(text: str) -> Any:
 
 
 def _display(spec: specs.Spec, ball: Ball | None = None) -> str:
-    rest = spec.text.partition(":")[2]
-    if ball is not None and "eps" not in spec.params:
-        rest = ",".join(filter(None, [rest, f"eps={fraction(float(ball.radius))}"]))
-    return f"{spec.name}:{rest}" if rest else spec.name
+    """The text of an attack, with the radius of its ball where the data set gave it."""
+    if ball is None or "eps" in spec.params:
+        return spec.shown()
+    return spec.shown(f"eps={fraction(float(ball.radius))}")
 
 
 def fraction(value: float) -> str:

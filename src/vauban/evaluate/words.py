@@ -64,7 +64,7 @@ def threat_of(word: Any) -> Named[Any]:
     name = ""
     if isinstance(word, str):
         spec = specs.parse(word)
-        files, name = files_in(word), word if spec.file else spec.text
+        files, name = files_in(word), word if spec.file else spec.shown()
         word = made(spec, lambda make, params: dict(params)) if spec.file else _threat(spec)
     if not hasattr(word, "bind") or inspect.isclass(word):
         raise ContractError(f"expected the threat {name or word!r} to be a recipe with bind(module, ...), got {word!r}")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vauban.report.lines import Line, gathered
-from vauban.report.panels import short
-from vauban.store.reproduction import Row
 from vauban.terminal.layout import console, indented, listing
+
+if TYPE_CHECKING:
+    from vauban.report.lines import Line
+    from vauban.store.reproduction import Row
 
 
 def show_experiments() -> None:
@@ -52,6 +53,8 @@ def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) ->
 
 def show_reproduction(folder: Path) -> None:
     """Ours beside printed, and the path of the page."""
+    from vauban.report.lines import gathered
+    from vauban.report.panels import short
     from vauban.store import files
 
     told = files.read_json(folder / "reproduction.json")

@@ -12,19 +12,16 @@ from vauban.experiments.figures import Panel
 from vauban.experiments.panels import needed
 from vauban.experiments.registry import register
 from vauban.experiments.spec import Cell, Craft, Scale
-from vauban.experiments.thesis5.networks import CLEAN_SCALES, QUARTER, ROBUST_SCALES, SMOKE
+from vauban.experiments.thesis5.networks import CLEAN_SCALES, NINE, QUARTER, ROBUST_SCALES, SMOKE
 from vauban.experiments.thesis5.setting import DATA, SOURCE, Images
 
 Cells = Callable[[Images, Scale], Sequence[Cell]]
 Panels = Callable[[Images, Scale], Sequence[Panel]]
 SIZES = {"mnist": 10000, "cifar10": 10000, "imagenet": 1000}
 COST = {
-    "colours": 1.0, "mnist": 0.35, "cifar10/test[": 0.4, "cifar10/train[": 0.4, "cifar10": 30.0, "imagenet": 30.0,
-    "nips2017": 350.0,
+    "mnist-c4": 0.35, "small-": 0.4, QUARTER.model: 1.3, NINE.model: 30.0, "squeezenet": 30.0, "timm": 350.0
 }  # fmt: skip
-"""Milliseconds of a gradient of one image on two cores, measured but for the last row and the 9-convolution network's."""
-QUARTERED = 1.3
-"""The same of that network with a quarter of the maps, measured."""
+"""Milliseconds of a gradient of one image on two cores, by network; the last and the 9 convolutions are not measured."""
 OPEN = (
     "the loss of BP, DDN and PGD2 is not stated; here the cross-entropy wherever it has a gradient, else the margin. The "
     "sets of eps are not printed: geometric here. C&W's initial constant is read as the weight of the loss"
@@ -38,9 +35,8 @@ NOTES = (
 def timed(scale: Scale, cells: Sequence[Cell], panels: Sequence[Panel]) -> Scale:
     """The scale with the minutes that its networks and all its different crafts take."""
     found = {craft for cell in cells for craft in crafts(cell)} | {craft for panel in panels for craft in shown(panel)}
-    cost = next(ms for name, ms in COST.items() if scale.data.startswith(name))
-    if any(recipe.model == QUARTER.model for recipe in scale.recipes.values()):
-        cost = QUARTERED
+    networks = [*scale.models.values(), *(recipe.model for recipe in scale.recipes.values())]
+    cost = max(next(ms for name, ms in COST.items() if network.startswith(name)) for network in networks)
     spent = sum(gradients(craft.attack) for craft in found) * scale.images * cost / 60000
     return replace(scale, minutes=max(0.1, round(spent + sum(r.minutes for r in scale.recipes.values()), 1)))
 
