@@ -22,9 +22,9 @@ from vauban import Linf, attacks
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.core.losses import cross_entropy
 from vauban.defences.inputs.bit_depth import BitDepth
-from vauban.engine import Threat, iterate, judge, run
-from vauban.engine.fit import fit
+from vauban.engine import BoundThreat, Oracle, iterate, judge
 from vauban.engine.samples import Samples
+from vauban.training.loop import fit
 
 
 class Scaled(nn.Module):
@@ -51,11 +51,11 @@ class Broken:
 def battery(network: nn.Module, x: Tensor, y: Tensor, eps: float) -> Broken:
     """The standard battery; an image that it returns counts when the judge agrees, or when the clean one is wrong."""
     traced, started = Traced(network), time.perf_counter()
-    threat = Threat(traced, levels=None, limit=Linf(eps))
-    ask = threat.open(x, y)
-    result = run(attacks.load("standard", ball=Linf(eps)), ask)
+    threat = BoundThreat(traced, levels=None, limit=Linf(eps))
+    oracle = Oracle.open(threat, x, y)
+    result = attacks.load("standard", ball=Linf(eps)).run(oracle)
     seconds, trace = time.perf_counter() - started, (traced.forwards / len(x), traced.backwards / len(x))
-    return Broken(judge(threat, x, result.adversarial, ask.aim).success, *trace, seconds)
+    return Broken(judge(threat, x, result.adversarial, oracle.goal).success, *trace, seconds)
 
 
 def autoattack(network: nn.Module, x: Tensor, y: Tensor, eps: float) -> Broken:
@@ -68,8 +68,8 @@ def autoattack(network: nn.Module, x: Tensor, y: Tensor, eps: float) -> Broken:
     with torch.random.fork_rng():
         images, _ = adversary.run_standard_evaluation(x, y, batch_size=len(x))
     seconds, trace = time.perf_counter() - started, (traced.forwards / len(x), traced.backwards / len(x))
-    threat = Threat(network, levels=None, limit=Linf(eps))
-    return Broken(judge(threat, x, images, threat.open(x, y).aim).success, *trace, seconds)
+    threat = BoundThreat(network, levels=None, limit=Linf(eps))
+    return Broken(judge(threat, x, images, Oracle.open(threat, x, y).goal).success, *trace, seconds)
 
 
 def compare(network: nn.Module, x: Tensor, y: Tensor, eps: float) -> list[object]:
@@ -94,8 +94,8 @@ def hardened(network: nn.Module, data: Samples, eps: float, epochs: int, lr: flo
 
     def perturb(module: nn.Module, x: Tensor, y: Tensor, ids: Tensor, step: int) -> Tensor:
         ball = Linf(eps * min(1.0, (step + 1) / steps))
-        ask = Threat(module, levels=None).open(x, y, ids=ids, seed=step)
-        return iterate(PGD(ball, 7, 0.25, cross_entropy), ask, stop="never", keep="last").crafted
+        oracle = Oracle.open(BoundThreat(module, levels=None), x, y, ids=ids, seed=step)
+        return iterate(PGD(ball, 7, 0.25, cross_entropy), oracle, stop="never", keep="last").crafted
 
     fit(network, data, epochs=epochs, lr=lr, batch=64, perturb=perturb)
     return network.eval()
@@ -146,9 +146,17 @@ def main() -> None:
     if options.data_root and options.weights:
         cases.append(lambda: mnist_cases(options.data_root, options.weights, options.robust, options.images))
     header = [
-        "network", "eps", "ours", "AutoAttack", "our passes (f + b)", "its passes", "ours / its", "only ours breaks",
-        "only it breaks", "seconds",
-    ]  # fmt: skip
+        "network",
+        "eps",
+        "ours",
+        "AutoAttack",
+        "our passes (f + b)",
+        "its passes",
+        "ours / its",
+        "only ours breaks",
+        "only it breaks",
+        "seconds",
+    ]
     rows: list[list[object]] = []
     for case in cases:
         for name, network, x, y, eps in case():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vauban import L2, Linf, attacks
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import Norm
-from vauban.engine import Threat, iterate, run
+from vauban.engine import BoundThreat, Oracle, iterate
 
 EPS, STEPS, RATE, CONSTANT = 0.3, 40, 0.5, 1.0
 SHARE = 2.5 / STEPS  # of the radius, per step of PGD
@@ -33,7 +33,7 @@ class Contest:
 
 
 def _ours(make: Callable[[], object], levels: int | None, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return run(make(), Threat(network, levels=levels).open(x, y)).adversarial  # type: ignore[arg-type]
+    return make().run(Oracle.open(BoundThreat(network, levels=levels), x, y)).adversarial  # type: ignore[arg-type]
 
 
 def _pgd() -> attacks.PGD:
@@ -41,8 +41,8 @@ def _pgd() -> attacks.PGD:
 
 
 def _pgd_to_the_end(levels: int | None, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    ask = Threat(network, levels=levels).open(x, y)
-    return iterate(_pgd(), ask, stop="never").adversarial
+    oracle = Oracle.open(BoundThreat(network, levels=levels), x, y)
+    return iterate(_pgd(), oracle, stop="never").adversarial
 
 
 def _foolbox(name: str, eps: float | None, network: nn.Module, x: Tensor, y: Tensor, **params: object) -> Tensor:
@@ -79,12 +79,16 @@ def contests(search: int = 5, inner: int = 20, ddn: int = 100, deepfool: int = 5
         Contest(f"PGD-{STEPS}, all steps", Linf, EPS, _pgd_to_the_end, their_pgd),
         Contest(f"PGD-{STEPS}", Linf, EPS, partial(_ours, _pgd), their_pgd),
         Contest(
-            f"DDN-{ddn}", L2, 4.0,
+            f"DDN-{ddn}",
+            L2,
+            4.0,
             partial(_ours, lambda: attacks.DDN(ddn)),
             {"foolbox": partial(_foolbox, "DDNAttack", None, steps=ddn)},
         ),
         Contest(
-            f"DeepFool-{deepfool}", L2, 4.0,
+            f"DeepFool-{deepfool}",
+            L2,
+            4.0,
             partial(_ours, lambda: attacks.DeepFool(deepfool)),
             {
                 "foolbox": partial(_foolbox, "L2DeepFoolAttack", None, steps=deepfool, candidates=10),
@@ -92,7 +96,9 @@ def contests(search: int = 5, inner: int = 20, ddn: int = 100, deepfool: int = 5
             },
         ),
         Contest(
-            f"C&W {search}x{inner}", L2, 4.0,
+            f"C&W {search}x{inner}",
+            L2,
+            4.0,
             partial(_ours, lambda: attacks.CW(search, inner, RATE, CONSTANT)),
             {
                 "foolbox, all steps": partial(_foolbox, "L2CarliniWagnerAttack", None, abort_early=False, **cw),
@@ -100,4 +106,4 @@ def contests(search: int = 5, inner: int = 20, ddn: int = 100, deepfool: int = 5
                 "torchattacks": partial(_torchattacks, "CW", c=CONSTANT, steps=search * inner, lr=RATE),
             },
         ),
-    ]  # fmt: skip
+    ]

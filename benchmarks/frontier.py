@@ -22,7 +22,7 @@ from benchmarks.tables import publish, table
 from vauban import L2, attacks
 from vauban.core.losses import margin
 from vauban.data import Dataset
-from vauban.engine import Attack, Search, Threat, run
+from vauban.engine import Attack, Bisection, BoundThreat, Oracle
 
 FAR = 1e3  # stands for a failure, so that quantiles are finite
 QUANTILES = torch.cat([torch.linspace(0.05, 0.97, 24), torch.tensor([0.99])])
@@ -33,7 +33,7 @@ ATTACKS: dict[str, Callable[[int], Attack]] = {
     "DDN": lambda n: attacks.DDN(steps=n),
     "FMN": lambda n: attacks.FMN(steps=n),
     "C&W, one constant": lambda n: attacks.CW(search_steps=1, steps=n, lr=0.1, c=10.0),
-    "APGD, radius searched": lambda n: Search(
+    "APGD, radius searched": lambda n: Bisection(
         attacks.APGD(L2(1.0), steps=n // 5, random_start=False), "eps", 1.0, rounds=5
     ),
     "Sapper": lambda n: attacks.Sapper(steps=n),
@@ -48,8 +48,10 @@ def distances(attack: Attack, network: nn.Module, data: Dataset, batch: int) -> 
         part = data.batch(index)
         with torch.no_grad():
             right = network(part.x).argmax(1) == part.y
-        ask = Threat(network, levels=part.levels).open(part.x[right], part.y[right], ids=part.ids[right])
-        found.append(run(attack, ask).distance)
+        oracle = Oracle.open(
+            BoundThreat(network, levels=part.levels), part.x[right], part.y[right], ids=part.ids[right]
+        )
+        found.append(attack.run(oracle).distance)
     return torch.cat(found).clamp_max(FAR)
 
 

@@ -23,7 +23,7 @@ from benchmarks.timing import CLOCKS, Clock, interleaved, ratio
 from vauban import attacks
 from vauban.core.goals import Targeted
 from vauban.core.norms import L0
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 Call = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 """`(network, x, y, target) -> images`."""
@@ -38,7 +38,7 @@ def ours(
     theta: float, gamma: float, output: str, signs: str, network: nn.Module, x: Tensor, y: Tensor, target: Tensor
 ) -> Tensor:
     attack = attacks.JSMA(theta=theta, gamma=gamma, output=output, signs=signs)
-    return run(attack, Threat(network, levels=None).open(x, y, Targeted(target))).crafted
+    return attack.run(Oracle.open(BoundThreat(network, levels=None), x, y, Targeted(target))).crafted
 
 
 def torchattacks(theta: float, gamma: float, network: nn.Module, x: Tensor, y: Tensor, target: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from benchmarks.tables import publish, table
 from benchmarks.timing import CLOCKS, Clock, interleaved, ratio
 from vauban import L2, Linf, attacks
 from vauban.core.losses import cross_entropy
-from vauban.engine import Attack, Steps, Threat, iterate, run
+from vauban.engine import Attack, BoundThreat, Oracle, Steps, iterate
 
 EPS = 0.3
 RAMP = torch.linspace(0, EPS, 784).view(1, 1, 28, 28)
@@ -55,15 +55,21 @@ MASKED = {"CIA, mask and per-component radius"}
 
 
 def attack(
-    made: Attack, network: nn.Module, x: Tensor, y: Tensor, levels: int | None = 256, *, models: int = 1,
+    made: Attack,
+    network: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    levels: int | None = 256,
+    *,
+    models: int = 1,
     mask: Tensor | None = None,
-) -> object:  # fmt: skip
+) -> object:
     """Open the door and run; step attacks to their end, except DeepFool, whose steps end with the label."""
     sources = ((network, 1 / models),) * models if models > 1 else ()
-    ask = Threat(network, sources=sources, levels=levels).open(x, y, mask=mask)
+    oracle = Oracle.open(BoundThreat(network, sources=sources, levels=levels), x, y, mask=mask)
     if isinstance(made, Steps) and not isinstance(made, attacks.DeepFool):
-        return iterate(made, ask, stop="never")
-    return run(made, ask)
+        return iterate(made, oracle, stop="never")
+    return made.run(oracle)
 
 
 def overhead(
@@ -98,7 +104,7 @@ def overhead(
 def active_set(network: nn.Module, x: Tensor, y: Tensor) -> list[object]:
     """PGD-40 with stop='first': the gradients it takes over 40 full batches, and its success."""
     made = attacks.PGD(Linf(EPS), steps=40, loss=cross_entropy)
-    found = iterate(made, Threat(network).open(x, y), stop="first")
+    found = iterate(made, Oracle.open(BoundThreat(network), x, y), stop="first")
     share = float(found.backwards.sum()) / (40 * len(x))
     return [f"PGD-40, linf {EPS}", len(x), share, float(found.success.float().mean())]
 

@@ -1,6 +1,6 @@
 """The same attacks in Foolbox and torchattacks: time, success and P(D) on the same network, images and steps.
 
-`make bench-peers`. The contenders take turns; each is called as its own documentation calls it. Every returned image is
+`make context-peers`. The contenders take turns; each is called as its own documentation calls it. Every returned image is
 judged by the same code: what the network says of it, and how far it is. A missing package is one line.
 """
 
@@ -78,9 +78,18 @@ def main() -> None:
             rows += contest_rows(contest, network, x, y, options.rounds, CLOCKS[options.clock])
             print(f"{contest.name} done", flush=True)
     header = [
-        "attack", "toolkit", "f + b per image", "seconds", "time / ours", "success", "area under P(D)", "median D",
-        "success, 8-bit", "area, 8-bit", "median, 8-bit",
-    ]  # fmt: skip
+        "attack",
+        "toolkit",
+        "f + b per image",
+        "seconds",
+        "time / ours",
+        "success",
+        "area under P(D)",
+        "median D",
+        "success, 8-bit",
+        "area, 8-bit",
+        "median, 8-bit",
+    ]
     text = (
         f"{described}, {len(x)} correctly labelled test images of {data.name}, float32, one batch, "
         f"{options.clock} time. Distances: linf for PGD (D up to 0.3), L2 for the others (D up to 4); "

@@ -15,9 +15,9 @@ import vauban as vb
 from benchmarks.timing import CLOCKS
 from vauban.core.contracts import Batch
 from vauban.core.errors import VaubanError
-from vauban.core.memory import keep_freed
-from vauban.engine.fit import fit
 from vauban.engine.samples import Samples, as_samples
+from vauban.jobs.allocator import keep_freed
+from vauban.training.loop import fit
 
 
 @dataclass(frozen=True)

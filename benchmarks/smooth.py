@@ -20,8 +20,8 @@ from benchmarks import setting
 from benchmarks.tables import publish, table
 from benchmarks.timing import CLOCKS, Clock, interleaved
 from vauban import attacks
-from vauban.core.seeded import seeded
-from vauban.engine import Threat, run
+from vauban.core.rng import seeded
+from vauban.engine import BoundThreat, Oracle
 
 TARGETS = {"C4, 1x28x28": 1.3, "ResNet-50, 3x224x224": 1.3, "SqueezeNet, 3x224x224": 3.0}
 """The ratios that were asked for."""
@@ -49,14 +49,13 @@ def torchvision_network(name: str) -> nn.Module:
 
 
 def contest(
-    network: nn.Module, x: Tensor, y: Tensor, steps: int, rounds: int, clock: Clock = time.perf_counter,
-    **graph: float,
-) -> list[object]:  # fmt: skip
+    network: nn.Module, x: Tensor, y: Tensor, steps: int, rounds: int, clock: Clock = time.perf_counter, **graph: float
+) -> list[object]:
     """A row: batch, milliseconds of an iteration of C&W and of sC&W, their ratio, milliseconds of the setup per image."""
     plain, smooth = attacks.CW(search_steps=1, steps=steps), attacks.SCW(search_steps=1, steps=steps, **graph)
 
     def attack(made: attacks.CW | attacks.SCW) -> object:
-        return run(made, Threat(network).open(x, y))
+        return made.run(Oracle.open(BoundThreat(network), x, y))
 
     tasks = {"C&W": partial(attack, plain), "sC&W": partial(attack, smooth), "setup": partial(smooth.chart, x)}
     seconds = interleaved(tasks, rounds, clock=clock)

@@ -29,7 +29,7 @@ WIDTH = 96
 
 def shell(command: str) -> tuple[str, int]:
     """What a `vauban` command prints, and its exit code, without the start of a process."""
-    from vauban import terminal
+    from vauban.cli import screens as terminal
     from vauban.cli import main
 
     words = shlex.split(command.replace("\\\n", " "))

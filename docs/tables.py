@@ -14,16 +14,18 @@ import torch
 from vauban import attacks, data, defences, metrics, models, threats
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Linf, Norm
-from vauban.evaluate.attack_words import fraction
-from vauban.evaluate.estimate import passes
+from vauban.words.attack import fraction
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 FAMILIES = {
-    "fixed_budget": "at a fixed budget", "minimal": "nearest image", "smooth": "smooth perturbation",
-    "blackbox": "scores or labels only", "universal": "one change for all images",
+    "fixed_budget": "at a fixed budget",
+    "minimal": "nearest image",
+    "smooth": "smooth perturbation",
+    "blackbox": "scores or labels only",
+    "universal": "one change for all images",
     "battery": "battery",
-}  # fmt: skip
+}
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -71,13 +73,21 @@ def attack_table() -> str:
     rows = []
     for entry in attacks.registry:
         fitted = (torch.zeros(1), Linf(0.1)) if entry.facts.get("fitted") else ()
-        cost = passes(entry.make(*fitted))
+        cost = entry.make(*fitted).passes
         forwards, backwards = ("?", "?") if cost is None else map(str, cost)
         facts = entry.facts
-        rows.append([
-            anchor(entry.name), family(entry.make), " ".join(facts["norms"]), facts["needs"],
-            "yes" if facts.get("targeted") else "no", "yes" if facts.get("randomised") else "no", forwards, backwards,
-        ])  # fmt: skip
+        rows.append(
+            [
+                anchor(entry.name),
+                family(entry.make),
+                " ".join(facts["norms"]),
+                facts["needs"],
+                "yes" if facts.get("targeted") else "no",
+                "yes" if facts.get("randomised") else "no",
+                forwards,
+                backwards,
+            ]
+        )
     return table(["name", "looks for", "norms", "needs", "targeted", "draws", "forwards", "backwards"], rows)
 
 
@@ -102,10 +112,16 @@ def defence_table() -> str:
         card = entry.make().card
         rule = {None: "identity"}
         substitutes = [rule.get(r, type(r).__name__) for r in card.backward.values()]
-        rows.append([
-            f"`{entry.name}`", f"`{signature(entry.make)}`", "yes" if card.random else "no",
-            ", ".join(substitutes) or "its own", str(card.draws), sentence(card.reference),
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"`{entry.name}`",
+                f"`{signature(entry.make)}`",
+                "yes" if card.random else "no",
+                ", ".join(substitutes) or "its own",
+                str(card.draws),
+                sentence(card.reference),
+            ]
+        )
     return table(["name", "call", "random", "gradient of the adaptive attacker", "draws", "source"], rows)
 
 
@@ -136,9 +152,13 @@ def loss_table() -> str:
 def overview() -> str:
     """Everything that has a name, for the README."""
     kinds = {
-        "attacks": attacks.registry, "defences": defences.registry, "threats": threats.registry,
-        "models": models.registry, "data sets": data.registry, "metrics": metrics.registry,
-    }  # fmt: skip
+        "attacks": attacks.registry,
+        "defences": defences.registry,
+        "threats": threats.registry,
+        "models": models.registry,
+        "data sets": data.registry,
+        "metrics": metrics.registry,
+    }
     rows = [[kind, " ".join(f"`{entry.name}`" for entry in registry)] for kind, registry in kinds.items()]
     return table(["", "built in"], [*rows, ["losses", " ".join(f"`{name}`" for name in LOSSES)]])
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vauban.core.digits import digits
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
+from vauban.data.digits import pixels_and_labels
 
 torch.set_num_threads(1)  # workers of pytest-xdist would fight for the cores
 
@@ -33,7 +33,7 @@ def shared_data() -> Path:
 
 
 def pixels(split: str) -> tuple[Tensor, Tensor]:
-    x, y = digits(split)
+    x, y = pixels_and_labels(split)
     return x.float() / 255, y
 
 
@@ -67,9 +67,15 @@ def digits_cnn() -> nn.Module:
     """A convolutional network with batch normalisation, above 95 % on the test digits. Do not change its weights."""
     with seeded("tests", "cnn"):
         net = nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
-            nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(144, 10),
-        )  # fmt: skip
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(0.1),
+            nn.Linear(144, 10),
+        )
     return trained(net)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vauban import attacks, data, defences, metrics, models, threats
     from vauban.core.goals import LeastLikely, RandomWrong, Targeted, Untargeted
     from vauban.core.norms import L0, L1, L2, Linf
-    from vauban.evaluate.once import attack
+    from vauban.evaluate.attack import attack
     from vauban.evaluate.study import Study
     from vauban.evaluate.verify import verify
 
@@ -27,15 +27,38 @@ __version__ = "0.1.0"
 
 _PACKAGES = ("attacks", "data", "defences", "metrics", "models", "threats")
 _NAMES = {
-    "L0": "core.norms", "L1": "core.norms", "L2": "core.norms", "Linf": "core.norms",
-    "Untargeted": "core.goals", "Targeted": "core.goals", "LeastLikely": "core.goals", "RandomWrong": "core.goals",
-    "attack": "evaluate.once", "Study": "evaluate.study", "verify": "evaluate.verify",
-}  # fmt: skip
+    "L0": "core.norms",
+    "L1": "core.norms",
+    "L2": "core.norms",
+    "Linf": "core.norms",
+    "Untargeted": "core.goals",
+    "Targeted": "core.goals",
+    "LeastLikely": "core.goals",
+    "RandomWrong": "core.goals",
+    "attack": "evaluate.attack",
+    "Study": "evaluate.study",
+    "verify": "evaluate.verify",
+}
 
 __all__ = [
-    "L0", "L1", "L2", "LeastLikely", "Linf", "RandomWrong", "Study", "Targeted", "Untargeted", "attack", "attacks",
-    "data", "defences", "metrics", "models", "threats", "verify",
-]  # fmt: skip
+    "L0",
+    "L1",
+    "L2",
+    "LeastLikely",
+    "Linf",
+    "RandomWrong",
+    "Study",
+    "Targeted",
+    "Untargeted",
+    "attack",
+    "attacks",
+    "data",
+    "defences",
+    "metrics",
+    "models",
+    "threats",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

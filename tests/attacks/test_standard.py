@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vauban.attacks.battery import Standard
+from vauban.attacks.standard import Standard
 from vauban.core.norms import Linf
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 
 class Rounded(nn.Module):
@@ -30,8 +30,8 @@ def images(n: int) -> tuple[Tensor, Tensor]:
 def test_a_sample_without_a_gradient_gets_the_queries_instead() -> None:
     x, y = images(2)
     battery = Standard(Linf(0.1), steps=3, n_target=2, queries=5, blind_queries=40)
-    blind = run(battery, Threat(Rounded(blind=True), levels=None).open(x, y))
-    seeing = run(battery, Threat(Rounded(blind=False), levels=None).open(x, y))
+    blind = battery.run(Oracle.open(BoundThreat(Rounded(blind=True), levels=None), x, y))
+    seeing = battery.run(Oracle.open(BoundThreat(Rounded(blind=False), levels=None), x, y))
     assert not blind.success.any()
     assert not seeing.success.any()
     assert blind.backwards.tolist() == [2 + 3] * 2  # the two of the look, and APGD
@@ -43,21 +43,21 @@ def test_a_sample_without_a_gradient_gets_the_queries_instead() -> None:
 def test_the_promised_passes_are_those_of_a_sample_that_stands() -> None:
     x, y = images(1)
     battery = Standard(Linf(0.1), steps=3, n_target=2, queries=5)
-    found = run(battery, Threat(Rounded(blind=False), levels=None).open(x, y))
+    found = battery.run(Oracle.open(BoundThreat(Rounded(blind=False), levels=None), x, y))
     assert battery.passes == (int(found.forwards), int(found.backwards))
 
 
 def test_a_gradient_that_vanishes_does_not_save_a_weak_network() -> None:
     x, y = images(3)
     battery = Standard(Linf(0.35), steps=5, n_target=2, queries=5, blind_queries=200)
-    found = run(battery, Threat(Rounded(blind=True), levels=None, limit=Linf(0.35)).open(x, y))
+    found = battery.run(Oracle.open(BoundThreat(Rounded(blind=True), levels=None, limit=Linf(0.35)), x, y))
     assert found.success.all()
     assert bool(((found.adversarial - x).abs() <= 0.35 + 1e-6).all())
 
 
 def test_a_budget_too_small_for_the_look_still_runs_the_noise() -> None:
     x, y = images(1)
-    found = run(Standard(Linf(0.1)), Threat(Rounded(blind=False), levels=None, budget=1).open(x, y))
+    found = Standard(Linf(0.1)).run(Oracle.open(BoundThreat(Rounded(blind=False), levels=None, budget=1), x, y))
     assert int(found.forwards) == 1
     assert not found.success.any()
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmarks import smooth
 from vauban import attacks
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 
 def net(pixels: int) -> nn.Module:
@@ -33,9 +33,9 @@ def test_both_attacks_make_the_same_passes() -> None:
     y: Tensor = traced(x).argmax(1)
     counts = []
     for made in (attacks.CW(search_steps=1, steps=5), attacks.SCW(search_steps=1, steps=5)):
-        ask = Threat(traced).open(x, y)
+        oracle = Oracle.open(BoundThreat(traced), x, y)
         traced.reset()
-        run(made, ask)
+        made.run(oracle)
         counts.append(traced.backwards)
     assert counts[0] == counts[1] == 10
 

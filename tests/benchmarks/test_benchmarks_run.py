@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks import autoattack, overhead, peers, setting, tables
 from vauban import Linf, attacks
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 
 @pytest.fixture
@@ -38,16 +38,16 @@ def y(tiny: nn.Module, x: Tensor) -> Tensor:
 
 def test_passes_counted_at_the_network_are_those_the_door_counts(tiny: nn.Module, x: Tensor, y: Tensor) -> None:
     traced = Traced(tiny)
-    ask = Threat(traced).open(x, y)
+    oracle = Oracle.open(BoundThreat(traced), x, y)
     traced.reset()  # opening the door probes the class count, which is no pass of the attack
-    result = run(attacks.DeepFool(steps=3), ask)
+    result = attacks.DeepFool(steps=3).run(oracle)
     assert traced.forwards == int(result.forwards.sum())
     assert traced.backwards == int(result.backwards.sum())
 
 
 def test_a_replay_makes_the_recorded_passes(tiny: nn.Module, x: Tensor, y: Tensor) -> None:
     traced, again = Traced(tiny), Traced(tiny)
-    run(attacks.DeepFool(steps=3), Threat(traced).open(x, y))
+    attacks.DeepFool(steps=3).run(Oracle.open(BoundThreat(traced), x, y))
     replay(again, x, y, traced.trace)
     assert again.trace == traced.trace
     assert all(p.grad is None for p in tiny.parameters())

@@ -18,13 +18,13 @@ import torch
 from torch import nn
 from vauban import data, threats
 from vauban.attacks.fixed_budget.pgd import PGD
-from vauban.core.digits import digits
+from vauban.data.digits import pixels_and_labels
 from vauban.core.norms import Ball, Linf
-from vauban.data.dataset import Dataset, Stored
-from vauban.engine import Threat
+from vauban.data.dataset import Dataset, InMemory
+from vauban.engine import Attack, BoundThreat
 from vauban.engine.result import untouched
 
-x, y = digits("train")
+x, y = pixels_and_labels("train")
 x = x.flatten(1).float() / 255
 means = torch.stack([x[y == k].mean(0) for k in range(10)])
 
@@ -62,11 +62,11 @@ class Mine(PGD):
 mine = Mine(steps=3)
 
 @dataclass(frozen=True)
-class Own:
+class Own(Attack):
     eps: float = 0.1
-    def run(self, ask):
-        ask.scores(ask.x0)
-        return untouched(ask.x0)
+    def run(self, oracle):
+        oracle.scores(oracle.domain.x0)
+        return untouched(oracle.domain.x0)
 
 class Shift:
     name = "shift"
@@ -91,18 +91,18 @@ class Watch:
     def __init__(self, draws=1):
         self.draws = draws
     def bind(self, defended, *, levels, limit=None, budget=None):
-        return Threat(defended, "watch", draws=self.draws, levels=levels, budget=budget)
+        return BoundThreat(defended, "watch", draws=self.draws, levels=levels, budget=budget)
 
 watch = Watch()
 
 def lazy(defended):
     return defended
 
-def loss(logits, aim):
-    own = logits.gather(1, aim.y[:, None]).squeeze(1)
+def loss(logits, goal):
+    own = logits.gather(1, goal.y[:, None]).squeeze(1)
     return logits.logsumexp(1) - own
 
-def scalar_loss(logits, aim):
+def scalar_loss(logits, goal):
     return logits.mean()
 
 digit = data.load("digits/test[:8]")
@@ -110,10 +110,10 @@ digit = data.load("digits/test[:8]")
 def nan():
     pixels = digit.all().x.clone()
     pixels[6, 0, 0, 0] = torch.nan
-    return Dataset("nan", "", Stored(pixels), digit.y, digit.class_names)
+    return Dataset("nan", "", InMemory(pixels), digit.y, digit.class_names)
 
 def negative():
-    return Dataset("negative", "", Stored(digit.all().x - 1), digit.y, digit.class_names)
+    return Dataset("negative", "", InMemory(digit.all().x - 1), digit.y, digit.class_names)
 
 def many():
     return Dataset("many", "", digit.source, digit.y + 5, tuple("abcdefghijklmno"))

@@ -29,9 +29,14 @@ COMMANDS = ("evaluate", "report", "table", "status", "verify", "magnify", "train
 
 def process(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "vauban.cli", *words], capture_output=True, text=True, timeout=120, check=False, cwd=folder,
+        [sys.executable, "-m", "vauban.cli", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", **environment},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -83,9 +88,13 @@ def test_help_needs_no_torch(tmp_path: Path, no_torch: dict[str, str]) -> None:
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *COMMANDS], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", script, *COMMANDS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         env={**os.environ, **no_torch},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Usage:") == 1 + len(COMMANDS)
 
@@ -213,11 +222,19 @@ def test_saved_images_judge_the_same(evaluate: Run, project: Path) -> None:
 def test_verify_agrees_with_the_run_that_made_the_images(evaluate: Run, vauban: Run, project: Path) -> None:
     evaluate("--save-images", "--attack", "pgd:steps=3,eps=0.25")
     (cell,) = query.load(project / "run").cells
-    words = ["--model", "mine.py:net", "--data", "digits/test[:8]", "--adv", f"run/images/{cell.meta['hash']}",
-             "--budget", "linf:0.25"]  # fmt: skip
+    words = [
+        "--model",
+        "mine.py:net",
+        "--data",
+        "digits/test[:8]",
+        "--adv",
+        f"run/images/{cell.meta['hash']}",
+        "--budget",
+        "linf:0.25",
+    ]
     found = json.loads(vauban("verify", *words, "--json").out)
     assert found["samples"] == 8
-    assert found["in_budget"] == found["in_range"] == found["on_lattice"] == 1
+    assert found["in_budget"] == found["in_range"] == found["on_grid"] == 1
     assert found["success"] == found["success_reloaded"] == cell.columns["success"].mean()
     assert found["robust_accuracy"] == 1 - cell.columns["misclassified"].mean()
     text = vauban("verify", *words)

@@ -11,17 +11,19 @@ import pytest
 import torch
 
 from vauban import data
-from vauban.attacks.universal.shift import Shift
+from vauban.attacks.universal.shift import UniversalPerturbation
 from vauban.core.norms import Linf
-from vauban.evaluate.identity import cell_hash, describe
+from vauban.jobs.identity import cell_hash, describe
 from vauban.models import load, weights
 from vauban.store import query
 
 Run = Callable[..., Any]
 WORDS = {
-    "--attack": "universal:norm=linf,eps=0.3,epochs=2", "--model": "mine.py:net", "--data": "digits/train[:30]",
+    "--attack": "universal:norm=linf,eps=0.3,epochs=2",
+    "--model": "mine.py:net",
+    "--data": "digits/train[:30]",
     "--out": "u.safetensors",
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_fit_then_evaluate(fit: Run, evaluate: Run, project: Path) -> None:
     assert (cell.meta["norm"], cell.meta["eps"], cell.meta["needs"]) == ("linf", 0.3, "nothing")
     assert (cell.columns["forwards"].max(), cell.columns["backwards"].max()) == (1, 0)
     x, net = data.load("digits/test[:8]").all(), load("mine.py:net")
-    v = Shift(project / "u.safetensors").v
+    v = UniversalPerturbation(project / "u.safetensors").v
     image = ((x.x + v).clamp(0, 1) * 255).round() / 255
     near = (image - x.x).abs().amax((1, 2, 3)) <= 0.3  # where plain rounding stays in the ball it is the attack's own
     fooled = (net(image).argmax(1) != x.y).numpy()
@@ -83,7 +85,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "goal": ({"goal": "targeted:77"}, "[0, 9]"),
     "NaN pixels": ({"data": "mine.py:nan"}, "NaN"),
     "out is below a file": ({"out": "mine.py/u.safetensors"}, "mine.py"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -97,12 +99,13 @@ def test_mistakes_are_one_line(case: str, fit: Run, project: Path) -> None:
 
 
 def test_a_file_for_other_images_is_one_line(evaluate: Run, project: Path) -> None:
-    Shift(torch.zeros(3, 9, 9), Linf(0.1)).save(project / "other.safetensors", {})
+    UniversalPerturbation(torch.zeros(3, 9, 9), Linf(0.1)).save(project / "other.safetensors", {})
     for words, told in {
-        "universal:weights=other.safetensors": "(3, 9, 9)", "universal": "vauban fit --attack universal",
+        "universal:weights=other.safetensors": "(3, 9, 9)",
+        "universal": "vauban fit --attack universal",
         "universal:weights=absent.safetensors": "absent.safetensors does not exist",
         "universal:weights=other.safetensors,norm=l2,eps=1": "norm=linf",
-    }.items():  # fmt: skip
+    }.items():
         ran = evaluate("--attack", words)
         assert (ran.code, ran.err.count("\n")) == (2, 1), ran
         assert told in ran.err, ran.err

@@ -31,10 +31,10 @@ def seen(path: Path | str) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def shown(pixels: np.ndarray, **knobs: float) -> np.ndarray:
+def shown(pixels: np.ndarray, **per_sample: float) -> np.ndarray:
     """The magnified image by another way than the command's: 8-bit values of 0.5 + mag."""
     stacked = pixels if pixels.ndim == 3 else pixels[..., None]
-    z = magnify(torch.from_numpy(stacked / 255).permute(2, 0, 1)[None], **knobs)[0].permute(1, 2, 0).numpy()
+    z = magnify(torch.from_numpy(stacked / 255).permute(2, 0, 1)[None], **per_sample)[0].permute(1, 2, 0).numpy()
     return np.clip((0.5 + z) * 255, 0, 255).squeeze()
 
 

@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 
 from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.cli.screens import show_reproduction
 from vauban.core.norms import Linf
-from vauban.experiments import Cell, Craft, Experiment, Judge, Scale, Through, printed, registry
-from vauban.terminal import show_reproduction
+from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, WeightedNetwork, printed, registry
 
 Run = Callable[..., Any]
 ROWS = "network,metric,value,certain,raw,note\nA,targeted_success_rate,0.5,yes,50%,\nA,accuracy,0.9,yes,90%,\n"
 
 
-def cells(scale: Scale) -> list[Cell]:
+def cells(scale: Scale) -> list[TableCell]:
     judge = Judge(("A",))
-    craft = Craft(PGD(Linf(0.3), steps=2), (Through("A"),))
+    craft = Craft(PGD(Linf(0.3), steps=2), (WeightedNetwork("A"),))
     return [
-        Cell(None, judge, "accuracy", {"metric": "accuracy"}, "clean"),
-        Cell(craft, judge, "targeted_success_rate", {"metric": "targeted_success_rate"}, "PGD, targeted"),
+        TableCell(None, judge, "accuracy", {"metric": "accuracy"}, "clean"),
+        TableCell(craft, judge, "targeted_success_rate", {"metric": "targeted_success_rate"}, "PGD, targeted"),
     ]
 
 
@@ -94,9 +94,16 @@ def test_mistakes_are_told_in_one_line(case: str, vauban: Run, project: Path) ->
 
 def test_distances_are_no_percentages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = {
-        "label": "mean L2", "key": {"metric": "D_avg_L2"}, "metric": "D_avg_L2", "printed": 2.49, "ours": 1.2345,
-        "low": 1.1, "high": 1.4, "reason": "noise", "unit": "distance",
-    }  # fmt: skip
+        "label": "mean L2",
+        "key": {"metric": "D_avg_L2"},
+        "metric": "D_avg_L2",
+        "printed": 2.49,
+        "ours": 1.2345,
+        "low": 1.1,
+        "high": 1.4,
+        "reason": "noise",
+        "unit": "distance",
+    }
     rate = row | {"label": "share", "metric": "accuracy", "unit": "rate", "printed": None, "ours": 0.5}
     rate |= {"low": 0.25, "high": 0.75}
     told = {

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from vauban.attacks import registry
 from vauban.core.errors import AccessError, VaubanError
 from vauban.core.goals import Goal, RandomWrong, Targeted
-from vauban.core.lattice import on_lattice
 from vauban.core.norms import Ball, norm_by_name
-from vauban.engine import Result, Threat, run
+from vauban.core.pixel_grid import on_grid
+from vauban.engine import BoundThreat, Oracle, Result
 
 RADIUS = {"linf": 0.15, "l2": 1.2, "l1": 8.0, "l0": 12.0}  # 0.15 is 38.25 levels
 CHEAP = {"steps": 8, "search_steps": 2, "n_target": 2, "queries": 12, "most": 40, "tries": 10, "classes": 4, "inner": 4}
@@ -78,7 +78,7 @@ class Counting(nn.Module):
 
 
 @dataclasses.dataclass
-class Bench:
+class Context:
     x: Tensor
     y: Tensor
     pool: Tensor
@@ -96,23 +96,25 @@ class Bench:
         x = self.x if x is None else x
         keys = ("goal", "mask", "ids", "y")
         of_open = {k: options.pop(k) for k in keys if k in options}
-        ask = Threat(net, **options).open(x, of_open.pop("y", self.y), ids=of_open.pop("ids", IDS), **of_open)
+        oracle = Oracle.open(
+            BoundThreat(net, **options), x, of_open.pop("y", self.y), ids=of_open.pop("ids", IDS), **of_open
+        )
         for module in net.modules():
             if isinstance(module, Counting):
                 module.forwards = module.backwards = 0
-        return run(attack, ask), net
+        return attack.run(oracle), net
 
 
 @pytest.fixture(scope="module")
-def bench(
+def context(
     digits_test: tuple[Tensor, Tensor],
     digits_cnn: nn.Module,
     digits_mlp: nn.Module,
     copied: Callable[[nn.Module], nn.Module],
-) -> Bench:
+) -> Context:
     x, y = digits_test
     right = ((digits_cnn(x).argmax(1) == y) & (digits_mlp(x).argmax(1) == y)).nonzero().squeeze(1)[:6]
-    return Bench(x[right], y[right], x[:60], copied(digits_cnn), copied(digits_mlp))
+    return Context(x[right], y[right], x[:60], copied(digits_cnn), copied(digits_mlp))
 
 
 def check(result: Result, x: Tensor, reached: Tensor, attack: Any, *, levels: int | None = 256) -> None:
@@ -122,30 +124,30 @@ def check(result: Result, x: Tensor, reached: Tensor, attack: Any, *, levels: in
         assert image.shape == x.shape
         assert not image.requires_grad
         assert ((image >= 0) & (image <= 1)).all()
-        assert levels is None or on_lattice(image, levels)
+        assert levels is None or on_grid(image, levels)
         if isinstance(ball := getattr(attack, "ball", None), Ball):
             assert ball.bind(x).contains(image, x).all()
     assert torch.equal(reached | ~result.success, torch.ones_like(reached)), "a success that a fresh forward denies"
     failed = ~result.success
     assert torch.equal(result.adversarial[failed], x[failed])
     assert result.distance[failed].isinf().all()
-    size = attack.measure.size(result.adversarial - x)
+    size = attack.norm.size(result.adversarial - x)
     torch.testing.assert_close(result.distance[~failed], size[~failed], atol=1e-6, rtol=1e-5)
 
 
 @every
-def test_images_and_claims(name: str, norm: str, bench: Bench) -> None:
-    result, _ = bench.plain(name, norm)
-    reached = bench.cnn(result.adversarial).argmax(1) != bench.y
-    check(result, bench.x, reached, attack_of(name, norm))
+def test_images_and_claims(name: str, norm: str, context: Context) -> None:
+    result, _ = context.plain(name, norm)
+    reached = context.cnn(result.adversarial).argmax(1) != context.y
+    check(result, context.x, reached, attack_of(name, norm))
     if registry.get(name).facts["needs"] == "gradients" and attack_of(name, norm).steps > 1:
         assert result.success.any(), "no success at all would make every check above empty"
     assert ((result.first <= result.backwards) & ((result.first >= 0) | ~result.success)).all()
 
 
 @every
-def test_passes_counted_are_passes_made(name: str, norm: str, bench: Bench) -> None:
-    result, net = bench.plain(name, norm)
+def test_passes_counted_are_passes_made(name: str, norm: str, context: Context) -> None:
+    result, net = context.plain(name, norm)
     assert int(result.forwards.sum()) == net.forwards
     assert int(result.backwards.sum()) == net.backwards
     if registry.get(name).facts["needs"] != "gradients":
@@ -153,16 +155,16 @@ def test_passes_counted_are_passes_made(name: str, norm: str, bench: Bench) -> N
 
 
 @every
-def test_nothing_is_left_behind(name: str, norm: str, bench: Bench) -> None:
-    net = copy.deepcopy(bench.cnn).train()
+def test_nothing_is_left_behind(name: str, norm: str, context: Context) -> None:
+    net = copy.deepcopy(context.cnn).train()
     net[1].eval()
     net[0].weight.requires_grad_(False)
     modes = [m.training for m in net.modules()]
     state = copy.deepcopy(net.state_dict())
     flags = [p.requires_grad for p in net.parameters()]
-    generator, x = torch.get_rng_state(), bench.x.clone()
-    bench.run(attack_of(name, norm), net, x)
-    assert torch.equal(x, bench.x), "the input was written into"
+    generator, x = torch.get_rng_state(), context.x.clone()
+    context.run(attack_of(name, norm), net, x)
+    assert torch.equal(x, context.x), "the input was written into"
     assert [m.training for m in net.modules()] == modes
     assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
     assert [p.requires_grad for p in net.parameters()] == flags
@@ -171,21 +173,21 @@ def test_nothing_is_left_behind(name: str, norm: str, bench: Bench) -> None:
 
 
 @every
-def test_a_logit_shift_changes_no_success(name: str, norm: str, bench: Bench) -> None:
-    net, x = copy.deepcopy(bench.mlp).double(), bench.x.double()
-    plain, _ = bench.run(attack_of(name, norm), net, x)
+def test_a_logit_shift_changes_no_success(name: str, norm: str, context: Context) -> None:
+    net, x = copy.deepcopy(context.mlp).double(), context.x.double()
+    plain, _ = context.run(attack_of(name, norm), net, x)
     for shift in (-50.0, 200.0):
-        shifted, _ = bench.run(attack_of(name, norm), Counting(net, shift), x)
+        shifted, _ = context.run(attack_of(name, norm), Counting(net, shift), x)
         assert torch.equal(plain.success, shifted.success)
 
 
 @every
-def test_a_sample_does_not_see_its_batch(name: str, norm: str, bench: Bench) -> None:
-    net, x = copy.deepcopy(bench.mlp).double(), bench.x.double()
-    whole, _ = bench.run(attack_of(name, norm), net, x)
+def test_a_sample_does_not_see_its_batch(name: str, norm: str, context: Context) -> None:
+    net, x = copy.deepcopy(context.mlp).double(), context.x.double()
+    whole, _ = context.run(attack_of(name, norm), net, x)
     assert whole.adversarial.dtype == torch.float64
     for rows in (torch.tensor([5, 2, 0, 3, 1, 4]), torch.tensor([3]), torch.tensor([4, 1])):
-        part, _ = bench.run(attack_of(name, norm), net, x[rows], y=bench.y[rows], ids=IDS[rows])
+        part, _ = context.run(attack_of(name, norm), net, x[rows], y=context.y[rows], ids=IDS[rows])
         torch.testing.assert_close(part.crafted, whole.crafted[rows], atol=1e-9, rtol=0)
         torch.testing.assert_close(part.adversarial, whole.adversarial[rows], atol=1e-9, rtol=0)
         assert torch.equal(part.forwards, whole.forwards[rows])
@@ -193,14 +195,14 @@ def test_a_sample_does_not_see_its_batch(name: str, norm: str, bench: Bench) -> 
 
 
 @every
-def test_pixels_at_0_and_1_can_move(name: str, norm: str, bench: Bench) -> None:
-    x = (bench.x > 0.5).float()
-    y = bench.mlp(x).argmax(1)
+def test_pixels_at_0_and_1_can_move(name: str, norm: str, context: Context) -> None:
+    x = (context.x > 0.5).float()
+    y = context.mlp(x).argmax(1)
     attack = attack_of(name, norm, radius=16.0 if norm == "l1" else None, steps=25)
     if hasattr(attack, "signs"):  # by default it only moves the pixels one way
         attack = dataclasses.replace(attack, signs="both")
-    result, _ = bench.run(attack, bench.mlp, x, y=y)
-    check(result, x, bench.mlp(result.adversarial).argmax(1) != y, attack)
+    result, _ = context.run(attack, context.mlp, x, y=y)
+    check(result, x, context.mlp(result.adversarial).argmax(1) != y, attack)
     if registry.get(name).facts["needs"] == "gradients":
         moved = result.crafted != x
         assert moved[x == 0].any()
@@ -208,59 +210,59 @@ def test_pixels_at_0_and_1_can_move(name: str, norm: str, bench: Bench) -> None:
 
 
 @every
-def test_masked_components_stay_exactly(name: str, norm: str, bench: Bench) -> None:
+def test_masked_components_stay_exactly(name: str, norm: str, context: Context) -> None:
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[:, :, 2:6] = True
-    for x in (bench.x, bench.x.double()):
-        net = bench.mlp if x.dtype == torch.float32 else copy.deepcopy(bench.mlp).double()
-        result, _ = bench.run(attack_of(name, norm), net, x, mask=mask)
+    for x in (context.x, context.x.double()):
+        net = context.mlp if x.dtype == torch.float32 else copy.deepcopy(context.mlp).double()
+        result, _ = context.run(attack_of(name, norm), net, x, mask=mask)
         outside = ~mask.expand_as(x)
         assert torch.equal(result.crafted[outside], x[outside])
-        check(result, x, net(result.adversarial).argmax(1) != bench.y, attack_of(name, norm))
+        check(result, x, net(result.adversarial).argmax(1) != context.y, attack_of(name, norm))
 
 
 @every
-def test_one_radius_per_sample(name: str, norm: str, bench: Bench) -> None:
+def test_one_radius_per_sample(name: str, norm: str, context: Context) -> None:
     radius = RADIUS[norm] * torch.tensor([0.0, 0.2, 0.5, 1.0, 1.5, 2.0])
     attack = attack_of(name, norm, radius)
     if getattr(attack, "ball", None) is None:
         pytest.skip("the attack has no radius")
-    result, _ = bench.run(attack, bench.mlp)
-    check(result, bench.x, bench.mlp(result.adversarial).argmax(1) != bench.y, attack)
-    assert torch.equal(result.crafted[0], bench.x[0])
+    result, _ = context.run(attack, context.mlp)
+    check(result, context.x, context.mlp(result.adversarial).argmax(1) != context.y, attack)
+    assert torch.equal(result.crafted[0], context.x[0])
 
 
 @every
-def test_targets(name: str, norm: str, bench: Bench) -> None:
+def test_targets(name: str, norm: str, context: Context) -> None:
     """Reaches the target it claims, or says in one line that it takes none."""
-    goals: list[Goal] = [RandomWrong(), Targeted((bench.y + 1) % 10)]
+    goals: list[Goal] = [RandomWrong(), Targeted((context.y + 1) % 10)]
     attack = attack_of(name, norm)
     if hasattr(attack, "starts"):  # a targeted decision attack begins at images of the target classes
-        attack = dataclasses.replace(attack, starts=bench.pool)
+        attack = dataclasses.replace(attack, starts=context.pool)
     for goal in goals:
-        ask = Threat(bench.mlp).open(bench.x, bench.y, goal, IDS)
+        oracle = Oracle.open(BoundThreat(context.mlp), context.x, context.y, goal, IDS)
         if not registry.get(name).facts.get("targeted", False):
             with pytest.raises(VaubanError, match="target"):
-                run(attack, ask)
+                attack.run(oracle)
             continue
-        result = run(attack, ask)
-        check(result, bench.x, bench.mlp(result.adversarial).argmax(1) == ask.aim.target, attack)
+        result = attack.run(oracle)
+        check(result, context.x, context.mlp(result.adversarial).argmax(1) == oracle.goal.target, attack)
 
 
 @every
-def test_the_budget_is_respected(name: str, norm: str, bench: Bench) -> None:
+def test_the_budget_is_respected(name: str, norm: str, context: Context) -> None:
     for budget in (1, 6):
-        result, net = bench.run(attack_of(name, norm), Counting(bench.mlp), budget=budget)
+        result, net = context.run(attack_of(name, norm), Counting(context.mlp), budget=budget)
         assert (result.forwards <= budget).all()
-        assert net.forwards <= budget * len(bench.x)
-        check(result, bench.x, bench.mlp(result.adversarial).argmax(1) != bench.y, attack_of(name, norm))
+        assert net.forwards <= budget * len(context.x)
+        check(result, context.x, context.mlp(result.adversarial).argmax(1) != context.y, attack_of(name, norm))
 
 
 @every
-def test_vectors_unrounded(name: str, norm: str, bench: Bench) -> None:
-    x, attack = bench.x.flatten(1), attack_of(name, norm)
+def test_vectors_unrounded(name: str, norm: str, context: Context) -> None:
+    x, attack = context.x.flatten(1), attack_of(name, norm)
     try:
-        result, _ = bench.run(attack, bench.mlp, x, levels=None)
+        result, _ = context.run(attack, context.mlp, x, levels=None)
     except VaubanError as refusal:
         lines = str(refusal).splitlines()
     else:
@@ -268,23 +270,23 @@ def test_vectors_unrounded(name: str, norm: str, bench: Bench) -> None:
     assert len(lines) == 1
     if lines != ["ran"]:
         return
-    check(result, x, bench.mlp(result.adversarial).argmax(1) != bench.y, attack, levels=None)
+    check(result, x, context.mlp(result.adversarial).argmax(1) != context.y, attack, levels=None)
 
 
 @every
-def test_the_limit_of_the_threat(name: str, norm: str, bench: Bench) -> None:
+def test_the_limit_of_the_threat(name: str, norm: str, context: Context) -> None:
     attack = attack_of(name, norm)
     limit = norm_by_name(norm)(RADIUS[norm] / 2)
     if isinstance(getattr(attack, "ball", None), Ball):
         with pytest.raises(AccessError, match="larger than the threat's limit"):
-            bench.run(attack, bench.mlp, limit=limit)
+            context.run(attack, context.mlp, limit=limit)
         return
-    result, _ = bench.run(attack, bench.mlp, limit=limit)
-    assert limit.bind(bench.x).contains(result.adversarial, bench.x).all()
+    result, _ = context.run(attack, context.mlp, limit=limit)
+    assert limit.bind(context.x).contains(result.adversarial, context.x).all()
 
 
 @every
-def test_grants_are_needed(name: str, norm: str, bench: Bench) -> None:
+def test_grants_are_needed(name: str, norm: str, context: Context) -> None:
     """An attack asks for no more than its fact says."""
     allowed = {
         "nothing": set(),
@@ -294,10 +296,10 @@ def test_grants_are_needed(name: str, norm: str, bench: Bench) -> None:
     }
     needs = registry.get(name).facts["needs"]
     if needs == "nothing":
-        bench.run(attack_of(name, norm), bench.mlp, grants=frozenset())
+        context.run(attack_of(name, norm), context.mlp, grants=frozenset())
         return
     with pytest.raises(AccessError, match="does not grant"):
-        bench.run(attack_of(name, norm), bench.mlp, grants=frozenset(allowed[needs]))
+        context.run(attack_of(name, norm), context.mlp, grants=frozenset(allowed[needs]))
     if needs in ("labels", "scores"):
-        result, _ = bench.run(attack_of(name, norm), bench.mlp, grants=frozenset({needs}))
-        assert len(result) == len(bench.x)
+        result, _ = context.run(attack_of(name, norm), context.mlp, grants=frozenset({needs}))
+        assert len(result) == len(context.x)

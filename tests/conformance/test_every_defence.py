@@ -15,9 +15,9 @@ from vauban.core.cards import Card, bare, carded
 from vauban.core.errors import VaubanError
 from vauban.core.losses import margin
 from vauban.core.norms import Linf
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 from vauban.defences import registry
-from vauban.engine import Point, Steps, Threat, run
+from vauban.engine import BoundThreat, Oracle, Point, Steps
 
 
 def wrappable(entry: Any) -> bool:
@@ -112,9 +112,9 @@ def test_the_network_is_as_it_was(
     modes, state = [m.training for m in net.modules()], copy.deepcopy(net.state_dict())
     guarded = registry.get(name).make().wrap(net)
     assert [m.training for m in net.modules()] == modes
-    ask = Threat(guarded, backward=rules(guarded)).open(*images)
-    ask.gradient(images[0], margin)
-    ask.scores(images[0])
+    oracle = Oracle.open(BoundThreat(guarded, backward=rules(guarded)), *images)
+    oracle.gradient(images[0], margin)
+    oracle.scores(images[0])
     assert [m.training for m in net.modules()] == modes
     assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items())
     assert all(p.grad is None for p in guarded.parameters())
@@ -124,13 +124,13 @@ def test_the_network_is_as_it_was(
 def test_the_card_says_how_to_get_a_gradient(name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
     """With the card's rules every image has a gradient; what it does not name is differentiable as it is."""
     guarded = wrapped(name, digits_cnn)
-    threat = Threat(guarded, backward=rules(guarded), draws=max(card.draws for card in cards(guarded)))
-    _, (g,) = threat.open(*images).gradient(images[0], margin)
+    threat = BoundThreat(guarded, backward=rules(guarded), draws=max(card.draws for card in cards(guarded)))
+    _, (g,) = Oracle.open(threat, *images).gradient(images[0], margin)
     assert torch.isfinite(g).all()
     assert (g.flatten(1).abs().amax(1) > 0).all()
     if rules(guarded):
         try:
-            _, (raw,) = Threat(guarded, draws=threat.draws).open(*images).gradient(images[0], margin)
+            _, (raw,) = Oracle.open(BoundThreat(guarded, draws=threat.draws), *images).gradient(images[0], margin)
             useless = bool((raw.flatten(1).abs().amax(1) == 0).all())
         except VaubanError:
             useless = True
@@ -142,12 +142,12 @@ class Ascent(Steps[Point]):
 
     ball, steps = Linf(0.35), 12
 
-    def start(self, ask: Any, **knobs: Tensor) -> Point:
-        return Point(ask.x0)
+    def start(self, oracle: Any, **per_sample: Tensor) -> Point:
+        return Point(oracle.domain.x0)
 
-    def step(self, ask: Any, state: Point, t: int) -> Point:
-        _, (g,) = ask.gradient(state.x, margin)
-        return Point(ask.project(state.x + 0.06 * g.sign()))
+    def step(self, oracle: Any, state: Point, t: int) -> Point:
+        _, (g,) = oracle.gradient(state.x, margin)
+        return Point(oracle.domain.project(state.x + 0.06 * g.sign()))
 
 
 @every
@@ -156,8 +156,8 @@ def test_the_gradient_of_the_card_points_uphill(
 ) -> None:
     """A transform of the input does not stop an attacker who follows its card at a large radius."""
     guarded = wrapped(name, digits_cnn)
-    threat = Threat(guarded, backward=rules(guarded), draws=max(card.draws for card in cards(guarded)))
-    result = run(Ascent(), threat.open(*images))
+    threat = BoundThreat(guarded, backward=rules(guarded), draws=max(card.draws for card in cards(guarded)))
+    result = Ascent().run(Oracle.open(threat, *images))
     assert result.success.sum() >= len(images[0]) // 2
     assert Linf(0.35).bind(images[0]).contains(result.crafted, images[0]).all()
 

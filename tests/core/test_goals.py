@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim, LeastLikely, RandomWrong, Targeted, Untargeted
+from vauban.core.goals import LeastLikely, RandomWrong, ResolvedGoal, Targeted, Untargeted
 from vauban.core.rng import Stream
 
 LOGITS = torch.tensor([[5.0, 1.0, 0.0], [0.0, 5.0, 1.0], [5.0, 5.0, 0.0]])
@@ -15,26 +15,26 @@ RNG = Stream(0, torch.arange(3))
 
 
 def test_untargeted() -> None:
-    aim = Untargeted().resolve(Y, None, 3, RNG)
-    assert aim.reached(LOGITS).tolist() == [False, True, True]  # a tie goes to the first class
+    goal = Untargeted().resolve(Y, None, 3, RNG)
+    assert goal.reached(LOGITS).tolist() == [False, True, True]  # a tie goes to the first class
 
 
 def test_a_rejected_image_is_not_adversarial() -> None:
-    aim = Untargeted(rejects=True).resolve(Y, None, 3, RNG)
+    goal = Untargeted(rejects=True).resolve(Y, None, 3, RNG)
     logits = torch.tensor([[0.0, 0.0, 9.0], [0.0, 9.0, 0.0], [0.0, 9.0, 0.0]])
-    assert aim.reached(logits).tolist() == [False, True, False]
+    assert goal.reached(logits).tolist() == [False, True, False]
 
 
 def test_nan_reaches_nothing() -> None:
     logits = LOGITS.clone()
     logits[1, 2] = torch.nan
-    assert Aim(Y).reached(logits).tolist() == [False, False, True]
-    assert Aim(Y, torch.tensor([2, 2, 2])).reached(logits).tolist() == [False, False, False]
+    assert ResolvedGoal(Y).reached(logits).tolist() == [False, False, True]
+    assert ResolvedGoal(Y, torch.tensor([2, 2, 2])).reached(logits).tolist() == [False, False, False]
 
 
 def test_targeted() -> None:
-    aim = Targeted(1).resolve(Y, None, 3, RNG)
-    assert aim.reached(LOGITS).tolist() == [False, True, False]
+    goal = Targeted(1).resolve(Y, None, 3, RNG)
+    assert goal.reached(LOGITS).tolist() == [False, True, False]
     each = Targeted(torch.tensor([0, 2, 0])).resolve(Y, None, 3, RNG)
     assert each.reached(LOGITS).tolist() == [True, False, True]
     assert each.rows(torch.tensor([2, 0])).target.tolist() == [0, 0]
@@ -62,8 +62,8 @@ def test_random_wrong_is_uniform_and_belongs_to_the_sample() -> None:
 
 
 def test_wrong_classes_least_likely_first() -> None:
-    assert Aim(Y).wrong_classes(LOGITS).tolist() == [[2, 1], [2, 1], [2, 0]]
-    assert Aim(Y, rejects=True).wrong_classes(LOGITS).tolist() == [[1], [1], [0]]
+    assert ResolvedGoal(Y).wrong_classes(LOGITS).tolist() == [[2, 1], [2, 1], [2, 0]]
+    assert ResolvedGoal(Y, rejects=True).wrong_classes(LOGITS).tolist() == [[1], [1], [0]]
 
 
 def test_text() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import (
     LOSSES,
     SATURATED,
@@ -29,21 +29,23 @@ from vauban.core.rng import Stream
 NAMES = sorted(LOSSES)
 
 
-def case(seed: int, classes: int, kind: str) -> tuple[Tensor, Aim]:
+def case(seed: int, classes: int, kind: str) -> tuple[Tensor, ResolvedGoal]:
     stream = Stream(seed, torch.arange(6))
     logits = 3 * stream.normal("z", (classes,), dtype=torch.float64)
     y = stream.integers("y", classes)
     other = (y + 1 + stream.integers("t", classes - 1)) % classes
     aims = {
-        "untargeted": Aim(y), "targeted": Aim(y, other), "toward": Aim(y, toward=other),
-        "rejecting": Aim(y.clamp_max(classes - 2), rejects=True),
-    }  # fmt: skip
+        "untargeted": ResolvedGoal(y),
+        "targeted": ResolvedGoal(y, other),
+        "toward": ResolvedGoal(y, toward=other),
+        "rejecting": ResolvedGoal(y.clamp_max(classes - 2), rejects=True),
+    }
     return logits, aims[kind]
 
 
-def gradient(loss: Loss, logits: Tensor, aim: Aim) -> Tensor:
+def gradient(loss: Loss, logits: Tensor, goal: ResolvedGoal) -> Tensor:
     leaf = logits.clone().requires_grad_(True)
-    (g,) = torch.autograd.grad(loss(leaf, aim).sum(), leaf)
+    (g,) = torch.autograd.grad(loss(leaf, goal).sum(), leaf)
     return g
 
 
@@ -51,12 +53,12 @@ def gradient(loss: Loss, logits: Tensor, aim: Aim) -> Tensor:
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=st.integers(0, 10**6), classes=st.integers(3, 6))
 def test_gradient_by_finite_differences(name: str, kind: str, seed: int, classes: int) -> None:
-    logits, aim = case(seed, classes, kind)
-    g, h = gradient(LOSSES[name], logits, aim), 1e-6
+    logits, goal = case(seed, classes, kind)
+    g, h = gradient(LOSSES[name], logits, goal), 1e-6
     for k in range(classes):
         step = torch.zeros_like(logits)
         step[:, k] = h
-        slope = (LOSSES[name](logits + step, aim) - LOSSES[name](logits - step, aim)) / (2 * h)
+        slope = (LOSSES[name](logits + step, goal) - LOSSES[name](logits - step, goal)) / (2 * h)
         torch.testing.assert_close(g[:, k], slope, atol=1e-6, rtol=1e-5)
 
 
@@ -64,10 +66,10 @@ def test_gradient_by_finite_differences(name: str, kind: str, seed: int, classes
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=st.integers(0, 10**6), shift=st.sampled_from([-1e4, -50.0, 50.0, 1e4]))
 def test_a_logit_shift_changes_nothing(name: str, kind: str, seed: int, shift: float) -> None:
-    logits, aim = case(seed, 5, kind)
-    torch.testing.assert_close(LOSSES[name](logits + shift, aim), LOSSES[name](logits, aim), atol=1e-9, rtol=1e-9)
+    logits, goal = case(seed, 5, kind)
+    torch.testing.assert_close(LOSSES[name](logits + shift, goal), LOSSES[name](logits, goal), atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(
-        gradient(LOSSES[name], logits + shift, aim), gradient(LOSSES[name], logits, aim), atol=1e-9, rtol=1e-9
+        gradient(LOSSES[name], logits + shift, goal), gradient(LOSSES[name], logits, goal), atol=1e-9, rtol=1e-9
     )
 
 
@@ -75,74 +77,74 @@ def test_a_logit_shift_changes_nothing(name: str, kind: str, seed: int, shift: f
 @pytest.mark.parametrize("classes", [3, 4, 10])
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([1e-3, 10.0, 1e4]))
 def test_dlr_ignores_the_scale_of_the_logits(kind: str, classes: int, seed: int, scale: float) -> None:
-    logits, aim = case(seed, classes, kind)
-    torch.testing.assert_close(dlr(logits * scale, aim), dlr(logits, aim), atol=1e-7, rtol=1e-7)
+    logits, goal = case(seed, classes, kind)
+    torch.testing.assert_close(dlr(logits * scale, goal), dlr(logits, goal), atol=1e-7, rtol=1e-7)
 
 
 def test_closed_forms() -> None:
     z = torch.tensor([[4.0, 3.0, 1.0, -1.0]])
     y, t = torch.tensor([0]), torch.tensor([2])
     log_sum = math.log(sum(math.exp(v) for v in z[0].tolist()))
-    assert cross_entropy(z, Aim(y)).item() == pytest.approx(log_sum - 4)
-    assert cross_entropy(z, Aim(y, t)).item() == pytest.approx(1 - log_sum)
-    assert margin(z, Aim(y)).item() == -1
-    assert margin(z, Aim(y, t)).item() == -3
-    assert dlr(z, Aim(y)).item() == pytest.approx(-1 / 3)
-    assert dlr(z, Aim(y, t)).item() == pytest.approx(-3 / 4)
-    assert dlr(z[:, :3], Aim(y, t)).item() == pytest.approx(-3 / 2)
+    assert cross_entropy(z, ResolvedGoal(y)).item() == pytest.approx(log_sum - 4)
+    assert cross_entropy(z, ResolvedGoal(y, t)).item() == pytest.approx(1 - log_sum)
+    assert margin(z, ResolvedGoal(y)).item() == -1
+    assert margin(z, ResolvedGoal(y, t)).item() == -3
+    assert dlr(z, ResolvedGoal(y)).item() == pytest.approx(-1 / 3)
+    assert dlr(z, ResolvedGoal(y, t)).item() == pytest.approx(-3 / 4)
+    assert dlr(z[:, :3], ResolvedGoal(y, t)).item() == pytest.approx(-3 / 2)
 
 
 def test_being_rejected_is_no_success() -> None:
     """The last class means 'rejected': in closed form, and no loss has a slope that makes it more likely."""
     z = torch.tensor([[4.0, 3.0, 1.0, 5.0], [4.0, 3.0, 1.0, -2.0]], dtype=torch.float64)
-    aim = Aim(torch.tensor([0, 0]), rejects=True)
+    goal = ResolvedGoal(torch.tensor([0, 0]), rejects=True)
     mass = [sum(math.exp(v) for v in row) for row in z.tolist()]
     held = [math.exp(4) + math.exp(row[-1]) for row in z.tolist()]
     expected = torch.tensor([math.log(a / b) for a, b in zip(mass, held, strict=True)], dtype=torch.float64)
-    torch.testing.assert_close(cross_entropy(z, aim), expected)
-    assert margin(z, aim).tolist() == [-2, -1]
-    assert gradient(margin, z, aim)[:, 3].tolist() == [-1, 0]
+    torch.testing.assert_close(cross_entropy(z, goal), expected)
+    assert margin(z, goal).tolist() == [-2, -1]
+    assert gradient(margin, z, goal)[:, 3].tolist() == [-1, 0]
     for loss in (margin, cross_entropy, auto):
-        assert (gradient(loss, z, aim)[:, 3] <= 0).all()
+        assert (gradient(loss, z, goal)[:, 3] <= 0).all()
 
 
 @pytest.mark.parametrize("kind", ["untargeted", "targeted"])
 def test_with_three_classes_dlr_has_a_gradient_whatever_the_order(kind: str) -> None:
     for seed in range(40):
-        logits, aim = case(seed, 3, kind)
-        ahead = margin(logits, aim) < 0  # where the goal is reached the ratio may be constant
-        assert (gradient(dlr, logits, aim).abs().amax(1)[ahead] > 1e-6).all()
+        logits, goal = case(seed, 3, kind)
+        ahead = margin(logits, goal) < 0  # where the goal is reached the ratio may be constant
+        assert (gradient(dlr, logits, goal).abs().amax(1)[ahead] > 1e-6).all()
 
 
 def test_dlr_of_two_classes_is_refused() -> None:
     with pytest.raises(ContractError, match="3 classes"):
-        dlr(torch.zeros(1, 2), Aim(torch.tensor([0])))
-    assert gradient(margin, torch.tensor([[1.0, 0.0]]), Aim(torch.tensor([0]))).abs().sum() == 2
+        dlr(torch.zeros(1, 2), ResolvedGoal(torch.tensor([0])))
+    assert gradient(margin, torch.tensor([[1.0, 0.0]]), ResolvedGoal(torch.tensor([0]))).abs().sum() == 2
 
 
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(["untargeted", "targeted", "rejecting"]))
 def test_margin_is_positive_exactly_where_the_goal_is_reached(seed: int, kind: str) -> None:
-    logits, aim = case(seed, 4, kind)
-    assert torch.equal(margin(logits, aim) > 0, aim.reached(logits))
+    logits, goal = case(seed, 4, kind)
+    assert torch.equal(margin(logits, goal) > 0, goal.reached(logits))
 
 
 def test_auto_switches_exactly_where_cross_entropy_is_saturated() -> None:
     gaps = torch.tensor([0.0, 5.0, -math.log(SATURATED) - 0.01, -math.log(SATURATED) + 0.01, 80.0, 1e4])
     logits = torch.stack([gaps, torch.zeros_like(gaps)], 1)
-    aim = Aim(torch.zeros(6, dtype=torch.int64))
-    for aimed in (aim, Aim(torch.ones(6, dtype=torch.int64), target=aim.y)):
-        value, lead = auto(logits, aimed), margin(logits, aimed)
-        assert switched(value, aimed).tolist() == [False, False, False, True, True, True]
-        assert torch.equal(value, torch.where(switched(value, aimed), lead, cross_entropy(logits, aimed)))
+    goal = ResolvedGoal(torch.zeros(6, dtype=torch.int64))
+    for with_goal in (goal, ResolvedGoal(torch.ones(6, dtype=torch.int64), target=goal.y)):
+        value, lead = auto(logits, with_goal), margin(logits, with_goal)
+        assert switched(value, with_goal).tolist() == [False, False, False, True, True, True]
+        assert torch.equal(value, torch.where(switched(value, with_goal), lead, cross_entropy(logits, with_goal)))
 
 
 @pytest.mark.parametrize("kind", ["untargeted", "targeted"])
 def test_auto_keeps_a_gradient_on_enormous_logits(kind: str) -> None:
-    logits, aim = case(3, 10, kind)
+    logits, goal = case(3, 10, kind)
     logits = logits.float() * 1000
-    assert (gradient(auto, logits, aim).abs().amax(1) > 0.1).all()
+    assert (gradient(auto, logits, goal).abs().amax(1) > 0.1).all()
     if kind == "untargeted":
-        confident = Aim(logits.argmax(1))
+        confident = ResolvedGoal(logits.argmax(1))
         assert (gradient(cross_entropy, logits, confident).abs().amax(1) < 1e-3).any()
         assert (gradient(auto, logits, confident).abs().amax(1) > 0.1).all()
 
@@ -153,7 +155,7 @@ def test_auto_grows_with_the_margin_across_the_switch(kind: str) -> None:
     gaps = torch.linspace(-40, 40, 2001, dtype=torch.float64)
     logits = torch.stack([torch.zeros_like(gaps), gaps], 1)
     y = torch.zeros(2001, dtype=torch.int64)
-    value = auto(logits, Aim(y) if kind == "untargeted" else Aim(y, y + 1))
+    value = auto(logits, ResolvedGoal(y) if kind == "untargeted" else ResolvedGoal(y, y + 1))
     assert (value.diff() > 0).all()
 
 

@@ -93,9 +93,13 @@ def test_l1_projection_against_scipy(seed: int) -> None:
     r = 0.5
     w0 = np.full(8, r / 16)
     signed = minimize(
-        lambda w: 0.5 * ((w[:4] - w[4:] - v[0].numpy()) ** 2).sum(), w0, bounds=[(0, None)] * 8, method="SLSQP",
-        constraints={"type": "ineq", "fun": lambda w: r - w.sum()}, options={"ftol": 1e-14, "maxiter": 300},
-    )  # fmt: skip
+        lambda w: 0.5 * ((w[:4] - w[4:] - v[0].numpy()) ** 2).sum(),
+        w0,
+        bounds=[(0, None)] * 8,
+        method="SLSQP",
+        constraints={"type": "ineq", "fun": lambda w: r - w.sum()},
+        options={"ftol": 1e-14, "maxiter": 300},
+    )
     found = L1.project(v, torch.tensor([r], dtype=torch.float64))[0].numpy()
     np.testing.assert_allclose(found, signed.x[:4] - signed.x[4:], atol=1e-4)
 

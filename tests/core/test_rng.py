@@ -72,10 +72,15 @@ def test_a_longer_draw_begins_with_the_shorter_one() -> None:
 def test_every_word_of_the_key_matters() -> None:
     base = Stream(0, torch.arange(4))
     draws = [
-        base.bits("a", (50,)), base.bits("b", (50,)), base.bits("a", (50,), t=1), base.bits("a", (50,), draw=1),
-        base.fresh(0).bits("a", (50,)), base.fresh(1).bits("a", (50,)), base.fresh(1).fresh(1).bits("a", (50,)),
+        base.bits("a", (50,)),
+        base.bits("b", (50,)),
+        base.bits("a", (50,), t=1),
+        base.bits("a", (50,), draw=1),
+        base.fresh(0).bits("a", (50,)),
+        base.fresh(1).bits("a", (50,)),
+        base.fresh(1).fresh(1).bits("a", (50,)),
         Stream(1, torch.arange(4)).bits("a", (50,)),
-    ]  # fmt: skip
+    ]
     values = torch.stack(draws).flatten()
     assert values.unique().numel() == values.numel()
 

@@ -1,6 +1,6 @@
 import torch
 
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 
 
 def test_draws_follow_from_the_words_and_the_global_generator_is_untouched():

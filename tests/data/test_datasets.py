@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from vauban import data
 from vauban.core.errors import ContractError, UnknownName
-from vauban.data.dataset import Dataset, Stored
+from vauban.data.dataset import Dataset, InMemory
 
 
 def made(values: torch.Tensor, y: torch.Tensor, **changes) -> Dataset:
-    return Dataset("made", "test", Stored(values), y, tuple("abc"), **changes)
+    return Dataset("made", "test", InMemory(values), y, tuple("abc"), **changes)
 
 
 def test_digits_are_the_rescaled_uci_images():
@@ -155,9 +155,9 @@ def test_every_registered_set_states_its_facts():
 def test_a_set_from_a_users_file(tmp_path):
     code = """
 import torch
-from vauban.data.dataset import Dataset, Stored
+from vauban.data.dataset import Dataset, InMemory
 def mine(n=4):
-    return Dataset('mine', 'all', Stored(torch.zeros(n, 3)), torch.zeros(n, dtype=torch.int64), ('a', 'b'), levels=None)
+    return Dataset('mine', 'all', InMemory(torch.zeros(n, 3)), torch.zeros(n, dtype=torch.int64), ('a', 'b'), levels=None)
 wrong = 3
 """
     (tmp_path / "sets.py").write_text(code)

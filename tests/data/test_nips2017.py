@@ -45,9 +45,13 @@ def test_targets_follow_a_slice_and_are_part_of_the_fingerprint(root: Path) -> N
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
-    [("6,7", "0,7", "labels from 1 to 1000"), ("6,7", "6,1001", "labels from 1 to 1000"), ("TrueLabel", "Label", "columns"),
-     ("image1", "image9", "image9.png")],
-)  # fmt: skip
+    [
+        ("6,7", "0,7", "labels from 1 to 1000"),
+        ("6,7", "6,1001", "labels from 1 to 1000"),
+        ("TrueLabel", "Label", "columns"),
+        ("image1", "image9", "image9.png"),
+    ],
+)
 def test_a_wrong_table(root: Path, old: str, new: str, told: str) -> None:
     table = root / "nips2017" / "images.csv"
     table.write_text(table.read_text().replace(old, new))

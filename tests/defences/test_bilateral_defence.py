@@ -14,6 +14,7 @@ from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2
 from vauban.defences import Bilateral, load
+from vauban.engine import Oracle
 
 
 def images(*shape: int, seed: int = 0) -> Tensor:
@@ -84,12 +85,12 @@ def test_the_adaptive_threat_differentiates_the_filter_itself() -> None:
         ("bilateral", False, {}, 1)
     ]
     x = images(3, 3, 4, 4, seed=2)
-    ask = threats.adaptive().bind(guarded, levels=None).open(x, guarded(x).argmax(1))
-    _, (g,) = ask.gradient(x, margin)
+    oracle = Oracle.open(threats.adaptive().bind(guarded, levels=None), x, guarded(x).argmax(1))
+    _, (g,) = oracle.gradient(x, margin)
     leaf = x.clone().requires_grad_()
-    (want,) = torch.autograd.grad(margin(net(defence.apply(leaf)), ask.aim).sum(), leaf)
+    (want,) = torch.autograd.grad(margin(net(defence.apply(leaf)), oracle.goal).sum(), leaf)
     torch.testing.assert_close(g, want, atol=1e-12, rtol=0)
-    (straight,) = torch.autograd.grad(margin(net(leaf), ask.aim).sum(), leaf)
+    (straight,) = torch.autograd.grad(margin(net(leaf), oracle.goal).sum(), leaf)
     assert (L2.size(g - straight) > 0.01 * L2.size(g)).all()  # the filter's derivative is no identity
 
 

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from vauban import threats
 from vauban.core.cards import carded
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import cross_entropy
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 from vauban.defences import JPEG, DifferentiableJPEG, JPEGApproximation, RandomJPEG, chain, load
+from vauban.engine import Oracle
 
 TO_YCC = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
 
@@ -91,11 +92,11 @@ def test_bpda_has_the_value_of_the_codec_and_the_gradient_of_the_rule(backward: 
     x = images(2, 3, 16, 16).float()
     rule = {"differentiable": DifferentiableJPEG(40), "approximation": JPEGApproximation(), "identity": lambda v: v}
     guarded = load(f"jpeg:quality=40,backward={backward}").wrap(net)
-    logits, (g,) = threats.adaptive().bind(guarded, levels=256).open(x, Y).gradient(x, cross_entropy)
+    logits, (g,) = Oracle.open(threats.adaptive().bind(guarded, levels=256), x, Y).gradient(x, cross_entropy)
     leaf = x.clone().requires_grad_(True)
     smooth = rule[backward](leaf)
     coded = smooth + (JPEG(40).apply(x) - smooth).detach()
-    (want,) = torch.autograd.grad(cross_entropy(net(coded), Aim(Y)).sum(), leaf)
+    (want,) = torch.autograd.grad(cross_entropy(net(coded), ResolvedGoal(Y)).sum(), leaf)
     torch.testing.assert_close(logits, net(JPEG(40).apply(x)))
     torch.testing.assert_close(g, want, rtol=1e-4, atol=1e-6)
 
@@ -143,9 +144,9 @@ def test_the_gradient_of_random_jpeg_is_that_of_the_quality_just_drawn(
     guarded = RandomJPEG(5, 95).wrap(net)
     ((_, card),) = carded(guarded)
     assert (card.random, card.draws) == (True, 8)
-    ask = threats.adaptive().bind(guarded, levels=256).open(x, Y)
+    oracle = Oracle.open(threats.adaptive().bind(guarded, levels=256), x, Y)
     drawn.clear()
-    _, (g,) = ask.gradient(x, cross_entropy)
+    _, (g,) = oracle.gradient(x, cross_entropy)
     assert len(drawn) == 8
     assert len(set(drawn)) > 1
     total = torch.zeros_like(x)
@@ -153,7 +154,7 @@ def test_the_gradient_of_random_jpeg_is_that_of_the_quality_just_drawn(
         leaf = x.clone().requires_grad_(True)
         smooth = DifferentiableJPEG(quality)(leaf)
         coded = smooth + (JPEG(quality).apply(x) - smooth).detach()
-        total += torch.autograd.grad(cross_entropy(net(coded), Aim(Y)).sum(), leaf)[0] / 8
+        total += torch.autograd.grad(cross_entropy(net(coded), ResolvedGoal(Y)).sum(), leaf)[0] / 8
     torch.testing.assert_close(g, total, rtol=1e-4, atol=1e-6)
 
 

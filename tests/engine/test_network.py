@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vauban.core.cards import Card, Defended, bare, carded
 from vauban.core.losses import margin
-from vauban.engine import Threat
+from vauban.engine import BoundThreat, Oracle
 from vauban.engine.network import differentiate, predict, quiet, rerouted
 
 
@@ -67,10 +67,10 @@ def test_bpda_holds_for_gradients_and_not_for_queries() -> None:
         calls.append(len(x))
         return x
 
-    ask = Threat(net, backward={net[0]: rule}, levels=None).open(X, torch.zeros(2, dtype=torch.int64))
-    ask.scores(X)
+    oracle = Oracle.open(BoundThreat(net, backward={net[0]: rule}, levels=None), X, torch.zeros(2, dtype=torch.int64))
+    oracle.scores(X)
     assert not calls
-    logits, (g,) = ask.gradient(X, margin)
+    logits, (g,) = oracle.gradient(X, margin)
     assert calls == [2]
     assert torch.equal(logits, net(X))
     assert g.abs().sum() > 0
@@ -93,10 +93,10 @@ def test_buffers_weights_and_the_generator_are_untouched() -> None:
     net[0].weight.requires_grad_(False)
     before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
     for random in (False, True):
-        ask = Threat(net, levels=None, random=random).open(X, torch.zeros(2, dtype=torch.int64))
-        ask.gradient(X, margin)
-        ask.scores(X)
-        ask.check(X)
+        oracle = Oracle.open(BoundThreat(net, levels=None, random=random), X, torch.zeros(2, dtype=torch.int64))
+        oracle.gradient(X, margin)
+        oracle.scores(X)
+        oracle.check(X)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert all(p.grad is None for p in net.parameters())
     assert [p.requires_grad for p in net.parameters()] == [False, True, True, True, True, True]
@@ -106,8 +106,8 @@ def test_buffers_weights_and_the_generator_are_untouched() -> None:
 
 def test_dropout_is_off_at_the_door() -> None:
     net = nn.Sequential(nn.Dropout(0.9), nn.Linear(3, 2)).train()
-    ask = Threat(net, levels=None).open(X, torch.zeros(2, dtype=torch.int64))
-    assert torch.equal(ask.scores(X), net[1](X))
+    oracle = Oracle.open(BoundThreat(net, levels=None), X, torch.zeros(2, dtype=torch.int64))
+    assert torch.equal(oracle.scores(X), net[1](X))
 
 
 class Noisy(nn.Module):
@@ -124,11 +124,13 @@ class Noisy(nn.Module):
 
 def test_a_noisy_source_draws_under_a_seed_and_the_target_stays_deterministic() -> None:
     source, target = Noisy(), nn.Linear(3, 2)
-    threat = Threat(target, sources=((source, 1.0),), levels=None)
+    threat = BoundThreat(target, sources=((source, 1.0),), levels=None)
     assert threat.noisy
     assert not threat.randomised
     state = torch.get_rng_state()
-    first, again = (threat.open(X, torch.zeros(2, dtype=torch.int64), seed=3).gradient(X, margin)[0] for _ in range(2))
+    first, again = (
+        Oracle.open(threat, X, torch.zeros(2, dtype=torch.int64), seed=3).gradient(X, margin)[0] for _ in range(2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, source.linear(X))
     assert torch.equal(torch.get_rng_state(), state)
@@ -139,8 +141,8 @@ def test_draws_average_the_gradient() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.stack([torch.zeros(len(x)), x.sum(1) * (1 + torch.randn(()))], 1)
 
-    threat = Threat(Scaled(), random=True, draws=2000, levels=None)
-    _, (g,) = threat.open(X, torch.zeros(2, dtype=torch.int64)).gradient(X, margin)
+    threat = BoundThreat(Scaled(), random=True, draws=2000, levels=None)
+    _, (g,) = Oracle.open(threat, X, torch.zeros(2, dtype=torch.int64)).gradient(X, margin)
     torch.testing.assert_close(g, torch.ones_like(X), atol=0.1, rtol=0)
 
 

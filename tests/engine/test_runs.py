@@ -15,7 +15,7 @@ from vauban.core.losses import margin
 from vauban.core.norms import L1, L2, Ball, Linf
 from vauban.core.rng import Stream
 from vauban.core.tensors import take
-from vauban.engine import Ask, Cascade, Point, Restarts, Result, Search, Steps, Threat, iterate, judge, run
+from vauban.engine import Bisection, BoundThreat, Cascade, Oracle, Point, Restarts, Result, Steps, iterate, judge
 from vauban.engine.result import untouched
 
 
@@ -40,8 +40,10 @@ X = torch.tensor([0.2, 0.3, 0.45])[:, None].expand(-1, 4).clone()
 Y = torch.zeros(3, dtype=torch.int64)
 
 
-def opened(net: nn.Module | None = None, x: Tensor = X, **options: Any) -> Ask:
-    return Threat(net or Brightness(), **{"levels": None, **options}).open(x, torch.zeros(len(x), dtype=torch.int64))
+def opened(net: nn.Module | None = None, x: Tensor = X, **options: Any) -> Oracle:
+    return Oracle.open(
+        BoundThreat(net or Brightness(), **{"levels": None, **options}), x, torch.zeros(len(x), dtype=torch.int64)
+    )
 
 
 @dataclass(frozen=True)
@@ -52,21 +54,21 @@ class Climb(Steps[Point]):
     pace: float = 0.1
     ball: Ball | None = None
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Point:
-        return Point(ask.x0)
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
+        return Point(oracle.domain.x0)
 
-    def step(self, ask: Ask, state: Point, t: int) -> Point:
-        ask.gradient(state.x, margin)
-        return Point(ask.project(state.x + self.pace))
+    def step(self, oracle: Oracle, state: Point, t: int) -> Point:
+        oracle.gradient(state.x, margin)
+        return Point(oracle.domain.project(state.x + self.pace))
 
 
 @dataclass(frozen=True)
 class Noise(Climb):
     """A random point of the ball at each step, one query."""
 
-    def step(self, ask: Ask, state: Point, t: int) -> Point:
-        x = ask.project(ask.x0 + 2 * ask.rng.uniform("n", (4,), t) - 1)
-        ask.scores(x)
+    def step(self, oracle: Oracle, state: Point, t: int) -> Point:
+        x = oracle.domain.project(oracle.domain.x0 + 2 * oracle.rng.uniform("n", (4,), t) - 1)
+        oracle.scores(x)
         return Point(x)
 
 
@@ -76,8 +78,8 @@ def spread(result: Result) -> list[float]:
 
 def test_stop_first_drops_rows_and_keeps_the_first_success() -> None:
     seen: list[tuple[int, int]] = []
-    ask = opened()
-    result = iterate(Climb(), ask, callback=lambda t, view, state: seen.append((t, len(view))))
+    oracle = opened()
+    result = iterate(Climb(), oracle, callback=lambda t, view, state: seen.append((t, len(view))))
     assert result.success.all()
     assert spread(result) == [0.4, 0.3, 0.1]  # 0.5 itself is not beyond the boundary, but 0.3 + 0.1 + 0.1 rounds above
     assert torch.equal(result.crafted, result.adversarial)
@@ -130,9 +132,9 @@ def test_a_spent_budget_never_turns_the_last_image_into_a_success() -> None:
 
     @dataclass(frozen=True)
     class Back(Climb):
-        def step(self, ask: Ask, state: Point, t: int) -> Point:
-            ask.gradient(ask.x0 + 0.6, margin)
-            return Point(ask.x0 + 0.001)
+        def step(self, oracle: Oracle, state: Point, t: int) -> Point:
+            oracle.gradient(oracle.domain.x0 + 0.6, margin)
+            return Point(oracle.domain.x0 + 0.001)
 
     result = iterate(Back(steps=5), opened(budget=2), stop="never", keep="nearest")
     assert spread(result) == [0.6, 0.6, pytest.approx(0.55, abs=1e-5)]
@@ -141,24 +143,24 @@ def test_a_spent_budget_never_turns_the_last_image_into_a_success() -> None:
 def test_a_budget_spent_in_the_start_keeps_what_was_found() -> None:
     @dataclass(frozen=True)
     class Eager(Climb):
-        def start(self, ask: Ask, **knobs: Tensor) -> Point:
+        def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
             for k in range(10):
-                ask.scores(ask.x0 + 0.1 * k)
-            return Point(ask.x0)
+                oracle.scores(oracle.domain.x0 + 0.1 * k)
+            return Point(oracle.domain.x0)
 
-    ask = opened(budget=5)
-    ask.rows(torch.tensor([0, 1])).scores(X[:2])
-    result = run(Eager(), ask)
+    oracle = opened(budget=5)
+    oracle.rows(torch.tensor([0, 1])).scores(X[:2])
+    result = Eager().run(oracle)
     assert result.success.tolist() == [False, True, True]  # 0.3 + 3 * 0.1 was asked before the fifth query
     assert result.forwards.tolist() == [4, 4, 5]
 
 
 def test_rows_with_budget_left_repeat_the_step_that_was_refused() -> None:
     """So that a sample takes the same steps whatever its batch mates have spent."""
-    ask = opened(budget=6)
-    ask.rows(torch.tensor([1, 2])).scores(X[1:])
-    ask.rows(torch.tensor([2])).scores(X[2:])
-    together = iterate(Climb(steps=9, pace=0.01), ask, stop="never")
+    oracle = opened(budget=6)
+    oracle.rows(torch.tensor([1, 2])).scores(X[1:])
+    oracle.rows(torch.tensor([2])).scores(X[2:])
+    together = iterate(Climb(steps=9, pace=0.01), oracle, stop="never")
     alone = iterate(Climb(steps=9, pace=0.01), opened(x=X[:1], budget=6), stop="never")
     torch.testing.assert_close(together.crafted[:1], alone.crafted)
     torch.testing.assert_close((together.crafted - X)[:, 0], torch.tensor([0.06, 0.05, 0.04]))
@@ -174,12 +176,12 @@ def test_a_randomised_target_with_a_budget_is_still_judged() -> None:
 def test_lucky_draws_are_not_successes() -> None:
     """Keep-best over 40 draws would call every sample broken; the truth is 0.45."""
     x = X[:1].expand(200, -1)
-    threat = Threat(Coin(), levels=None, random=True)
+    threat = BoundThreat(Coin(), levels=None, random=True)
     state = torch.get_rng_state()
     for attack in (Climb(steps=40, ball=Linf(0.3)), Restarts(Climb(steps=5, ball=Linf(0.3)), 4)):
-        ask = threat.open(x, torch.zeros(200, dtype=torch.int64))
-        result = run(attack, ask)
-        verdict = judge(threat, x, result.crafted, ask.aim, draws=20)
+        oracle = Oracle.open(threat, x, torch.zeros(200, dtype=torch.int64))
+        result = attack.run(oracle)
+        verdict = judge(threat, x, result.crafted, oracle.goal, draws=20)
         assert float(verdict.reached.mean()) == pytest.approx(0.45, abs=0.03)
         assert verdict.success.double().mean() < 0.4
         assert not result.success.all()
@@ -187,29 +189,29 @@ def test_lucky_draws_are_not_successes() -> None:
 
 
 def test_the_verdict_draws_afresh_and_repeatably() -> None:
-    threat = Threat(Coin(), levels=None, random=True)
-    aim = threat.open(X, Y).aim
-    first, again, other = (judge(threat, X, X, aim, seed=s) for s in (0, 0, 1))
+    threat = BoundThreat(Coin(), levels=None, random=True)
+    goal = Oracle.open(threat, X, Y).goal
+    first, again, other = (judge(threat, X, X, goal, seed=s) for s in (0, 0, 1))
     assert torch.equal(first.reached, again.reached)
     assert not torch.equal(first.reached, other.reached)
     assert not first.reached.eq(0).all()
 
 
 def test_the_verdict_on_a_deterministic_network() -> None:
-    threat = Threat(Brightness(), levels=None, limit=Linf(0.3))
-    aim = threat.open(X, Y).aim
+    threat = BoundThreat(Brightness(), levels=None, limit=Linf(0.3))
+    goal = Oracle.open(threat, X, Y).goal
     image = torch.stack([X[0] + 0.4, X[1] + 0.25, X[2] + 0.6])
     image[1, 0] = torch.nan
-    verdict = judge(threat, X, image, aim)
+    verdict = judge(threat, X, image, goal)
     assert verdict.reached.tolist() == [1, 0, 1]
     assert verdict.admissible.tolist() == [False, False, False]
     assert not verdict.success.any()
-    good = judge(threat, X, X + 0.25, aim)
+    good = judge(threat, X, X + 0.25, goal)
     assert good.success.tolist() == [False, True, True]
     assert good.label.tolist() == [0, 1, 1]
     logit = 4 * 4 * (X[:, 0] + 0.25 - 0.5)
     torch.testing.assert_close(good.confidence, torch.sigmoid(logit.abs()))
-    assert judge(threat, X, X + 0.25, aim, limit=Linf(0.1)).success.tolist() == [False, False, False]
+    assert judge(threat, X, X + 0.25, goal, limit=Linf(0.1)).success.tolist() == [False, False, False]
 
 
 def test_transfer_is_decided_by_the_target_alone() -> None:
@@ -223,8 +225,8 @@ def test_transfer_is_decided_by_the_target_alone() -> None:
 
 
 def test_restarts_repeat_what_still_stands_with_other_numbers() -> None:
-    one = run(Noise(steps=1, ball=Linf(1.0)), opened())
-    many = run(Restarts(Noise(steps=1, ball=Linf(1.0)), 30), opened())
+    one = Noise(steps=1, ball=Linf(1.0)).run(opened())
+    many = Restarts(Noise(steps=1, ball=Linf(1.0)), 30).run(opened())
     assert many.success.all()
     assert not one.success.all()
     assert torch.equal(many.adversarial[one.success], one.adversarial[one.success])
@@ -235,21 +237,21 @@ def test_restarts_repeat_what_still_stands_with_other_numbers() -> None:
 def test_restarts_for_the_nearest_image() -> None:
     noise = Noise(steps=20, ball=Linf(1.0))
     single = [iterate(noise, opened().fresh(r) if r else opened()).distance for r in range(5)]
-    nearest = run(Restarts(noise, 5, want="nearest"), opened())
+    nearest = Restarts(noise, 5, want="nearest").run(opened())
     torch.testing.assert_close(nearest.distance, torch.stack(single).amin(0))
 
 
 def test_restarts_of_an_attack_with_one_radius_per_sample() -> None:
     radius = torch.tensor([1.0, 0.01, 0.6])
-    ask = opened()
-    result = run(Restarts(Noise(steps=2, ball=Linf(radius)), 20), ask)
+    oracle = opened()
+    result = Restarts(Noise(steps=2, ball=Linf(radius)), 20).run(oracle)
     assert result.success.tolist() == [True, False, True]
     assert Linf(radius).bind(X).contains(result.crafted, X).all()
 
 
 def test_cascade_adds_costs_and_keeps_the_first_success() -> None:
     weak, strong = Climb(steps=2), Climb(steps=8)
-    result = run(Cascade((weak, strong)), opened())
+    result = Cascade((weak, strong)).run(opened())
     assert result.success.all()
     assert result.backwards.tolist() == [2 + 5, 2 + 4, 2]
     assert result.first.tolist() == [2 + 5, 2 + 4, 2]
@@ -257,7 +259,7 @@ def test_cascade_adds_costs_and_keeps_the_first_success() -> None:
 
 
 def test_cascade_for_the_nearest_runs_everything() -> None:
-    result = run(Cascade((Climb(steps=8, pace=0.2), Climb(steps=20, pace=0.03)), want="nearest"), opened())
+    result = Cascade((Climb(steps=8, pace=0.2), Climb(steps=20, pace=0.03)), want="nearest").run(opened())
     assert spread(result) == [0.33, 0.21, 0.06]
     assert result.first[0] == 3  # seen first by the coarse attack
 
@@ -265,10 +267,12 @@ def test_cascade_for_the_nearest_runs_everything() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Restarts(Climb(), 0), lambda: Cascade(()), lambda: Search(Climb(), "eps", -1.0),
+        lambda: Restarts(Climb(), 0),
+        lambda: Cascade(()),
+        lambda: Bisection(Climb(), "eps", -1.0),
         lambda: Cascade((Climb(ball=Linf(0.1)), Climb(ball=L1(0.1))), want="nearest"),
     ],
-)  # fmt: skip
+)
 def test_combinators_that_make_no_sense(make: Callable[[], Any]) -> None:
     with pytest.raises(ContractError):
         make()
@@ -276,12 +280,12 @@ def test_combinators_that_make_no_sense(make: Callable[[], Any]) -> None:
 
 def test_search_of_a_knob_needs_a_ball_for_eps() -> None:
     with pytest.raises(ContractError, match="inside a ball"):
-        run(Search(Climb(), "eps", 0.1), opened())
+        Bisection(Climb(), "eps", 0.1).run(opened())
 
 
 def test_search_of_a_knob_nobody_takes_is_refused() -> None:
-    with pytest.raises(ContractError, match="knob that Climb takes"):
-        run(Search(Climb(), "c", 0.1), opened())
+    with pytest.raises(ContractError, match="parameter that Climb takes"):
+        Bisection(Climb(), "c", 0.1).run(opened())
 
 
 def bisection(needed: float, start: float, rounds: int, growth: float) -> float:
@@ -295,8 +299,8 @@ def bisection(needed: float, start: float, rounds: int, growth: float) -> float:
 
 @pytest.mark.parametrize(("start", "rounds", "growth"), [(0.01, 9, 10.0), (0.5, 6, 2.0), (0.001, 4, 2.0)])
 def test_search_is_a_bisection_per_sample(start: float, rounds: int, growth: float) -> None:
-    search = Search(Climb(steps=3, pace=1.0, ball=Linf(0.0)), "eps", start, rounds, growth)
-    result = run(search, opened(x=X.double()))
+    search = Bisection(Climb(steps=3, pace=1.0, ball=Linf(0.0)), "eps", start, rounds, growth)
+    result = search.run(opened(x=X.double()))
     for i, needed in enumerate([0.3, 0.2, 0.05]):
         want = bisection(needed, start, rounds, growth)
         assert bool(result.success[i]) == (want < float("inf"))
@@ -334,14 +338,14 @@ def test_choose_and_spread() -> None:
 
 
 def test_budget_signal_is_an_error_elsewhere() -> None:
-    ask = opened(budget=1)
-    ask.scores(X)
+    oracle = opened(budget=1)
+    oracle.scores(X)
     with pytest.raises(BudgetSpent, match="budget 1"):
-        ask.scores(X)
+        oracle.scores(X)
 
 
 def test_states_follow_their_rows() -> None:
     ids = torch.arange(3)
     point = take(Point(Stream(0, ids).uniform("a", (2,))), torch.tensor([2]))
     assert torch.equal(point.x, Stream(0, ids[2:]).uniform("a", (2,)))
-    assert Climb(ball=L2(1.0)).measure is L2
+    assert Climb(ball=L2(1.0)).norm is L2

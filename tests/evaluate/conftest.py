@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.contracts import Batch
-from vauban.core.digits import digits
-from vauban.core.seeded import seeded
-from vauban.engine.fit import fit
+from vauban.core.rng import seeded
+from vauban.data.digits import pixels_and_labels
+from vauban.training.loop import fit
 
 
 def _pixels(split: str) -> tuple[Tensor, Tensor]:
-    pixels, labels = digits(split)
+    pixels, labels = pixels_and_labels(split)
     return pixels.float() / 255, labels
 
 
@@ -57,9 +57,13 @@ def train(kind: str, seed: int = 0) -> nn.Module:
     with seeded("calibration", kind, seed):
         net = make()
     fit(
-        net, Batch(x, y, torch.arange(len(x))), epochs=epochs, lr=2e-3, seed=seed,
+        net,
+        Batch(x, y, torch.arange(len(x))),
+        epochs=epochs,
+        lr=2e-3,
+        seed=seed,
         perturb=_pgd_images if adversarial else None,
-    )  # fmt: skip
+    )
     return net.eval()
 
 

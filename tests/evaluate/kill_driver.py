@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban import data
-from vauban.core.digits import digits
+from vauban.data.digits import pixels_and_labels
 from vauban.evaluate.study import Study
 from vauban.store import files
 from vauban.store.parquet import Store
@@ -27,7 +27,7 @@ class Means(nn.Module):
 
     def __init__(self, nap: float = 0.0) -> None:
         super().__init__()
-        x, y = digits("train")
+        x, y = pixels_and_labels("train")
         flat = x.flatten(1).float() / 255
         self.register_buffer("means", torch.stack([flat[y == k].mean(0) for k in range(10)]))
         self._nap = [nap]
@@ -55,9 +55,8 @@ NET, SLOW, DATA = Means(), Means(0.01), data.load(f"digits/test[:{SAMPLES}]")  #
 
 def study(out: Path, net: nn.Module = NET) -> Study:
     return Study(
-        out, data=DATA, models={"means": net}, attacks=["pgd:steps=3,eps=0.1"],
-        batch_size=BATCH, preflight=False,
-    )  # fmt: skip
+        out, data=DATA, models={"means": net}, attacks=["pgd:steps=3,eps=0.1"], batch_size=BATCH, preflight=False
+    )
 
 
 def parts(out: Path) -> list[int]:
@@ -101,9 +100,13 @@ def kill_at(out: Path, fsync: int | None = None, after: int | None = None) -> di
 
     _, resumed = os.waitpid(child(resume), 0)
     return {
-        "out": str(out), "killed": os.WIFSIGNALED(status), "before": before, "reported": seen,
-        "resumed": resumed, "ran": json.loads(done.read_text()) if done.exists() else None,
-    }  # fmt: skip
+        "out": str(out),
+        "killed": os.WIFSIGNALED(status),
+        "before": before,
+        "reported": seen,
+        "resumed": resumed,
+        "ran": json.loads(done.read_text()) if done.exists() else None,
+    }
 
 
 def together(out: Path) -> list[int]:

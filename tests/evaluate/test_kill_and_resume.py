@@ -25,9 +25,13 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
         pytest.skip("no os.fork on this system")
     root = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
-        [sys.executable, str(DRIVER), str(root)], capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, str(DRIVER), str(root)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return root, json.loads(done.stdout.splitlines()[-1])
 

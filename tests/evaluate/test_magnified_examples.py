@@ -17,7 +17,7 @@ from vauban.evaluate import magnified
 from vauban.evaluate.study import Study
 from vauban.metrics import magnify
 from vauban.report import write
-from vauban.report.examples import galleries
+from vauban.report.run.examples import galleries
 from vauban.store import load
 
 
@@ -25,9 +25,13 @@ from vauban.store import load
 def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("magnified")
     study = Study(
-        out, data="digits/test[:12]", models="digits-cnn", attacks=[FGSM(Linf(0.2)), DDN(steps=8)], defences="none",
+        out,
+        data="digits/test[:12]",
+        models="digits-cnn",
+        attacks=[FGSM(Linf(0.2)), DDN(steps=8)],
+        defences="none",
         preflight=False,
-    )  # fmt: skip
+    )
     study.run()
     return out
 
@@ -55,8 +59,14 @@ def test_a_second_run_makes_none_again(run_of_two: Path, monkeypatch: pytest.Mon
         raise AssertionError("a view that is at hand was made again")
 
     monkeypatch.setattr(magnified, "magnify", forbidden)
-    Study(run_of_two, data="digits/test[:12]", models="digits-cnn", attacks=[DDN(steps=8)], defences="none",
-          preflight=False).run()  # fmt: skip
+    Study(
+        run_of_two,
+        data="digits/test[:12]",
+        models="digits-cnn",
+        attacks=[DDN(steps=8)],
+        defences="none",
+        preflight=False,
+    ).run()
 
 
 def test_the_page_shows_them_and_does_without(run_of_two: Path) -> None:
@@ -71,7 +81,13 @@ def test_the_page_shows_them_and_does_without(run_of_two: Path) -> None:
 
 
 def test_vectors_have_no_pictures(tmp_path: Path) -> None:
-    study = Study(tmp_path, data="moons/test[:8]", models=torch.nn.Linear(2, 2), attacks=[DDN(steps=2)],
-                  defences="none", preflight=False)  # fmt: skip
+    study = Study(
+        tmp_path,
+        data="moons/test[:8]",
+        models=torch.nn.Linear(2, 2),
+        attacks=[DDN(steps=2)],
+        defences="none",
+        preflight=False,
+    )
     study.run()
     assert not (tmp_path / "magnified").exists()

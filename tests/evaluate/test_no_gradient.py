@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from vauban.core.cards import Card, Defended
 from vauban.data import load
 from vauban.evaluate.study import Study
-from vauban.evaluate.words import Named
 from vauban.store import query
+from vauban.words.named import Named
 
 
 class Cut(nn.Module):

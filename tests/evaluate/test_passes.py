@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from vauban.attacks import registry
 from vauban.core.norms import norm_by_name
-from vauban.engine import Threat, run
-from vauban.evaluate.estimate import passes
+from vauban.engine import BoundThreat, Oracle
 
 FEW = {"steps": 4, "search_steps": 2, "n_target": 3, "queries": 30, "tries": 6, "classes": 4}
 LOOSE = {"hopskipjump", "jsma"}  # the bisections end where two blends round alike; no pair of features is left to move
@@ -40,14 +39,14 @@ def few(name: str) -> object:
 @pytest.mark.parametrize("name", registry.names())
 def test_the_plan_bounds_the_cost(name: str, digits_cnn: nn.Module, digits_test: tuple[Tensor, Tensor]) -> None:
     attack = few(name)
-    known = passes(attack)
+    known = attack.passes
     assert known is not None, "an attack says what it costs: Steps do by themselves, others by a property `passes`"
     for net in (Unbreakable(), digits_cnn):
         x = digits_test[0][:4]
-        result = run(attack, Threat(net).open(x, net(x).argmax(1)))
+        result = attack.run(Oracle.open(BoundThreat(net), x, net(x).argmax(1)))
         assert int(result.forwards.max()) <= known[0]
         assert int(result.backwards.max()) <= known[1]
     hard = Unbreakable()
-    result = run(attack, Threat(hard).open(x, torch.zeros(4, dtype=torch.int64)))
+    result = attack.run(Oracle.open(BoundThreat(hard), x, torch.zeros(4, dtype=torch.int64)))
     if name not in LOOSE:
         assert (int(result.forwards.max()), int(result.backwards.max())) == known

@@ -13,14 +13,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vauban import data, models
+from vauban.cli.screens import show_status
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
-from vauban.core.seeded import seeded
-from vauban.data.dataset import Dataset, Stored
+from vauban.core.rng import seeded
+from vauban.data.dataset import Dataset, InMemory
 from vauban.evaluate.runner import Outcome
 from vauban.evaluate.study import Study
 from vauban.store import query
-from vauban.terminal import show_status
 
 NET = """
 from pathlib import Path
@@ -153,7 +153,7 @@ def test_an_oracle_that_answers_differently_starts_a_new_cell(tmp_path: Path, ca
     def run() -> str:
         caplog.clear()
         words = {"threats": ["scores-only"], "attacks": ["random-noise:eps=0.2"]}
-        return study(tmp_path, models.oracle(endpoint), **words).run()[0].cell.hash
+        return study(tmp_path, models.black_box(endpoint), **words).run()[0].cell.hash
 
     first = run()
     assert run() == first
@@ -213,7 +213,7 @@ def test_a_bad_batch_ends_the_run_and_keeps_the_others(tmp_path: Path) -> None:
     clean = data.load("digits/test[:12]")
     pixels = clean.all().x.clone()
     pixels[9, 0, 3, 3] = torch.nan
-    bad = Dataset("bad", "", Stored(pixels), clean.y, clean.class_names)
+    bad = Dataset("bad", "", InMemory(pixels), clean.y, clean.class_names)
     with pytest.raises(ContractError, match="NaN"):
         study(tmp_path, Linear(), data=bad).run()
     (cell,) = query.load(tmp_path).cells
@@ -301,7 +301,7 @@ def test_large_images_are_made_again_when_they_are_wanted(tmp_path: Path) -> Non
             return torch.stack([x.mean((1, 2, 3)), 0.9 - x.mean((1, 2, 3))], 1) * 50
 
     x = (torch.arange(6 * 80 * 80) % 256).view(6, 1, 80, 80).to(torch.uint8)
-    big = Dataset("big", "", Stored(x), torch.tensor([0, 1, 0, 1, 0, 1]), ("a", "b"))
+    big = Dataset("big", "", InMemory(x), torch.tensor([0, 1, 0, 1, 0, 1]), ("a", "b"))
     words = {"data": big, "attacks": ["fgsm:eps=0.2"], "batch_size": 3}
     study(tmp_path, Large(), **words).run()
     before = rows(tmp_path)

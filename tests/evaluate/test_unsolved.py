@@ -11,14 +11,14 @@ from torch import nn
 
 from vauban.attacks.smooth.ddn import SmoothDDN
 from vauban.attacks.smooth.scw import SCW
-from vauban.core import smoothing
-from vauban.core.seeded import seeded
-from vauban.engine import Threat, run
-from vauban.evaluate.indicators_counts import counted, own
+from vauban.cli.screens.study import show_outcomes
+from vauban.core.rng import seeded
+from vauban.engine import BoundThreat, Oracle
+from vauban.evaluate.diagnostics.indicators_counts import counted, own
 from vauban.evaluate.study import Study
-from vauban.report.page import write
+from vauban.laplacian import smoothing
+from vauban.report.run.page import write
 from vauban.store import load
-from vauban.terminal.study import show_outcomes
 
 META: dict[str, Any] = {"hash": "h", "attack": "scw", "clean_only": False}
 
@@ -45,17 +45,17 @@ def test_the_ledger_counts_the_solves_of_each_row(attack: Any, solves: int, digi
     x, net = digits_test[0][:3].clone(), network()
     x[1] = 1
     x[1, 0, ::2, ::2] = x[1, 0, 1::2, 1::2] = 0  # a chessboard of isolated pixels: nothing to solve
-    ask = Threat(net).open(x, net(x).argmax(1))
-    run(attack, ask)
-    assert ask.ledger.unsolved.tolist() == [solves, 0, solves]
+    oracle = Oracle.open(BoundThreat(net), x, net(x).argmax(1))
+    attack.run(oracle)
+    assert oracle.pass_count.unsolved.tolist() == [solves, 0, solves]
 
 
 @pytest.mark.parametrize("attack", [SmoothDDN(7), SCW(2, 5)])
 def test_solves_that_meet_their_tolerance_are_not_counted(attack: Any, digits_test: Any) -> None:
     x, net = digits_test[0][:3], network()
-    ask = Threat(net).open(x, net(x).argmax(1))
-    run(attack, ask)
-    assert not ask.ledger.unsolved.any()
+    oracle = Oracle.open(BoundThreat(net), x, net(x).argmax(1))
+    attack.run(oracle)
+    assert not oracle.pass_count.unsolved.any()
 
 
 def test_the_rule() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.data.dataset import Dataset, Stored
+from vauban.data.dataset import Dataset, InMemory
 from vauban.evaluate.verify import parse_budget, read_images, verify
 
 
@@ -29,7 +29,7 @@ class Mean(nn.Module):
 
 def dataset(shape: tuple[int, ...] = (1, 4, 6), n: int = 4) -> Dataset:
     pixels = torch.full((n, *shape), 115, dtype=torch.uint8)  # 0.451
-    return Dataset("grey", "", Stored(pixels), torch.zeros(n, dtype=torch.int64), ("dark", "light"))
+    return Dataset("grey", "", InMemory(pixels), torch.zeros(n, dtype=torch.int64), ("dark", "light"))
 
 
 DATA = dataset()
@@ -73,9 +73,17 @@ FORMATS: dict[str, Callable[[Path], Path]] = {
 def test_formats(form: str, tmp_path: Path) -> None:
     found = verify(Mean(), DATA, FORMATS[form](tmp_path), "linf:20/255")
     assert found.as_dict() == {
-        "samples": 4, "in_range": 1, "in_budget": 1, "on_lattice": 1, "largest_distance": pytest.approx(20 / 255),
-        "clean_accuracy": 1, "misclassified": 1, "success": 1, "success_reloaded": 1, "robust_accuracy": 0,
-    }  # fmt: skip
+        "samples": 4,
+        "in_range": 1,
+        "in_budget": 1,
+        "on_grid": 1,
+        "largest_distance": pytest.approx(20 / 255),
+        "clean_accuracy": 1,
+        "misclassified": 1,
+        "success": 1,
+        "success_reloaded": 1,
+        "robust_accuracy": 0,
+    }
 
 
 def test_colour_in_both_orders(tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ def test_off_the_lattice_and_lost_by_rounding() -> None:
     thin = CLEAN.clone()
     thin[:] = 127.4999 / 255
     assert judged(thin, "linf:0.2")["success"] == 0
-    assert judged(edge, "linf:0.2")["on_lattice"] == 0
+    assert judged(edge, "linf:0.2")["on_grid"] == 0
 
     class Threshold(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -125,14 +133,14 @@ def test_off_the_lattice_and_lost_by_rounding() -> None:
             return torch.stack([-value, value], 1)
 
     found = verify(Threshold(), DATA, torch.full_like(CLEAN, 127.4 / 255), "linf:0.2")
-    assert (found.success, found.success_reloaded, found.on_lattice) == (1, 0, 0)
+    assert (found.success, found.success_reloaded, found.on_grid) == (1, 0, 0)
 
 
 def test_nan_images_win_nothing() -> None:
     x = LIGHT.clone()
     x[2, 0, 1, 1] = torch.nan
     found = judged(x, "linf:1")
-    assert found["in_range"] == found["in_budget"] == found["on_lattice"] == found["success"] == 0.75
+    assert found["in_range"] == found["in_budget"] == found["on_grid"] == found["success"] == 0.75
     assert found["success_reloaded"] == 0.75
     assert found["largest_distance"] == math.inf
 
@@ -155,7 +163,7 @@ def test_undeclared_randomness_is_judged_on_draws() -> None:
 
 def test_vectors_are_judged_without_png() -> None:
     points = Dataset(
-        "points", "", Stored(torch.full((3, 2), 0.4)), torch.zeros(3, dtype=torch.int64), ("a", "b"), levels=None
+        "points", "", InMemory(torch.full((3, 2), 0.4)), torch.zeros(3, dtype=torch.int64), ("a", "b"), levels=None
     )
     found = verify(Mean(), points, torch.full((3, 2), 0.6), "l2:0.5")
     assert (found.success, found.success_reloaded) == (1, 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from vauban.core.errors import ContractError
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 from vauban.metrics import Perception, lpips, torchvision_lpips
 
 

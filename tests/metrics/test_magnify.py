@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vauban.core.bilateral import bilateral
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream
+from vauban.laplacian.bilateral import bilateral
 from vauban.metrics import magnify
 
 IDS = torch.arange(2)

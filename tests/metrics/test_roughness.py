@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError
-from vauban.core.smoothing import DIGITS, PHOTOGRAPHS, Kernel
+from vauban.laplacian.smoothing import DIGITS, PHOTOGRAPHS, Kernel
 from vauban.metrics import registry, roughness
 
 

@@ -13,7 +13,7 @@ from vauban.attacks.minimal.bp import BP
 from vauban.attacks.minimal.ddn import DDN
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 from vauban.models import weights
 
 # The reference attacks of section 3.2.2 and the distance, in their own norm, within which a success counts.
@@ -41,7 +41,7 @@ def clean(digits, tmp_path_factory):
 def stands(path, attack, distance):
     """Which of the 599 test digits are labelled right and stay so, within the distance."""
     batch = data.load("digits/test").all()
-    found = run(attack, Threat(models.load(path)).open(batch.x, batch.y, ids=batch.ids, seed=9))
+    found = attack.run(Oracle.open(BoundThreat(models.load(path)), batch.x, batch.y, ids=batch.ids, seed=9))
     return ~(found.success & (found.distance <= distance + 1e-6))
 
 
@@ -61,9 +61,19 @@ def test_the_whole_recipe_is_in_the_file(digits, clean, tmp_path):
     path = tmp_path / "tuned.safetensors"
     small, attack = digits[:60], DDN(steps=3)
     models.train(
-        "digits-cnn", small, path, 2, 5, batch=20, lr=1e-3, optimiser="sgd", adversarial=attack, regenerate="epoch",
-        start=clean, augment=True,
-    )  # fmt: skip
+        "digits-cnn",
+        small,
+        path,
+        2,
+        5,
+        batch=20,
+        lr=1e-3,
+        optimiser="sgd",
+        adversarial=attack,
+        regenerate="epoch",
+        start=clean,
+        augment=True,
+    )
     recipe = weights.metadata(path)["recipe"]
     assert recipe.pop("start") == {
         "file": "clean.safetensors",
@@ -71,9 +81,17 @@ def test_the_whole_recipe_is_in_the_file(digits, clean, tmp_path):
         "recipe": weights.metadata(clean)["recipe"],
     }
     assert recipe == {
-        "epochs": 2, "batch": 20, "lr": 1e-3, "optimiser": "sgd", "weight_decay": 0.0, "cosine": False, "augment": True,
-        "adversarial": str(attack), "regenerate": "epoch", "samples": 55,
-    }  # fmt: skip
+        "epochs": 2,
+        "batch": 20,
+        "lr": 1e-3,
+        "optimiser": "sgd",
+        "weight_decay": 0.0,
+        "cosine": False,
+        "augment": True,
+        "adversarial": str(attack),
+        "regenerate": "epoch",
+        "samples": 55,
+    }
     assert "steps=3" in recipe["adversarial"]
     assert str(tmp_path) not in json.dumps(weights.metadata(path))
     plain = weights.metadata(clean)["recipe"]
@@ -117,8 +135,15 @@ def test_the_first_epoch_has_adversarial_images_only_where_the_network_is_traine
 
     def one(start, attack):
         path = tmp_path / "one.safetensors"
-        models.train("digits-cnn", digits[:80], path, 1, adversarial=attack, start=start,
-                     regenerate="batch" if attack is None else "epoch")  # fmt: skip
+        models.train(
+            "digits-cnn",
+            digits[:80],
+            path,
+            1,
+            adversarial=attack,
+            start=start,
+            regenerate="batch" if attack is None else "epoch",
+        )
         return weights.read(path)
 
     for start, same in ((None, True), (clean, False)):
@@ -146,5 +171,6 @@ def test_a_start_of_another_architecture_is_refused_and_parameters_are_its_own(d
     weights.save(net, tmp_path / "elu.safetensors", {"architecture": "mnist-c4", "params": {"activation": "elu"}})
     mnist_like = data.load("digits/train[:5]")
     with pytest.raises(ContractError, match="activation=elu"):
-        models.train("mnist-c4:activation=relu", mnist_like, tmp_path / "w.safetensors", 1,
-                     start=tmp_path / "elu.safetensors")  # fmt: skip
+        models.train(
+            "mnist-c4:activation=relu", mnist_like, tmp_path / "w.safetensors", 1, start=tmp_path / "elu.safetensors"
+        )

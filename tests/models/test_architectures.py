@@ -42,8 +42,13 @@ def test_c4_has_leaky_relus_and_the_count_of_weights():
 
 def test_efficient_resnet():
     assert maps(models.build("efficient-resnet"), 1, 28, 28) == [
-        (64, 14, 14), (128, 5, 5), (64, 5, 5), (64, 5, 5), (128, 5, 5), (10,),
-    ]  # fmt: skip
+        (64, 14, 14),
+        (128, 5, 5),
+        (64, 5, 5),
+        (64, 5, 5),
+        (128, 5, 5),
+        (10,),
+    ]
     assert models.build("efficient-resnet").dense.in_features == 128
     model = models.build("efficient-resnet", channels=3, size=32)
     assert model.dense.in_features == 512
@@ -63,9 +68,16 @@ def test_the_shortcut_is_added():
 
 def test_cifar10_thesis():
     assert maps(models.build("cifar10-thesis"), 3, 32, 32) == [
-        *[(128, 32, 32)] * 3, (128, 16, 16), *[(256, 16, 16)] * 3, (256, 8, 8),
-        (512, 6, 6), (256, 4, 4), (128, 2, 2), (128, 1, 1), (10,),
-    ]  # fmt: skip
+        *[(128, 32, 32)] * 3,
+        (128, 16, 16),
+        *[(256, 16, 16)] * 3,
+        (256, 8, 8),
+        (512, 6, 6),
+        (256, 4, 4),
+        (128, 2, 2),
+        (128, 1, 1),
+        (10,),
+    ]
     model = models.build("cifar10-thesis")
     assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == 9
     assert [m.p for m in model.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
@@ -77,8 +89,16 @@ def test_cifar10_thesis():
 @pytest.mark.parametrize(("c1", "c2", "h"), [(32, 64, 200), (64, 128, 256)])
 def test_keyed_cw(c1, c2, h):
     assert maps(models.build("keyed-cw", c1=c1, c2=c2, h=h), 1, 28, 28) == [
-        (c1, 26, 26), (c1, 24, 24), (c1, 12, 12), (c2, 10, 10), (c2, 8, 8), (c2, 4, 4), (h,), (h,), (10,),
-    ]  # fmt: skip
+        (c1, 26, 26),
+        (c1, 24, 24),
+        (c1, 12, 12),
+        (c2, 10, 10),
+        (c2, 8, 8),
+        (c2, 4, 4),
+        (h,),
+        (h,),
+        (10,),
+    ]
 
 
 def test_activation_is_a_parameter_and_every_place_has_its_own():

@@ -11,7 +11,7 @@ from vauban.attacks import load
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.core.rng import Stream
-from vauban.engine import Threat, iterate
+from vauban.engine import BoundThreat, Oracle, iterate
 
 LOW, HIGH = torch.tensor([-3.0, 0.0, 10.0, -1.0]), torch.tensor([5.0, 1.0, 30.0, 1.0])
 
@@ -47,7 +47,9 @@ def test_cia_in_units_of_the_data(delta: float | list[float]) -> None:
     y = net(data).argmax(1)
     x = model.unit(data)
     attack = load("cia", ball=Linf(model.radius(delta, x)), steps=200)
-    result = iterate(attack, Threat(model, levels=None).open(x, y, vb.Targeted((y + 1) % 3)), stop="never", keep="last")
+    result = iterate(
+        attack, Oracle.open(BoundThreat(model, levels=None), x, y, vb.Targeted((y + 1) % 3)), stop="never", keep="last"
+    )
     found, width = model.data(result.crafted), torch.as_tensor(delta).double()
     assert ((found >= LOW) & (found <= HIGH)).all()
     assert ((found - data).abs() <= width + 1e-6).all()

@@ -91,9 +91,13 @@ def test_strict_loading_names_the_differences(tmp_path):
     state["7.bias"] = torch.zeros(11)
     save_file(state, tmp_path / "w.safetensors")
     fails(
-        "mnist-c4", "w.safetensors", "missing 0.bias", "unexpected 0.gain", "7.bias (11,) instead of (10,)",
+        "mnist-c4",
+        "w.safetensors",
+        "missing 0.bias",
+        "unexpected 0.gain",
+        "7.bias (11,) instead of (10,)",
         weights=tmp_path / "w.safetensors",
-    )  # fmt: skip
+    )
     save_file({f"t{i}": torch.zeros(1) for i in range(9)}, tmp_path / "w.safetensors")
     fails("mnist-c4", "unexpected t0, t1, t2 and 6 more", weights=tmp_path / "w.safetensors")
 

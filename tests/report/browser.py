@@ -43,9 +43,12 @@ class Browser:
         wired = ["bash", "-c", f'exec "$@" 3<&{inward} 4>&{outward}', "bash", str(BINARY), *FLAGS]
         self._process = subprocess.Popen(
             [*wired, f"--user-data-dir={self._folder}", "about:blank"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True, pass_fds=(inward, outward),
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(inward, outward),
+        )
         os.close(inward)
         os.close(outward)
         self._buffer, self._count, self._session = b"", 0, None

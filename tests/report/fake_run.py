@@ -61,19 +61,32 @@ def _columns(ids, hardness, correct, spec, generator, hw, channels):
     pairs = [_pictures(generator, hw, channels, max(linf[i], 1 / 255)) if stored[i] else (None, None) for i in range(n)]
     y = ids % 10
     return {
-        "id": ids, "y": y, "clean_label": np.where(correct > 0, y, (y + 3) % 10), "clean_correct": correct,
-        "clean_confidence": generator.beta(9, 1, n), "adv_label": np.where(success, (y + 1) % 10, y),
-        "adv_confidence": generator.beta(4, 3, n), "misclassified": success.astype(float),
-        "reached": success.astype(float), "success": success, "l0": inf(np.full(n, 0.8 * hw * hw * channels)),
-        "l1": inf(l2 * 12), "l2": inf(l2), "linf": inf(linf), "raw_success": success, "raw_l2": inf(l2 * 0.99),
-        "raw_linf": inf(linf * 0.99), "forwards": np.where(success & (norm == "linf"), forwards // 3 + 1, forwards),
+        "id": ids,
+        "y": y,
+        "clean_label": np.where(correct > 0, y, (y + 3) % 10),
+        "clean_correct": correct,
+        "clean_confidence": generator.beta(9, 1, n),
+        "adv_label": np.where(success, (y + 1) % 10, y),
+        "adv_confidence": generator.beta(4, 3, n),
+        "misclassified": success.astype(float),
+        "reached": success.astype(float),
+        "success": success,
+        "l0": inf(np.full(n, 0.8 * hw * hw * channels)),
+        "l1": inf(l2 * 12),
+        "l2": inf(l2),
+        "linf": inf(linf),
+        "raw_success": success,
+        "raw_l2": inf(l2 * 0.99),
+        "raw_linf": inf(linf * 0.99),
+        "forwards": np.where(success & (norm == "linf"), forwards // 3 + 1, forwards),
         "backwards": np.where(success & (norm == "linf"), gradients // 3 + (gradients > 0), gradients),
-        "switches": generator.poisson(2, n), "vanished": np.zeros(n, np.int64),
+        "switches": generator.poisson(2, n),
+        "vanished": np.zeros(n, np.int64),
         "ssim": [1 - l2[i] / 20 if success[i] else None for i in range(n)],
         "psnr_db": [40 - l2[i] if success[i] else None for i in range(n)],
         "clean_png": [pair[0] for pair in pairs],
         "adv_png": [pair[1] for pair in pairs],
-    }  # fmt: skip
+    }
 
 
 def build(folder: Path, n=200, models=("cifar10-cnn", "cifar10-resnet"), defences=("none", "jpeg"), hw=32, channels=3):
@@ -89,16 +102,35 @@ def build(folder: Path, n=200, models=("cifar10-cnn", "cifar10-resnet"), defence
             for a, (attack, spec) in enumerate(ATTACKS.items()):
                 cell = store.cell(f"{m}{d}{a}" + "c0ffee" * 3)
                 meta = {
-                    "model": model, "defence": defence, "data": f"cifar10/test[:{n}]", "data_fingerprint": "5be1…",
+                    "model": model,
+                    "defence": defence,
+                    "data": f"cifar10/test[:{n}]",
+                    "data_fingerprint": "5be1…",
                     "threat": spec[5] if defence == "none" or spec[5] != "white-box" else "adaptive",
-                    "attack": attack, "goal": "untargeted", "norm": spec[0], "eps": spec[1], "levels": 256,
-                    "loss": "auto", "classes": 10, "seed": 0, "batch_size": batch, "n": n, "dtype": "float32",
-                    "device": "cpu", "torch": "2.9.0", "versions": {"vauban": "0.1.0", "numpy": "2.3.5"},
-                    "params": {"attack": {"steps": spec[3], "eps": spec[1]}, "threat": {"draws": 1},
-                               "defence": {"quality": 75} if d else {}},
+                    "attack": attack,
+                    "goal": "untargeted",
+                    "norm": spec[0],
+                    "eps": spec[1],
+                    "levels": 256,
+                    "loss": "auto",
+                    "classes": 10,
+                    "seed": 0,
+                    "batch_size": batch,
+                    "n": n,
+                    "dtype": "float32",
+                    "device": "cpu",
+                    "torch": "2.9.0",
+                    "versions": {"vauban": "0.1.0", "numpy": "2.3.5"},
+                    "params": {
+                        "attack": {"steps": spec[3], "eps": spec[1]},
+                        "threat": {"draws": 1},
+                        "defence": {"quality": 75} if d else {},
+                    },
                     "sources": {"/gone/attack.py": "0" * 64} if (m, d, a) == (1, 1, 4) else {},
-                    "created": "2026-11-20T16:00:00Z", "randomised": False, "clean_only": False,
-                }  # fmt: skip
+                    "created": "2026-11-20T16:00:00Z",
+                    "randomised": False,
+                    "clean_only": False,
+                }
                 cell.create(meta)
                 for index in range(n // batch):
                     if (m, d, a) == (1, 1, 3) and index == 2:

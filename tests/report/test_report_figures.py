@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vauban.core.errors import ContractError
-from vauban.report import figures
-from vauban.report.axes import Axis, rounded, step
-from vauban.report.field import BOTTOM, LEFT, RIGHT, TOP
+from vauban.report.reproduction import figures
+from vauban.report.reproduction.plot_area import BOTTOM, LEFT, RIGHT, TOP
+from vauban.report.shared.axes import Axis, rounded, step
 
 
 def told(*series, stepped=False):

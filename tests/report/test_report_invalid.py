@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vauban.report.paired import against_undefended
-from vauban.report.verdict import _invalid
+from vauban.report.run.headlines import _invalid
+from vauban.report.run.paired import against_undefended
 from vauban.store import CellRows
 
 MASKED = [
@@ -18,9 +18,14 @@ def cell(threat: str, broken: float, findings: list[dict[str, object]]) -> CellR
     n = 10
     hit = (np.arange(n) < broken * n).astype(float)
     columns = {
-        "id": np.arange(n), "clean_correct": np.ones(n), "misclassified": hit, "reached": hit, "success": hit > 0,
-        "backwards": np.ones(n), "forwards": np.ones(n),
-    }  # fmt: skip
+        "id": np.arange(n),
+        "clean_correct": np.ones(n),
+        "misclassified": hit,
+        "reached": hit,
+        "success": hit > 0,
+        "backwards": np.ones(n),
+        "forwards": np.ones(n),
+    }
     meta = {"hash": threat, "model": "m", "defence": "d", "threat": threat, "norm": "linf", "eps": 0.1}
     return CellRows(meta, columns, findings, [], complete=True)
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vauban.report import page, write
-from vauban.report.examples import amplify
+from vauban.report import write
+from vauban.report.run import page
+from vauban.report.run.examples import amplify
 from vauban.store import Store, load
 
 EVIL = "<script>alert(1)</script>"

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from vauban.core.errors import ContractError
-from vauban.report import reproduction
-from vauban.report.lines import gathered, grid
-from vauban.report.panels import panels, short
-from vauban.report.values import measured, points, points_range, printed, raw
-from vauban.store.intervals import Interval
-from vauban.store.reproduction import compare
+from vauban.report.reproduction import page as reproduction
+from vauban.report.reproduction.dot_panels import panels, short
+from vauban.report.reproduction.numbers import measured, points, points_range, printed, raw
+from vauban.report.reproduction.printed_table import gathered, grid
+from vauban.statistics.compare import compare
+from vauban.statistics.intervals import Interval
 
 EVIL = "<script>alert(1)</script>|`x`"
 NETWORKS = ("IncV3_a", "IncV4", "IncRes_a", "IncV3_b", "IncRes_b")
@@ -48,11 +48,20 @@ def table2(setting="stand-in", n=400, seeds=1, **changed):
         ours = [min(1.0, paper + 0.04 * (at % 5) - 0.02 + 0.01 * s) for s in range(seeds)]
         rows.append(
             compare(
-                key=key, label=f"Δ={delta}, {network}: {metric.replace('_', ' ')}", metric=metric, per_seed=ours, n=n,
-                printed=None if at == 11 else paper, printed_n=1000, setting=setting, certain=certain and at != 11,
-                raw=raw, note=note, **changed,
+                key=key,
+                label=f"Δ={delta}, {network}: {metric.replace('_', ' ')}",
+                metric=metric,
+                per_seed=ours,
+                n=n,
+                printed=None if at == 11 else paper,
+                printed_n=1000,
+                setting=setting,
+                certain=certain and at != 11,
+                raw=raw,
+                note=note,
+                **changed,
             )
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -74,10 +83,18 @@ def table5(setting="same"):
             )
             rows.append(
                 compare(
-                    key=key, label="", metric=metric, per_seed=[ours], n=990, printed=paper, printed_n=990,
-                    setting=setting, raw=f"{paper:.2f}", **spread,
+                    key=key,
+                    label="",
+                    metric=metric,
+                    per_seed=[ours],
+                    n=990,
+                    printed=paper,
+                    printed_n=990,
+                    setting=setting,
+                    raw=f"{paper:.2f}",
+                    **spread,
                 )
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -91,28 +108,52 @@ def curves():
     steps = [line(f"attack {k}", grid, [min(1.0, (x / 2) ** (0.4 + 0.5 * k)) for x in grid]) for k in range(4)]
     sweep = [line("BP", [20.0, 50.0, 100.0], [1.44, 1.43, 1.41]), line("DDN", [20.0, 50.0, 100.0], [1.6, 1.5, 1.2])]
     return [
-        {"title": "Operating characteristic", "caption": "P(D) on MNIST.", "x_label": "D", "y_label": "P(D)",
-         "step": True, "series": steps},
-        {"title": "Iterations", "caption": "", "x_label": "iterations", "y_label": "mean distance", "step": False,
-         "series": sweep},
-    ]  # fmt: skip
+        {
+            "title": "Operating characteristic",
+            "caption": "P(D) on MNIST.",
+            "x_label": "D",
+            "y_label": "P(D)",
+            "step": True,
+            "series": steps,
+        },
+        {
+            "title": "Iterations",
+            "caption": "",
+            "x_label": "iterations",
+            "y_label": "mean distance",
+            "step": False,
+            "series": sweep,
+        },
+    ]
 
 
 def dots(n=40, name="images"):
     """A figure of dots on the diagonal."""
     values = [0.5 * k for k in range(n)]
-    return {"kind": "scatter", "title": name, "caption": name, "x_label": name, "y_label": name,
-            "series": [line(name, values, values)]}  # fmt: skip
+    return {
+        "kind": "scatter",
+        "title": name,
+        "caption": name,
+        "x_label": name,
+        "y_label": name,
+        "series": [line(name, values, values)],
+    }
 
 
 def beyond(label="PGD, 20 gradients"):
     return [
         compare(
-            key={}, label=f"{label}: {metric.replace('_', ' ')}", metric=metric, per_seed=[0.4321], n=400, printed=None,
-            printed_n=1000, setting="stand-in",
+            key={},
+            label=f"{label}: {metric.replace('_', ' ')}",
+            metric=metric,
+            per_seed=[0.4321],
+            n=400,
+            printed=None,
+            printed_n=1000,
+            setting="stand-in",
         )
         for metric in METRICS
-    ]  # fmt: skip
+    ]
 
 
 def record(**changed):
@@ -121,15 +162,26 @@ def record(**changed):
         for name in NETWORKS
     }
     return {
-        "id": "cia-2", "title": "Table 2: one network attacked, five judged", "scale": "small", "setting": "stand-in",
+        "id": "cia-2",
+        "title": "Table 2: one network attacked, five judged",
+        "scale": "small",
+        "setting": "stand-in",
         "source": "Clipping Free Attacks Against Neural Networks, under review at ICLR 2018",
         "scale_note": "five small networks on CIFAR-10 in place of five ImageNet networks",
-        "command": "vauban reproduce cia-2 --scale small", "created": "2026-11-20T20:00:00+00:00", "version": "0.2.0",
-        "minutes": 3.21, "images": 400, "seeds": [0], "data": {"name": "cifar10/test", "fingerprint": "fp-data"},
-        "models": networks, "notes": ["Targets are drawn uniformly."], "rows": table2(), "beyond": beyond(),
+        "command": "vauban reproduce cia-2 --scale small",
+        "created": "2026-11-20T20:00:00+00:00",
+        "version": "0.2.0",
+        "minutes": 3.21,
+        "images": 400,
+        "seeds": [0],
+        "data": {"name": "cifar10/test", "fingerprint": "fp-data"},
+        "models": networks,
+        "notes": ["Targets are drawn uniformly."],
+        "rows": table2(),
+        "beyond": beyond(),
         "figures": [],
         "pictures": [{"title": "Before and after", "caption": "Left: original.", "png": picture()}],
-    } | changed  # fmt: skip
+    } | changed
 
 
 def put(folder, **changed):
@@ -219,9 +271,16 @@ def test_every_string_is_escaped(tmp_path):
     words = dict.fromkeys(("id", "title", "source", "scale", "scale_note", "command", "created", "version"), EVIL)
     pictures = [{"title": EVIL + '"', "caption": EVIL, "png": picture()}]
     evil = put(
-        tmp_path, rows=rows, beyond=beyond(EVIL), models=models, notes=[EVIL], pictures=pictures,
-        data={"name": EVIL, "fingerprint": EVIL}, figures=[dots(name=EVIL + '"')], **words,
-    )  # fmt: skip
+        tmp_path,
+        rows=rows,
+        beyond=beyond(EVIL),
+        models=models,
+        notes=[EVIL],
+        pictures=pictures,
+        data={"name": EVIL, "fingerprint": EVIL},
+        figures=[dots(name=EVIL + '"')],
+        **words,
+    )
     html = reproduction.write(evil).read_text(encoding="utf-8")
     assert "alert(1)" in html
     assert "<script" not in html
@@ -305,9 +364,13 @@ def test_markdown_columns(folder):
     row = rows[0]
     fields = [field.strip() for field in lines[2].strip("|").split("|")]
     assert fields == [
-        "Δ=4, IncV3_a", "targeted success rate", printed(row), measured(row),
-        f"{points(row)} {points_range(row)}", "different setting",
-    ]  # fmt: skip
+        "Δ=4, IncV3_a",
+        "targeted success rate",
+        printed(row),
+        measured(row),
+        f"{points(row)} {points_range(row)}",
+        "different setting",
+    ]
     assert 'source: "25.2%-' in lines[9]
     assert "% ? (" in lines[9]
     assert lines[9].endswith("| not scored |")
@@ -341,11 +404,21 @@ def test_the_source_is_quoted_where_it_differs(given, shown):
 
 def test_one_line_has_all_metrics_of_an_attack(tmp_path):
     folder = put(tmp_path, rows=table5(), beyond=[], setting="same")
-    lines = [[field.strip() for field in line.strip("|").split("|")] for line in
-             reproduction.markdown(folder).splitlines()]  # fmt: skip
+    lines = [
+        [field.strip() for field in line.strip("|").split("|")] for line in reproduction.markdown(folder).splitlines()
+    ]
     ours = "ours [95 % interval], n"
-    assert lines[0] == ["Attack", "Iterations", "P suc: paper", ours, "D avg L2: paper", ours,
-                        "P upp, D upp: 2: paper", ours, "Reason"]  # fmt: skip
+    assert lines[0] == [
+        "Attack",
+        "Iterations",
+        "P suc: paper",
+        ours,
+        "D avg L2: paper",
+        ours,
+        "P upp, D upp: 2: paper",
+        ours,
+        "Reason",
+    ]
     assert len(lines) == 2 + 10
     assert lines[2][:5] == ["FGSM", "1", "89.0\u00a0%", "88.0\u00a0% [85.8–89.9\u00a0%], n\u00a0=\u00a0990", "5.80"]
     assert lines[2][5] == "5.80 [5.75–5.85], n\u00a0=\u00a0990"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from vauban.core.errors import UnknownName
-from vauban.report import format as fmt
 from vauban.report import headlines, render
-from vauban.report.matrix import matrices
-from vauban.report.rows import labels, rows
+from vauban.report.run.matrix import matrices
+from vauban.report.run.rows import labels, rows
+from vauban.report.shared import format as fmt
+from vauban.statistics.intervals import wilson
 from vauban.store import CellRows, Store, load
-from vauban.store.intervals import wilson
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,12 @@ def test_the_verdict_is_the_worst_case_of_fresh_cells(run):
         assert word not in text
     last = headlines(run)[-1]
     assert (last.model, last.defence, last.stale, last.only_stale, last.unfinished) == (
-        "cifar10-resnet", "jpeg", 1, False, 1,
-    )  # fmt: skip
+        "cifar10-resnet",
+        "jpeg",
+        1,
+        False,
+        1,
+    )
     assert "cw-l2" not in last.bounds[0].sentence
     (minimal,) = bare.minimal
     assert "median L2 distance" in minimal.sentence
@@ -148,8 +152,11 @@ def test_labels_name_only_what_tells_cells_apart(run):
     one = run.cells[1]
     other = CellRows(
         {**one.meta, "hash": "b", "params": {"attack": {**one.meta["params"]["attack"], "steps": 200}}},
-        one.columns, [], [], True,
-    )  # fmt: skip
+        one.columns,
+        [],
+        [],
+        True,
+    )
     targeted = CellRows({**one.meta, "hash": "c", "goal": "least-likely"}, one.columns, [], [], True)
     assert labels([one]) == {one.meta["hash"]: "apgd"}
     names = labels([one, other, targeted])
@@ -172,10 +179,16 @@ def test_matrix_shows_each_number_once(run):
 @pytest.mark.parametrize(
     ("value", "norm", "text"),
     [
-        (8 / 255, "linf", "8/255"), (0.3, "linf", "0.3"), (math.inf, "l2", "∞"), (math.nan, "l2", "–"),
-        (1.31416, "l2", "1.31"), (30.0, "l0", "30"), (8 / 255, "l2", "0.0314"), (0.0, "linf", "0"),
+        (8 / 255, "linf", "8/255"),
+        (0.3, "linf", "0.3"),
+        (math.inf, "l2", "∞"),
+        (math.nan, "l2", "–"),
+        (1.31416, "l2", "1.31"),
+        (30.0, "l0", "30"),
+        (8 / 255, "l2", "0.0314"),
+        (0.0, "linf", "0"),
     ],
-)  # fmt: skip
+)
 def test_distances_read_as_the_field_writes_them(value, norm, text):
     assert fmt.distance(value, norm) == text
 
@@ -200,10 +213,13 @@ def test_an_invalid_finding_stands_on_the_verdict_of_its_network_alone(run):
 @pytest.mark.parametrize(
     ("word", "label"),
     [
-        ("pgd:eps=8/255", "pgd"), ("pgd:eps=8/255,steps=9", "pgd steps=9"), ("mine.py:attack", "mine.py:attack"),
-        ("mine.py:attack:eps=0.1,k=2", "mine.py:attack k=2"), ("ddn", "ddn"),
+        ("pgd:eps=8/255", "pgd"),
+        ("pgd:eps=8/255,steps=9", "pgd steps=9"),
+        ("mine.py:attack", "mine.py:attack"),
+        ("mine.py:attack:eps=0.1,k=2", "mine.py:attack k=2"),
+        ("ddn", "ddn"),
     ],
-)  # fmt: skip
+)
 def test_an_attack_is_called_by_its_word_without_the_budget(run, word, label):
     cell = CellRows({**run.cells[1].meta, "attack": word}, run.cells[1].columns, [], [], True)
     assert list(labels([cell]).values()) == [label]

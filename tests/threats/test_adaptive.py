@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from vauban import threats
 from vauban.core.cards import Card, Defended
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim
-from vauban.core.seeded import seeded
+from vauban.core.goals import ResolvedGoal
+from vauban.core.rng import seeded
+from vauban.engine import Oracle
 
 
-def gap(logits: Tensor, aim: Aim) -> Tensor:
+def gap(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return logits[:, 1] - logits[:, 0]
 
 
@@ -64,9 +65,9 @@ def expected(function: object, x: Tensor) -> Tensor:
     return torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), leaf)[0]
 
 
-def asked(recipe: threats.Recipe, net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    ask = recipe.bind(net, levels=None).open(x, torch.zeros(len(x), dtype=torch.int64))
-    logits, (g,) = ask.gradient(x, gap)
+def asked(recipe: threats.Threat, net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    oracle = Oracle.open(recipe.bind(net, levels=None), x, torch.zeros(len(x), dtype=torch.int64))
+    logits, (g,) = oracle.gradient(x, gap)
     return logits, g
 
 
@@ -142,15 +143,15 @@ def test_every_card_of_a_stack_is_followed_and_the_outer_one_first(network: nn.M
 def test_the_gradient_of_eot_is_the_mean_over_fresh_draws(network: nn.Module, x: Tensor) -> None:
     factor = Factor()
     net = Guard(network, Card("factor", random=True, draws=5), transform=factor)
-    ask = threats.adaptive().bind(net, levels=None).open(x, torch.zeros(6, dtype=torch.int64))
+    oracle = Oracle.open(threats.adaptive().bind(net, levels=None), x, torch.zeros(6, dtype=torch.int64))
     factor.factors.clear()
-    logits, (g,) = ask.gradient(x, gap)
+    logits, (g,) = oracle.gradient(x, gap)
     assert len(factor.factors) == 5
     assert len({float(f[0]) for f in factor.factors}) == 5
     want = torch.stack([expected(lambda v, f=f: network(v * f), x) for f in factor.factors]).mean(0)
     torch.testing.assert_close(g, want)
     torch.testing.assert_close(logits, torch.stack([network(x * f) for f in factor.factors]).mean(0))
-    assert (ask.spent == 5).all()
+    assert (oracle.forwards == 5).all()
 
 
 def test_names_that_do_not_exist_are_refused_in_one_line(network: nn.Module) -> None:

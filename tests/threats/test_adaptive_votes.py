@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from vauban import attacks, defences, threats
 from vauban.core.cards import Card, carded
 from vauban.core.errors import ContractError, NoGradient
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 from vauban.defences import BitDepth, GaussianNoise, MeanFilter
 from vauban.defences.voting import log_mean
-from vauban.engine import Threat, judge, run
+from vauban.engine import BoundThreat, Oracle, judge
 from vauban.threats import members
 
 Y = torch.tensor([0, 1, 2, 0])
@@ -37,11 +37,11 @@ def x() -> Tensor:
 
 def single(function: object, x: Tensor) -> Tensor:
     leaf = x.clone().requires_grad_(True)
-    return torch.autograd.grad(cross_entropy(function(leaf), Aim(Y)).sum(), leaf)[0]
+    return torch.autograd.grad(cross_entropy(function(leaf), ResolvedGoal(Y)).sum(), leaf)[0]
 
 
-def asked(recipe: threats.Recipe, net: nn.Module, x: Tensor, seed: int = 0) -> Tensor:
-    return recipe.bind(net, levels=None).open(x, Y, seed=seed).gradient(x, cross_entropy)[1][0]
+def asked(recipe: threats.Threat, net: nn.Module, x: Tensor, seed: int = 0) -> Tensor:
+    return Oracle.open(recipe.bind(net, levels=None), x, Y, seed=seed).gradient(x, cross_entropy)[1][0]
 
 
 def test_a_vote_behind_a_filter_is_attacked_through_the_filter(nets: list[nn.Module], x: Tensor) -> None:
@@ -53,9 +53,9 @@ def test_a_vote_behind_a_filter_is_attacked_through_the_filter(nets: list[nn.Mod
     assert bound.target is guarded
     assert not bound.direct
     assert [weight for _, weight in bound.sources] == [1.0, 1.0, 1.0]
-    ask = bound.open(x, Y)
-    ask.gradient(x, cross_entropy)
-    assert (ask.spent == 3).all()
+    oracle = Oracle.open(bound, x, Y)
+    oracle.gradient(x, cross_entropy)
+    assert (oracle.forwards == 3).all()
 
 
 def test_rules_and_draws_before_and_inside_a_vote_are_followed(nets: list[nn.Module], x: Tensor) -> None:
@@ -86,9 +86,9 @@ def test_every_member_sees_the_same_noise_in_a_draw(nets: list[nn.Module], x: Te
             return self.inner(v)
 
     guarded = GaussianNoise(0.1).wrap(defences.vote([Spy(net) for net in nets[:2]]))
-    ask = threats.adaptive(eot=3).bind(guarded, levels=None).open(x, Y)
+    oracle = Oracle.open(threats.adaptive(eot=3).bind(guarded, levels=None), x, Y)
     seen.clear()
-    ask.gradient(x, cross_entropy)
+    oracle.gradient(x, cross_entropy)
     assert len(seen) == 6
     for draw in range(3):
         assert torch.equal(seen[2 * draw], seen[2 * draw + 1])
@@ -181,10 +181,10 @@ def test_success_is_what_the_vote_answers(
 ) -> None:
     nets, guarded, x, y = deployed
     bound = threats.adaptive().bind(guarded, levels=None, limit=Linf(eps))
-    result = run(make(Linf(eps), steps=10), bound.open(x, y))
+    result = make(Linf(eps), steps=10).run(Oracle.open(bound, x, y))
     fooled = by_hand(nets, MeanFilter(3, "edge").apply(result.adversarial)) != y
     assert torch.equal(result.success, fooled)
-    assert torch.equal(judge(bound, x, result.adversarial, Aim(y)).success, fooled)
+    assert torch.equal(judge(bound, x, result.adversarial, ResolvedGoal(y)).success, fooled)
     assert (result.backwards <= 30).all()  # three members, ten steps
     assert (result.forwards <= 30 + 10 + 1).all()  # one answer of the vote for each step and one at the end
     if eps == 0.4:
@@ -196,8 +196,8 @@ def test_asking_the_vote_after_every_step_finds_what_the_last_image_alone_misses
     deployed: tuple[list[nn.Module], nn.Module, Tensor, Tensor],
 ) -> None:
     nets, guarded, x, y = deployed
-    result = run(attacks.DDN(steps=30), threats.adaptive().bind(guarded, levels=None).open(x, y))
+    result = attacks.DDN(steps=30).run(Oracle.open(threats.adaptive().bind(guarded, levels=None), x, y))
     assert torch.equal(by_hand(nets, MeanFilter(3, "edge").apply(result.adversarial)) != y, result.success)
-    unasked = run(attacks.DDN(steps=30), Threat(guarded, sources=members(guarded), levels=None).open(x, y))
+    unasked = attacks.DDN(steps=30).run(Oracle.open(BoundThreat(guarded, sources=members(guarded), levels=None), x, y))
     assert (result.distance <= unasked.distance).all()
     assert result.success.sum() > unasked.success.sum()

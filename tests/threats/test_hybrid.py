@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from vauban import threats
 from vauban.core.cards import Card, Defended
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import cross_entropy
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 from vauban.defences import MeanFilter
-from vauban.evaluate.words import threat_of
+from vauban.engine import Oracle
+from vauban.words.named import threat_of
 
 
 class Filter(Defended):
@@ -62,11 +63,11 @@ Y = torch.tensor([0, 1, 2, 0, 1])
 
 def single(net: nn.Module, x: Tensor) -> Tensor:
     leaf = x.clone().requires_grad_(True)
-    return torch.autograd.grad(cross_entropy(net(leaf), Aim(Y)).sum(), leaf)[0]
+    return torch.autograd.grad(cross_entropy(net(leaf), ResolvedGoal(Y)).sum(), leaf)[0]
 
 
-def asked(recipe: threats.Recipe, target: nn.Module, x: Tensor) -> Tensor:
-    return recipe.bind(target, levels=None).open(x, Y).gradient(x, cross_entropy)[1][0]
+def asked(recipe: threats.Threat, target: nn.Module, x: Tensor) -> Tensor:
+    return Oracle.open(recipe.bind(target, levels=None), x, Y).gradient(x, cross_entropy)[1][0]
 
 
 def test_an_ensembles_gradient_is_the_weighted_sum_of_the_single_gradients(nets: list[nn.Module], x: Tensor) -> None:
@@ -82,9 +83,9 @@ def test_the_hybrid_loss_of_one_network_is_eq_5(nets: list[nn.Module], x: Tensor
     recipe = threats.hybrid(nets[0], PLAIN, a, b)
     want = a * single(nets[0], x) + b * single(PLAIN.wrap(nets[0]), x)
     torch.testing.assert_close(asked(recipe, nets[0], x), want)
-    ask = recipe.bind(nets[0], levels=None).open(x, Y)
-    ask.gradient(x, cross_entropy)
-    assert (ask.spent == (a != 0) + (b != 0)).all()
+    oracle = Oracle.open(recipe.bind(nets[0], levels=None), x, Y)
+    oracle.gradient(x, cross_entropy)
+    assert (oracle.forwards == (a != 0) + (b != 0)).all()
 
 
 def test_the_hybrid_loss_of_several_networks_is_eq_6(nets: list[nn.Module], x: Tensor) -> None:
@@ -96,12 +97,12 @@ def test_the_hybrid_loss_follows_the_card_of_its_path(nets: list[nn.Module], x: 
     steep = Path(Card("steep", backward={"transform": None}))
     got = asked(threats.hybrid(nets[0], steep), nets[0], x)
 
-    class Through(nn.Module):
+    class WeightedNetwork(nn.Module):
         def forward(self, v: Tensor) -> Tensor:
             mixed = (v + v.roll(1, -1)) / 2
             return nets[0](mixed + ((mixed * 4).round() / 4 - mixed).detach())
 
-    torch.testing.assert_close(got, single(nets[0], x) + single(Through(), x))
+    torch.testing.assert_close(got, single(nets[0], x) + single(WeightedNetwork(), x))
     noisy = Path(Card("noisy", random=True, draws=3))
     assert threats.hybrid(nets[0], noisy).bind(nets[0], levels=None).draws == 3
 
@@ -126,7 +127,7 @@ def test_bad_hybrids_are_refused_in_one_line(nets: list[nn.Module], x: Tensor) -
         "at least one torch.nn.Module": lambda: threats.hybrid([], PLAIN),
         "Module to attack in place of the target, got int": lambda: threats.hybrid([3], PLAIN),
         r"a path with \.wrap\(module\)": lambda: threats.hybrid(nets, torch.tanh),
-        "classes, got": lambda: threats.hybrid([nets[0], two], PLAIN).bind(nets[0], levels=None).open(x, Y),
+        "classes, got": lambda: Oracle.open(threats.hybrid([nets[0], two], PLAIN).bind(nets[0], levels=None), x, Y),
     }
     for message, call in cases.items():
         with pytest.raises(ContractError, match=message) as error:

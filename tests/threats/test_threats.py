@@ -9,20 +9,25 @@ from torch import Tensor, nn
 from vauban import threats
 from vauban.core.cards import Card, Defended
 from vauban.core.errors import AccessError, ContractError
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Linf
-from vauban.core.seeded import seeded
-from vauban.engine import Point, Steps, judge, run
+from vauban.core.rng import seeded
+from vauban.engine import Oracle, Point, Steps, judge
 
 GRANTS = {
-    "white-box": {"gradients", "scores", "labels"}, "adaptive": {"gradients", "scores", "labels"},
-    "scores-only": {"scores", "labels"}, "labels-only": {"labels"},
-    "gray-box": {"gradients"}, "removed": {"gradients"}, "transfer": {"gradients"}, "ensemble": {"gradients"},
+    "white-box": {"gradients", "scores", "labels"},
+    "adaptive": {"gradients", "scores", "labels"},
+    "scores-only": {"scores", "labels"},
+    "labels-only": {"labels"},
+    "gray-box": {"gradients"},
+    "removed": {"gradients"},
+    "transfer": {"gradients"},
+    "ensemble": {"gradients"},
     "hybrid": {"gradients"},
-}  # fmt: skip
+}
 
 
-def summed(logits: Tensor, aim: Aim) -> Tensor:
+def summed(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return logits[:, 1] - logits[:, 0]
 
 
@@ -73,8 +78,8 @@ def zeros(n: int = 4) -> Tensor:
     return torch.zeros(n, dtype=torch.int64)
 
 
-def gradient(recipe: threats.Recipe, net: nn.Module, x: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
-    logits, (g,) = recipe.bind(net, levels=None).open(x, zeros(len(x)), seed=seed).gradient(x, summed)
+def gradient(recipe: threats.Threat, net: nn.Module, x: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    logits, (g,) = Oracle.open(recipe.bind(net, levels=None), x, zeros(len(x)), seed=seed).gradient(x, summed)
     return logits, g
 
 
@@ -95,9 +100,12 @@ class Halved:
         return nn.Sequential(Half(), module)
 
 
-def make(name: str) -> threats.Recipe:
-    params = {"transfer": {"sources": Net(1.0, 2.0, 3.0)}, "ensemble": {"models": [Net(1.0, 2.0, 3.0)]},
-              "hybrid": {"models": Net(1.0, 2.0, 3.0), "path": Halved()}}  # fmt: skip
+def make(name: str) -> threats.Threat:
+    params = {
+        "transfer": {"sources": Net(1.0, 2.0, 3.0)},
+        "ensemble": {"models": [Net(1.0, 2.0, 3.0)]},
+        "hybrid": {"models": Net(1.0, 2.0, 3.0), "path": Halved()},
+    }
     return threats.load(name, **params.get(name, {}))
 
 
@@ -107,11 +115,11 @@ def test_what_is_not_granted_is_refused(name: str) -> None:
     assert recipe.name == name + (":path=halved" if name == "hybrid" else "")
     assert recipe.grants == GRANTS[name]
     x = images()
-    ask = recipe.bind(Guard(Net(1.0, -1.0, 0.5), STEEP, Steep()), levels=None).open(x, zeros())
+    oracle = Oracle.open(recipe.bind(Guard(Net(1.0, -1.0, 0.5), STEEP, Steep()), levels=None), x, zeros())
     calls = {
-        "gradients": lambda: ask.gradient(x, summed),
-        "scores": lambda: ask.scores(x),
-        "labels": lambda: ask.labels(x),
+        "gradients": lambda: oracle.gradient(x, summed),
+        "scores": lambda: oracle.scores(x),
+        "labels": lambda: oracle.labels(x),
     }
     for grant, call in calls.items():
         if grant in GRANTS[name]:
@@ -140,11 +148,11 @@ class Jump(Steps[Point]):
     steps = 1
     keep = "last"
 
-    def start(self, ask: object, **knobs: Tensor) -> Point:
-        return Point(ask.x0)
+    def start(self, oracle: object, **per_sample: Tensor) -> Point:
+        return Point(oracle.domain.x0)
 
-    def step(self, ask: object, state: Point, t: int) -> Point:
-        _, (g,) = ask.gradient(state.x, summed)
+    def step(self, oracle: object, state: Point, t: int) -> Point:
+        _, (g,) = oracle.gradient(state.x, summed)
         return Point((state.x + 0.2 * g.sign()).clamp(0, 1))
 
 
@@ -159,13 +167,13 @@ def test_gray_box_has_the_gradients_of_the_bare_network_and_the_verdict_of_the_d
     x = torch.full((2, 3), 0.45, dtype=torch.float64)  # w.x = 1.35 < 1.5, after the step 1.95 > 1.5
     bound = threats.gray_box().bind(net, levels=None)
     assert bound.target is net
-    ask = bound.open(x, zeros(2))
-    torch.testing.assert_close(ask.gradient(x, summed)[1][0], torch.ones_like(x))
-    result = run(Jump(), bound.open(x, zeros(2)))
+    oracle = Oracle.open(bound, x, zeros(2))
+    torch.testing.assert_close(oracle.gradient(x, summed)[1][0], torch.ones_like(x))
+    result = Jump().run(Oracle.open(bound, x, zeros(2)))
     torch.testing.assert_close(result.crafted, x + 0.2)
     assert (inner(result.crafted).argmax(1) == 1).all()
     assert bool(result.success.any()) is not defence_wins
-    assert bool(judge(bound, x, result.crafted, Aim(zeros(2))).success.any()) is not defence_wins
+    assert bool(judge(bound, x, result.crafted, ResolvedGoal(zeros(2))).success.any()) is not defence_wins
 
 
 def test_gray_box_looks_below_every_defence() -> None:
@@ -185,8 +193,8 @@ def test_removed_has_the_gradients_of_the_defended_network_and_the_verdict_of_th
     x = torch.full((2, 3), 0.45, dtype=torch.float64)
     bound = threats.removed().bind(net, levels=None)
     assert bound.target is inner
-    torch.testing.assert_close(bound.open(x, zeros(2)).gradient(x, summed)[1][0], torch.full_like(x, 0.5))
-    result = run(Jump(), bound.open(x, zeros(2)))
+    torch.testing.assert_close(Oracle.open(bound, x, zeros(2)).gradient(x, summed)[1][0], torch.full_like(x, 0.5))
+    result = Jump().run(Oracle.open(bound, x, zeros(2)))
     assert (net(result.crafted).argmax(1) == 0).all()  # the defended network is not fooled
     assert result.success.all()  # the bare one is
 
@@ -208,11 +216,11 @@ def test_transfer_sums_the_weighted_losses_of_its_sources_and_judges_the_target(
     x = images()
     bound = threats.transfer([a, b], [3.0, -0.5]).bind(target, levels=None)
     assert bound.target is target
-    ask = bound.open(x, zeros())
-    _, (g,) = ask.gradient(x, summed)
+    oracle = Oracle.open(bound, x, zeros())
+    _, (g,) = oracle.gradient(x, summed)
     torch.testing.assert_close(g, torch.tensor([3.0, -1.0, 0.0], dtype=torch.float64).expand(4, 3))
-    assert (ask.spent == 2).all()
-    assert not run(Jump(), ask).success.any()
+    assert (oracle.forwards == 2).all()
+    assert not Jump().run(oracle).success.any()
 
 
 def test_an_ensemble_has_equal_weights_by_default() -> None:
@@ -234,7 +242,7 @@ def test_bad_ensembles_are_refused_in_one_line(make: object) -> None:
         "one weight for each": lambda: make([a, b], [1.0]),
         "finite": lambda: make([a, b], [1.0, float("nan")]),
         "Module": lambda: make([]),
-        "classes": lambda: make([a, Three()]).bind(a, levels=None).open(x, zeros()),
+        "classes": lambda: Oracle.open(make([a, Three()]).bind(a, levels=None), x, zeros()),
     }
     for message, call in cases.items():
         with pytest.raises(ContractError, match=message) as error:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from vauban.core.registry import Registry
+from vauban.core.errors import ContractError
+from vauban.core.face import face
+from vauban.core.norms import Norm
+from vauban.core.registry import Entry, Registry
+from vauban.engine.attack import Attack
 
-registry: Registry[Any] = Registry("attack", "vauban.attacks")
+
+def _declare(entry: Entry[Any]) -> None:
+    """Check what an attack declares, and let its class answer what a threat must grant."""
+    attack = entry.make
+    if not (isinstance(attack, type) and issubclass(attack, Attack)):
+        raise ContractError(f"expected the attack {entry.name!r} as a subclass of vauban.engine.Attack, got {attack!r}")
+    for name, kinds in (("norm", (Norm, property)), ("passes", (tuple, property))):
+        if not isinstance(getattr(attack, name), kinds):
+            raise ContractError(f"expected {name} of the attack {entry.name!r} as a value or a property")
+    attack.needs = entry.facts["needs"]
+
+
+registry: Registry[Any] = Registry("attack", "vauban.attacks", _declare)
 """Facts: `norms` the attack works in, `needs` what a threat must grant (gradients, scores, labels or nothing),
 `targeted` whether it takes a target, `randomised` whether it draws random numbers, `fitted` whether it needs a file that
 `vauban fit` writes."""
@@ -15,19 +30,9 @@ fitters: Registry[Any] = Registry("attack to fit", "vauban.attacks")
 """What fits an attack, under the name of the attack. Facts as above, of the fit."""
 
 
-def __getattr__(name: str) -> Any:
-    """The attack classes by their own names, imported when first used: `attacks.PGD`; and `attacks.standard(ball)`."""
-    if name == "standard":
-        return importlib.import_module("vauban.attacks.battery").standard
-    for entry in (*registry, *fitters):
-        if getattr(entry.make, "__name__", None) == name:
-            return entry.make
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def load(name: str, **params: Any) -> Any:
     """An attack by its registered name, with parameters."""
     return registry.get(name).build("attack", params)
 
 
-__all__ = ["fitters", "load", "registry"]
+face(__name__, registry, fitters, extras={"standard": "vauban.attacks.standard:standard"})

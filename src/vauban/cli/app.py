@@ -10,20 +10,31 @@ import typer
 
 from vauban.cli import evaluate, fit, images, reproduce, results, train
 from vauban.core.errors import VaubanError
-from vauban.core.memory import keep_freed
+from vauban.jobs.allocator import keep_freed
 
 app = typer.Typer(
-    help="Attack, defend and honestly measure image classifiers.", no_args_is_help=True, add_completion=False,
-    pretty_exceptions_enable=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
-)  # fmt: skip
+    help="Attack, defend and honestly measure image classifiers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 INTERRUPTED = 130
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "evaluate": evaluate.evaluate, "report": results.report, "table": results.table, "status": results.status,
-    "verify": images.verify, "magnify": images.magnify, "train": train.train, "fit": fit.fit,
-    "reproduce": reproduce.reproduce, "list": results.list_,
-}  # fmt: skip
+    "evaluate": evaluate.evaluate,
+    "report": results.report,
+    "table": results.table,
+    "status": results.status,
+    "verify": images.verify,
+    "magnify": images.magnify,
+    "train": train.train,
+    "fit": fit.fit,
+    "reproduce": reproduce.reproduce,
+    "list": results.list_,
+}
 for name, command in COMMANDS.items():
     app.command(name)(command)
 

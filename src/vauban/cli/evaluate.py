@@ -37,21 +37,31 @@ def evaluate(
 
     Without options: a small CNN on the handwritten digits inside scikit-learn, undefended and with one defence.
     """
+    from vauban.cli.screens import run_with_progress, show_outcomes, show_plan
     from vauban.evaluate.study import Study
-    from vauban.terminal import run_with_progress, show_outcomes, show_plan
 
     if model and not data:
         raise VaubanError(
             "expected --data beside --model, e.g. --data mnist/test[:500]; vauban list datasets names them"
         )
     study = Study(
-        out, data=data or "digits/test[:150]", models=model or ["digits-cnn"],
+        out,
+        data=data or "digits/test[:150]",
+        models=model or ["digits-cnn"],
         attacks=attack or ["fgsm", "pgd", "ddn", "standard"],
-        defences=defence or (["none"] if model else ["none", "bit-depth:bits=2"]), threats=threat, goal=goal,
-        labels=labels, seed=seed, batch_size=batch_size_of(batch_size), device=device_of(device),
-        levels=None if unrounded else "data", budget=budget, save_images=save_images, preflight=preflight,
+        defences=defence or (["none"] if model else ["none", "bit-depth:bits=2"]),
+        threats=threat,
+        goal=goal,
+        labels=labels,
+        seed=seed,
+        batch_size=batch_size_of(batch_size),
+        device=device_of(device),
+        levels=None if unrounded else "data",
+        budget=budget,
+        save_images=save_images,
+        preflight=preflight,
         root=data_root,
-    )  # fmt: skip
+    )
     study.command = ["vauban", *sys.argv[1:]]
     if dry_run:
         show_plan(study)
@@ -62,6 +72,10 @@ def evaluate(
     if any(o.failures for o in outcomes):
         raise typer.Exit(3)
     if fail_under is not None and (lowest is None or lowest < fail_under):
-        typer.echo(f"vauban: robust accuracy {lowest:.3f} is below {fail_under}" if lowest is not None else
-                   "vauban: no attack ran at a budget, so --fail-under has nothing to compare", err=True)  # fmt: skip
+        typer.echo(
+            f"vauban: robust accuracy {lowest:.3f} is below {fail_under}"
+            if lowest is not None
+            else "vauban: no attack ran at a budget, so --fail-under has nothing to compare",
+            err=True,
+        )
         raise typer.Exit(1)

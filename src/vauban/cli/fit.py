@@ -25,14 +25,20 @@ def fit(
 ) -> None:
     """Fit an attack on images and write it with its recipe and the data fingerprint."""
     from vauban import data as datasets
-    from vauban.evaluate import fitting
-    from vauban.evaluate.words import defence_of, goal_of, model_of
+    from vauban.evaluate import fit as fitting
+    from vauban.words.named import defence_of, goal_of, model_of
 
     found = fitting.fit(
-        attack, defence_of(defence).value.wrap(model_of(model).value), datasets.load(data, root=data_root), out,
-        threat=threat, goal=goal_of(goal), seed=seed, device=device_of(device),
+        attack,
+        defence_of(defence).value.wrap(model_of(model).value),
+        datasets.load(data, root=data_root),
+        out,
+        threat=threat,
+        goal=goal_of(goal),
+        seed=seed,
+        device=device_of(device),
         name=model if defence == "none" else f"{model} behind {defence}",
-    )  # fmt: skip
+    )
     passes = "1 pass" if found.epochs == 1 else f"{found.epochs} passes"
     typer.echo(
         f"{out}: fooling rate {found.rate:.1%} on {found.images} images after {passes} over them, "

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vauban.core.errors import VaubanError
-from vauban.core.spec import parse_value
+from vauban.core.text import parse_value
 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets.")]

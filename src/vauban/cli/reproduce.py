@@ -30,7 +30,7 @@ def reproduce(
 
     Finished batches are stored in OUT and never made twice, by this experiment or by another that needs the same.
     """
-    from vauban.terminal import reproduce_with_progress, show_experiments, show_reproduction
+    from vauban.cli.screens import reproduce_with_progress, show_experiments, show_reproduction
 
     if show:
         show_experiments()
@@ -38,7 +38,15 @@ def reproduce(
     if name is None:
         raise VaubanError("expected the id of an experiment, e.g. cia-2; vauban reproduce --list names them")
     folder = reproduce_with_progress(
-        name, scale, out, images=images, seeds=seed or None, data_root=data_root, device=device_of(device),
-        batch_size=batch_size_of(batch_size), untrained=random_weights, command=shlex.join(["vauban", *sys.argv[1:]]),
-    )  # fmt: skip
+        name,
+        scale,
+        out,
+        images=images,
+        seeds=seed or None,
+        data_root=data_root,
+        device=device_of(device),
+        batch_size=batch_size_of(batch_size),
+        untrained=random_weights,
+        command=shlex.join(["vauban", *sys.argv[1:]]),
+    )
     show_reproduction(folder)

@@ -13,7 +13,7 @@ from vauban.cli.options import DebugOption
 
 def report(directory: Path, debug: DebugOption = False) -> None:
     """Write report.html again from the rows of a run directory (needs no torch)."""
-    from vauban.report import page
+    from vauban.report.run import page
 
     typer.echo(page.write(directory))
 
@@ -25,7 +25,7 @@ def table(
     debug: DebugOption = False,
 ) -> None:
     """Print the results of a run directory as a table (needs no torch)."""
-    from vauban.report import tables
+    from vauban.report.run import tables
     from vauban.store import query
 
     typer.echo(tables.render(query.load(directory), form, population))
@@ -33,7 +33,7 @@ def table(
 
 def status(directory: Path, debug: DebugOption = False) -> None:
     """Show which cells of a run directory are complete, stale or failed (needs no torch)."""
-    from vauban.terminal import show_status
+    from vauban.cli.screens import show_status
 
     show_status(directory)
 
@@ -46,7 +46,7 @@ def list_(
     debug: DebugOption = False,
 ) -> None:
     """List what is built in, with a line on each."""
-    from vauban.terminal import entries
+    from vauban.cli.screens import entries
 
     found = entries(kind)
     if as_json:

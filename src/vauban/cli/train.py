@@ -33,15 +33,28 @@ def train(
     """Train an architecture and write its weights with the recipe and the data fingerprint."""
     from vauban import data as datasets
     from vauban import models
-    from vauban.evaluate.attack_words import attack_of
-    from vauban.terminal import show_epoch
+    from vauban.cli.screens import show_epoch
+    from vauban.words.attack import attack_of
 
     held = datasets.load(validation, root=data_root) if validation else None
     models.train(
-        model, datasets.load(data, root=data_root), out, epochs, seed, batch=batch_size, lr=lr, optimiser=optimiser,
-        cosine=cosine, augment=augment, adversarial=attack_of(adversarial).value if adversarial else None,
-        regenerate=_moment(regenerate), start=start, validation=held, device=device_of(device), callback=show_epoch,
-    )  # fmt: skip
+        model,
+        datasets.load(data, root=data_root),
+        out,
+        epochs,
+        seed,
+        batch=batch_size,
+        lr=lr,
+        optimiser=optimiser,
+        cosine=cosine,
+        augment=augment,
+        adversarial=attack_of(adversarial).value if adversarial else None,
+        regenerate=_moment(regenerate),
+        start=start,
+        validation=held,
+        device=device_of(device),
+        callback=show_epoch,
+    )
     typer.echo(out)
 
 

@@ -1,6 +1,6 @@
 """What the attacker wants: `Untargeted`, `Targeted`, `LeastLikely`, `RandomWrong`.
 
-A goal is declared without labels and resolved once per batch into `Aim`, which holds them: the labels never change
+A goal is declared without labels and resolved once per batch into `ResolvedGoal`, which holds them: the labels never change
 afterwards. With `rejects=True` the last logit column means 'rejected': a rejected image never counts as adversarial.
 """
 
@@ -17,7 +17,7 @@ from vauban.core.rng import Stream
 
 
 @dataclass(frozen=True)
-class Aim:
+class ResolvedGoal:
     """The labels of one batch: y `(batch,)`, target `(batch,)` or None when untargeted.
 
     toward `(batch,)`: the class the losses move toward while `reached` is unchanged, for untargeted attacks that proceed
@@ -34,7 +34,7 @@ class Aim:
         """The class the losses move toward: `toward`, else `target`; None: away from y."""
         return self.target if self.toward is None else self.toward
 
-    def rows(self, index: Tensor) -> Aim:
+    def rows(self, index: Tensor) -> ResolvedGoal:
         target, toward = (None if label is None else label[index] for label in (self.target, self.toward))
         return replace(self, y=self.y[index], target=target, toward=toward)
 
@@ -62,7 +62,7 @@ class Goal(Protocol):
 
     @property
     def needs_logits(self) -> bool: ...
-    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim: ...
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> ResolvedGoal: ...
     def __str__(self) -> str: ...
 
 
@@ -73,8 +73,8 @@ class Untargeted:
     needs_logits = False
     rejects: bool = False
 
-    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
-        return Aim(y, rejects=self.rejects)
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> ResolvedGoal:
+        return ResolvedGoal(y, rejects=self.rejects)
 
     def __str__(self) -> str:
         return "untargeted"
@@ -87,7 +87,7 @@ class Targeted:
     needs_logits = False
     target: int | Tensor = 0
 
-    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> ResolvedGoal:
         target = torch.as_tensor(self.target, device=y.device)
         if target.dtype != torch.int64 or target.shape not in ((), y.shape):
             raise ContractError(
@@ -97,7 +97,7 @@ class Targeted:
         if bool((target >= classes).any() | (target < 0).any()):
             low, high = int(target.min()), int(target.max())
             raise ContractError(f"expected targets in [0, {classes - 1}], got [{low}, {high}]")
-        return Aim(y, target.expand_as(y).clone())
+        return ResolvedGoal(y, target.expand_as(y).clone())
 
     def __str__(self) -> str:
         return f"targeted:{self.target if isinstance(self.target, int) else 'given'}"
@@ -109,9 +109,9 @@ class LeastLikely:
 
     needs_logits = True
 
-    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> ResolvedGoal:
         assert logits is not None
-        return Aim(y, Aim(y).wrong_classes(logits)[:, 0])
+        return ResolvedGoal(y, ResolvedGoal(y).wrong_classes(logits)[:, 0])
 
     def __str__(self) -> str:
         return "least-likely"
@@ -123,8 +123,8 @@ class RandomWrong:
 
     needs_logits = False
 
-    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> Aim:
-        return Aim(y, (y + 1 + rng.integers("target", classes - 1)) % classes)
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> ResolvedGoal:
+        return ResolvedGoal(y, (y + 1 + rng.integers("target", classes - 1)) % classes)
 
     def __str__(self) -> str:
         return "random-wrong"

@@ -1,4 +1,4 @@
-"""Attack losses: (logits `(batch, classes)`, aim) -> `(batch,)`, larger is better for the attacker.
+"""Attack losses: (logits `(batch, classes)`, goal) -> `(batch,)`, larger is better for the attacker.
 
 They are summed at the door and never averaged, so a sample's gradient does not depend on its batch. "Targeted" below
 means an aim with a heading: its target, or the class an untargeted attack moves toward.
@@ -14,26 +14,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 
-Loss = Callable[[Tensor, Aim], Tensor]
+Loss = Callable[[Tensor, ResolvedGoal], Tensor]
 SATURATED = 2.0**-20  # 1 - p(y) below this is noise in float32
 
 
-def rivals(logits: Tensor, aim: Aim) -> Tensor:
+def rivals(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """The logits without the class that the loss is about: minus infinity for the heading, or for y and for 'rejected',
     which is no success; a mask, so that a logit shift changes nothing."""
-    own = aim.y if aim.heading is None else aim.heading
+    own = goal.y if goal.heading is None else goal.heading
     found = logits.scatter(1, own[:, None], float("-inf"))
-    if aim.rejects and aim.heading is None:
+    if goal.rejects and goal.heading is None:
         found[:, -1] = float("-inf")
     return found
 
 
-def defended(logits: Tensor, aim: Aim) -> Tensor:
+def defended(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """What an untargeted attack must exceed, `(batch,)`: z_y, or the logit of 'rejected' where that is larger."""
-    own = logit_of(logits, aim.y)
-    return torch.maximum(own, logits[:, -1]) if aim.rejects else own
+    own = logit_of(logits, goal.y)
+    return torch.maximum(own, logits[:, -1]) if goal.rejects else own
 
 
 def logit_of(logits: Tensor, label: Tensor) -> Tensor:
@@ -41,28 +41,28 @@ def logit_of(logits: Tensor, label: Tensor) -> Tensor:
     return logits.gather(1, label[:, None]).squeeze(1)
 
 
-def cross_entropy(logits: Tensor, aim: Aim) -> Tensor:
+def cross_entropy(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """-log p(y) untargeted, log p(t) targeted.
 
     Where the last column means 'rejected', which is no success: untargeted -log (p(y) + p(rejected)).
     """
-    if aim.heading is not None:
-        return -F.cross_entropy(logits, aim.heading, reduction="none")
-    if aim.rejects:
-        return logits.logsumexp(1) - torch.logaddexp(logit_of(logits, aim.y), logits[:, -1])
-    return F.cross_entropy(logits, aim.y, reduction="none")
+    if goal.heading is not None:
+        return -F.cross_entropy(logits, goal.heading, reduction="none")
+    if goal.rejects:
+        return logits.logsumexp(1) - torch.logaddexp(logit_of(logits, goal.y), logits[:, -1])
+    return F.cross_entropy(logits, goal.y, reduction="none")
 
 
-def margin(logits: Tensor, aim: Aim) -> Tensor:
+def margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; the goal is reached where it is positive.
 
     Where the last column means 'rejected' it is no success: max_{k != y, rejected} z_k - max(z_y, z_rejected).
     """
-    best = rivals(logits, aim).amax(1)
-    return best - defended(logits, aim) if aim.heading is None else logit_of(logits, aim.heading) - best
+    best = rivals(logits, goal).amax(1)
+    return best - defended(logits, goal) if goal.heading is None else logit_of(logits, goal.heading) - best
 
 
-def dlr(logits: Tensor, aim: Aim) -> Tensor:
+def dlr(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Difference of logits ratio (Croce and Hein 2020, eq. 6, targeted eq. 7), invariant to shift and scale.
 
     -(z_y - max_{k != y} z_k) / (z_1 - z_3) untargeted, -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2) targeted, with z_1 >= z_2
@@ -73,29 +73,29 @@ def dlr(logits: Tensor, aim: Aim) -> Tensor:
     if classes < 3:
         raise ContractError("expected at least 3 classes for the loss dlr, got 2; use margin or auto")
     ordered = logits.sort(1, descending=True).values
-    if aim.heading is not None:
+    if goal.heading is not None:
         third = min(2, classes - 2)
         tail = (ordered[:, third] + ordered[:, third + 1]) / 2
-        gap = logit_of(logits, aim.heading) - logit_of(logits, aim.y)
+        gap = logit_of(logits, goal.heading) - logit_of(logits, goal.y)
     else:
         tail = ordered[:, 2]
-        gap = margin(logits, aim)
+        gap = margin(logits, goal)
     return gap / (ordered[:, 0] - tail + 1e-12)
 
 
-def auto(logits: Tensor, aim: Aim) -> Tensor:
+def auto(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Cross-entropy, and the margin for the samples where the cross-entropy is saturated (counted by the door)."""
-    lead = margin(logits, aim)
-    return torch.where(_saturated(lead, aim), lead, cross_entropy(logits, aim))
+    lead = margin(logits, goal)
+    return torch.where(_saturated(lead, goal), lead, cross_entropy(logits, goal))
 
 
-def switched(value: Tensor, aim: Aim) -> Tensor:
+def switched(value: Tensor, goal: ResolvedGoal) -> Tensor:
     """Where `auto` returned the margin, `(batch,)`, from its values: cross-entropies have the other sign."""
-    return _saturated(value, aim)
+    return _saturated(value, goal)
 
 
-def _saturated(lead: Tensor, aim: Aim) -> Tensor:
-    gap = lead if aim.heading is None else -lead  # log(1 - p) to within log(classes) where p is near 1
+def _saturated(lead: Tensor, goal: ResolvedGoal) -> Tensor:
+    gap = lead if goal.heading is None else -lead  # log(1 - p) to within log(classes) where p is near 1
     return gap < math.log(SATURATED)
 
 

@@ -39,20 +39,24 @@ class Entry(Generic[T]):
 class Registry(Generic[T]):
     """A table from names to factories, filled by importing the modules below `package` at the first lookup."""
 
-    def __init__(self, kind: str, package: str) -> None:
+    def __init__(self, kind: str, package: str, check: Callable[[Entry[Any]], None] | None = None) -> None:
         self.kind = kind
+        self._check = check
         self._package = package
         self._entries: dict[str, Entry[T]] = {}
         self._loaded = False
 
     def register(self, name: str, **facts: Any) -> Callable[[T], T]:
-        """Decorator: add a factory under `name`; a second one under a name is an error, the same one run again is not."""
+        """InputTransform: add a factory under `name`; a second one under a name is an error, the same one run again is not."""
 
         def add(make: T) -> T:
             if name in self._entries and _place(self._entries[name].make) != _place(make):
                 raise ContractError(f"expected a new name, got {self.kind} {name!r}, which is registered already")
             summary = (inspect.getdoc(make) or "").split("\n")[0]
-            self._entries[name] = Entry(name, make, summary, facts)
+            entry = Entry(name, make, summary, facts)
+            if self._check is not None:
+                self._check(entry)
+            self._entries[name] = entry
             return make
 
         return add
@@ -70,6 +74,10 @@ class Registry(Generic[T]):
         except BaseException:
             self._loaded = False
             raise
+
+    def registered(self) -> list[Entry[T]]:
+        """What has been registered so far, without importing more files."""
+        return list(self._entries.values())
 
     def get(self, name: str) -> Entry[T]:
         self._load()

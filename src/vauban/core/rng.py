@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -89,3 +91,25 @@ class Stream:
     def integers(self, tag: str, high: int, shape: tuple[int, ...] = (), t: int = 0, draw: int = 0) -> Tensor:
         """Uniform integers in [0, high), int64."""
         return (self.uniform(tag, shape, t, draw, torch.float64) * high).long()
+
+
+@contextmanager
+def seeded(*words: int | str, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Inside, torch's CPU generator (and that of `device`, a CUDA one) is seeded with fold(*words); after, as before.
+
+    Only generator states are saved, set and restored: a few microseconds on a CPU. Nested uses restore in order.
+    """
+    seed = fold(*words) % 2**63
+    cpu = torch.get_rng_state()
+    place = torch.device(device)
+    cuda = torch.cuda.get_rng_state(place) if place.type == "cuda" else None
+    try:
+        torch.default_generator.manual_seed(seed)
+        if cuda is not None:
+            index = torch.cuda.current_device() if place.index is None else place.index
+            torch.cuda.default_generators[index].manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, place)

@@ -8,6 +8,6 @@ A file of this package registers what it adds; `load` looks it up by name.
 """
 
 from vauban.data.dataset import Dataset
-from vauban.data.named import MissingData, Place, load, registry
+from vauban.data.named import DataLocation, MissingData, load, registry
 
-__all__ = ["Dataset", "MissingData", "Place", "load", "registry"]
+__all__ = ["DataLocation", "Dataset", "MissingData", "load", "registry"]

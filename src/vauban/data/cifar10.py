@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from vauban.core.errors import ContractError
-from vauban.data.dataset import Dataset, Source, Stored
+from vauban.data.dataset import Dataset, InMemory, PixelSource
 from vauban.data.encoded import Encoded
-from vauban.data.named import Place, registry, split_of
+from vauban.data.named import DataLocation, registry, split_of
 
 SPLITS = ("train", "test")
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -50,7 +50,7 @@ def _read_binary(path: Path) -> tuple[np.ndarray[Any, Any], list[int]]:
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].tolist()
 
 
-def _from_batches(root: Path, split: str) -> tuple[Source, list[int], str] | None:
+def _from_batches(root: Path, split: str) -> tuple[PixelSource, list[int], str] | None:
     stems = [f"data_batch_{i}" for i in range(1, 6)] if split == "train" else ["test_batch"]
     for folder, suffix, read in (
         ("cifar-10-batches-py", "", _read_python),
@@ -60,11 +60,11 @@ def _from_batches(root: Path, split: str) -> tuple[Source, list[int], str] | Non
         if all(p.is_file() for p in paths):
             parts = [read(p) for p in paths]
             pixels = torch.from_numpy(np.concatenate([p for p, _ in parts]))
-            return Stored(pixels), [v for _, labels in parts for v in labels], str(root / folder)
+            return InMemory(pixels), [v for _, labels in parts for v in labels], str(root / folder)
     return None
 
 
-def _from_parquet(root: Path, split: str) -> tuple[Source, list[int], str] | None:
+def _from_parquet(root: Path, split: str) -> tuple[PixelSource, list[int], str] | None:
     for base in (root / "cifar10", root):
         for pattern in PARQUET:
             if paths := sorted(base.glob(pattern.format(split))):
@@ -72,7 +72,7 @@ def _from_parquet(root: Path, split: str) -> tuple[Source, list[int], str] | Non
     return None
 
 
-def _read_parquet(paths: list[Path]) -> tuple[Source, list[int], str]:
+def _read_parquet(paths: list[Path]) -> tuple[PixelSource, list[int], str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -100,7 +100,7 @@ def _read_parquet(paths: list[Path]) -> tuple[Source, list[int], str]:
 
 
 @registry.register("cifar10", splits=SPLITS, classes=10, levels=256)
-def make(split: str | None, place: Place) -> Dataset:
+def make(split: str | None, place: DataLocation) -> Dataset:
     """CIFAR-10, 32x32 colour (50000 train, 10000 test): cifar-10-batches-py or cifar10/*.parquet below the data root."""
     split = split_of("cifar10", split, SPLITS, "test")
     found = _from_batches(place.root, split) or _from_parquet(place.root, split)

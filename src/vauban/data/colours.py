@@ -7,15 +7,17 @@ import torch.nn.functional as F
 
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream, fold
-from vauban.data.dataset import Dataset, Stored
-from vauban.data.named import Place, registry, split_of
+from vauban.data.dataset import Dataset, InMemory
+from vauban.data.named import DataLocation, registry, split_of
 
 SPLITS = ("train", "test")
 COARSE = 4  # random colours on a grid of 4 x 4, enlarged
 
 
 @registry.register("colours", splits=SPLITS, classes=10, levels=256)
-def colours(split: str | None, place: Place, n: int = 64, size: int = 32, classes: int = 10, seed: int = 0) -> Dataset:
+def colours(
+    split: str | None, place: DataLocation, n: int = 64, size: int = 32, classes: int = 10, seed: int = 0
+) -> Dataset:
     """Smooth random colour images on 8 bits, `(3, size, size)`, with labels that mean nothing (0, 1, 2, ... in turn)."""
     split = split_of("colours", split, SPLITS, "test")
     if n < 1 or size < COARSE or classes < 2:
@@ -28,5 +30,5 @@ def colours(split: str | None, place: Place, n: int = 64, size: int = 32, classe
     pixels = (255 * smooth).round().to(torch.uint8)
     names = tuple(str(k) for k in range(classes))
     return Dataset(
-        "colours", split, Stored(pixels), torch.arange(n) % classes, names, levels=256, budgets={"linf": 8 / 255}
+        "colours", split, InMemory(pixels), torch.arange(n) % classes, names, levels=256, budgets={"linf": 8 / 255}
     )

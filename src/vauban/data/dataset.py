@@ -19,7 +19,7 @@ class Digest(Protocol):
     def update(self, data: bytes, /) -> None: ...
 
 
-class Source(Protocol):
+class PixelSource(Protocol):
     """Where pixels are kept; rows are positions in the full split."""
 
     def pixels(self, rows: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Stored:
+class InMemory:
     """Samples held in memory: uint8 images become value / 255 in float32, floats stay as they are."""
 
     values: Tensor
@@ -59,7 +59,7 @@ class Dataset:
 
     name: str
     split: str
-    source: Source
+    source: PixelSource
     y: Tensor
     class_names: tuple[str, ...]
     levels: int | None = 256

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from vauban.core.digits import SPLITS, digits
-from vauban.data.dataset import Dataset, Stored
-from vauban.data.named import Place, registry, split_of
+import numpy as np
+import torch
+from torch import Tensor
 
+from vauban.core.errors import ContractError
+from vauban.data.dataset import Dataset, InMemory
+from vauban.data.named import DataLocation, registry, split_of
+
+SPLITS = ("train", "test")
 BUDGETS = {"linf": 0.2, "l2": 1.0, "l1": 5.0}
 NAMES = tuple("0123456789")
 
 
 @registry.register("digits", splits=SPLITS, classes=10, levels=256)
-def make(split: str | None, place: Place) -> Dataset:
+def digits(split: str | None, place: DataLocation) -> Dataset:
     """Handwritten digits of scikit-learn, 8x8 grey on the 8-bit lattice (1198 train, 599 test)."""
     split = split_of("digits", split, SPLITS, "test")
-    pixels, labels = digits(split)
-    return Dataset("digits", split, Stored(pixels), labels, NAMES, budgets=BUDGETS)
+    pixels, labels = pixels_and_labels(split)
+    return Dataset("digits", split, InMemory(pixels), labels, NAMES, budgets=BUDGETS)
+
+
+def pixels_and_labels(split: str) -> tuple[Tensor, Tensor]:
+    """Pixels uint8 `(n, 1, 8, 8)` and labels int64 `(n,)` of 'train' (1198 images) or 'test' (599).
+
+    The 17 grey values v of the UCI set (Alpaydin and Kaynak 1998) become the 8-bit levels round(255 v / 16). Every third
+    image of the set's order (positions 2, 5, 8, ...) is a test image; the writers are therefore the same in both splits.
+    """
+    from sklearn.datasets import load_digits
+
+    if split not in SPLITS:
+        raise ContractError(f"expected a split of digits in {', '.join(SPLITS)}, got {split!r}")
+    found = load_digits()
+    test = np.arange(len(found.target)) % 3 == 2
+    keep = test if split == "test" else ~test
+    pixels = np.rint(found.images[keep] * (255 / 16)).astype(np.uint8)
+    return torch.from_numpy(pixels[:, None]), torch.from_numpy(found.target[keep].astype(np.int64))

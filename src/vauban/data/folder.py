@@ -11,7 +11,7 @@ import torch
 from vauban.core.errors import ContractError
 from vauban.data.dataset import Dataset
 from vauban.data.encoded import Encoded, Framing
-from vauban.data.named import MissingData, Place, registry
+from vauban.data.named import DataLocation, MissingData, registry
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 BUDGETS = {"linf": 4 / 255, "l2": 3.0}
@@ -81,7 +81,7 @@ def _open(name: str, folder: Path, classes: Path | None, framing: Framing) -> Da
 @registry.register("folder", levels=256)
 def folder(
     split: str | None,
-    place: Place,
+    place: DataLocation,
     path: str = ".",
     size: int | None = None,
     crop: int | None = None,
@@ -97,7 +97,7 @@ def folder(
 
 
 @registry.register("imagenet", classes=1000, levels=256)
-def imagenet(split: str | None, place: Place, size: int | None = None, crop: int | None = 224) -> Dataset:
+def imagenet(split: str | None, place: DataLocation, size: int | None = None, crop: int | None = 224) -> Dataset:
     """ImageNet images: imagenet/SPLIT below the data root, sub-folders by synset or indexed files with classes.csv."""
     where = place.root / "imagenet" / (split or "val")
     if not where.is_dir():

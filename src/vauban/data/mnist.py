@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError
-from vauban.data.dataset import Dataset, Stored
-from vauban.data.named import Place, registry, split_of
+from vauban.data.dataset import Dataset, InMemory
+from vauban.data.named import DataLocation, registry, split_of
 
 SPLITS = ("train", "test")
 FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
@@ -35,7 +35,7 @@ def read_idx(path: Path) -> Tensor:
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy())
 
 
-def _locate(place: Place, folder: str, stem: str) -> Path | None:
+def _locate(place: DataLocation, folder: str, stem: str) -> Path | None:
     for base in (place.root / folder / "raw", place.root / "raw", place.root):
         for name in (stem, stem + ".gz"):
             if (base / name).is_file():
@@ -43,7 +43,7 @@ def _locate(place: Place, folder: str, stem: str) -> Path | None:
     return None
 
 
-def _download(place: Place, folder: str) -> None:
+def _download(place: DataLocation, folder: str) -> None:
     from torchvision import datasets
 
     try:
@@ -53,7 +53,7 @@ def _download(place: Place, folder: str) -> None:
 
 
 def _load(
-    name: str, folder: str, split: str | None, place: Place, names: tuple[str, ...], budgets: dict[str, float]
+    name: str, folder: str, split: str | None, place: DataLocation, names: tuple[str, ...], budgets: dict[str, float]
 ) -> Dataset:
     split = split_of(name, split, SPLITS, "test")
     stem = "train" if split == "train" else "t10k"
@@ -70,16 +70,16 @@ def _load(
         raise ContractError(f"{images_at} holds {tuple(pixels.shape)} images, {labels_at} {tuple(labels.shape)} labels")
     if int(labels.max()) >= len(names):
         raise ContractError(f"{labels_at} holds the label {int(labels.max())}, expected 0 to {len(names) - 1}")
-    return Dataset(name, split, Stored(pixels[:, None]), labels, names, budgets=budgets)
+    return Dataset(name, split, InMemory(pixels[:, None]), labels, names, budgets=budgets)
 
 
 @registry.register("mnist", splits=SPLITS, classes=10, levels=256)
-def mnist(split: str | None, place: Place) -> Dataset:
+def mnist(split: str | None, place: DataLocation) -> Dataset:
     """MNIST, 28x28 grey (60000 train, 10000 test), from MNIST/raw below the data root."""
     return _load("mnist", "MNIST", split, place, tuple("0123456789"), {"linf": 0.3, "l2": 2.0, "l1": 10.0})
 
 
 @registry.register("fashion-mnist", splits=SPLITS, classes=10, levels=256)
-def fashion(split: str | None, place: Place) -> Dataset:
+def fashion(split: str | None, place: DataLocation) -> Dataset:
     """Fashion-MNIST, 28x28 grey (60000 train, 10000 test), from FashionMNIST/raw below the data root."""
     return _load("fashion-mnist", "FashionMNIST", split, place, FASHION, {"linf": 0.1, "l2": 1.5, "l1": 10.0})

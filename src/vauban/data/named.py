@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vauban.core import spec as specs
+from vauban.core import text as specs
 from vauban.core.errors import ContractError
 from vauban.core.registry import Registry
 from vauban.data.dataset import Dataset
@@ -20,7 +20,7 @@ class MissingData(ContractError):  # noqa: N818 - as core.errors.MissingExtra
 
 
 @dataclass(frozen=True)
-class Place:
+class DataLocation:
     """Where a factory finds its files: the root folder, and whether it may download what is missing."""
 
     root: Path
@@ -74,10 +74,7 @@ def _cut(text: str) -> tuple[str, slice | None]:
 
 
 def load(
-    spec: str | Dataset,
-    root: str | Path | None = None,
-    labels: Literal["true", "own"] = "true",
-    download: bool = False,
+    spec: str | Dataset, root: str | Path | None = None, labels: Literal["true", "own"] = "true", download: bool = False
 ) -> Dataset:
     """A data set by name: `digits`, `mnist/test[:500]`, `folder:path=images,crop=227[::10]`, `file.py:name`.
 
@@ -102,7 +99,7 @@ def _find(text: str, root: str | Path | None, download: bool) -> Dataset:
         found = found() if callable(found) else found
     else:
         name, _, split = parsed.name.partition("/")
-        place = Place(default_root() if root is None else Path(root).expanduser(), download)
+        place = DataLocation(default_root() if root is None else Path(root).expanduser(), download)
         entry = registry.get(name)
         found = entry.build("dataset", {"split": split or None, "place": place, **parsed.params})
     if not isinstance(found, Dataset):

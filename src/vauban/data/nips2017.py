@@ -11,7 +11,7 @@ from vauban.core.errors import ContractError
 from vauban.data.dataset import Dataset
 from vauban.data.encoded import Encoded, Framing
 from vauban.data.folder import read_classes
-from vauban.data.named import Place, registry, split_of
+from vauban.data.named import DataLocation, registry, split_of
 
 CLASSES = 1000
 SIZE = 299
@@ -36,7 +36,7 @@ def _rows(path: Path) -> list[tuple[str, int, int]]:
 
 
 @registry.register("nips2017", classes=CLASSES, levels=256)
-def nips2017(split: str | None, place: Place) -> Dataset:
+def nips2017(split: str | None, place: DataLocation) -> Dataset:
     """NIPS 2017 development images with their targets: nips2017/images.csv and nips2017/images/*.png, 299x299.
 
     images.csv has the columns ImageId, TrueLabel and TargetClass, labels counted from 1 as in the competition.

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream, fold
-from vauban.data.dataset import Dataset, Stored
-from vauban.data.named import Place, registry, split_of
+from vauban.data.dataset import Dataset, InMemory
+from vauban.data.named import DataLocation, registry, split_of
 
 SPLITS = ("train", "test")
 BUDGETS = {"linf": 0.1, "l2": 0.1, "l1": 0.1}
@@ -26,11 +26,11 @@ def _draw(name: str, split: str, n: int, noise: float, seed: int) -> tuple[Tenso
 
 
 def _finish(name: str, split: str, points: Tensor, y: Tensor) -> Dataset:
-    return Dataset(name, split, Stored(points.clamp(0, 1)), y, ("outer", "inner"), levels=None, budgets=BUDGETS)
+    return Dataset(name, split, InMemory(points.clamp(0, 1)), y, ("outer", "inner"), levels=None, budgets=BUDGETS)
 
 
 @registry.register("moons", **FACTS)
-def moons(split: str | None, place: Place, n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
+def moons(split: str | None, place: DataLocation, n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
     """Two interleaved half circles of radius 1 with Gaussian noise, scaled by 1/4 into the unit square."""
     split = split_of("moons", split, SPLITS, "test")
     angle, y, jitter = _draw("moons", split, n, noise, seed)
@@ -41,7 +41,7 @@ def moons(split: str | None, place: Place, n: int = 1000, noise: float = 0.1, se
 
 
 @registry.register("circles", **FACTS)
-def circles(split: str | None, place: Place, n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
+def circles(split: str | None, place: DataLocation, n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
     """Two concentric circles of radius 1 and 1/2 with Gaussian noise, scaled by 1/3 into the unit square."""
     split = split_of("circles", split, SPLITS, "test")
     angle, y, jitter = _draw("circles", split, n, noise, seed)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from vauban.core.errors import ContractError
-from vauban.core.spec import Spec, from_file, parse
+from vauban.core.text import Spec, from_file, parse
 from vauban.defences.base import Defence, check_module, registry
 
 

@@ -1,13 +1,25 @@
-"""The engine: the door to the model, the loop, the combinators, the verdict and the training loop."""
+"""Engine: the oracle, the attack loop, combinators and the verdict."""
 
-from vauban.engine.ask import Ask
-from vauban.engine.combine import Cascade, Restarts, Search, Within
-from vauban.engine.iterate import Attack, Point, Steps, iterate, run
+from vauban.engine.attack import Attack
+from vauban.engine.combine import Bisection, Cascade, Restarts, StopInside
+from vauban.engine.iterate import Point, Steps, iterate
+from vauban.engine.oracle import Oracle
 from vauban.engine.result import Result
-from vauban.engine.threat import Threat
+from vauban.engine.threat import BoundThreat
 from vauban.engine.verdict import Verdict, judge
 
 __all__ = [
-    "Ask", "Attack", "Cascade", "Point", "Restarts", "Result", "Search", "Steps", "Threat", "Verdict", "Within", "iterate",
-    "judge", "run",
-]  # fmt: skip
+    "Attack",
+    "Bisection",
+    "BoundThreat",
+    "Cascade",
+    "Oracle",
+    "Point",
+    "Restarts",
+    "Result",
+    "Steps",
+    "StopInside",
+    "Verdict",
+    "iterate",
+    "judge",
+]

@@ -1,84 +1,139 @@
-"""Outer loops as values: restarts, cascades, and one search for every per-sample knob."""
+"""Combinators of attacks: restarts, cascades, bisection of a per-sample parameter, stopping inside a ball."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 
 from vauban.core.errors import BudgetSpent, ContractError
-from vauban.core.norms import L2, Ball
-from vauban.engine.ask import Ask
-from vauban.engine.iterate import Attack, Steps, iterate, run
+from vauban.core.norms import Ball, Norm
+from vauban.core.parameters import Count, Positive, Range
+from vauban.engine.attack import Attack, shared_ball, strongest_need, total_passes
+from vauban.engine.iterate import Steps, iterate
+from vauban.engine.oracle import Oracle
 from vauban.engine.result import Result, untouched
 
-
-def measure_of(attack: Any) -> Any:
-    """The norm an attack's distance is measured in."""
-    return getattr(attack, "measure", L2)
+Want = Literal["success", "nearest"]
 
 
 @dataclass(frozen=True)
-class Restarts:
-    """Run an attack `times` times with fresh random numbers.
+class Restarts(Attack):
+    """Run an attack several times with fresh random numbers.
 
-    want="success" only repeats the rows that still stand; want="nearest" repeats all and keeps the smallest distance.
+    Attributes:
+        attack: The attack to repeat.
+        times: Number of runs.
+        want: "success" repeats only the rows that still stand; "nearest" repeats all and keeps the smallest distance.
     """
 
     attack: Attack
-    times: int = 5
-    want: Literal["success", "nearest"] = "success"
-
-    def __post_init__(self) -> None:
-        if self.times < 1:
-            raise ContractError(f"expected times >= 1, got {self.times}")
+    times: Count = 5
+    want: Want = "success"
 
     @property
-    def measure(self) -> Any:
-        return measure_of(self.attack)
+    def ball(self) -> Ball | None:  # type: ignore[override]
+        return self.attack.ball
 
-    def run(self, ask: Ask) -> Result:
-        return sequence([(self.attack, ask.fresh(r) if r else ask) for r in range(self.times)], ask, self.want)
+    @property
+    def norm(self) -> Norm:
+        return self.attack.norm
+
+    @property
+    def needs(self) -> str:  # type: ignore[override]
+        return self.attack.needs
+
+    @property
+    def passes(self) -> tuple[int, int] | None:
+        return total_passes((self.attack,) * self.times)
+
+    @property
+    def minimises(self) -> bool:
+        return self.want == "nearest" or self.attack.minimises
+
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        return (self.attack,)
+
+    def run(self, oracle: Oracle) -> Result:
+        return sequence([(self.attack, oracle.fresh(r) if r else oracle) for r in range(self.times)], oracle, self.want)
 
 
 @dataclass(frozen=True)
-class Cascade:
+class Cascade(Attack):
     """Run several attacks one after the other on what is still standing; per sample the worst case.
 
-    want="success" is for attacks at a fixed budget; want="nearest" runs every attack on every row and keeps the smallest
-    distance. On a randomised model nothing is dropped at a lucky draw: every attack runs, and the image kept is the one
-    that most answers of its closing check call adversarial.
+    On a randomised model nothing is dropped at a lucky draw: every attack runs, and the image kept is the one that most
+    answers of its closing check call adversarial.
+
+    Attributes:
+        attacks: The attacks in the order in which they run.
+        want: "success" is for attacks at a fixed budget; "nearest" runs every attack on every row and keeps the smallest
+            distance.
+
+    Raises:
+        ContractError: No attack, or attacks measured in different norms with want="nearest".
     """
 
     attacks: tuple[Attack, ...]
-    want: Literal["success", "nearest"] = "success"
+    want: Want = "success"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.attacks:
             raise ContractError("expected at least one attack in a cascade, got none")
-        norms = {str(measure_of(attack)) for attack in self.attacks}
+        norms = {str(attack.norm) for attack in self.attacks}
         if self.want == "nearest" and len(norms) > 1:
             raise ContractError(f"expected attacks measured in one norm to keep the nearest, got {sorted(norms)}")
 
     @property
-    def measure(self) -> Any:
-        return measure_of(self.attacks[0])
+    def ball(self) -> Ball | None:  # type: ignore[override]
+        return shared_ball(self.attacks)
 
-    def run(self, ask: Ask) -> Result:
-        return sequence([(attack, ask) for attack in self.attacks], ask, self.want)
+    @property
+    def norm(self) -> Norm:
+        return self.attacks[0].norm
+
+    @property
+    def needs(self) -> str:  # type: ignore[override]
+        return strongest_need(self.attacks)
+
+    @property
+    def passes(self) -> tuple[int, int] | None:
+        return total_passes(self.attacks)
+
+    @property
+    def minimises(self) -> bool:
+        return self.want == "nearest"
+
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        return self.attacks
+
+    def run(self, oracle: Oracle) -> Result:
+        return sequence([(attack, oracle) for attack in self.attacks], oracle, self.want)
 
 
-def sequence(runs: list[tuple[Attack, Ask]], ask: Ask, want: str) -> Result:
-    """Run each attack through its own view of the door `ask` on what is still standing; per sample the best result."""
-    total = untouched(ask.x0)
-    for i, (attack, view) in enumerate(runs):
-        left = torch.ones_like(total.success) if want == "nearest" or ask.threat.randomised else ~total.success
+def sequence(runs: list[tuple[Attack, Oracle]], oracle: Oracle, want: Want) -> Result:
+    """Run attacks one after the other, each through an oracle of its own, on what is still standing.
+
+    Args:
+        runs: Pairs of an attack and an oracle on the same rows as `oracle`.
+        oracle: The oracle whose rows are meant.
+        want: As for `Cascade`.
+
+    Returns:
+        Per row the best result, with the costs of all runs.
+    """
+    total = untouched(oracle.domain.x0)
+    for i, (attack, own) in enumerate(runs):
+        left = torch.ones_like(total.success) if want == "nearest" or oracle.threat.randomised else ~total.success
         index = left.nonzero().squeeze(1)
         if not len(index):
             break
         try:
-            part = run(attack, view.rows(index))
+            part = attack.run(own.rows(index))
         except BudgetSpent:
             break
         mine = total.at(index)
@@ -92,38 +147,57 @@ def sequence(runs: list[tuple[Attack, Ask]], ask: Ask, want: str) -> Result:
 
 
 @dataclass(frozen=True)
-class Search:
-    """Per-sample bisection of one knob of a step attack: the smallest value at which the attack succeeds.
+class Bisection(Attack):
+    """Smallest value of a per-sample parameter of a step attack at which it succeeds, by bisection.
 
-    A larger knob makes success easier: the weight of the loss in Carlini and Wagner, the radius (knob "eps") of an attack
-    at a fixed budget. While no success is known the knob is multiplied by `growth`; then the interval between the largest
-    failure and the smallest success is halved. `rounds` runs of the attack; the nearest success of all of them is kept.
+    A larger value makes success easier: the weight of the loss in Carlini and Wagner, the radius ("eps") of an attack at
+    a fixed budget. While no success is known the value is multiplied by `growth`; then the interval between the largest
+    failure and the smallest success is halved. The nearest success of all runs is kept.
+
+    Attributes:
+        attack: The attack that is run at each value.
+        parameter: The parameter that is searched.
+        start: Its first value.
+        rounds: Runs of the attack.
+        growth: Factor while nothing succeeds.
+        largest: Bound on the value.
     """
 
     attack: Steps[Any]
-    knob: str
-    start: float
-    rounds: int = 9
-    growth: float = 10.0
-    largest: float = float("inf")
-
-    def __post_init__(self) -> None:
-        if self.start <= 0 or self.growth <= 1 or self.rounds < 1:
-            raise ContractError(
-                f"expected start > 0, growth > 1 and rounds >= 1, got {self.start}, {self.growth}, {self.rounds}"
-            )
+    parameter: str = "eps"
+    start: Positive = 1.0
+    rounds: Count = 9
+    growth: Annotated[float, Range(1, open_low=True)] = 10.0
+    largest: Annotated[float, Range(0, open_low=True, infinite=True)] = float("inf")
 
     @property
-    def measure(self) -> Any:
-        return self.attack.measure
+    def norm(self) -> Norm:
+        return self.attack.norm
 
-    def run(self, ask: Ask) -> Result:
-        value = torch.full((len(ask),), self.start, dtype=ask.x0.dtype, device=ask.x0.device)
+    @property
+    def needs(self) -> str:  # type: ignore[override]
+        return self.attack.needs
+
+    @property
+    def passes(self) -> tuple[int, int] | None:
+        return total_passes((self.attack,) * self.rounds)
+
+    @property
+    def minimises(self) -> bool:
+        return True
+
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        return (self.attack,)
+
+    def run(self, oracle: Oracle) -> Result:
+        x0 = oracle.domain.x0
+        value = torch.full((len(oracle),), self.start, dtype=x0.dtype, device=x0.device)
         low, high = torch.zeros_like(value), torch.full_like(value, torch.inf)
-        total = untouched(ask.x0)
+        total = untouched(x0)
         for r in range(self.rounds):
             try:
-                part = iterate(self.attack, ask.fresh(r) if r else ask, knobs={self.knob: value})
+                part = iterate(self.attack, oracle.fresh(r) if r else oracle, per_sample={self.parameter: value})
             except BudgetSpent:
                 break
             better = (part.success & ~total.success) | (part.success & (part.distance < total.distance))
@@ -134,15 +208,32 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Within:
-    """A step attack that looks for the nearest image, used at a fixed budget: it stops at the first success in `ball`."""
+class StopInside(Attack):
+    """A step attack that looks for the nearest image, stopped at its first success inside a ball.
+
+    Attributes:
+        attack: The attack.
+        ball: The budget.
+    """
 
     attack: Steps[Any]
     ball: Ball
 
     @property
-    def measure(self) -> Any:
+    def norm(self) -> Norm:
         return self.ball.norm
 
-    def run(self, ask: Ask) -> Result:
-        return iterate(self.attack, ask.confined(self.ball), stop="first", keep="first")
+    @property
+    def needs(self) -> str:  # type: ignore[override]
+        return self.attack.needs
+
+    @property
+    def passes(self) -> tuple[int, int] | None:
+        return self.attack.passes
+
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        return (self.attack,)
+
+    def run(self, oracle: Oracle) -> Result:
+        return iterate(self.attack, oracle.confined(self.ball), stop="first", keep="first")

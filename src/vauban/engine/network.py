@@ -13,7 +13,7 @@ from vauban.core.cards import Backward
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError, NoGradient
 
-Source = tuple[nn.Module, float]
+WeightedModule = tuple[nn.Module, float]
 Answer = tuple[Tensor, list[Tensor], list[Tensor]]
 """Logits, loss values, image gradients."""
 
@@ -101,12 +101,7 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
     return logits.detach(), [v.detach() for v in values], gradients
 
 
-def accumulate(
-    total: Answer | None,
-    answer: Answer,
-    share: float,
-    weight: float,
-) -> Answer:
+def accumulate(total: Answer | None, answer: Answer, share: float, weight: float) -> Answer:
     """Accumulate logits by `share`, values and gradients by `weight`; a single answer passes through untouched."""
     logits, values, gradients = answer
     if total is None and share == 1 and weight == 1:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from vauban.core.lattice import Lattice
 from vauban.core.norms import Ball, Linf
+from vauban.core.pixel_grid import PixelGrid
 from vauban.core.tensors import flat
 
 
@@ -21,7 +21,7 @@ class Place:
     mask: Tensor | None
     ball: Ball | None
     limit: Ball | None
-    lattice: Lattice | None
+    grid: PixelGrid | None
     _made: MutableMapping[Tensor, int]  # images as the network is shown them, and their versions when made
     _edges: Tensor | None  # the lowest and the highest image inside the ball, `(batch, 2 features)`
 
@@ -33,16 +33,16 @@ class Place:
             x = self.ball.project(x, self.x0)
         return x.clamp(0, 1)
 
-    def snap(self, x: Tensor) -> Tensor:
+    def quantise(self, x: Tensor) -> Tensor:
         """The image that the network is shown for x."""
         if self.mask is not None:
             x = torch.where(self.mask, x, self.x0)
-        x = x.clamp(0, 1) if self.lattice is None else self.lattice.round(x)
+        x = x.clamp(0, 1) if self.grid is None else self.grid.round(x)
         return self._remember(x)
 
     def shown(self, x: Tensor) -> Tensor:
-        """`snap(x)`, not to be written to: x itself where this view made it so and nobody changed it since."""
-        return x if not x.is_inference() and self._made.get(x) == x._version else self.snap(x)
+        """`quantise(x)`, not to be written to: x itself where this view made it so and nobody changed it since."""
+        return x if not x.is_inference() and self._made.get(x) == x._version else self.quantise(x)
 
     def mix(self, a: Tensor, b: Tensor, where: Tensor) -> Tensor:
         """b where `where` is 1 or true, a where it is 0; it broadcasts.
@@ -63,7 +63,7 @@ class Place:
             assert self.ball is not None
             assert self.ball.norm is Linf
             radius = self.ball.scale(self.x0)
-            self._edges = torch.cat([flat(self.snap(self.x0 - radius)), flat(self.snap(self.x0 + radius))], 1)
+            self._edges = torch.cat([flat(self.quantise(self.x0 - radius)), flat(self.quantise(self.x0 + radius))], 1)
         x = self.shown(x)
         ends = self._edges.gather(1, torch.add(index, high, alpha=x[0].numel()).flatten(1))
         return self._remember(flat(x).scatter(1, index.flatten(1), ends).view_as(x))

@@ -19,7 +19,7 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Subset:
     """Some samples of a larger collection (a whole `Batch` included), by their positions."""
 
     whole: Samples | Batch
@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Joined:
+class Concatenated:
     """The samples of `first`, then those of `second`."""
 
     first: Samples
@@ -60,7 +60,7 @@ class Joined:
 
 def as_samples(data: Samples | Batch) -> Samples:
     """A `Batch` as something that can be sampled from; anything else is returned as it is."""
-    return Part(data, torch.arange(len(data))) if isinstance(data, Batch) else data
+    return Subset(data, torch.arange(len(data))) if isinstance(data, Batch) else data
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -1,4 +1,4 @@
-"""What the attacker may see and change: a threat opens the door to the model."""
+"""Bound threat: what the attacker may see and change of given networks."""
 
 from __future__ import annotations
 
@@ -6,37 +6,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vauban.core.cards import Backward, carded
-from vauban.core.contracts import check_ids, check_images, check_labels
 from vauban.core.errors import ContractError
-from vauban.core.goals import Goal, Untargeted
-from vauban.core.lattice import on_lattice
 from vauban.core.norms import Ball
-from vauban.core.rng import Stream
-from vauban.core.seeded import seeded
-from vauban.engine.ask import Ask
-from vauban.engine.network import Source, predict, quiet
+from vauban.engine.network import WeightedModule
 
 ALL = frozenset({"gradients", "scores", "labels"})
 
 
 @dataclass(frozen=True, eq=False)
-class Threat:
-    """target: the network that is judged, always the defended one. sources: the weighted networks that give gradients
-    (the target itself when empty). grants: a subset of gradients, scores, labels. budget: forward passes per sample.
+class BoundThreat:
+    """A threat with its networks; `Oracle.open` gives an attack access to them.
 
-    backward: BPDA rules for submodules, in force during gradients only. draws: gradients averaged per call (EOT).
-    random: two calls of the target on one image may differ. levels: pixel levels of the images the network is shown
-    (None: unrounded). limit: the ball that the verdict enforces. confirm: the loop asks the target for its label of every
-    iterate, for gradients that do not show the target's own logits; one more forward per step.
+    Attributes:
+        target: The network that is judged, always the defended one.
+        name: What tables call the threat.
+        sources: The weighted networks that give gradients; empty: the target itself.
+        grants: A subset of gradients, scores, labels.
+        budget: Forward passes per sample; None: no bound.
+        backward: Backward rules (BPDA) of submodules, in force during gradients only.
+        draws: Gradients averaged per call (EOT).
+        random: Two calls of the target on one image may differ.
+        levels: Pixel levels of the images the networks are shown; None: unrounded.
+        limit: The ball that the verdict enforces.
+        confirm: The loop asks the target for its label of every iterate, for gradients that do not show the target's own
+            logits; one more forward per step.
+
+    Raises:
+        ContractError: Unknown grants, no draw, weights that are all zero, or a rule for a module of no network.
     """
 
     target: nn.Module
     name: str = "white-box"
-    sources: tuple[Source, ...] = ()
+    sources: tuple[WeightedModule, ...] = ()
     grants: frozenset[str] = ALL
     budget: int | None = None
     backward: Mapping[nn.Module, Backward] = field(default_factory=dict)
@@ -65,7 +69,7 @@ class Threat:
         return list(dict.fromkeys(m for net, _ in ((self.target, 1.0), *self.networks) for m in net.modules()))
 
     @cached_property
-    def networks(self) -> tuple[Source, ...]:
+    def networks(self) -> tuple[WeightedModule, ...]:
         """The weighted networks whose loss is differentiated."""
         return self.sources or ((self.target, 1.0),)
 
@@ -84,50 +88,3 @@ class Threat:
         """Whether the logits seen with a gradient are the judged network's own and deterministic."""
         networks = self.networks
         return len(networks) == 1 and networks[0][0] is self.target and not self.randomised
-
-    def open(
-        self, x: Tensor, y: Tensor, goal: Goal | None = None, ids: Tensor | None = None, seed: int = 0,
-        mask: Tensor | None = None,
-    ) -> Ask:  # fmt: skip
-        """Check the batch and the model once, resolve the goal, and hand out the door.
-
-        x `(batch, ...)` in [0,1]; y `(batch,)`; mask broadcasts to x, False where the attacker may not change anything.
-        Raises ContractError when images, labels, mask or the model's output break the contract.
-        """
-        x = check_images(x).detach()
-        if self.levels is not None and not on_lattice(x, self.levels):
-            raise ContractError(
-                f"expected images on the grid of {self.levels} pixel levels, got values between levels; "
-                "pass levels=None for continuous data"
-            )
-        if mask is not None:
-            mask = _mask_like(mask, x)
-        ids = torch.arange(len(x), device=x.device) if ids is None else check_ids(ids, len(x))
-        rng = Stream(seed, ids)
-        classes = self._probe(x[:1].clone(), seed)
-        check_labels(y, len(x), classes)
-        goal = goal or Untargeted()
-        ask = Ask(self, x, rng, parts=self.parts, classes=classes, mask=mask)
-        logits = ask.clean_logits() if goal.needs_logits else None
-        return ask.aimed(goal.resolve(y, logits, classes, rng))
-
-    def _probe(self, x: Tensor, seed: int) -> int:
-        """How many classes every network has, by asking each for one image; not counted as a query."""
-        with quiet(self.parts), seeded(seed, "probe", device=x.device):
-            try:
-                counts = [predict(net, x).shape[1] for net in dict.fromkeys((self.target, *dict(self.networks)))]
-            except (RuntimeError, ValueError, IndexError, TypeError) as error:
-                reason = str(error).strip().split("\n")[0]
-                raise ContractError(
-                    f"expected a model that takes {x.dtype} images of shape {tuple(x.shape)}, but it failed: {reason}"
-                ) from error
-        if len(set(counts)) > 1:
-            raise ContractError(f"expected sources with the target's {counts[0]} classes, got {counts[1:]}")
-        return counts[0]
-
-
-def _mask_like(mask: Tensor, x: Tensor) -> Tensor:
-    try:
-        return mask.to(device=x.device, dtype=torch.bool).expand_as(x)
-    except RuntimeError:
-        raise ContractError(f"expected a mask that broadcasts to {tuple(x.shape)}, got {tuple(mask.shape)}") from None

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 from vauban.engine.network import predict, quiet
-from vauban.engine.threat import Threat
+from vauban.engine.threat import BoundThreat
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,14 @@ class Verdict:
 
 
 def judge(
-    threat: Threat, x0: Tensor, x: Tensor, aim: Aim, *, limit: Ball | None = None, seed: int = 0, draws: int = 20
+    threat: BoundThreat,
+    x0: Tensor,
+    x: Tensor,
+    goal: ResolvedGoal,
+    *,
+    limit: Ball | None = None,
+    seed: int = 0,
+    draws: int = 20,
 ) -> Verdict:
     """Judge the images x `(batch, ...)` against the originals x0 on the threat's target.
 
@@ -50,8 +57,8 @@ def judge(
             else:
                 logits = predict(threat.target, x)
             total = logits if total is None else total + logits
-            missed.append(logits.argmax(1) != aim.y)
-            reached.append(aim.reached(logits))
+            missed.append(logits.argmax(1) != goal.y)
+            reached.append(goal.reached(logits))
     assert total is not None
     mean = total / rounds
     inside = ((x >= 0) & (x <= 1)).flatten(1).all(1)

@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from vauban.core.contracts import Batch
-from vauban.core.goals import Aim, Goal
-from vauban.core.lattice import Lattice
-from vauban.core.norms import L2, Ball, Norm
+from vauban.core.goals import Goal, ResolvedGoal
+from vauban.core.norms import Norm
+from vauban.core.pixel_grid import PixelGrid
 from vauban.core.rng import fold
 from vauban.core.tensors import where
-from vauban.engine import Attack, Result, Threat, Verdict, judge, run
+from vauban.engine import Attack, BoundThreat, Oracle, Result, Verdict, judge
 from vauban.engine.result import untouched
 from vauban.metrics.sample import measure
 
@@ -30,7 +30,7 @@ class Evaluated:
     """A batch after its attack, all tensors batch-leading. image: what would be saved; raw: before rounding."""
 
     batch: Batch
-    aim: Aim
+    goal: ResolvedGoal
     result: Result
     clean: Verdict
     image: Tensor
@@ -49,7 +49,7 @@ class Evaluated:
 
 
 def evaluate_batch(
-    attack: Attack, threat: Threat, batch: Batch, goal: Goal, *, seed: int = 0, mask: Tensor | None = None
+    attack: Attack, threat: BoundThreat, batch: Batch, goal: Goal, *, seed: int = 0, mask: Tensor | None = None
 ) -> Evaluated:
     """Attack the samples whose goal is not already reached, and judge what the attack hands over.
 
@@ -58,29 +58,28 @@ def evaluate_batch(
     """
     x, y = batch.x, batch.y
     draws = fold(seed, int(batch.ids[0]))  # a random model's answers are independent between batches
-    ask = threat.open(x, y, goal, batch.ids, seed, mask)
-    asked = ask.ledger.forwards.clone()  # what the goal cost
-    clean = judge(threat, x, x, ask.aim, seed=draws)
+    oracle = Oracle.open(threat, x, y, goal, batch.ids, seed, mask)
+    asked = oracle.pass_count.forwards.clone()  # what the goal cost
+    clean = judge(threat, x, x, oracle.goal, seed=draws)
     standing = (clean.reached < 1).nonzero().squeeze(1)
     result = untouched(x)
     if len(standing):
-        result = result.spread(standing, run(attack, ask.rows(standing)))
+        result = result.spread(standing, attack.run(oracle.rows(standing)))
     result = replace(result, forwards=result.forwards + asked)
     raw = where(result.success, result.adversarial, result.crafted)
-    ball = getattr(attack, "ball", None)
-    limit = ball if isinstance(ball, Ball) else threat.limit
+    limit = threat.limit if attack.ball is None else attack.ball
     image = raw
     if batch.levels is not None and threat.levels is None:
-        image = Lattice(batch.levels, x, None if limit is None else limit.bind(x)).round(raw)
-    verdict = judge(threat, x, image, ask.aim, limit=limit, seed=draws)
-    raw_verdict = verdict if image is raw else judge(threat, x, raw, ask.aim, limit=limit, seed=draws)
+        image = PixelGrid(batch.levels, x, None if limit is None else limit.bind(x)).round(raw)
+    verdict = judge(threat, x, image, oracle.goal, limit=limit, seed=draws)
+    raw_verdict = verdict if image is raw else judge(threat, x, raw, oracle.goal, limit=limit, seed=draws)
     attacked = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     attacked[standing] = True
-    norm = getattr(attack, "measure", L2)
-    ledger = ask.ledger
+    norm = attack.norm
+    pass_count = oracle.pass_count
     return Evaluated(
         batch,
-        ask.aim,
+        oracle.goal,
         result,
         clean,
         image,
@@ -88,9 +87,9 @@ def evaluate_batch(
         raw,
         raw_verdict,
         attacked,
-        ledger.switches,
-        ledger.vanished,
-        ledger.unsolved,
+        pass_count.switches,
+        pass_count.vanished,
+        pass_count.unsolved,
         norm,
     )
 
@@ -127,7 +126,7 @@ def columns(done: Evaluated, keep_all: bool = False) -> dict[str, Any]:
     host = {name: value.cpu().numpy() for name, value in out.items()}
     host["ssim"], host["psnr_db"] = _nullable(host["ssim"]), _nullable(host["psnr_db"])
     host["first_success_backwards"] = _optional(r.first.cpu().numpy())
-    host["target"] = None if done.aim.target is None else done.aim.target.cpu().numpy()
+    host["target"] = None if done.goal.target is None else done.goal.target.cpu().numpy()
     pictures = _examples(done, keep_all)
     host["clean_png"] = [png(b.x[i]) if i in pictures else None for i in range(len(b))]
     host["adv_png"] = [png(done.image[i]) if i in pictures else None for i in range(len(b))]

@@ -15,15 +15,15 @@ from vauban.core.contracts import check_labels
 from vauban.core.errors import ContractError
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 from vauban.data import Dataset
-from vauban.engine import Attack, Threat
+from vauban.engine import Attack, BoundThreat
 from vauban.engine.network import predict, quiet
-from vauban.evaluate.attack_words import attack_facts
-from vauban.evaluate.identity import cell_hash, describe
-from vauban.evaluate.provenance import source_files
-from vauban.evaluate.words import Named
+from vauban.evaluate.batch import columns
+from vauban.jobs.identity import cell_hash, describe
+from vauban.jobs.provenance import source_files
 from vauban.store import sources
+from vauban.words.named import Named
 
 PROBE = 4  # samples whose logits are stored with a cell and compared on resume
 
@@ -49,7 +49,7 @@ class Cell:
     defended: nn.Module
     data: Dataset
     recipe: Named[Any]
-    threat: Threat
+    threat: BoundThreat
     attack: Named[Attack]
     goal: Goal
     settings: Settings
@@ -109,24 +109,35 @@ class Cell:
         if "network" not in self._cache:
             self._cache["network"] = describe(self.defended)
         threat = {
-            "name": t.name, "budget": t.budget, "draws": t.draws, "random": t.randomised, "levels": t.levels,
-            "grants": sorted(t.grants), "limit": describe(t.limit),
+            "name": t.name,
+            "budget": t.budget,
+            "draws": t.draws,
+            "random": t.randomised,
+            "levels": t.levels,
+            "grants": sorted(t.grants),
+            "limit": describe(t.limit),
             "target": None if t.target is self.defended else describe(t.target),
             "backward": [[t.parts.index(part), describe(rule)] for part, rule in t.backward.items()],
             "sources": [["itself" if m is self.defended else describe(m), w] for m, w in t.sources],
-        }  # fmt: skip
+        }
         return {
-            "attack": describe(self.attack.value), "goal": describe(self.goal), "threat": threat,
+            "attack": describe(self.attack.value),
+            "goal": describe(self.goal),
+            "threat": threat,
             "model": self._cache["network"],
             "cards": [describe(card) for _, card in carded(self.defended)],
-            "data": self.data.fingerprint, "batch_size": s.batch_size, "seed": s.seed, "dtype": "float32",
-            "device": torch.device(s.device).type, "torch": torch.__version__.rsplit(".", 1)[0],
+            "data": self.data.fingerprint,
+            "batch_size": s.batch_size,
+            "seed": s.seed,
+            "dtype": "float32",
+            "device": torch.device(s.device).type,
+            "torch": torch.__version__.rsplit(".", 1)[0],
             "sources": self._sources(),
-        }  # fmt: skip
+        }
 
     def _sources(self) -> dict[str, str]:
         if "sources" not in self._cache:
-            parts = (self.attack.value, self.defended, self.threat, self.goal)
+            parts = (self.attack.value, self.defended, self.threat, self.goal, columns)
             named = [self.model, self.defence, self.attack, self.recipe]
             files = [file for word in named for file in word.files]
             self._cache["sources"] = sources.describe(source_files(*parts, *(w.value for w in named), extra=files))
@@ -135,19 +146,29 @@ class Cell:
 
     def meta(self) -> dict[str, Any]:
         """The facts stored beside the rows."""
-        s, ball = self.settings, getattr(self.attack.value, "ball", None)
-        norm = getattr(self.attack.value, "measure", None)
+        s, attack = self.settings, self.attack.value
+        ball, norm = attack.ball, attack.norm
         fixed = isinstance(ball, Ball) and isinstance(ball.radius, (int, float))
-        facts = attack_facts(self.attack.value)
         return {
-            "model": self.model.name, "defence": self.defence.name, "data": data_name(self.data),
-            "data_fingerprint": self.data.fingerprint, "threat": self.threat_name, "attack": self.attack.name,
-            "goal": str(self.goal), "norm": norm.name if norm is not None else None,
+            "model": self.model.name,
+            "defence": self.defence.name,
+            "data": data_name(self.data),
+            "data_fingerprint": self.data.fingerprint,
+            "threat": self.threat_name,
+            "attack": self.attack.name,
+            "goal": str(self.goal),
+            "norm": norm.name,
             "eps": float(ball.radius) if fixed and isinstance(ball, Ball) else None,
-            "d_upp": None if norm is None else self.data.budgets.get(norm.name),
-            "levels": self.threat.levels, "loss": _name(getattr(self.attack.value, "loss", None)),
-            "classes": self.data.classes, "seed": s.seed, "batch_size": s.batch_size, "n": len(self.data),
-            "dtype": "float32", "device": s.device, "torch": torch.__version__,
+            "d_upp": self.data.budgets.get(norm.name),
+            "levels": self.threat.levels,
+            "loss": _name(getattr(self.attack.value, "loss", None)),
+            "classes": self.data.classes,
+            "seed": s.seed,
+            "batch_size": s.batch_size,
+            "n": len(self.data),
+            "dtype": "float32",
+            "device": s.device,
+            "torch": torch.__version__,
             "versions": {p: version(p) for p in ("vauban", "torch", "torchvision", "numpy")}
             | {"python": platform.python_version()},
             "params": {
@@ -155,10 +176,13 @@ class Cell:
                 "threat": {"draws": self.threat.draws, "budget": self.threat.budget, "bpda": len(self.threat.backward)},
                 "defence": [describe(card) for _, card in carded(self.defended)],
             },
-            "sources": self._sources(), "randomised": self.threat.randomised, "clean_only": False,
-            "needs": facts.get("needs", "unknown"), "one_step": getattr(self.attack.value, "steps", 1) == 1,
+            "sources": self._sources(),
+            "randomised": self.threat.randomised,
+            "clean_only": False,
+            "needs": attack.needs,
+            "one_step": attack.one_step,
             "probe": [[None if v != v else v for v in row] for row in self.probe.tolist()],
-        }  # fmt: skip
+        }
 
 
 def answers(model: nn.Module, x: Tensor) -> Tensor:

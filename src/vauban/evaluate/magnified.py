@@ -15,7 +15,7 @@ from vauban.core.errors import ContractError
 from vauban.data.encoded import Framing
 from vauban.evaluate.batch import png
 from vauban.metrics import magnify
-from vauban.report.examples import picks
+from vauban.report.run.examples import picks
 from vauban.store import Store
 from vauban.store.files import write_atomic
 from vauban.store.query import read_cell
@@ -51,7 +51,7 @@ def read_picture(path: Path) -> Tensor:
     return Framing(grey=mode in ("1", "L")).decode(data, str(path))[None].float() / 255
 
 
-def magnified(paths: Sequence[Path], original: Path | None = None, **knobs: float) -> bytes:
+def magnified(paths: Sequence[Path], original: Path | None = None, **per_sample: float) -> bytes:
     """PNG of the magnified images side by side, shown by `grey`; knobs as `metrics.magnify`.
 
     With an original, a row for each image: original, its magnification, the image, its magnification, and the
@@ -59,14 +59,14 @@ def magnified(paths: Sequence[Path], original: Path | None = None, **knobs: floa
     an image has not the shape of the original.
     """
     images = [_with_surroundings(path) for path in paths]
-    views = [magnify(x, **knobs) for x in images]
+    views = [magnify(x, **per_sample) for x in images]
     if original is None:
         return png(montage([[grey(z) for z in views]]))
     x0 = _with_surroundings(original)
     for path, x in zip(paths, images, strict=True):
         if x.shape != x0.shape:
             raise ContractError(f"{path}: expected the shape of {original}, {_size(x0)}, got {_size(x)}")
-    z0 = magnify(x0, **knobs)
+    z0 = magnify(x0, **per_sample)
     return png(montage([[x0, grey(z0), x, grey(z), grey(z - z0)] for x, z in zip(images, views, strict=True)]))
 
 

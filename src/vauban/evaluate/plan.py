@@ -11,18 +11,23 @@ from vauban.core.cards import carded
 from vauban.core.errors import AccessError, ContractError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
-from vauban.engine import Attack, Threat
-from vauban.evaluate.attack_words import allowed_attacks, attack_facts
+from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.cell import Cell, Settings
-from vauban.evaluate.identity import describe
-from vauban.evaluate.words import Named, goal_of
+from vauban.jobs.identity import describe
 from vauban.threats import refusal
+from vauban.words.attack import allowed_attacks
+from vauban.words.named import Named, goal_of
 
 
 def make_cells(
-    models: Sequence[Named[nn.Module]], defences: Sequence[Named[Any]], threats: Sequence[Named[Any]] | None,
-    attacks: Sequence[Named[Attack]], data: Dataset, goal: Goal | str, settings: Settings,
-) -> list[Cell]:  # fmt: skip
+    models: Sequence[Named[nn.Module]],
+    defences: Sequence[Named[Any]],
+    threats: Sequence[Named[Any]] | None,
+    attacks: Sequence[Named[Attack]],
+    data: Dataset,
+    goal: Goal | str,
+    settings: Settings,
+) -> list[Cell]:
     """Every combination that makes sense, in reading order.
 
     Without threats: white-box for each model, and for a defence whose card prescribes more, adaptive beside it. Raises
@@ -38,19 +43,27 @@ def make_cells(
                 for attack in attacks:
                     _grant(attack, threat, bound)
                     cell = Cell(
-                        model, defence, defended, data, threat, bound, attack, goal_of(goal), settings,
+                        model,
+                        defence,
+                        defended,
+                        data,
+                        threat,
+                        bound,
+                        attack,
+                        goal_of(goal),
+                        settings,
                         _cache={"network": facts},
-                    )  # fmt: skip
+                    )
                     cell.identity()
                     cells.append(cell)
     return cells
 
 
-def bind(threat: Named[Any], defended: nn.Module, data: Dataset, settings: Settings) -> Threat:
+def bind(threat: Named[Any], defended: nn.Module, data: Dataset, settings: Settings) -> BoundThreat:
     """The threat on this model, with the pixel levels of the data and the query budget of the study."""
     levels = data.levels if settings.levels == "data" else settings.levels
     bound = threat.value.bind(defended, levels=levels, budget=settings.budget)
-    if not isinstance(bound, Threat):
+    if not isinstance(bound, BoundThreat):
         raise ContractError(
             f"expected the threat {threat.name!r} to give a vauban.engine.Threat from bind(module, levels=, budget=), "
             f"got {type(bound).__name__}"
@@ -69,8 +82,8 @@ def _default_threats(defended: nn.Module) -> list[Named[Any]]:
     return chosen
 
 
-def _grant(attack: Named[Attack], threat: Named[Any], bound: Threat) -> None:
-    needs = attack_facts(attack.value).get("needs", "nothing")  # a user's own attack is refused by the door instead
+def _grant(attack: Named[Attack], threat: Named[Any], bound: BoundThreat) -> None:
+    needs = "nothing" if attack.value.needs == "unknown" else attack.value.needs  # else the oracle refuses
     refused = refusal(str(needs), bound, allowed_attacks(bound.grants))
     if refused is not None:
         raise AccessError(f"{attack.name}: {refused}")

@@ -16,8 +16,8 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import NoGradient, VaubanError
 from vauban.evaluate.batch import Evaluated, columns, evaluate_batch, pictured
 from vauban.evaluate.cell import Cell
-from vauban.evaluate.checks import check_run, out_of_memory
-from vauban.evaluate.findings import Finding
+from vauban.evaluate.diagnostics.checks import check_run, out_of_memory
+from vauban.evaluate.diagnostics.findings import Finding
 from vauban.store.parquet import CellStore, Store
 
 log = logging.getLogger("vauban")
@@ -45,16 +45,22 @@ def open_cell(store: Store, cell: Cell) -> tuple[CellStore, Cell]:
         now = salted.probe.double().numpy()
         if stored.shape == now.shape and np.allclose(stored, now, rtol=1e-4, atol=1e-5, equal_nan=True):
             if salt and not known:
-                log.warning("%s: the model answers differently from when %s was stored; starting a new cell",
-                            cell.label, cell.hash)  # fmt: skip
+                log.warning(
+                    "%s: the model answers differently from when %s was stored; starting a new cell",
+                    cell.label,
+                    cell.hash,
+                )
             return folder, salted
     raise VaubanError(f"{cell.label}: the model answers differently at every start; declare it random on its card")
 
 
 def run_cell(
-    store: Store, folder: CellStore, cell: Cell, progress: Progress | None = None,
+    store: Store,
+    folder: CellStore,
+    cell: Cell,
+    progress: Progress | None = None,
     found: Sequence[Finding] | None = None,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Run the batches of an opened cell that are not stored yet.
 
     found: what the preflight says of the model; with it, the attack is questioned after the first batch too, and the
@@ -104,8 +110,13 @@ def _attempt(
         raise
     except Exception as error:
         folder.fail(index, f"{type(error).__name__}: {error}", traceback.format_exc())
-        log.error("%s: batch %d failed: %s: %s (recorded, tried again at the next run)",
-                  cell.label, index, type(error).__name__, str(error).splitlines()[0] if str(error) else "")  # fmt: skip
+        log.error(
+            "%s: batch %d failed: %s: %s (recorded, tried again at the next run)",
+            cell.label,
+            index,
+            type(error).__name__,
+            str(error).splitlines()[0] if str(error) else "",
+        )
         return None
 
 

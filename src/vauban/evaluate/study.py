@@ -16,15 +16,15 @@ from vauban import data as datasets
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
-from vauban.evaluate.attack_words import attack_of
 from vauban.evaluate.cell import Cell, Settings, answers
-from vauban.evaluate.checks import Preflight, check_study
-from vauban.evaluate.findings import Finding
+from vauban.evaluate.diagnostics.checks import Preflight, check_study
+from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.plan import make_cells
 from vauban.evaluate.runner import Outcome, Progress, open_cell, run_cell
-from vauban.evaluate.words import Named, defence_of, model_of, threat_of
 from vauban.store.parquet import Store
+from vauban.words.attack import attack_of
+from vauban.words.named import Named, defence_of, model_of, threat_of
 
 log = logging.getLogger("vauban")
 
@@ -39,11 +39,25 @@ class Study:
     """
 
     def __init__(
-        self, out: str | Path, *, data: str | Dataset, models: Any, attacks: Any, defences: Any = ("none",),
-        threats: Any = None, goal: Goal | str = "untargeted", labels: str = "true", seed: int = 0,
-        batch_size: int | None = None, device: str = "cpu", levels: int | str | None = "data",
-        budget: int | None = None, save_images: bool = False, preflight: bool = True, root: str | Path | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        out: str | Path,
+        *,
+        data: str | Dataset,
+        models: Any,
+        attacks: Any,
+        defences: Any = ("none",),
+        threats: Any = None,
+        goal: Goal | str = "untargeted",
+        labels: str = "true",
+        seed: int = 0,
+        batch_size: int | None = None,
+        device: str = "cpu",
+        levels: int | str | None = "data",
+        budget: int | None = None,
+        save_images: bool = False,
+        preflight: bool = True,
+        root: str | Path | None = None,
+    ) -> None:
         if labels not in ("true", "own"):
             raise ContractError(f"expected labels 'true' or 'own', got {labels!r}")
         self.store = Store(out)
@@ -115,17 +129,23 @@ class Study:
         """What `study.json` holds."""
         first = self.cells[0]
         return {
-            "data": str(self.data), "models": list(dict.fromkeys(c.model.name for c in self.cells)),
+            "data": str(self.data),
+            "models": list(dict.fromkeys(c.model.name for c in self.cells)),
             "defences": list(dict.fromkeys(c.defence.name for c in self.cells)),
             "threats": list(dict.fromkeys(c.threat_name for c in self.cells)),
             "attacks": list(dict.fromkeys(c.attack.name for c in self.cells)),
-            "goal": str(first.goal), "seed": self.settings.seed, "batch_size": self.settings.batch_size,
-            "device": self.settings.device, "n": len(self.data), "preflight": self.preflight, "command": self.command,
-        }  # fmt: skip
+            "goal": str(first.goal),
+            "seed": self.settings.seed,
+            "batch_size": self.settings.batch_size,
+            "device": self.settings.device,
+            "n": len(self.data),
+            "preflight": self.preflight,
+            "command": self.command,
+        }
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the report page from the stored rows."""
-        from vauban.report import page
+        from vauban.report.run import page
 
         return page.write(self.store.path, path)
 

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from vauban.core.contracts import check_labels
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim
-from vauban.core.lattice import on_lattice
+from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball, norm_by_name
-from vauban.core.spec import parse_value
+from vauban.core.pixel_grid import on_grid
+from vauban.core.text import parse_value
 from vauban.data import Dataset
-from vauban.engine import Threat, judge
+from vauban.engine import BoundThreat, judge
+from vauban.evaluate.attack import answers_vary
 from vauban.evaluate.batch import pictured, png
 from vauban.evaluate.cell import answers
-from vauban.evaluate.once import answers_vary
 
 KEYS = ("adversarial", "adv", "x_adv", "adv_complete", "images", "x", "arr_0")
 
@@ -39,7 +39,7 @@ class Verification:
     samples: int
     in_range: float
     in_budget: float
-    on_lattice: float
+    on_grid: float
     largest_distance: float
     clean_accuracy: float
     misclassified: float
@@ -73,30 +73,35 @@ def verify(model: nn.Module, data: Dataset, adversarial: Tensor | str | Path, bu
             "slice the data like the images were made, e.g. mnist/test[:500]"
         )
     check_labels(data.y, len(data), answers(model, data.take(1).x).shape[1])
-    threat = Threat(model, levels=None, random=answers_vary(model, data.take(8).x))
+    threat = BoundThreat(model, levels=None, random=answers_vary(model, data.take(8).x))
     parts = []
     for given, batch in zip(torch.split(x, 128), data.batches(128), strict=True):
         given = given.to(batch.x.dtype)
         finite = torch.isfinite(given).flatten(1).all(1)
         given = torch.nan_to_num(given, nan=-1.0)
-        aim = Aim(batch.y)
-        clean = judge(threat, batch.x, batch.x, aim)
-        verdict = judge(threat, batch.x, given, aim, limit=ball)
+        goal = ResolvedGoal(batch.y)
+        clean = judge(threat, batch.x, batch.x, goal)
+        verdict = judge(threat, batch.x, given, goal, limit=ball)
         reloaded = _reload(given) if pictured(given.shape[1:]) else given
-        again = judge(threat, batch.x, reloaded, aim, limit=ball)
+        again = judge(threat, batch.x, reloaded, goal, limit=ball)
         in_range = finite & ((given >= 0) & (given <= 1)).flatten(1).all(1)
         distance = ball.norm.size(given - batch.x).where(finite, torch.inf)
-        on_grid = finite & torch.tensor([on_lattice(image, 256) for image in given])
+        quantised = finite & torch.tensor([on_grid(image, 256) for image in given])
         parts.append(
             torch.stack(
                 [
-                    in_range.double(), (finite & ball.bind(batch.x).contains(given, batch.x)).double(), on_grid.double(),
-                    distance.double(), 1 - clean.misclassified, verdict.misclassified, verdict.success.double(),
+                    in_range.double(),
+                    (finite & ball.bind(batch.x).contains(given, batch.x)).double(),
+                    quantised.double(),
+                    distance.double(),
+                    1 - clean.misclassified,
+                    verdict.misclassified,
+                    verdict.success.double(),
                     (verdict.success & again.success).double(),
                     1 - torch.maximum(clean.misclassified, verdict.success.double()),
                 ]
             )
-        )  # fmt: skip
+        )
     rows = torch.cat(parts, 1)
     mean = rows.mean(1).tolist()
     return Verification(len(x), mean[0], mean[1], mean[2], float(rows[3].max()), *mean[4:])

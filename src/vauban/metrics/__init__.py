@@ -9,6 +9,20 @@ from vauban.metrics.roughness import roughness
 from vauban.metrics.sample import COLUMNS, l0, l1, l2, linf, measure
 
 __all__ = [
-    "COLUMNS", "Metric", "Perception", "l0", "l1", "l2", "linf", "lpips", "mad", "magnify", "measure", "psnr", "registry",
-    "roughness", "ssim", "torchvision_lpips",
-]  # fmt: skip
+    "COLUMNS",
+    "Metric",
+    "Perception",
+    "l0",
+    "l1",
+    "l2",
+    "linf",
+    "lpips",
+    "mad",
+    "magnify",
+    "measure",
+    "psnr",
+    "registry",
+    "roughness",
+    "ssim",
+    "torchvision_lpips",
+]

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from vauban.core.errors import ContractError
 from vauban.metrics.base import registry
 
-LAYERS = {
-    "alexnet": (1, 4, 7, 9, 11), "vgg16": (3, 8, 15, 22, 29), "squeezenet1_1": (1, 4, 7, 9, 10, 11, 12),
-}  # fmt: skip
+LAYERS = {"alexnet": (1, 4, 7, 9, 11), "vgg16": (3, 8, 15, 22, 29), "squeezenet1_1": (1, 4, 7, 9, 10, 11, 12)}
 """Per torchvision network, the entries of its `features` whose outputs are compared."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TINY = 1e-10  # added to lengths, so that a position without features is compared as zero

@@ -12,7 +12,7 @@ FLAT = 1e-4  # added to the variance that divides the higher moments: 0.01 of a 
 
 
 @dataclass(frozen=True)
-class Moments:
+class BlockMoments:
     """Of regions of n pixels, each `(batch, rows, columns)`: the mean and the sums of (x - mean)^2, ^3 and ^4."""
 
     n: int
@@ -34,7 +34,7 @@ class Moments:
         return self.fourth / self.n / (self.second / self.n + FLAT) ** 2
 
 
-def moments(image: Tensor) -> Moments:
+def moments(image: Tensor) -> BlockMoments:
     """Of the cells of an image `(batch, height, width)` whose sides are multiples of `CELL`."""
     batch, height, width = image.shape
     cells = image.view(batch, height // CELL, CELL, width // CELL, CELL).transpose(2, 3)
@@ -42,10 +42,10 @@ def moments(image: Tensor) -> Moments:
     rest = cells - mean[..., None, None]
     square = rest * rest
     second, third, fourth = (m.sum((3, 4)) for m in (square, square * rest, square * square))
-    return Moments(CELL * CELL, mean, second, third, fourth)
+    return BlockMoments(CELL * CELL, mean, second, third, fourth)
 
 
-def merged(parts: Moments, size: int) -> Moments:
+def merged(parts: BlockMoments, size: int) -> BlockMoments:
     """Of all regions of size x size parts, one part apart: no raw moments, whose differences would lose their digits."""
     mean, second, third, fourth = (
         m.unfold(1, size, 1).unfold(2, size, 1) for m in (parts.mean, parts.second, parts.third, parts.fourth)
@@ -53,7 +53,7 @@ def merged(parts: Moments, size: int) -> Moments:
     whole = mean.mean((3, 4))
     shift = mean - whole[..., None, None]
     square = shift * shift
-    return Moments(
+    return BlockMoments(
         parts.n * size * size,
         whole,
         (second + parts.n * square).sum((3, 4)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vauban.metrics.mad_blocks import BLOCK, Moments, merged, moments
+from vauban.metrics.mad_blocks import BLOCK, BlockMoments, merged, moments
 
 GAIN, GAMMA, OFFSET = (
     0.02874,
@@ -56,7 +56,7 @@ def detection(x: Tensor, y: Tensor, pixels_per_degree: float) -> Tensor:
     return (visibility(image, error) * square).square().mean((1, 2)).sqrt()
 
 
-def visibility(image: Moments, error: Moments) -> Tensor:
+def visibility(image: BlockMoments, error: BlockMoments) -> Tensor:
     """xi per block: by how much the log contrast of the error exceeds that of the image, or -5 where this is larger.
 
     Contrast is a standard deviation over the mean lightness of the block of the image; for the image it is the smallest

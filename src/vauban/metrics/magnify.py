@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vauban.core.bilateral import bilateral
 from vauban.core.errors import ContractError
+from vauban.laplacian.bilateral import bilateral
 
 
 def magnify(x: Tensor, *, beta: float = 0.8, sigma_domain: float = 5.0, sigma_range: float = 5 / 255) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError
-from vauban.core.smoothing import DIGITS, PHOTOGRAPHS, Kernel
+from vauban.laplacian.smoothing import DIGITS, PHOTOGRAPHS, Kernel
 from vauban.metrics.base import pair, registry
 
 

@@ -8,9 +8,9 @@
 Every model takes images in [0,1] and returns logits; the normalisation is inside.
 """
 
+from vauban.models.black_box import BlackBox, black_box
 from vauban.models.named import build, load, registry
-from vauban.models.oracle import Oracle, oracle
 from vauban.models.train import train
 from vauban.models.wrap import Bounded, Normalised, bounded, wrap
 
-__all__ = ["Bounded", "Normalised", "Oracle", "bounded", "build", "load", "oracle", "registry", "train", "wrap"]
+__all__ = ["BlackBox", "Bounded", "Normalised", "black_box", "bounded", "build", "load", "registry", "train", "wrap"]

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from vauban.core.contracts import Batch
-from vauban.core.digits import digits
-from vauban.engine.fit import fit
+from vauban.data.digits import pixels_and_labels
 from vauban.engine.samples import accuracy
 from vauban.models import weights
 from vauban.models.named import build, ready, registry
+from vauban.training.loop import fit
 
 SEED, EPOCHS, BATCH, RATE = 0, 20, 32, 2e-3
 RECIPE = {
@@ -55,7 +55,7 @@ def cache_file() -> Path:
 
 
 def _batch(split: str) -> Batch:
-    pixels, labels = digits(split)
+    pixels, labels = pixels_and_labels(split)
     return Batch(pixels.to(torch.float32).div_(255), labels, torch.arange(len(labels)))
 
 
@@ -77,9 +77,14 @@ def trained(module: nn.Module) -> nn.Module:
             schedule=lambda progress: 1 - progress,
         )
         meta = {
-            "format": 1, "architecture": "digits-cnn", "params": {}, "seed": SEED, "recipe": RECIPE,
-            "train_accuracy": fitted.history[-1].accuracy, "validation_accuracy": accuracy(fresh, _batch("test")),
-        }  # fmt: skip
+            "format": 1,
+            "architecture": "digits-cnn",
+            "params": {},
+            "seed": SEED,
+            "recipe": RECIPE,
+            "train_accuracy": fitted.history[-1].accuracy,
+            "validation_accuracy": accuracy(fresh, _batch("test")),
+        }
         weights.save(fresh, path, meta)
     return weights.load_into(module, path)
 

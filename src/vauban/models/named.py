@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from vauban.core import spec as specs
+from vauban.core import text as specs
 from vauban.core.errors import ContractError
 from vauban.core.registry import Registry
-from vauban.core.seeded import seeded
+from vauban.core.rng import seeded
 from vauban.models import weights as files
 
 Factory = Callable[..., nn.Module]

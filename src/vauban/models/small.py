@@ -78,19 +78,27 @@ class _Growing(nn.Module):
 def dense(channels: int = 3, classes: int = 10) -> nn.Sequential:
     """Layers that see all earlier maps of their stage (DenseNet, arXiv:1608.06993)."""
     return nn.Sequential(
-        _conv(channels, 24, stride=2), _Growing(24, 16, 3), nn.AvgPool2d(2), _Growing(72, 24, 4), nn.AvgPool2d(2),
-        _conv(168, 128, 1), _Growing(128, 24, 2), _head(176, classes),
-    )  # fmt: skip
+        _conv(channels, 24, stride=2),
+        _Growing(24, 16, 3),
+        nn.AvgPool2d(2),
+        _Growing(72, 24, 4),
+        nn.AvgPool2d(2),
+        _conv(168, 128, 1),
+        _Growing(128, 24, 2),
+        _head(176, classes),
+    )
 
 
 class _Branches(nn.Module):
     def __init__(self, inward: int, width: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList([
-            _conv(inward, width, 1),
-            nn.Sequential(_conv(inward, width, 1), _conv(width, width)),
-            nn.Sequential(_conv(inward, width // 2, 1), _conv(width // 2, width, 5)),
-        ])  # fmt: skip
+        self.branches = nn.ModuleList(
+            [
+                _conv(inward, width, 1),
+                nn.Sequential(_conv(inward, width, 1), _conv(width, width)),
+                nn.Sequential(_conv(inward, width // 2, 1), _conv(width // 2, width, 5)),
+            ]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self.branches], 1)
@@ -100,6 +108,11 @@ class _Branches(nn.Module):
 def branched(channels: int = 3, classes: int = 10) -> nn.Sequential:
     """Kernels of several sizes side by side (Inception, arXiv:1409.4842)."""
     return nn.Sequential(
-        _conv(channels, 24, 5, stride=2), _Branches(24, 16), nn.MaxPool2d(2), _Branches(48, 32), nn.MaxPool2d(2),
-        _Branches(96, 64), _head(192, classes),
-    )  # fmt: skip
+        _conv(channels, 24, 5, stride=2),
+        _Branches(24, 16),
+        nn.MaxPool2d(2),
+        _Branches(48, 32),
+        nn.MaxPool2d(2),
+        _Branches(96, 64),
+        _head(192, classes),
+    )

@@ -9,16 +9,16 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from vauban.core import spec as specs
+from vauban.core import text as specs
 from vauban.core.errors import ContractError
-from vauban.engine.fit import Beside, Epoch, Fitted, Perturb, fit
-from vauban.engine.forge import regenerated
-from vauban.engine.iterate import Attack
-from vauban.engine.perturb import adversarial as perturb_by
-from vauban.engine.perturb import both, shifted
-from vauban.engine.samples import Part, Samples, accuracy
+from vauban.engine.attack import Attack
+from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.models import weights
 from vauban.models.named import agreed, build
+from vauban.training.adversarial_set import regenerated
+from vauban.training.loop import Beside, Epoch, Perturb, TrainingHistory, fit
+from vauban.training.perturb import adversarial as perturb_by
+from vauban.training.perturb import both, shifted
 
 
 class Named(Samples, Protocol):
@@ -53,7 +53,7 @@ def train(
     device: str = "cpu",
     callback: Callable[[Epoch], None] | None = None,
     **params: Any,
-) -> Fitted:
+) -> TrainingHistory:
     """Train the architecture `name` on `dataset` and write `out` (safetensors), whole or not at all.
 
     Without `validation`, the last `holdout` of the samples is kept out of training to validate on (0: none, train on
@@ -62,7 +62,7 @@ def train(
 
     adversarial: the attack to train against. regenerate="batch": its images, made at every step, replace the clean ones
     (`engine.perturb.adversarial`). "epoch": adversarial versions of all training samples, unaugmented, are made on the
-    network frozen between two epochs, and the next epoch trains on the originals plus these (`engine.forge`; thesis,
+    network frozen between two epochs, and the next epoch trains on the originals plus these (`engine.adversarial_set`; thesis,
     section 5.5); the first epoch has the originals only, or with `start` both. In between they are held in memory, one
     byte per component of 8-bit images (MNIST 47 MB, CIFAR-10 154 MB). start: a weights file of the same architecture to
     train on from, with its parameters; it may take 0 epochs.
@@ -81,9 +81,9 @@ def train(
     if not 0 <= holdout < 1:
         raise ContractError(f"expected 0 <= holdout < 1, got {holdout}")
     kept = len(dataset) - (round(holdout * len(dataset)) if validation is None else 0)
-    samples = Part(dataset, torch.arange(kept))
+    samples = Subset(dataset, torch.arange(kept))
     if kept < len(dataset):
-        validation = Part(dataset, torch.arange(kept, len(dataset)))
+        validation = Subset(dataset, torch.arange(kept, len(dataset)))
     parsed = specs.parse(name)
     params = {**parsed.params, **params}
     origin = None if start is None else Path(start).expanduser()
@@ -95,21 +95,33 @@ def train(
         weights.load_into(module, origin)
     perturb, beside = _changes(adversarial, regenerate, augment, samples, seed, trained=origin is not None)
     settings = {"batch": batch, "lr": lr, "optimiser": optimiser, "weight_decay": weight_decay}
-    fitted = Fitted(())
+    fitted = TrainingHistory(())
     if epochs:
         fitted = fit(
-            module, samples, epochs=epochs, seed=seed, validation=validation, perturb=perturb, beside=beside,
-            schedule=_half_cosine if cosine else None, callback=callback, **settings,  # type: ignore[arg-type]
-        )  # fmt: skip
+            module,
+            samples,
+            epochs=epochs,
+            seed=seed,
+            validation=validation,
+            perturb=perturb,
+            beside=beside,
+            schedule=_half_cosine if cosine else None,
+            callback=callback,
+            **settings,  # type: ignore[arg-type]
+        )
     checked = fitted.validation
     if not epochs and validation is not None:
         checked = accuracy(module, validation)
     recipe = {
-        "epochs": epochs, **settings, "cosine": cosine, "augment": augment,
+        "epochs": epochs,
+        **settings,
+        "cosine": cosine,
+        "augment": augment,
         "adversarial": None if adversarial is None else str(adversarial),
         "regenerate": None if adversarial is None else regenerate,
-        "start": None if origin is None else _origin(origin), "samples": kept,
-    }  # fmt: skip
+        "start": None if origin is None else _origin(origin),
+        "samples": kept,
+    }
     meta = {
         "format": 1,
         "architecture": parsed.name if parsed.file is None else name,

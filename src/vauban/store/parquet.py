@@ -22,7 +22,7 @@ log = logging.getLogger("vauban.store")
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredPart:
     """One readable batch: its index, its rows, and the seconds it took."""
 
     index: int
@@ -123,14 +123,14 @@ class CellStore:
         """Indices of the batches that are stored and readable."""
         return {part.index for part in self.read()}
 
-    def read(self) -> Iterator[Part]:
+    def read(self) -> Iterator[StoredPart]:
         """The readable batches in order; a damaged one is logged in one line, once, and treated as missing."""
         for path in self.files():
             part = self._open(path)
             if part is not None:
                 yield part
 
-    def _open(self, path: Path) -> Part | None:
+    def _open(self, path: Path) -> StoredPart | None:
         try:
             return _part(path)
         except ContractError as error:
@@ -172,13 +172,13 @@ class CellStore:
             yield mine
 
 
-def _part(path: Path) -> Part:
+def _part(path: Path) -> StoredPart:
     rows = completed(read_part(path))
     if not rows.schema.equals(SCHEMA):
         raise unreadable(path, "columns of another schema")
     facts = rows.schema.metadata or {}
     try:
-        return Part(int(path.stem), rows, float(facts.get(b"vauban_seconds", b"0")))
+        return StoredPart(int(path.stem), rows, float(facts.get(b"vauban_seconds", b"0")))
     except ValueError as error:
         raise unreadable(path, str(error)) from error
 

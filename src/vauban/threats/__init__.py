@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from vauban.threats.access import LabelsOnly, ScoresOnly, WhiteBox
-from vauban.threats.base import Recipe, refusal, registry
-from vauban.threats.decorators import Diverse, Translated
-from vauban.threats.elsewhere import GrayBox, Removed
+from vauban.threats.adaptive import Adaptive, members, prescription
+from vauban.threats.base import Threat, refusal, registry
+from vauban.threats.input_transforms import Diverse, Translated
 from vauban.threats.objectives import Ensemble, Hybrid, Transfer
-from vauban.threats.prescribed import Adaptive, members, prescription
+from vauban.threats.surrogate import GrayBox, Removed
 
 white_box, scores_only, labels_only = WhiteBox, ScoresOnly, LabelsOnly
 gray_box, removed, adaptive = GrayBox, Removed, Adaptive
@@ -22,7 +22,30 @@ def load(name: str, **params: Any) -> Any:
 
 
 __all__ = [
-    "Adaptive", "Diverse", "Ensemble", "GrayBox", "Hybrid", "LabelsOnly", "Recipe", "Removed", "ScoresOnly", "Transfer",
-    "Translated", "WhiteBox", "adaptive", "ensemble", "gray_box", "hybrid", "labels_only", "load", "members",
-    "prescription", "refusal", "registry", "removed", "scores_only", "transfer", "white_box",
-]  # fmt: skip
+    "Adaptive",
+    "Diverse",
+    "Ensemble",
+    "GrayBox",
+    "Hybrid",
+    "LabelsOnly",
+    "Removed",
+    "ScoresOnly",
+    "Threat",
+    "Transfer",
+    "Translated",
+    "WhiteBox",
+    "adaptive",
+    "ensemble",
+    "gray_box",
+    "hybrid",
+    "labels_only",
+    "load",
+    "members",
+    "prescription",
+    "refusal",
+    "registry",
+    "removed",
+    "scores_only",
+    "transfer",
+    "white_box",
+]

@@ -8,13 +8,13 @@ from typing import ClassVar
 from torch import nn
 
 from vauban.core.norms import Ball
-from vauban.engine.threat import ALL, Threat
-from vauban.threats.base import Recipe, Rules, registry, rules_of
+from vauban.engine.threat import ALL, BoundThreat
+from vauban.threats.base import Rules, Threat, registry, rules_of
 
 
 @registry.register("white-box")
 @dataclass(frozen=True)
-class WhiteBox(Recipe):
+class WhiteBox(Threat):
     """Everything: gradients, scores and labels of the defended network.
 
     bpda: submodules of the defended network whose gradient is that of a substitute (None: the identity; a string `a+b`
@@ -28,20 +28,26 @@ class WhiteBox(Recipe):
 
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
-    ) -> Threat:
+    ) -> BoundThreat:
         backward = rules_of(defended, self.bpda)
-        return Threat(
-            defended, self.name, grants=self.grants, budget=budget, backward=backward, draws=self.draws,
-            levels=levels, limit=limit,
-        )  # fmt: skip
+        return BoundThreat(
+            defended,
+            self.name,
+            grants=self.grants,
+            budget=budget,
+            backward=backward,
+            draws=self.draws,
+            levels=levels,
+            limit=limit,
+        )
 
 
 @dataclass(frozen=True)
-class _Queries(Recipe):
+class _Queries(Threat):
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
-    ) -> Threat:
-        return Threat(defended, self.name, grants=self.grants, budget=budget, levels=levels, limit=limit)
+    ) -> BoundThreat:
+        return BoundThreat(defended, self.name, grants=self.grants, budget=budget, levels=levels, limit=limit)
 
 
 @registry.register("scores-only")

@@ -15,8 +15,8 @@ from vauban.core.cards import Backward, carded
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
 from vauban.core.registry import Registry
-from vauban.engine.network import Source
-from vauban.engine.threat import Threat
+from vauban.engine.network import WeightedModule
+from vauban.engine.threat import BoundThreat
 
 registry: Registry[Any] = Registry("threat", "vauban.threats")
 
@@ -25,7 +25,7 @@ Rules = Mapping[str, Backward] | str
 
 
 @dataclass(frozen=True)
-class Recipe(ABC):
+class Threat(ABC):
     """A threat without its network: `bind` gives it one. grants: what its attacker may ask for."""
 
     registered: ClassVar[str]
@@ -46,7 +46,7 @@ class Recipe(ABC):
     @abstractmethod
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
-    ) -> Threat:
+    ) -> BoundThreat:
         """The threat to `defended`, judged within `limit` on images of `levels` pixel levels (None: unrounded).
 
         budget: forward passes per sample. Raises ContractError where the recipe does not fit the module.
@@ -80,7 +80,9 @@ def is_random(*modules: nn.Module) -> bool:
     return any(card.random for module in modules for _, card in carded(module))
 
 
-def weighted(models: nn.Module | Sequence[nn.Module], weights: float | Sequence[float] | None) -> tuple[Source, ...]:
+def weighted(
+    models: nn.Module | Sequence[nn.Module], weights: float | Sequence[float] | None
+) -> tuple[WeightedModule, ...]:
     """Models with their weights, by default equal weights that sum to one. Raises ContractError on a bad pair."""
     models = (models,) if isinstance(models, nn.Module) else tuple(models)
     if not models or not all(isinstance(model, nn.Module) for model in models):
@@ -98,7 +100,7 @@ def weighted(models: nn.Module | Sequence[nn.Module], weights: float | Sequence[
     return tuple(zip(models, (float(weight) for weight in weights), strict=True))
 
 
-def refusal(needs: str, recipe: Recipe | Threat, allowed: Iterable[str] = ()) -> str | None:
+def refusal(needs: str, recipe: Threat | BoundThreat, allowed: Iterable[str] = ()) -> str | None:
     """Why a threat refuses an attack that needs `needs` (gradients, scores, labels or nothing); None where it does not.
 
     allowed: the names of the attacks that the threat does allow, quoted in the message.

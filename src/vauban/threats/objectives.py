@@ -11,15 +11,15 @@ from torch import nn
 from vauban.core.cards import Path
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
-from vauban.engine.network import Source
-from vauban.engine.threat import Threat
-from vauban.threats.base import Recipe, is_random, registry, weighted
-from vauban.threats.prescribed import prescription
+from vauban.engine.network import WeightedModule
+from vauban.engine.threat import BoundThreat
+from vauban.threats.adaptive import prescription
+from vauban.threats.base import Threat, is_random, registry, weighted
 
 
 @registry.register("transfer")
 @dataclass(frozen=True, eq=False)
-class Transfer(Recipe):
+class Transfer(Threat):
     """Gradients of other networks; the verdict is on the target, of which the attacker sees nothing.
 
     sources: one network or several with the target's classes. weights: one for each, by default equal with sum one.
@@ -36,13 +36,13 @@ class Transfer(Recipe):
 
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
-    ) -> Threat:
+    ) -> BoundThreat:
         return _bound(self, defended, self.sources, self.weights, levels=levels, limit=limit, budget=budget)
 
 
 @registry.register("ensemble")
 @dataclass(frozen=True, eq=False)
-class Ensemble(Recipe):
+class Ensemble(Threat):
     """Gradients of all of several known networks at once; the verdict is on the target, usually one of them.
 
     models: networks with the target's classes. weights: one for each, used as they are; by default equal with sum one,
@@ -60,13 +60,13 @@ class Ensemble(Recipe):
 
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
-    ) -> Threat:
+    ) -> BoundThreat:
         return _bound(self, defended, self.models, self.weights, levels=levels, limit=limit, budget=budget)
 
 
 @registry.register("hybrid")
 @dataclass(frozen=True, eq=False)
-class Hybrid(Recipe):
+class Hybrid(Threat):
     """Gradients of each of several networks both as it is and behind a path; the verdict is on the target.
 
     L = sum_i [a L(f_i(x)) + b L(f_i(path(x)))], the weights used as they are (never normalised); a term of weight zero
@@ -94,16 +94,24 @@ class Hybrid(Recipe):
 
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
-    ) -> Threat:
+    ) -> BoundThreat:
         sources = self._sources()
         networks = [network for network, _ in sources]
         backward, draws = prescription(*networks)
-        return Threat(
-            defended, self.name, sources, self.grants, budget=budget, backward=backward, draws=draws,
-            random=is_random(*networks), levels=levels, limit=limit,
-        )  # fmt: skip
+        return BoundThreat(
+            defended,
+            self.name,
+            sources,
+            self.grants,
+            budget=budget,
+            backward=backward,
+            draws=draws,
+            random=is_random(*networks),
+            levels=levels,
+            limit=limit,
+        )
 
-    def _sources(self) -> tuple[Source, ...]:
+    def _sources(self) -> tuple[WeightedModule, ...]:
         models = (self.models,) if isinstance(self.models, nn.Module) else tuple(self.models)
         plain = weighted(models, [1.0] * len(models))
         pairs = [pair for net, _ in plain for pair in ((net, self.a), (self.path.wrap(net), self.b))]
@@ -112,11 +120,23 @@ class Hybrid(Recipe):
 
 
 def _bound(
-    recipe: Recipe, target: nn.Module, models: nn.Module | Sequence[nn.Module],
-    weights: float | Sequence[float] | None, *, levels: int | None, limit: Ball | None, budget: int | None,
-) -> Threat:  # fmt: skip
+    recipe: Threat,
+    target: nn.Module,
+    models: nn.Module | Sequence[nn.Module],
+    weights: float | Sequence[float] | None,
+    *,
+    levels: int | None,
+    limit: Ball | None,
+    budget: int | None,
+) -> BoundThreat:
     sources = weighted(models, weights)
-    return Threat(
-        target, recipe.name, sources, recipe.grants, budget=budget, random=is_random(*(net for net, _ in sources)),
-        levels=levels, limit=limit,
-    )  # fmt: skip
+    return BoundThreat(
+        target,
+        recipe.name,
+        sources,
+        recipe.grants,
+        budget=budget,
+        random=is_random(*(net for net, _ in sources)),
+        levels=levels,
+        limit=limit,
+    )

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vauban import attacks, threats
-from vauban.attacks.blackbox.patterns import humps
 from vauban.attacks.blackbox.square import Square
+from vauban.attacks.parts.square_patterns import humps
 from vauban.core.errors import AccessError, ContractError
 from vauban.core.goals import Targeted
 from vauban.core.losses import margin
 from vauban.core.norms import L1, L2, Ball, Linf
-from vauban.core.seeded import seeded
-from vauban.engine import Ask, iterate, run
+from vauban.core.rng import seeded
+from vauban.engine import Oracle, iterate
 
 
 def linear(features: int, classes: int = 3, dtype: torch.dtype = torch.float64, bias: float = 0.0) -> nn.Module:
@@ -35,43 +35,48 @@ def images(n: int, *shape: int, dtype: torch.dtype = torch.float64, levels: int 
     return x if levels is None else (x * (levels - 1)).round() / (levels - 1)
 
 
-def door(net: nn.Module, x: Tensor, y: Tensor, levels: int | None = None, **kwargs: object) -> Ask:
-    return threats.scores_only().bind(net, levels=levels, budget=kwargs.pop("budget", None)).open(x, y, **kwargs)
+def door(net: nn.Module, x: Tensor, y: Tensor, levels: int | None = None, **kwargs: object) -> Oracle:
+    return Oracle.open(
+        threats.scores_only().bind(net, levels=levels, budget=kwargs.pop("budget", None)), x, y, **kwargs
+    )
 
 
 def test_linf_reaches_the_best_corner_of_a_2x2_image() -> None:
     net = linear(4, 2, bias=50)  # never fooled, so the search runs to its end
     x, y = images(8, 1, 2, 2), torch.zeros(8, dtype=torch.int64)
-    ask = door(net, x, y)
+    oracle = door(net, x, y)
     attack = Square(Linf(0.3), steps=120)
     final = {}
-    iterate(attack, ask, callback=lambda t, view, state: final.update(state=state))
+    iterate(attack, oracle, callback=lambda t, view, state: final.update(state=state))
     corners = [
         (x + 0.3 * torch.tensor(s, dtype=x.dtype).view(1, 2, 2)).clamp(0, 1)
         for s in itertools.product((-1, 1), repeat=4)
     ]
-    best = torch.stack([margin(net(c), ask.aim) for c in corners]).amax(0)
+    best = torch.stack([margin(net(c), oracle.goal) for c in corners]).amax(0)
     torch.testing.assert_close(final["state"].loss, best)
-    torch.testing.assert_close(margin(net(final["state"].x.clamp(0, 1)), ask.aim), best)
+    torch.testing.assert_close(margin(net(final["state"].x.clamp(0, 1)), oracle.goal), best)
 
 
 def test_l2_comes_close_to_the_closed_form_of_a_linear_model() -> None:
     net = linear(64, 2, bias=50)
     x, y = 0.4 + 0.2 * images(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)  # far from 0 and 1: nothing is clipped
-    ask = door(net, x, y)
+    oracle = door(net, x, y)
     attack = Square(L2(0.2), steps=600)
     final = {}
-    iterate(attack, ask, callback=lambda t, view, state: final.update(state=state))
+    iterate(attack, oracle, callback=lambda t, view, state: final.update(state=state))
     w = net[1].weight[1] - net[1].weight[0]
-    gain = final["state"].loss - margin(net(x), ask.aim)
+    gain = final["state"].loss - margin(net(x), oracle.goal)
     assert (gain <= 0.2 * w.norm() + 1e-9).all()
     assert (gain >= 0.6 * 0.2 * w.norm()).all()
 
 
 @given(
-    norm=st.sampled_from([Linf, L2]), eps=st.floats(0.01, 1.5), levels=st.sampled_from([None, 256, 4]),
-    shape=st.sampled_from([(1, 2, 2), (3, 7, 5), (1, 1, 9), (2, 12, 12)]), seed=st.integers(0, 99),
-)  # fmt: skip
+    norm=st.sampled_from([Linf, L2]),
+    eps=st.floats(0.01, 1.5),
+    levels=st.sampled_from([None, 256, 4]),
+    shape=st.sampled_from([(1, 2, 2), (3, 7, 5), (1, 1, 9), (2, 12, 12)]),
+    seed=st.integers(0, 99),
+)
 def test_every_query_is_inside_the_ball_and_the_box(
     norm: object, eps: float, levels: int | None, shape: tuple[int, ...], seed: int
 ) -> None:
@@ -83,8 +88,8 @@ def test_every_query_is_inside_the_ball_and_the_box(
             return torch.stack([x.flatten(1).sum(1) + 100, x.flatten(1)[:, 0]], 1)
 
     x = images(3, *shape, levels=levels)
-    ask = door(Spy(), x, torch.zeros(3, dtype=torch.int64), levels, seed=seed)
-    run(Square(norm(eps), steps=25), ask)
+    oracle = door(Spy(), x, torch.zeros(3, dtype=torch.int64), levels, seed=seed)
+    Square(norm(eps), steps=25).run(oracle)
     ball = norm(eps).bind(x)
     assert len(seen) == 27  # the door's probe, 25 steps, the closing check
     for image in seen[1:]:
@@ -103,12 +108,12 @@ def test_one_query_per_step_and_none_after_the_first_success(
 ) -> None:
     x, y = digits_test[0][:60], digits_test[1][:60]
     calls = torch.full((60,), -1)
-    ask = door(digits_cnn, x, y, 256)
+    oracle = door(digits_cnn, x, y, 256)
 
-    def watch(t: int, view: Ask, state: object) -> None:
-        calls[view._row[view.done]] = t + 1
+    def watch(t: int, view: Oracle, state: object) -> None:
+        calls[view._row[view.succeeded]] = t + 1
 
-    result = iterate(Square(ball, steps=60), ask, callback=watch)
+    result = iterate(Square(ball, steps=60), oracle, callback=watch)
     won = result.success
     assert won.any()
     assert (~won).any()
@@ -130,7 +135,7 @@ def test_a_sample_walks_alike_in_a_batch_and_alone(norm: object, levels: int | N
     paths: dict[int, list[Tensor]] = {}
     for rows in ([0, 1, 2, 3, 4, 5], [5, 2], *([k] for k in range(6))):
 
-        def watch(t: int, view: Ask, state: object) -> None:
+        def watch(t: int, view: Oracle, state: object) -> None:
             for i, row in zip(view.rng.ids.tolist(), state.x, strict=True):
                 paths.setdefault(i, []).append(row)
 
@@ -146,7 +151,7 @@ def test_a_sample_walks_alike_in_a_batch_and_alone(norm: object, levels: int | N
 def test_targeted_reaches_the_given_class(digits_cnn: nn.Module, digits_test: tuple[Tensor, Tensor]) -> None:
     x, y = digits_test[0][:20], digits_test[1][:20]
     target = (y + 1) % 10
-    result = run(Square(Linf(0.4), steps=300), door(digits_cnn, x, y, 256, goal=Targeted(target)))
+    result = Square(Linf(0.4), steps=300).run(door(digits_cnn, x, y, 256, goal=Targeted(target)))
     assert result.success.float().mean() > 0.5
     assert (digits_cnn(result.adversarial).argmax(1)[result.success] == target[result.success]).all()
 
@@ -155,11 +160,11 @@ def test_vectors_are_one_row_in_linf_and_refused_in_l2(
     digits_mlp: nn.Module, digits_test: tuple[Tensor, Tensor]
 ) -> None:
     x, y = digits_test[0][:40].flatten(1), digits_test[1][:40]
-    result = run(Square(Linf(0.25), steps=200), door(digits_mlp, x, y, 256))
+    result = Square(Linf(0.25), steps=200).run(door(digits_mlp, x, y, 256))
     assert result.success.float().mean() > 0.6
     assert Linf(0.25).bind(x).contains(result.adversarial, x).all()
     with pytest.raises(ContractError, match="vectors"):
-        run(Square(L2(1.0), steps=5), door(digits_mlp, x, y, 256))
+        Square(L2(1.0), steps=5).run(door(digits_mlp, x, y, 256))
 
 
 def test_a_masked_pixel_never_changes(digits_cnn: nn.Module, digits_test: tuple[Tensor, Tensor]) -> None:
@@ -167,7 +172,7 @@ def test_a_masked_pixel_never_changes(digits_cnn: nn.Module, digits_test: tuple[
     mask = torch.ones(1, 8, 8, dtype=torch.bool)
     mask[:, :4] = False
     for ball in (Linf(0.3), L2(1.5)):
-        crafted = run(Square(ball, steps=20), door(digits_cnn, x, y, 256, mask=mask)).crafted
+        crafted = Square(ball, steps=20).run(door(digits_cnn, x, y, 256, mask=mask)).crafted
         assert torch.equal(crafted[:, :, :4], x[:, :, :4])
         assert not torch.equal(crafted, x)
 
@@ -176,17 +181,17 @@ def test_the_query_budget_of_the_threat_ends_the_run_with_what_it_has() -> None:
     net = linear(16, bias=50)
     x = images(3, 1, 4, 4)
     attack, final = Square(Linf(0.1), steps=50), {}
-    ask = door(net, x, torch.zeros(3, dtype=torch.int64), budget=20)
-    result = iterate(attack, ask, callback=lambda t, view, state: final.update(state=state, t=t))
+    oracle = door(net, x, torch.zeros(3, dtype=torch.int64), budget=20)
+    result = iterate(attack, oracle, callback=lambda t, view, state: final.update(state=state, t=t))
     assert final["t"] == 19
     assert (result.forwards == 20).all()
     torch.testing.assert_close(result.crafted, final["state"].x)
 
 
 def test_scores_are_needed(digits_cnn: nn.Module, digits_test: tuple[Tensor, Tensor]) -> None:
-    ask = threats.labels_only().bind(digits_cnn, levels=256).open(digits_test[0][:2], digits_test[1][:2])
+    oracle = Oracle.open(threats.labels_only().bind(digits_cnn, levels=256), digits_test[0][:2], digits_test[1][:2])
     with pytest.raises(AccessError, match="does not grant scores"):
-        run(Square(steps=3), ask)
+        Square(steps=3).run(oracle)
 
 
 def test_the_share_is_halved_where_the_paper_says() -> None:
@@ -234,7 +239,7 @@ def test_as_strong_as_pyautoattack_at_equal_queries(
     x, y = digits_test[0][:200], digits_test[1][:200]
     keep = digits_cnn(x).argmax(1) == y
     x, y, queries = x[keep], y[keep], 300
-    ours = 1 - run(Square(ball, steps=queries), door(digits_cnn, x, y)).success.float().mean()
+    ours = 1 - Square(ball, steps=queries).run(door(digits_cnn, x, y)).success.float().mean()
     with torch.random.fork_rng(), torch.no_grad():
         peer = square.SquareAttack(digits_cnn, norm=name, n_queries=queries, eps=ball.radius, device="cpu")
         theirs = (digits_cnn(peer.perturb(x, y)).argmax(1) == y).float().mean()

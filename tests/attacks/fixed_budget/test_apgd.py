@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vauban import attacks
-from vauban.attacks.fixed_budget import apgd_l1
 from vauban.attacks.fixed_budget.apgd import APGD, checkpoints, review
-from vauban.attacks.fixed_budget.apgd_state import Progress
+from vauban.attacks.parts import apgd_l1
+from vauban.attacks.parts.apgd_state import APGDState
 from vauban.core.errors import ContractError
 from vauban.core.goals import Targeted
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import L1, L2, Ball, Linf
 from vauban.core.tensors import take
-from vauban.engine import Ask, Threat, iterate, run
+from vauban.engine import BoundThreat, Oracle, iterate
 
 Digits = tuple[Tensor, Tensor]
 
@@ -38,10 +38,10 @@ def test_checkpoints_of_a_hundred_steps() -> None:
     assert checkpoints(100) == (22, 41, 57, 70, 80, 87, 93, 99)
 
 
-def reviewed(rises: list[float], best: list[float], checked: list[float], halved: list[bool], span: int) -> Progress:
+def reviewed(rises: list[float], best: list[float], checked: list[float], halved: list[bool], span: int) -> APGDState:
     n = len(rises)
     state = replace(
-        Progress.at(torch.zeros(n, 3), 2.0),
+        APGDState.at(torch.zeros(n, 3), 2.0),
         best=torch.ones(n, 3),
         best_gradient=torch.full((n, 3), 7.0),
         rises=torch.tensor(rises),
@@ -55,9 +55,12 @@ def reviewed(rises: list[float], best: list[float], checked: list[float], halved
 def test_each_sample_halves_its_own_step_by_the_two_conditions() -> None:
     """rho = 0.75 of 20 steps are 15: 14 rises halve, 15 do not; a best loss that stands still halves every other time."""
     state = reviewed(
-        rises=[14, 15, 20, 20, 20], best=[3, 3, 3, 3, 3], checked=[1, 1, 1, 3, 3],
-        halved=[False, False, True, False, True], span=20,
-    )  # fmt: skip
+        rises=[14, 15, 20, 20, 20],
+        best=[3, 3, 3, 3, 3],
+        checked=[1, 1, 1, 3, 3],
+        halved=[False, False, True, False, True],
+        span=20,
+    )
     assert state.halved.tolist() == [True, False, False, True, False]
     assert state.step.tolist() == [1, 2, 2, 1, 2]
     assert state.x[:, 0].tolist() == [1, 0, 0, 1, 0]  # back at the best point
@@ -67,7 +70,7 @@ def test_each_sample_halves_its_own_step_by_the_two_conditions() -> None:
 
 
 def test_what_has_been_seen_is_kept_per_sample() -> None:
-    state = Progress.at(torch.tensor([[0.1], [0.2]]), 2.0).seen(torch.tensor([[1.0], [2.0]]), torch.tensor([5.0, 1.0]))
+    state = APGDState.at(torch.tensor([[0.1], [0.2]]), 2.0).seen(torch.tensor([[1.0], [2.0]]), torch.tensor([5.0, 1.0]))
     state = replace(state, x=torch.tensor([[0.3], [0.4]])).seen(torch.tensor([[3.0], [4.0]]), torch.tensor([4.0, 2.0]))
     torch.testing.assert_close(state.best, torch.tensor([[0.1], [0.4]]))
     assert state.best_gradient.flatten().tolist() == [1, 4]
@@ -75,9 +78,9 @@ def test_what_has_been_seen_is_kept_per_sample() -> None:
     assert state.rises.tolist() == [0, 1]
 
 
-def trace(attack: APGD, ask: Ask) -> list[Progress]:
-    seen: list[Progress] = []
-    iterate(attack, ask, stop="never", callback=lambda t, view, state: seen.append(state))
+def trace(attack: APGD, oracle: Oracle) -> list[APGDState]:
+    seen: list[APGDState] = []
+    iterate(attack, oracle, stop="never", callback=lambda t, view, state: seen.append(state))
     return seen
 
 
@@ -85,7 +88,7 @@ def test_steps_and_momentum_are_the_papers(digits_cnn: nn.Module, digits_test: D
     """Every move recomputed from the states around it; steps only change at checkpoints, and only by a half."""
     x, y = digits_test[0][:12], digits_test[1][:12]
     eps, attack = 0.1, APGD(Linf(0.1), steps=30)
-    states = trace(attack, Threat(digits_cnn, levels=None).open(x, y))
+    states = trace(attack, Oracle.open(BoundThreat(digits_cnn, levels=None), x, y))
     for t in range(2, 30):
         before, now = states[t - 1], states[t]
         if t in checkpoints(30):
@@ -105,17 +108,19 @@ def test_steps_and_momentum_are_the_papers(digits_cnn: nn.Module, digits_test: D
 
 def test_the_best_loss_never_falls_and_the_last_step_is_small(digits_cnn: nn.Module, digits_test: Digits) -> None:
     x, y = digits_test[0][:12], digits_test[1][:12]
-    states = trace(APGD(L2(0.5), steps=40), Threat(digits_cnn, levels=None).open(x, y))
+    states = trace(APGD(L2(0.5), steps=40), Oracle.open(BoundThreat(digits_cnn, levels=None), x, y))
     best = torch.stack([s.best_loss for s in states])
     assert (best.diff(dim=0) >= 0).all()
     logits = digits_cnn(states[-1].best)
-    torch.testing.assert_close(cross_entropy(logits, Threat(digits_cnn, levels=None).open(x, y).aim), best[-1])
+    torch.testing.assert_close(
+        cross_entropy(logits, Oracle.open(BoundThreat(digits_cnn, levels=None), x, y).goal), best[-1]
+    )
 
 
 def test_rows_of_a_sparse_state_can_be_dropped() -> None:
-    state = apgd_l1.Sparse.of(Progress.at(torch.rand(4, 5), 1.0))
+    state = apgd_l1.APGDL1State.of(APGDState.at(torch.rand(4, 5), 1.0))
     kept = take(state, torch.tensor([True, False, True, False]))
-    assert isinstance(kept, apgd_l1.Sparse)
+    assert isinstance(kept, apgd_l1.APGDL1State)
     assert kept.share.shape == kept.step.shape == (2,)
     assert torch.equal(kept.x, state.x[[0, 2]])
 
@@ -151,14 +156,14 @@ def test_the_l1_projection_is_exact_in_the_box(seed: int, features: int, radius:
 
 
 def test_l1_steps_follow_the_support_of_the_best_point() -> None:
-    """Shrinking support: the whole radius again, from the best point; standing still: the step shrinks by 1.5 to 0.1."""
+    """EADSteps support: the whole radius again, from the best point; standing still: the step shrinks by 1.5 to 0.1."""
     x0 = torch.zeros(3, 10)
     best = torch.zeros(3, 10)
     best[0, :4], best[1, :6], best[2, :6] = 0.1, 0.1, 0.1
-    state = apgd_l1.Sparse.of(replace(Progress.at(x0, 1.0), best=best))
+    state = apgd_l1.APGDL1State.of(replace(APGDState.at(x0, 1.0), best=best))
     state = replace(state, support=torch.tensor([6.0, 6, 6]), step=torch.tensor([0.5, 0.6, 0.12]))
     now = apgd_l1.review(state, x0)
-    assert isinstance(now, apgd_l1.Sparse)
+    assert isinstance(now, apgd_l1.APGDL1State)
     torch.testing.assert_close(now.step, torch.tensor([1.0, 0.4, 0.1]))
     torch.testing.assert_close(now.share, torch.tensor([4, 6, 6]) / 15)
     assert torch.equal(now.x, torch.stack([best[0], x0[1], x0[2]]))
@@ -166,8 +171,8 @@ def test_l1_steps_follow_the_support_of_the_best_point() -> None:
 
 def test_apgd_t_counts_one_query_and_stops_at_any_wrong_class(digits_cnn: nn.Module, digits_test: Digits) -> None:
     x, y = digits_test[0][:40], digits_test[1][:40]
-    threat = Threat(digits_cnn)
-    result = run(attacks.load("apgd-t", ball=Linf(0.2), steps=10, n_target=3), threat.open(x, y))
+    threat = BoundThreat(digits_cnn)
+    result = attacks.load("apgd-t", ball=Linf(0.2), steps=10, n_target=3).run(Oracle.open(threat, x, y))
     assert result.success.float().mean() > 0.5
     assert (digits_cnn(result.adversarial).argmax(1) != y)[result.success].all()
     standing = ~result.success
@@ -180,13 +185,13 @@ def test_apgd_t_aims_at_the_likeliest_wrong_classes_first(digits_cnn: nn.Module,
     x, y = digits_test[0][:20], digits_test[1][:20]
     headings: list[Tensor] = []
 
-    def spy(logits: Tensor, aim: object) -> Tensor:
-        headings.append(aim.toward)  # type: ignore[attr-defined]
-        return cross_entropy(logits, aim)  # type: ignore[arg-type]
+    def spy(logits: Tensor, goal: object) -> Tensor:
+        headings.append(goal.toward)  # type: ignore[attr-defined]
+        return cross_entropy(logits, goal)  # type: ignore[arg-type]
 
     attack = attacks.load("apgd-t", ball=Linf(0.0), steps=1, n_target=20, loss=spy)
-    ask = Threat(digits_cnn).open(x, digits_cnn(x).argmax(1))
-    run(attack, ask)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, digits_cnn(x).argmax(1))
+    attack.run(oracle)
     order = digits_cnn(x).argsort(1, descending=True)[:, 1:]
     assert torch.equal(torch.stack(headings, 1), order)  # nine wrong classes, however many were asked for
     assert y.shape == (20,)
@@ -194,8 +199,8 @@ def test_apgd_t_aims_at_the_likeliest_wrong_classes_first(digits_cnn: nn.Module,
 
 def test_apgd_t_under_a_targeted_goal_is_apgd_toward_that_target(digits_cnn: nn.Module, digits_test: Digits) -> None:
     x, y = digits_test[0][:10], digits_test[1][:10]
-    ask = Threat(digits_cnn).open(x, y, goal=Targeted((y + 1) % 10))
-    result = run(attacks.load("apgd-t", ball=L2(1.5), steps=20), ask)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, y, goal=Targeted((y + 1) % 10))
+    result = attacks.load("apgd-t", ball=L2(1.5), steps=20).run(oracle)
     assert result.success.any()
     assert (digits_cnn(result.adversarial).argmax(1) == (y + 1) % 10)[result.success].all()
     assert int(result.forwards.max()) <= 21
@@ -209,9 +214,9 @@ def test_apgd_t_with_two_classes_and_with_a_spent_budget() -> None:
     x, y = torch.full((2, 3), 0.05), torch.zeros(2, dtype=torch.int64)
     shifted = nn.Sequential(net)
     net.bias.data[1] = 0.05
-    result = run(attacks.load("apgd-t", ball=Linf(0.05), steps=5), Threat(shifted, levels=None).open(x, y))
+    result = attacks.load("apgd-t", ball=Linf(0.05), steps=5).run(Oracle.open(BoundThreat(shifted, levels=None), x, y))
     assert result.success.all()
-    spent = run(attacks.load("apgd-t", ball=Linf(0.05)), Threat(shifted, levels=None, budget=0).open(x, y))
+    spent = attacks.load("apgd-t", ball=Linf(0.05)).run(Oracle.open(BoundThreat(shifted, levels=None, budget=0), x, y))
     assert not spent.success.any()
     assert torch.equal(spent.crafted, x)
     with pytest.raises(ContractError, match="n_target >= 1"):
@@ -221,9 +226,9 @@ def test_apgd_t_with_two_classes_and_with_a_spent_budget() -> None:
 @pytest.mark.parametrize("ball", [Linf(0.15), L2(0.8), L1(2.5)])
 def test_more_steps_never_find_less(digits_cnn: nn.Module, digits_test: Digits, ball: Ball) -> None:
     """APGD is at least as strong as one step and as random noise on the same images."""
-    ask = Threat(digits_cnn).open(digits_test[0][:100], digits_test[1][:100])
+    oracle = Oracle.open(BoundThreat(digits_cnn), digits_test[0][:100], digits_test[1][:100])
     found = {
-        name: float(run(attacks.load(name, ball=ball), ask).success.float().mean())
+        name: float(attacks.load(name, ball=ball).run(oracle).success.float().mean())
         for name in ("random-noise", "fgsm", "apgd")
     }
     assert found["random-noise"] <= found["fgsm"] + 0.01

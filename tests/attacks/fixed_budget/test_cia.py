@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from vauban import attacks
 from vauban.attacks.fixed_budget.cia import CIA
-from vauban.core.charts import CURVES
+from vauban.core.coordinates import CURVES
 from vauban.core.errors import AccessError, ContractError, UnknownName
 from vauban.core.goals import Targeted, Untargeted
-from vauban.core.lattice import on_lattice
 from vauban.core.losses import cross_entropy, margin
 from vauban.core.norms import L2, Linf
+from vauban.core.pixel_grid import on_grid
 from vauban.core.tensors import like
-from vauban.engine import Search, Threat, iterate, run
+from vauban.engine import Bisection, BoundThreat, Oracle, iterate
 
 GOALS = {"targeted": True, "untargeted": False}
 PLAIN = {"tanh": torch.tanh, "sigmoid": lambda r: 2 * (torch.sigmoid(r) - 0.5), "sin": torch.sin}
@@ -32,15 +32,22 @@ def case(digits_test: tuple[Tensor, Tensor], digits_mlp: nn.Module, copied: Any)
     return x.double(), y, copied(digits_mlp).double()
 
 
-def paper(attack: CIA, threat: Threat, x: Tensor, y: Tensor, goal: Any = None, **options: Any) -> Tensor:
+def paper(attack: CIA, threat: BoundThreat, x: Tensor, y: Tensor, goal: Any = None, **options: Any) -> Tensor:
     """The paper's protocol: every image to the end, the last one handed over."""
-    return iterate(attack, threat.open(x, y, goal, **options), stop="never", keep="last").crafted
+    return iterate(attack, Oracle.open(threat, x, y, goal, **options), stop="never", keep="last").crafted
 
 
 def written_out(
-    net: nn.Module, x: Tensor, label: Tensor, delta: Tensor, steps: int, targeted: bool, curve: str = "tanh",
-    low: float = 0.0, high: float = 1.0,
-) -> Tensor:  # fmt: skip
+    net: nn.Module,
+    x: Tensor,
+    label: Tensor,
+    delta: Tensor,
+    steps: int,
+    targeted: bool,
+    curve: str = "tanh",
+    low: float = 0.0,
+    high: float = 1.0,
+) -> Tensor:
     """Equations (1)-(3) with torch's own Adam, nothing shared with the package."""
     lo = torch.maximum(torch.full_like(x, low), x - delta)
     hi = torch.minimum(torch.full_like(x, high), x + delta)
@@ -61,7 +68,7 @@ def test_the_paper_written_out(kind: str, curve: str, case: tuple[Tensor, Tensor
     x, y, net = case
     label = (y + 3) % 10 if GOALS[kind] else y
     goal = Targeted(label) if GOALS[kind] else Untargeted()
-    found = paper(CIA(Linf(0.1), curve=curve), Threat(net, levels=None), x, y, goal)
+    found = paper(CIA(Linf(0.1), curve=curve), BoundThreat(net, levels=None), x, y, goal)
     want = written_out(net, x, label, torch.tensor(0.1), 20, GOALS[kind], curve)
     torch.testing.assert_close(found, want, atol=1e-5, rtol=0)
     assert (found - x).abs().max() > 0.09, "hardly a step was made"
@@ -74,7 +81,7 @@ def test_per_sample_and_per_component_radii_and_a_domain(case: tuple[Tensor, Ten
     per_sample = torch.linspace(0, 0.4, 6, dtype=x.dtype)
     for given_radius, delta in ((per_component[None], per_component), (per_sample, like(per_sample, x))):
         attack = CIA(Linf(given_radius), low=0.1, high=0.75)
-        found = paper(attack, Threat(net, levels=None), x, y)
+        found = paper(attack, BoundThreat(net, levels=None), x, y)
         want = written_out(net, x, y, delta, 20, False, low=0.1, high=0.75)
         torch.testing.assert_close(found, want, atol=1e-5, rtol=0)
         assert found.min() >= 0.1
@@ -87,8 +94,8 @@ def test_the_printed_cases() -> None:
     alpha, beta, delta = 0.125, 0.875, 0.25
     x = torch.tensor([[0.5, 0.25, 0.75, 0.375, 0.125, 0.875]], dtype=torch.float64)
     net = nn.Linear(6, 2, dtype=torch.float64)
-    ask = Threat(net, levels=None).open(x, torch.tensor([0])).confined(Linf(delta))
-    state = CIA(Linf(delta), low=alpha, high=beta).start(ask)
+    oracle = Oracle.open(BoundThreat(net, levels=None), x, torch.tensor([0])).confined(Linf(delta))
+    state = CIA(Linf(delta), low=alpha, high=beta).start(oracle)
     centre = state.interval.image(state.r)
     half = state.interval.image(torch.full_like(x, torch.inf)) - centre
     case_b = [(v + delta + alpha) / 2 for v in (0.25, 0.125)]
@@ -97,15 +104,18 @@ def test_the_printed_cases() -> None:
     half_b = [(v + delta - alpha) / 2 for v in (0.25, 0.125)]  # printed with + alpha
     half_c = [(-v + delta + beta) / 2 for v in (0.75, 0.875)]
     assert half.tolist() == [[0.25, half_b[0], half_c[0], 0.25, half_b[1], half_c[1]]]
-    wide = CIA(Linf(2.0), low=alpha, high=beta).start(ask.confined(Linf(2.0)))
+    wide = CIA(Linf(2.0), low=alpha, high=beta).start(oracle.confined(Linf(2.0)))
     assert torch.equal(wide.interval.image(wide.r), torch.full_like(x, 0.5))
 
 
 @given(
-    curve=st.sampled_from(sorted(CURVES)), dtype=st.sampled_from([torch.float32, torch.float64]),
-    radius=st.sampled_from([1 / 255, 4 / 255, 0.1, 0.3, 5.0]), lr=st.sampled_from([0.2, 30.0, 1e6]),
-    levels=st.sampled_from([None, 256]), edges=st.sampled_from([(0.0, 1.0), (0.1, 0.913), (0.25, 0.5)]),
-)  # fmt: skip
+    curve=st.sampled_from(sorted(CURVES)),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    radius=st.sampled_from([1 / 255, 4 / 255, 0.1, 0.3, 5.0]),
+    lr=st.sampled_from([0.2, 30.0, 1e6]),
+    levels=st.sampled_from([None, 256]),
+    edges=st.sampled_from([(0.0, 1.0), (0.1, 0.913), (0.25, 0.5)]),
+)
 def test_no_image_is_ever_outside(
     curve: str, dtype: torch.dtype, radius: float, lr: float, levels: int | None, edges: tuple[float, float]
 ) -> None:
@@ -124,24 +134,24 @@ def test_no_image_is_ever_outside(
             return net(images)  # type: ignore[no-any-return]
 
     attack = CIA(Linf(radius), steps=6, lr=lr, curve=curve, low=edges[0], high=edges[1])
-    seen.append(paper(attack, Threat(Spy(), levels=levels), x, torch.zeros(4, dtype=torch.int64), mask=mask))
+    seen.append(paper(attack, BoundThreat(Spy(), levels=levels), x, torch.zeros(4, dtype=torch.int64), mask=mask))
     slack = 0.0 if levels is None else 2e-6  # a radius as a float stands for whole levels
     for image in seen[1:]:
         assert (image >= torch.maximum(low, x - delta) - slack).all()
         assert (image <= torch.minimum(high, x + delta) + slack).all()
         assert torch.equal(image[:, ~mask], x[:, ~mask])
-        assert levels is None or on_lattice(image, levels)
+        assert levels is None or on_grid(image, levels)
     assert (seen[-1] != x).any()
 
 
 def test_the_end_of_the_first_success(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
     x, y = (part[:32] for part in digits_test)
-    default = run(CIA(Linf(0.2)), Threat(digits_cnn).open(x, y))
+    default = CIA(Linf(0.2)).run(Oracle.open(BoundThreat(digits_cnn), x, y))
     paid = default.backwards
     assert default.success.any()
     assert (paid[default.success] <= 20).all()
     assert paid[default.success].min() < 20
-    whole = iterate(CIA(Linf(0.2)), Threat(digits_cnn).open(x, y), stop="never", keep="last")
+    whole = iterate(CIA(Linf(0.2)), Oracle.open(BoundThreat(digits_cnn), x, y), stop="never", keep="last")
     assert (whole.backwards == 20).all()
     assert torch.equal(whole.success, default.success)
 
@@ -149,7 +159,7 @@ def test_the_end_of_the_first_success(digits_test: tuple[Tensor, Tensor], digits
 def test_the_loss_is_a_choice(case: tuple[Tensor, Tensor, nn.Module]) -> None:
     x, y, net = case
     ce, by_margin = (
-        paper(CIA(Linf(0.1), loss=loss), Threat(net, levels=None), x, y) for loss in (cross_entropy, margin)
+        paper(CIA(Linf(0.1), loss=loss), BoundThreat(net, levels=None), x, y) for loss in (cross_entropy, margin)
     )
     assert not torch.allclose(ce, by_margin)
     assert CIA().loss is cross_entropy
@@ -160,7 +170,7 @@ def test_weighted_sources_are_a_weighted_loss(case: tuple[Tensor, Tensor, nn.Mod
     x, y, net = case
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, dtype=torch.float64))
     target, delta = (y + 1) % 10, 0.1
-    threat = Threat(net, sources=((net, 1.0), (other, 3.0)), levels=None)
+    threat = BoundThreat(net, sources=((net, 1.0), (other, 3.0)), levels=None)
     found = paper(CIA(Linf(delta)), threat, x, y, Targeted(target))
     lo, hi = (x - delta).clamp_min(0), (x + delta).clamp_max(1)
     r = torch.zeros_like(x, requires_grad=True)
@@ -176,20 +186,20 @@ def test_weighted_sources_are_a_weighted_loss(case: tuple[Tensor, Tensor, nn.Mod
 
 def test_a_search_for_the_smallest_radius(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
     x, y = (part[:8] for part in digits_test)
-    found = run(Search(CIA(steps=10), "eps", 0.1, rounds=4, growth=2.0), Threat(digits_cnn).open(x, y))
+    found = Bisection(CIA(steps=10), "eps", 0.1, rounds=4, growth=2.0).run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert found.success.all()
     assert (found.distance <= 0.8 + 1e-6).all()
 
 
 def test_bad_input(case: tuple[Tensor, Tensor, nn.Module]) -> None:
     x, y, net = case
-    threat = Threat(net, levels=None)
+    threat = BoundThreat(net, levels=None)
     with pytest.raises(ContractError, match=r"^expected images within \[low, high\] of cia, got others in sample 0$"):
-        run(CIA(low=0.1), threat.open(x, y))
+        CIA(low=0.1).run(Oracle.open(threat, x, y))
     with pytest.raises(ContractError, match=r"^expected a radius >= 0 for linf, got -0.1$"):
         CIA(Linf(-0.1))
     with pytest.raises(ContractError, match=r"^expected a mask that broadcasts to \(6, 1, 8, 8\), got \(3, 3\)$"):
-        threat.open(x, y, mask=torch.ones(3, 3))
+        Oracle.open(threat, x, y, mask=torch.ones(3, 3))
     with pytest.raises(UnknownName, match=r"^unknown curve 'tan'; did you mean 'tanh'.*$"):
         CIA(curve="tan")
     with pytest.raises(ContractError, match=r"^expected a ball of linf for cia, got l2:1$"):
@@ -199,11 +209,11 @@ def test_bad_input(case: tuple[Tensor, Tensor, nn.Module]) -> None:
     with pytest.raises(ContractError, match=r"^expected high in \[0, 1\].*$"):
         CIA(high=torch.tensor([1.0, 2.0]))
     with pytest.raises(ContractError, match=r"^expected low as a number or one value per feature \(1, 8, 8\).*$"):
-        run(CIA(low=torch.zeros(6, 1, 8, 8)), threat.open(x, y))
+        CIA(low=torch.zeros(6, 1, 8, 8)).run(Oracle.open(threat, x, y))
     with pytest.raises(ContractError, match=r"^expected None or a function of \[parameters\].*'SGD'$"):
         CIA(optimiser="SGD")  # type: ignore[arg-type]
     with pytest.raises(AccessError, match="larger than the threat's limit"):
-        run(CIA(Linf(0.2)), Threat(net, levels=None, limit=Linf(0.1)).open(x, y))
+        CIA(Linf(0.2)).run(Oracle.open(BoundThreat(net, levels=None, limit=Linf(0.1)), x, y))
 
 
 def test_by_name() -> None:

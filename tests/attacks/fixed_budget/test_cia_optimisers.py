@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn, optim
 
 from vauban.attacks.fixed_budget.cia import CIA
-from vauban.attacks.fixed_budget.optimisers import Adam
+from vauban.attacks.parts.optimisers import Adam
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
-from vauban.engine import Threat, iterate, run
+from vauban.engine import BoundThreat, Oracle, iterate
 
-Maker = Callable[[list[Tensor]], optim.Optimizer]
-MAKERS: dict[str, Maker] = {
+OptimiserFactory = Callable[[list[Tensor]], optim.Optimizer]
+MAKERS: dict[str, OptimiserFactory] = {
     "sgd": partial(optim.SGD, lr=2.0),
     "momentum": partial(optim.SGD, lr=1.0, momentum=0.9, nesterov=True),
     "rmsprop": partial(optim.RMSprop, lr=0.1, momentum=0.5, centered=True),
@@ -41,7 +41,7 @@ def case(digits_test: tuple[Tensor, Tensor], digits_mlp: nn.Module, copied: Any)
     return x.double(), y, copied(digits_mlp).double()
 
 
-def by_torch(make: Maker, net: nn.Module, x: Tensor, y: Tensor, steps: int) -> list[Tensor]:
+def by_torch(make: OptimiserFactory, net: nn.Module, x: Tensor, y: Tensor, steps: int) -> list[Tensor]:
     """One sample, one lasting optimiser: the image before each step and after the last."""
     lo, hi = (x - DELTA).clamp_min(0), (x + DELTA).clamp_max(1)
     r = torch.zeros_like(x, requires_grad=True)
@@ -60,9 +60,9 @@ def test_torch_optimisers(name: str, case: tuple[Tensor, Tensor, nn.Module]) -> 
     """stop="never" ends where torch ends; stop="first" drops rows at different steps, each at its first success."""
     x, y, net = case
     attack = CIA(Linf(DELTA), steps=12, optimiser=MAKERS[name])
-    threat = Threat(net, levels=None)
-    whole = iterate(attack, threat.open(x, y), stop="never", keep="last")
-    dropped = run(attack, threat.open(x, y))
+    threat = BoundThreat(net, levels=None)
+    whole = iterate(attack, Oracle.open(threat, x, y), stop="never", keep="last")
+    dropped = attack.run(Oracle.open(threat, x, y))
     for i in range(len(x)):
         path = by_torch(MAKERS[name], net, x[i : i + 1], y[i : i + 1], 12)
         torch.testing.assert_close(whole.crafted[i : i + 1], path[-1], atol=1e-9, rtol=0)
@@ -133,11 +133,11 @@ def test_optimisers_that_do_not_fit(make: Any, message: str, case: tuple[Tensor,
     x, y, net = case
     for images in (x, x.flatten(1)):
         with pytest.raises(ContractError, match=message) as refusal:
-            run(CIA(optimiser=make), Threat(net, levels=None).open(images, y))
+            CIA(optimiser=make).run(Oracle.open(BoundThreat(net, levels=None), images, y))
         assert "\n" not in str(refusal.value)
 
 
 def test_an_optimiser_that_draws(case: tuple[Tensor, Tensor, nn.Module]) -> None:
     x, y, net = case
     with torch.random.fork_rng(), pytest.raises(ContractError, match="draws random numbers"):
-        run(CIA(optimiser=Noisy), Threat(net, levels=None).open(x, y))
+        CIA(optimiser=Noisy).run(Oracle.open(BoundThreat(net, levels=None), x, y))

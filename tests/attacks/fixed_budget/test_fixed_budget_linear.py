@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from vauban import attacks
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim, Targeted
+from vauban.core.goals import ResolvedGoal, Targeted
 from vauban.core.losses import auto, cross_entropy, dlr, margin, switched
 from vauban.core.norms import L0, L1, L2, Linf, Norm
 from vauban.core.tensors import flat
-from vauban.engine import Ask, Threat, iterate, run
+from vauban.engine import BoundThreat, Oracle, iterate
 
 FEATURES, EPS = 40, 0.05
 
@@ -33,14 +33,14 @@ def images() -> Tensor:
     return 0.4 + 0.2 * torch.rand(6, FEATURES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def opened(net: nn.Module, x: Tensor, y: Tensor, **options: object) -> Ask:
+def opened(net: nn.Module, x: Tensor, y: Tensor, **options: object) -> Oracle:
     """A door whose goal no small step reaches, so that runs go to their end."""
-    return Threat(net, levels=None).open(x, y, **options)  # type: ignore[arg-type]
+    return Oracle.open(BoundThreat(net, levels=None), x, y, **options)  # type: ignore[arg-type]
 
 
 def gain(net: nn.Linear, x: Tensor, x0: Tensor, y: Tensor) -> Tensor:
     """By how much the margin of a two-class linear model rose."""
-    return margin(net(x), Aim(y)).detach() - margin(net(x0), Aim(y)).detach()
+    return margin(net(x), ResolvedGoal(y)).detach() - margin(net(x0), ResolvedGoal(y)).detach()
 
 
 def best_gain(net: nn.Linear, norm: Norm, eps: Tensor | float) -> Tensor:
@@ -84,16 +84,16 @@ def test_l1_apgd_puts_the_radius_on_the_largest_weights(linear: nn.Linear, image
 def test_fgsm_l2_and_linf_are_the_formulas(linear: nn.Linear, images: Tensor) -> None:
     y = torch.zeros(6, dtype=torch.int64)
     w = (linear.weight[1] - linear.weight[0]).detach()
-    signed = run(attacks.load("fgsm", ball=Linf(EPS)), opened(linear, images, y)).crafted
+    signed = attacks.load("fgsm", ball=Linf(EPS)).run(opened(linear, images, y)).crafted
     torch.testing.assert_close(signed, images + EPS * w.sign())
-    straight = run(attacks.load("fgsm", ball=L2(EPS)), opened(linear, images, y)).crafted
+    straight = attacks.load("fgsm", ball=L2(EPS)).run(opened(linear, images, y)).crafted
     torch.testing.assert_close(straight, images + EPS * w / w.norm())
 
 
 def test_r_fgsm_is_a_random_sign_step_then_the_rest_of_the_radius(linear: nn.Linear, images: Tensor) -> None:
     y = torch.zeros(6, dtype=torch.int64)
     w = (linear.weight[1] - linear.weight[0]).detach()
-    crafted = run(attacks.load("r-fgsm", ball=Linf(EPS), alpha=0.3), opened(linear, images, y)).crafted
+    crafted = attacks.load("r-fgsm", ball=Linf(EPS), alpha=0.3).run(opened(linear, images, y)).crafted
     noise = crafted - images - 0.7 * EPS * w.sign()
     torch.testing.assert_close(noise.abs(), torch.full_like(noise, 0.3 * EPS))
     assert 0.3 < (noise > 0).double().mean() < 0.7
@@ -139,8 +139,8 @@ def test_masked_components_never_move_and_the_rest_do(linear: nn.Linear, images:
     y = linear(images).argmax(1)
     mask = torch.arange(FEATURES) % 2 == 0
     attack = attacks.load(name, ball=norm(EPS))
-    ask = opened(linear, images, y, mask=mask)
-    crafted = (run(attack, ask) if name == "apgd-t" else iterate(attack, ask, stop="never", keep="last")).crafted
+    oracle = opened(linear, images, y, mask=mask)
+    crafted = (attack.run(oracle) if name == "apgd-t" else iterate(attack, oracle, stop="never", keep="last")).crafted
     moved = (crafted - images).abs()
     assert (moved[:, ~mask] == 0).all()
     if name != "random-noise":
@@ -151,16 +151,16 @@ def test_masked_components_never_move_and_the_rest_do(linear: nn.Linear, images:
 
 def test_a_heading_steers_the_losses_and_leaves_success_alone() -> None:
     logits = torch.tensor([[4.0, 1.0, 2.0, 0.0, -1.0]]).double()
-    aim = Aim(torch.tensor([0]), toward=torch.tensor([3]))
-    aimed = Aim(torch.tensor([0]), target=torch.tensor([3]))
+    goal = ResolvedGoal(torch.tensor([0]), toward=torch.tensor([3]))
+    with_goal = ResolvedGoal(torch.tensor([0]), target=torch.tensor([3]))
     for loss in (cross_entropy, margin, dlr):
-        torch.testing.assert_close(loss(logits, aim), loss(logits, aimed))
-    assert dlr(logits, aim).item() == pytest.approx(-4 / (4 - 1 / 2))
-    assert not switched(auto(logits, aim), aim)
+        torch.testing.assert_close(loss(logits, goal), loss(logits, with_goal))
+    assert dlr(logits, goal).item() == pytest.approx(-4 / (4 - 1 / 2))
+    assert not switched(auto(logits, goal), goal)
     won = torch.tensor([[0.0, 5.0, 0, 0, 0]])
-    assert aim.reached(won)
-    assert not aimed.reached(won)
-    both = Aim(torch.tensor([0, 1]), toward=torch.tensor([3, 4])).rows(torch.tensor([1]))
+    assert goal.reached(won)
+    assert not with_goal.reached(won)
+    both = ResolvedGoal(torch.tensor([0, 1]), toward=torch.tensor([3, 4])).rows(torch.tensor([1]))
     assert both.heading is not None
     assert both.heading.tolist() == [4]
 
@@ -168,14 +168,14 @@ def test_a_heading_steers_the_losses_and_leaves_success_alone() -> None:
 def test_wrong_classes_are_ordered_and_leave_out_the_true_and_the_rejected_one() -> None:
     logits = torch.tensor([[4.0, 1.0, 2.0, -float("inf"), 9.0], [0.0, -float("inf"), 2.0, 3.0, 9.0]])
     y = torch.tensor([0, 1])
-    assert Aim(y).wrong_classes(logits).tolist() == [[3, 1, 2, 4], [0, 2, 3, 4]]
-    assert Aim(y, rejects=True).wrong_classes(logits).tolist() == [[3, 1, 2], [0, 2, 3]]
+    assert ResolvedGoal(y).wrong_classes(logits).tolist() == [[3, 1, 2, 4], [0, 2, 3, 4]]
+    assert ResolvedGoal(y, rejects=True).wrong_classes(logits).tolist() == [[3, 1, 2], [0, 2, 3]]
 
 
 def test_a_targeted_goal_is_one_step_along_the_targets_gradient(linear: nn.Linear, images: Tensor) -> None:
     y, w = torch.zeros(6, dtype=torch.int64), (linear.weight[1] - linear.weight[0]).detach()
     for name in ("fgsm", "otcm"):
-        result = run(attacks.load(name, ball=Linf(EPS)), opened(linear, images, y, goal=Targeted(1)))
+        result = attacks.load(name, ball=Linf(EPS)).run(opened(linear, images, y, goal=Targeted(1)))
         torch.testing.assert_close(result.crafted, images + EPS * w.sign())
         assert result.forwards.tolist() == [2] * 6  # one gradient, one closing check: no clean query
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vauban import attacks
 from vauban.core.losses import cross_entropy, dlr
 from vauban.core.norms import L2, Ball, Linf
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 Digits = tuple[Tensor, Tensor]
 pytestmark = pytest.mark.peers
@@ -20,7 +20,7 @@ def robust(net: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def ours(name: str, net: nn.Module, x: Tensor, y: Tensor, seed: int = 0, **params: object) -> float:
-    result = run(attacks.load(name, **params), Threat(net, levels=None).open(x, y, seed=seed))
+    result = attacks.load(name, **params).run(Oracle.open(BoundThreat(net, levels=None), x, y, seed=seed))
     return float(1 - result.success.double().mean())
 
 
@@ -61,5 +61,9 @@ def test_fgsm_is_foolboxs(digits_cnn: nn.Module, digits_test: Digits, ball: Ball
     attack = getattr(foolbox.attacks, peer)(random_start=False)
     model = foolbox.PyTorchModel(digits_cnn, bounds=(0, 1), device="cpu")
     _, theirs, _ = attack(model, x.clone(), foolbox.criteria.Misclassification(y), epsilons=ball.radius)
-    mine = run(attacks.load("fgsm", ball=ball, loss=cross_entropy), Threat(digits_cnn, levels=None).open(x, y)).crafted
+    mine = (
+        attacks.load("fgsm", ball=ball, loss=cross_entropy)
+        .run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y))
+        .crafted
+    )
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vauban.attacks.minimal.bp import BP, Walk, inward, outward
-from vauban.core.lattice import on_lattice
+from vauban.attacks.minimal.bp import BP, BPState, inward, outward
 from vauban.core.losses import margin
 from vauban.core.norms import L2
+from vauban.core.pixel_grid import on_grid
 from vauban.core.tensors import dot, like, unit
-from vauban.engine import Threat, iterate, run
+from vauban.engine import BoundThreat, Oracle, iterate
 
 
 def draw(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -71,14 +71,18 @@ def test_retreat_always_reaches_the_distance(seed, gamma):
 
 def walk(attack, net, x, y):
     path = []
-    iterate(attack, Threat(net).open(x, y), callback=lambda t, ask, state: path.append((state.x, state.crossed)))
+    iterate(
+        attack,
+        Oracle.open(BoundThreat(net), x, y),
+        callback=lambda t, oracle, state: path.append((state.x, state.crossed)),
+    )
     return path
 
 
 def test_every_iterate_is_on_the_grid_and_stage_two_is_never_left(digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
     path = walk(BP(20), digits_cnn, x, y)
-    assert all(on_lattice(image, 256) for image, _ in path)
+    assert all(on_grid(image, 256) for image, _ in path)
     for (_, before), (_, after) in pairwise(path):
         assert (after | ~before).all()
 
@@ -108,16 +112,16 @@ def test_case_by_case_on_a_network(digits_cnn, digits_test):
 def test_line_search_comes_to_the_asked_distance(digits_cnn, digits_test):
     """Against a scan over 2000 values of b for the rounded image just inside the wanted distance."""
     x, y = (part[:16] for part in digits_test)
-    ask = Threat(digits_cnn).open(x, y)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, y)
     g = torch.Generator().manual_seed(0)
-    start = ask.snap(x + 0.05 * torch.randn(x.shape, generator=g))
+    start = oracle.domain.quantise(x + 0.05 * torch.randn(x.shape, generator=g))
     u = unit(torch.randn(x.shape, generator=g))
     z = x + placed(start - x, u, 0.9 * L2.size(start - x))
     r, d, wanted = start - x, z - start, L2.size(z - x)
-    beta = BP()._search(ask, start, d, dot(r, r), dot(r, z - x), wanted)
-    found = ask.snap(start + like(beta, x) * d)
+    beta = BP()._search(oracle, start, d, dot(r, r), dot(r, z - x), wanted)
+    found = oracle.domain.quantise(start + like(beta, x) * d)
     betas = torch.linspace(0, 1, 2001)
-    scan = torch.stack([L2.size(ask.snap(start + b * (z - start)) - x) for b in betas])
+    scan = torch.stack([L2.size(oracle.domain.quantise(start + b * (z - start)) - x) for b in betas])
     best = torch.where(scan <= wanted, scan, -torch.inf).amax(0)
     assert (L2.size(found - x) <= wanted + 5e-4).all()
     assert (L2.size(found - x) >= best - 0.005).all()
@@ -125,15 +129,15 @@ def test_line_search_comes_to_the_asked_distance(digits_cnn, digits_test):
 
 def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
     x, y = (part[:4] for part in digits_test)
-    ask = Threat(digits_cnn).open(x, y)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, y)
     inside = torch.full_like(x, 128 / 255)
     u = unit(torch.ones_like(x) - 2 * (inside < x))  # away from the original
     failed = torch.nn.functional.one_hot(y, 10).to(x.dtype)
-    state = Walk(inside, torch.ones(4, dtype=torch.bool))
+    state = BPState(inside, torch.ones(4, dtype=torch.bool))
 
     def step(attack: BP) -> torch.Tensor:
         """The last one, at gamma = 0.9999."""
-        return attack.move(ask, state, attack.steps, failed, u).x - inside
+        return attack.move(oracle, state, attack.steps, failed, u).x - inside
 
     assert not step(BP(gamma_min=0.9980, quantisation="each")).any()
     moved = step(BP(gamma_min=0.9980))
@@ -142,8 +146,8 @@ def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
 
 def test_as_printed_a_linear_network_stalls_and_retreat_does_not(make_linear):
     case = make_linear(2, 0.3)
-    threat = Threat(case.net, levels=None)
-    printed = run(BP(60, loss=margin, retreat=False), threat.open(case.x, case.y))
-    ours = run(BP(60, loss=margin), threat.open(case.x, case.y))
+    threat = BoundThreat(case.net, levels=None)
+    printed = BP(60, loss=margin, retreat=False).run(Oracle.open(threat, case.x, case.y))
+    ours = BP(60, loss=margin).run(Oracle.open(threat, case.x, case.y))
     assert (printed.distance > 3 * case.nearest(L2)).any()
     assert (ours.distance < 1.05 * case.nearest(L2)).all()

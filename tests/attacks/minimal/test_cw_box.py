@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vauban.attacks.minimal.cw_l2 import CW, Penalised
-from vauban.core.charts import Interval
+from vauban.attacks.minimal.cw_l2 import CW, CWSteps
+from vauban.core.coordinates import IntervalCoordinates
 from vauban.core.errors import AccessError, ContractError
-from vauban.core.lattice import on_lattice
 from vauban.core.norms import Linf
-from vauban.engine import Threat, iterate, run
+from vauban.core.pixel_grid import on_grid
+from vauban.engine import BoundThreat, Oracle, iterate
 
 
 @pytest.mark.parametrize("levels", [None, 256])
@@ -29,11 +29,11 @@ def test_no_image_leaves_the_box(
             seen.append(images.detach().clone())
             return digits_cnn(images)  # type: ignore[no-any-return]
 
-    result = run(CW(3, 10, box=box), Threat(Spy(), levels=levels).open(x, y, mask=mask))
+    result = CW(3, 10, box=box).run(Oracle.open(BoundThreat(Spy(), levels=levels), x, y, mask=mask))
     for image in [*seen[1:], result.crafted]:
         assert ((image - x).abs() <= box + 1e-6).all()
         assert torch.equal(image[..., 3, :], x[..., 3, :])
-        assert levels is None or on_lattice(image, levels)
+        assert levels is None or on_grid(image, levels)
     torch.testing.assert_close(seen[1], x, atol=1e-5 if levels is None else 1 / 255, rtol=0)
     if box == 0.3:
         assert result.success.any()
@@ -45,15 +45,17 @@ def test_the_same_loop_by_torch(digits_test: tuple[Tensor, Tensor], digits_mlp: 
     net[1].weight.copy_(torch.arange(640.0).view(10, 64).sin())
     y = net(x).argmax(1)
     images: list[Tensor] = []
-    ask = Threat(net, levels=None).open(x, y).confined(Linf(box))
-    inner = Penalised(6, 0.1, 0.0, boxed=True)
+    oracle = Oracle.open(BoundThreat(net, levels=None), x, y).confined(Linf(box))
+    inner = CWSteps(6, 0.1, 0.0, boxed=True)
     weights = torch.full((4,), c, dtype=torch.float64)
     iterate(
-        inner, ask, knobs={"c": weights},
+        inner,
+        oracle,
+        per_sample={"c": weights},
         callback=lambda t, view, state: images.append(inner.candidate(view, state)),
-    )  # fmt: skip
+    )
     lo, hi = (x - box).clamp_min(0), (x + box).clamp_max(1)
-    z = Interval(lo, hi).start(x).requires_grad_(True)
+    z = IntervalCoordinates(lo, hi).start(x).requires_grad_(True)
     adam = torch.optim.Adam([z], lr=0.1)
     for found in images:
         at = (lo + hi) / 2 + (hi - lo) / 2 * z.tanh()
@@ -69,7 +71,9 @@ def test_the_same_loop_by_torch(digits_test: tuple[Tensor, Tensor], digits_mlp: 
 
 def test_a_box_of_the_whole_range_is_no_box(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
     x, y = (part[:6] for part in digits_test)
-    boxed, free = (run(CW(2, 8, box=box), Threat(digits_cnn, levels=None).open(x, y)) for box in (1.0, None))
+    boxed, free = (
+        CW(2, 8, box=box).run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y)) for box in (1.0, None)
+    )
     torch.testing.assert_close(boxed.crafted, free.crafted, atol=1e-4, rtol=0)
 
 
@@ -78,4 +82,4 @@ def test_a_box_is_checked(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Mod
     with pytest.raises(ContractError, match=r"^expected a box >= 0, got -0.1$"):
         CW(box=-0.1)
     with pytest.raises(AccessError, match="larger than the threat's limit"):
-        run(CW(box=0.2), Threat(digits_cnn, limit=Linf(0.1)).open(x, y))
+        CW(box=0.2).run(Oracle.open(BoundThreat(digits_cnn, limit=Linf(0.1)), x, y))

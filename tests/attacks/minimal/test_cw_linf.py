@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vauban.attacks.minimal.cw_linf import Bounded, CWLinf
-from vauban.attacks.minimal.rounds import Round, Walk
+from vauban.attacks.minimal.cw_linf import CWLinf, CWLinfState
+from vauban.attacks.parts.adam_rounds import AdamRoundState, AdamRoundSteps
 from vauban.core.errors import ContractError
 from vauban.core.goals import RandomWrong, Targeted
 from vauban.core.norms import Linf
-from vauban.engine import Threat, iterate, run
+from vauban.engine import BoundThreat, Oracle, iterate
 
 
-def walk(attack, ask):
+def walk(attack, oracle):
     """The states after every step."""
     states = []
-    result = iterate(Walk(attack.steps, attack), ask, callback=lambda t, view, state: states.append(state))
+    result = iterate(AdamRoundSteps(attack.steps, attack), oracle, callback=lambda t, view, state: states.append(state))
     return result, states
 
 
@@ -24,7 +24,7 @@ def walk(attack, ask):
 def test_nearest_point_of_a_half_space(classes, make_linear):
     case = make_linear(classes, 0.6)
     attack = CWLinf(800, inner=40, lr=0.01)
-    result = run(attack, Threat(case.net, levels=None).open(case.x, case.y))
+    result = attack.run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     assert result.success.all()
     ratio = result.distance / case.nearest(Linf)
     assert ratio.min() > 1 - 1e-5
@@ -34,7 +34,7 @@ def test_nearest_point_of_a_half_space(classes, make_linear):
 @pytest.mark.parametrize("levels", [256, None])
 def test_tau_falls_and_c_rises(levels, digits_cnn, digits_test):
     x, y = (part[2:18] for part in digits_test)  # classified correctly
-    _, states = walk(CWLinf(120, inner=8, lr=0.1), Threat(digits_cnn, levels=levels).open(x, y))
+    _, states = walk(CWLinf(120, inner=8, lr=0.1), Oracle.open(BoundThreat(digits_cnn, levels=levels), x, y))
     tau, c = torch.stack([s.tau for s in states]), torch.stack([s.c for s in states])
     falls, rises = tau[1:] < tau[:-1], c[1:] > c[:-1]
     assert falls.any(0).all()
@@ -50,7 +50,7 @@ def test_tau_falls_and_c_rises(levels, digits_cnn, digits_test):
 
 def test_the_penalty_is_the_slope_of_what_exceeds_tau():
     tau = torch.tensor([0.2, 0.5, 0.9])
-    state = Bounded.begin(torch.full((3, 10), 0.5), 1.0, tau=tau)
+    state = CWLinfState.begin(torch.full((3, 10), 0.5), 1.0, tau=tau)
     d = torch.linspace(-1, 1, 30).view(3, 10).requires_grad_(True)
     (d.abs() - tau[:, None]).clamp_min(0).sum().backward()
     assert torch.equal(CWLinf().pull(state, d.detach()), d.grad)
@@ -60,7 +60,7 @@ def test_adam_is_the_textbook_one_in_every_round():
     """Three samples whose rounds begin at steps 0, 2 and 5, against torch.optim.Adam begun anew there."""
     g = torch.Generator().manual_seed(1)
     slopes = torch.randn(8, 3, 5, generator=g, dtype=torch.float64)
-    state = Round.begin(torch.full((3, 5), 0.4, dtype=torch.float64), 1.0)
+    state = AdamRoundState.begin(torch.full((3, 5), 0.4, dtype=torch.float64), 1.0)
     z = [row.clone().requires_grad_(True) for row in state.z]
     adam = [torch.optim.Adam([row], lr=0.1) for row in z]
     for t in range(8):
@@ -77,18 +77,18 @@ def test_adam_is_the_textbook_one_in_every_round():
 @pytest.mark.parametrize("goal", [None, RandomWrong()], ids=["untargeted", "targeted"])
 def test_on_a_network(goal, digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
-    ask = Threat(digits_cnn).open(x, y, goal)
-    result = run(CWLinf(300, lr=0.1), ask)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, y, goal)
+    result = CWLinf(300, lr=0.1).run(oracle)
     with torch.no_grad():
         label = digits_cnn(result.adversarial).argmax(1)
-    assert torch.equal(ask.aim.reached_by(label, 10), result.success)
+    assert torch.equal(oracle.goal.reached_by(label, 10), result.success)
     assert result.success.double().mean() > 0.95
     assert (result.backwards <= 300).all()
 
 
 def test_more_rounds_come_nearer(digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
-    early, late = (run(CWLinf(n), Threat(digits_cnn).open(x, y)).distance for n in (30, 400))
+    early, late = (CWLinf(n).run(Oracle.open(BoundThreat(digits_cnn), x, y)).distance for n in (30, 400))
     assert (late <= early).all()
     assert late.median() < 0.7 * early.median()
 
@@ -98,7 +98,7 @@ def test_finished_samples_ask_no_more(digits_cnn, digits_test):
     with torch.no_grad():
         wrong = (digits_cnn(x[:4]).argmax(1) + 1) % 10
     labels = torch.cat([wrong[:2], y[2:4]])
-    result = run(CWLinf(40), Threat(digits_cnn).open(x[:4], labels))
+    result = CWLinf(40).run(Oracle.open(BoundThreat(digits_cnn), x[:4], labels))
     assert result.distance[:2].eq(0).all()
     assert result.backwards[:2].eq(1).all()
     assert result.backwards[2:].eq(40).all()
@@ -106,9 +106,9 @@ def test_finished_samples_ask_no_more(digits_cnn, digits_test):
 
 def test_a_sample_does_not_depend_on_its_batch(make_linear):
     case = make_linear(4, 0.3, batch=4, dtype=torch.float64)
-    threat, attack = Threat(case.net, levels=None), CWLinf(150, inner=10, lr=0.02)
-    whole = run(attack, threat.open(case.x, case.y))
-    single = [run(attack, threat.open(case.x[i : i + 1], case.y[i : i + 1])) for i in range(4)]
+    threat, attack = BoundThreat(case.net, levels=None), CWLinf(150, inner=10, lr=0.02)
+    whole = attack.run(Oracle.open(threat, case.x, case.y))
+    single = [attack.run(Oracle.open(threat, case.x[i : i + 1], case.y[i : i + 1])) for i in range(4)]
     torch.testing.assert_close(whole.crafted, torch.cat([s.crafted for s in single]), rtol=0, atol=1e-9)
     assert torch.equal(whole.backwards, torch.cat([s.backwards for s in single]))
 
@@ -116,8 +116,8 @@ def test_a_sample_does_not_depend_on_its_batch(make_linear):
 def test_kappa_asks_for_a_margin(make_linear):
     case = make_linear(4, 0.6)
     target = (case.y + 1) % 4
-    ask = Threat(case.net, levels=None).open(case.x, case.y, Targeted(target))
-    result = run(CWLinf(600, kappa=2.0, lr=0.02), ask)
+    oracle = Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y, Targeted(target))
+    result = CWLinf(600, kappa=2.0, lr=0.02).run(oracle)
     assert result.success.all()
     z = case.net(result.adversarial)
     gap = z.gather(1, target[:, None])[:, 0] - z.scatter(1, target[:, None], -torch.inf).amax(1)

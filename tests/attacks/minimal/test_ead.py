@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from vauban.attacks import load, registry
 from vauban.attacks.minimal.cw_l2 import CW
-from vauban.attacks.minimal.ead import EAD, Elastic, Shrinking, shrink
+from vauban.attacks.minimal.ead import EAD, EADSteps, Elastic, shrink
 from vauban.core.errors import ContractError
 from vauban.core.goals import Targeted
 from vauban.core.norms import L1, L2
-from vauban.engine import Search, Threat, iterate, run
+from vauban.engine import Bisection, BoundThreat, Oracle, iterate
 
 unit_interval = st.floats(0, 1, allow_nan=False)
 
@@ -43,9 +43,11 @@ def test_steps_by_hand(method, make_linear):
     case = make_linear(2, 0.6, batch=4, dtype=torch.float64)
     c, lr, beta, path = 0.05, 0.1, 0.01, []
     iterate(
-        Shrinking(4, lr, beta, 0.0, "l1", method), Threat(case.net, levels=None).open(case.x, case.y),
-        knobs={"c": torch.full((4,), c, dtype=torch.float64)}, callback=lambda t, ask, state: path.append(state),
-    )  # fmt: skip
+        EADSteps(4, lr, beta, 0.0, "l1", method),
+        Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y),
+        per_sample={"c": torch.full((4,), c, dtype=torch.float64)},
+        callback=lambda t, oracle, state: path.append(state),
+    )
     w = case.net[1].weight
     for i in range(4):
         x0 = case.x[i].flatten()
@@ -73,8 +75,8 @@ def test_l1_is_close_to_the_smallest_on_a_linear_model(classes, make_linear):
     w, target, rows = case.net[1].weight, (case.y + 1) % classes, torch.arange(len(case.y))
     z = case.net(case.x)
     smallest = (z[rows, case.y] - z[rows, target]) / (w[target] - w[case.y]).abs().amax(1)
-    ask = Threat(case.net, levels=None).open(case.x, case.y, Targeted(target))
-    ratio = run(EAD(9, 200, beta=0.03, c=0.01), ask).distance / smallest
+    oracle = Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y, Targeted(target))
+    ratio = EAD(9, 200, beta=0.03, c=0.01).run(oracle).distance / smallest
     assert ratio.min() > 1 - 1e-4
     assert ratio.max() < 1.1
 
@@ -83,7 +85,7 @@ def test_l1_is_close_to_the_smallest_on_a_linear_model(classes, make_linear):
 def test_without_beta_it_is_an_l2_attack(method, make_linear):
     case = make_linear(3, 0.6)
     attack = EAD(8, 100, lr=0.1, beta=0.0, rule="en", method=method)
-    result = run(attack, Threat(case.net, levels=None).open(case.x, case.y))
+    result = attack.run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     ratio = L2.size(result.adversarial - case.x) / case.nearest(L2)
     assert ratio.min() > 1 - 1e-5
     assert ratio.max() < 1.05
@@ -91,7 +93,7 @@ def test_without_beta_it_is_an_l2_attack(method, make_linear):
 
 def test_smaller_l1_and_larger_l2_than_carlini_wagner(digits_cnn, digits_test):
     x, y = (part[:48] for part in digits_test)
-    ours, cw = (run(attack, Threat(digits_cnn).open(x, y)) for attack in (EAD(5, 40), CW(5, 40, lr=0.1)))
+    ours, cw = (attack.run(Oracle.open(BoundThreat(digits_cnn), x, y)) for attack in (EAD(5, 40), CW(5, 40, lr=0.1)))
     assert ours.success.all()
     ours_l1, cw_l1 = (L1.size(r.adversarial - x) for r in (ours, cw))
     assert ours_l1.median() < 0.8 * cw_l1.median()
@@ -102,11 +104,11 @@ def test_smaller_l1_and_larger_l2_than_carlini_wagner(digits_cnn, digits_test):
 def test_the_two_rules(digits_cnn, digits_test):
     """Each rule's image is the better one by its own measure, and distances are L1 under both."""
     x, y = (part[:32] for part in digits_test)
-    l1, en = (run(EAD(4, 40, rule=rule), Threat(digits_cnn).open(x, y)) for rule in ("l1", "en"))
+    l1, en = (EAD(4, 40, rule=rule).run(Oracle.open(BoundThreat(digits_cnn), x, y)) for rule in ("l1", "en"))
     for result in (l1, en):
         torch.testing.assert_close(result.distance, L1.size(result.adversarial - x))
-    same = Search(Shrinking(40, 0.01, 0.01, 0.0, "en", "fista"), "c", 1.0, 4, largest=1e10)
-    elastic = run(same, Threat(digits_cnn).open(x, y))
+    same = Bisection(EADSteps(40, 0.01, 0.01, 0.0, "en", "fista"), "c", 1.0, 4, largest=1e10)
+    elastic = same.run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert torch.equal(elastic.adversarial, en.adversarial)
     d = en.adversarial - x
     torch.testing.assert_close(elastic.distance, 0.01 * L1.size(d) + L2.size(d).square())
@@ -118,7 +120,7 @@ def test_the_two_rules(digits_cnn, digits_test):
 def test_targets_and_kappa(digits_cnn, digits_test):
     x, y = (part[:24] for part in digits_test)
     target = (y + 1) % 10
-    result = run(EAD(6, 60, kappa=1.0), Threat(digits_cnn, levels=None).open(x, y, Targeted(target)))
+    result = EAD(6, 60, kappa=1.0).run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y, Targeted(target)))
     assert result.success.all()
     with torch.no_grad():
         z = digits_cnn(result.adversarial)
@@ -129,7 +131,7 @@ def test_targets_and_kappa(digits_cnn, digits_test):
 def test_cost(digits_cnn, digits_test):
     x, y = (part[:8] for part in digits_test)
     attack = EAD(3, 10)
-    result = run(attack, Threat(digits_cnn).open(x, y))
+    result = attack.run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert result.forwards.eq(33).all()
     assert result.backwards.eq(30).all()
     assert attack.passes == (33, 30)
@@ -144,4 +146,4 @@ def test_refusals(params):
 def test_registered():
     facts = registry.get("ead").facts
     assert (facts["norms"], facts["needs"], facts["targeted"]) == (("l1",), "gradients", True)
-    assert load("ead", method="ista").measure is L1
+    assert load("ead", method="ista").norm is L1

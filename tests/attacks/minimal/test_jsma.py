@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vauban.attacks import load, registry
-from vauban.attacks.minimal import pairs
 from vauban.attacks.minimal.jsma import JSMA
-from vauban.attacks.minimal.pairs import best_pair
+from vauban.attacks.parts import saliency_pairs as pairs
+from vauban.attacks.parts.saliency_pairs import best_pair
 from vauban.core.errors import ContractError
 from vauban.core.goals import Targeted
 from vauban.core.norms import L0
-from vauban.engine import Threat, Within, iterate, run
+from vauban.engine import BoundThreat, Oracle, StopInside, iterate
 
 
 def loops(a: list[float], b: list[float]) -> tuple[set[int], float]:
@@ -127,9 +127,11 @@ def test_the_path_is_that_of_the_reference(theta, gamma, output, digits_mlp, dig
     x, y = digits_test[0][:6].flatten(1).double(), digits_test[1][:6]
     target, path = (y + 3) % 10, [x.clone()]
     result = iterate(
-        JSMA(60, theta, gamma, output), Threat(net, levels=None).open(x, y, Targeted(target)), stop="never",
-        callback=lambda t, ask, state: path.append(state.x),
-    )  # fmt: skip
+        JSMA(60, theta, gamma, output),
+        Oracle.open(BoundThreat(net, levels=None), x, y, Targeted(target)),
+        stop="never",
+        callback=lambda t, oracle, state: path.append(state.x),
+    )
     lengths = set()
     for i in range(6):
         want = reference(net, x[i], int(target[i]), theta, gamma, output == "softmax")
@@ -147,9 +149,11 @@ def test_gamma_is_kept_at_every_step(theta, gamma, digits_cnn, digits_test):
     x, y = (part[:16] for part in digits_test)
     sizes = []
     iterate(
-        JSMA(40, theta, gamma), Threat(digits_cnn).open(x, y, Targeted((y + 1) % 10)), stop="never",
-        callback=lambda t, ask, state: sizes.append(L0.size(state.x - x)),
-    )  # fmt: skip
+        JSMA(40, theta, gamma),
+        Oracle.open(BoundThreat(digits_cnn), x, y, Targeted((y + 1) % 10)),
+        stop="never",
+        callback=lambda t, oracle, state: sizes.append(L0.size(state.x - x)),
+    )
     most = math.floor(gamma * 64)
     assert torch.stack(sizes).amax() in (most, most - 1)  # reached, and never passed
 
@@ -158,9 +162,11 @@ def test_features_that_saturate_leave_and_samples_without_a_pair_cost_nothing(di
     x, y = (part[:16] for part in digits_test)
     states = []
     result = iterate(
-        JSMA(60, 1.0, 1.0), Threat(digits_cnn).open(x, y, Targeted((y + 1) % 10)), stop="never",
-        callback=lambda t, ask, state: states.append(state),
-    )  # fmt: skip
+        JSMA(60, 1.0, 1.0),
+        Oracle.open(BoundThreat(digits_cnn), x, y, Targeted((y + 1) % 10)),
+        stop="never",
+        callback=lambda t, oracle, state: states.append(state),
+    )
     for before, after in pairwise(states):
         moved = (before.x != after.x).flatten(1)
         assert (before.x.flatten(1)[moved] < 1).all()
@@ -176,7 +182,7 @@ def test_features_that_saturate_leave_and_samples_without_a_pair_cost_nothing(di
 def test_passes_per_step(output, backwards, digits_cnn, digits_test):
     x, y = (part[:8] for part in digits_test)
     attack = JSMA(3, 0.1, 1.0, output)
-    result = iterate(attack, Threat(digits_cnn).open(x, y), stop="never")
+    result = iterate(attack, Oracle.open(BoundThreat(digits_cnn), x, y), stop="never")
     assert result.backwards.max() == 3 * backwards == attack.passes[1]
     assert result.forwards.max() == 5 == attack.passes[0]
 
@@ -185,7 +191,7 @@ def test_passes_per_step(output, backwards, digits_cnn, digits_test):
 def test_targets_are_reached(signs, least, digits_cnn, digits_test):
     x, y = (part[:64] for part in digits_test)
     target = (y + 1) % 10
-    result = run(JSMA(40, gamma=0.4, signs=signs), Threat(digits_cnn).open(x, y, Targeted(target)))
+    result = JSMA(40, gamma=0.4, signs=signs).run(Oracle.open(BoundThreat(digits_cnn), x, y, Targeted(target)))
     assert result.success.double().mean() > least
     with torch.no_grad():
         assert torch.equal(digits_cnn(result.adversarial).argmax(1)[result.success], target[result.success])
@@ -198,27 +204,29 @@ def test_untargeted_goes_to_the_most_likely_wrong_class(digits_cnn, digits_test)
         runner_up = digits_cnn(x).scatter(1, y[:, None], -torch.inf).argmax(1)
     toward = []
     iterate(
-        JSMA(20, gamma=0.4), Threat(digits_cnn).open(x, y), stop="never",
-        callback=lambda t, ask, state: toward.append(state.toward),
-    )  # fmt: skip
+        JSMA(20, gamma=0.4),
+        Oracle.open(BoundThreat(digits_cnn), x, y),
+        stop="never",
+        callback=lambda t, oracle, state: toward.append(state.toward),
+    )
     assert torch.equal(toward[-1], runner_up)
-    result = run(JSMA(40, gamma=0.4, signs="both"), Threat(digits_cnn).open(x, y))
+    result = JSMA(40, gamma=0.4, signs="both").run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert result.success.all()
 
 
 def test_a_smaller_ball_binds(digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
     goal = Targeted((y + 1) % 10)
-    result = run(Within(JSMA(40, gamma=0.4), L0(6)), Threat(digits_cnn).open(x, y, goal))
+    result = StopInside(JSMA(40, gamma=0.4), L0(6)).run(Oracle.open(BoundThreat(digits_cnn), x, y, goal))
     assert L0.size(result.crafted - x).max() == 6
-    limited = run(JSMA(40, gamma=0.4), Threat(digits_cnn, limit=L0(6)).open(x, y, goal))
+    limited = JSMA(40, gamma=0.4).run(Oracle.open(BoundThreat(digits_cnn, limit=L0(6)), x, y, goal))
     assert torch.equal(limited.success, result.success)
     assert limited.backwards.max() <= 2 * 4  # it does not go on where success is out of reach
 
 
 def test_a_step_below_half_a_level_ends_the_search(digits_cnn, digits_test):
     x, y = (part[:4] for part in digits_test)
-    result = run(JSMA(30, theta=0.001), Threat(digits_cnn).open(x, y))
+    result = JSMA(30, theta=0.001).run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert result.backwards.max() == 2
     assert torch.equal(result.crafted, x)
 
@@ -229,7 +237,7 @@ def test_colour_images_count_components():
     net[1].weight.copy_(torch.randn(3, 48, generator=g))
     x = torch.full((4, 3, 4, 4), 0.4)
     y = net(x).argmax(1)
-    result = run(JSMA(1), Threat(net, levels=None).open(x, y))
+    result = JSMA(1).run(Oracle.open(BoundThreat(net, levels=None), x, y))
     assert ((result.crafted != x).flatten(1).sum(1) == 2).all()
 
 
@@ -245,4 +253,4 @@ def test_refusals(params):
 def test_registered():
     facts = registry.get("jsma").facts
     assert (facts["norms"], facts["needs"], facts["targeted"]) == (("l0",), "gradients", True)
-    assert load("jsma", theta=-0.5).measure is L0
+    assert load("jsma", theta=-0.5).norm is L0

@@ -8,12 +8,12 @@ import torch
 from scipy.optimize import minimize
 from torch import nn
 
-from vauban.attacks.minimal.lbfgs import LBFGS, Descent, ProjectedLBFGS, direction, log_wanted
+from vauban.attacks.minimal.lbfgs import LBFGS, LBFGSState, ProjectedLBFGS, direction, log_wanted
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim, RandomWrong, Targeted
+from vauban.core.goals import RandomWrong, ResolvedGoal, Targeted
 from vauban.core.losses import cross_entropy, margin
 from vauban.core.norms import L2
-from vauban.engine import Threat, iterate, run
+from vauban.engine import BoundThreat, Oracle, iterate
 
 
 @pytest.mark.parametrize("edges", [False, True], ids=["inside", "at 0 and 1"])
@@ -24,9 +24,11 @@ def test_the_minimum_is_scipys(edges, make_linear):
     target, states = (case.y + 1) % 5, []
     c = torch.logspace(-1, 2, 6, dtype=torch.float64)
     iterate(
-        ProjectedLBFGS(150, 8, cross_entropy), Threat(case.net, levels=None).open(x, case.y, Targeted(target)),
-        knobs={"c": c}, callback=lambda t, ask, state: states.append(state),
-    )  # fmt: skip
+        ProjectedLBFGS(150, 8, cross_entropy),
+        Oracle.open(BoundThreat(case.net, levels=None), x, case.y, Targeted(target)),
+        per_sample={"c": c},
+        callback=lambda t, oracle, state: states.append(state),
+    )
     for i in range(6):
 
         def value(flat: np.ndarray, i: int = i) -> tuple[float, np.ndarray]:
@@ -37,9 +39,13 @@ def test_the_minimum_is_scipys(edges, make_linear):
             return total.item(), z.grad.numpy().ravel()
 
         exact = minimize(
-            value, x[i].numpy().ravel(), jac=True, method="L-BFGS-B", bounds=[(0, 1)] * 64,
+            value,
+            x[i].numpy().ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0, 1)] * 64,
             options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000},
-        )  # fmt: skip
+        )
         ours = states[-1]
         assert float(ours.f[i]) == pytest.approx(exact.fun, rel=1e-7)
         np.testing.assert_allclose(ours.x[i].numpy().ravel(), exact.x, atol=1e-3)
@@ -51,9 +57,11 @@ def test_values_only_fall(digits_cnn, digits_test):
     x, y = (part[:16] for part in digits_test)
     values = []
     iterate(
-        ProjectedLBFGS(40, 8, log_wanted), Threat(digits_cnn, levels=None).open(x, y), knobs={"c": torch.full((16,), 3.0)},
-        callback=lambda t, ask, state: values.append(state.f),
-    )  # fmt: skip
+        ProjectedLBFGS(40, 8, log_wanted),
+        Oracle.open(BoundThreat(digits_cnn, levels=None), x, y),
+        per_sample={"c": torch.full((16,), 3.0)},
+        callback=lambda t, oracle, state: values.append(state.f),
+    )
     assert (torch.stack(values).diff(dim=0) <= 0).all()
     assert (values[-1] < values[0]).all()
 
@@ -67,7 +75,7 @@ def test_two_loops_are_the_inverse_hessian_of_bfgs():
     y = s @ a
     gradient = torch.randn(3, 6, generator=g, dtype=torch.float64)
     x, row = torch.full_like(gradient, 0.5), torch.zeros(3, dtype=torch.float64)
-    found = direction(Descent(x, row, gradient, x, row, x, s, y, row))
+    found = direction(LBFGSState(x, row, gradient, x, row, x, s, y, row))
     for i in range(3):
         h = torch.eye(6, dtype=torch.float64) * (s[i, -1] @ y[i, -1]) / (y[i, -1] @ y[i, -1])
         for p, q in zip(s[i], y[i], strict=True):
@@ -80,7 +88,7 @@ def test_two_loops_are_the_inverse_hessian_of_bfgs():
 @pytest.mark.parametrize("loss", [log_wanted, margin])
 def test_nearest_point_of_a_half_space(loss, classes, make_linear):
     case = make_linear(classes, 0.6)
-    result = run(LBFGS(12, 25, loss=loss), Threat(case.net, levels=None).open(case.x, case.y))
+    result = LBFGS(12, 25, loss=loss).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     assert result.success.all()
     ratio = result.distance / case.nearest(L2)
     assert ratio.min() > 1 - 1e-5
@@ -90,18 +98,18 @@ def test_nearest_point_of_a_half_space(loss, classes, make_linear):
 def test_targeted_nearest_point(make_linear):
     """Two classes, so that the boundary of the target is the one there is."""
     case = make_linear(2, 0.6)
-    result = run(LBFGS(12, 25), Threat(case.net, levels=None).open(case.x, case.y, Targeted(1 - case.y)))
+    result = LBFGS(12, 25).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y, Targeted(1 - case.y)))
     assert (result.distance / case.nearest(L2)).max() < 1.02
 
 
 @pytest.mark.parametrize("goal", [None, RandomWrong()], ids=["untargeted", "targeted"])
 def test_on_a_network(goal, digits_cnn, digits_test):
     x, y = (part[:48] for part in digits_test)
-    ask = Threat(digits_cnn).open(x, y, goal)
-    result = run(LBFGS(6, 15), ask)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, y, goal)
+    result = LBFGS(6, 15).run(oracle)
     with torch.no_grad():
         label = digits_cnn(result.adversarial).argmax(1)
-    assert torch.equal(ask.aim.reached_by(label, 10), result.success)
+    assert torch.equal(oracle.goal.reached_by(label, 10), result.success)
     assert result.success.double().mean() > 0.9
     assert result.backwards.eq(90).all()
     assert result.forwards.eq(96).all()
@@ -109,9 +117,9 @@ def test_on_a_network(goal, digits_cnn, digits_test):
 
 def test_a_sample_does_not_depend_on_its_batch(make_linear):
     case = make_linear(4, 0.3, batch=4, dtype=torch.float64)
-    threat = Threat(case.net, levels=None)
-    whole = run(LBFGS(4, 15), threat.open(case.x, case.y))
-    single = [run(LBFGS(4, 15), threat.open(case.x[i : i + 1], case.y[i : i + 1])) for i in range(4)]
+    threat = BoundThreat(case.net, levels=None)
+    whole = LBFGS(4, 15).run(Oracle.open(threat, case.x, case.y))
+    single = [LBFGS(4, 15).run(Oracle.open(threat, case.x[i : i + 1], case.y[i : i + 1])) for i in range(4)]
     torch.testing.assert_close(whole.crafted, torch.cat([s.crafted for s in single]), rtol=0, atol=1e-9)
 
 
@@ -119,9 +127,9 @@ def test_log_wanted():
     logits = 3 * torch.randn(50, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y, target = torch.arange(50) % 10, (torch.arange(50) + 3) % 10
     p = logits.softmax(1)
-    torch.testing.assert_close(log_wanted(logits, Aim(y)), (1 - p.gather(1, y[:, None])[:, 0]).log())
-    torch.testing.assert_close(log_wanted(logits, Aim(y, target)), p.gather(1, target[:, None])[:, 0].log())
-    assert log_wanted(torch.tensor([[40.0, 0.0]]), Aim(torch.tensor([0]))) == -40
+    torch.testing.assert_close(log_wanted(logits, ResolvedGoal(y)), (1 - p.gather(1, y[:, None])[:, 0]).log())
+    torch.testing.assert_close(log_wanted(logits, ResolvedGoal(y, target)), p.gather(1, target[:, None])[:, 0].log())
+    assert log_wanted(torch.tensor([[40.0, 0.0]]), ResolvedGoal(torch.tensor([0]))) == -40
 
 
 def test_at_least_one_pair():

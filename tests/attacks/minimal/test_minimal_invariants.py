@@ -10,17 +10,17 @@ from torch import nn
 
 from vauban.attacks import load, registry
 from vauban.attacks.minimal.bp import BP
-from vauban.attacks.minimal.cw_l2 import CHART, CW, Penalised
+from vauban.attacks.minimal.cw_l2 import CHART, CW, CWSteps
 from vauban.attacks.minimal.ddn import DDN
 from vauban.attacks.minimal.deepfool import DeepFool
 from vauban.attacks.minimal.fmn import FMN
-from vauban.attacks.minimal.moves import cosine, movable
+from vauban.attacks.parts.minimal_steps import cosine, movable
 from vauban.core.errors import ContractError
 from vauban.core.goals import RandomWrong
-from vauban.core.lattice import on_lattice
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import L0, L1, L2, Linf
-from vauban.engine import Search, Threat, iterate, run
+from vauban.core.pixel_grid import on_grid
+from vauban.engine import Bisection, BoundThreat, Oracle, iterate
 
 STEPPED = [BP(20), DDN(20), FMN(20), FMN(20, Linf), FMN(20, L1), FMN(20, L0)]
 ALL = [*STEPPED, CW(3, 10), DeepFool(50), DeepFool(50, norm=Linf)]
@@ -49,14 +49,14 @@ class Constant(nn.Module):
 @pytest.mark.parametrize("attack", STEPPED, ids=name)
 def test_one_gradient_per_step_and_one_closing_check(attack, digits_cnn, digits_test):
     x, y = digits_test
-    result = run(attack, Threat(digits_cnn).open(x[:16], y[:16]))
+    result = attack.run(Oracle.open(BoundThreat(digits_cnn), x[:16], y[:16]))
     assert result.backwards.eq(20).all()
     assert result.forwards.eq(21).all()
 
 
 def test_cost_of_carlini_wagner(digits_cnn, digits_test):
     x, y = digits_test
-    result = run(CW(3, 10), Threat(digits_cnn).open(x[:16], y[:16]))
+    result = CW(3, 10).run(Oracle.open(BoundThreat(digits_cnn), x[:16], y[:16]))
     assert result.backwards.eq(30).all()
     assert result.forwards.eq(33).all()
 
@@ -64,9 +64,9 @@ def test_cost_of_carlini_wagner(digits_cnn, digits_test):
 @pytest.mark.parametrize("attack", ALL, ids=name)
 def test_images_are_saved_as_judged(attack, digits_cnn, digits_test):
     x, y = (part[:48] for part in digits_test)
-    result = run(attack, Threat(digits_cnn).open(x, y))
+    result = attack.run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert result.success.double().mean() > 0.9
-    assert on_lattice(result.adversarial, 256)
+    assert on_grid(result.adversarial, 256)
     with torch.no_grad():
         assert torch.equal(digits_cnn(result.adversarial).argmax(1) != y, result.success)
     norm = getattr(attack, "norm", L2)
@@ -76,18 +76,18 @@ def test_images_are_saved_as_judged(attack, digits_cnn, digits_test):
 @pytest.mark.parametrize("attack", [BP(40), DDN(40), FMN(40), CW(5, 20), DeepFool(40)], ids=name)
 def test_targeted(attack, digits_cnn, digits_test):
     x, y = (part[:48] for part in digits_test)
-    ask = Threat(digits_cnn).open(x, y, RandomWrong())
-    result = run(attack, ask)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, y, RandomWrong())
+    result = attack.run(oracle)
     with torch.no_grad():
         label = digits_cnn(result.adversarial).argmax(1)
-    assert torch.equal(label == ask.aim.target, result.success)
+    assert torch.equal(label == oracle.goal.target, result.success)
     assert result.success.double().mean() > 0.85
 
 
 @pytest.mark.parametrize("attack", ALL, ids=name)
 def test_failure_is_the_original_at_infinite_distance(attack, digits_test):
     x = digits_test[0][:4]
-    result = run(attack, Threat(Constant()).open(x, torch.zeros(4, dtype=torch.int64)))
+    result = attack.run(Oracle.open(BoundThreat(Constant()), x, torch.zeros(4, dtype=torch.int64)))
     assert not result.success.any()
     assert torch.equal(result.adversarial, x)
     assert result.distance.isinf().all()
@@ -99,7 +99,7 @@ def test_an_image_that_is_already_misclassified_costs_nothing(attack, digits_cnn
     x, y = digits_test
     with torch.no_grad():
         y = (digits_cnn(x[:4]).argmax(1) + 1) % 10
-    result = run(attack, Threat(digits_cnn).open(x[:4], y))
+    result = attack.run(Oracle.open(BoundThreat(digits_cnn), x[:4], y))
     assert result.distance.eq(0).all()
     assert torch.equal(result.adversarial, x[:4])
 
@@ -109,7 +109,7 @@ def test_masked_pixels_stay(attack, digits_cnn, digits_test):
     x, y = (part[:16] for part in digits_test)
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[:, 2:] = True
-    result = run(attack, Threat(digits_cnn).open(x, y, mask=mask))
+    result = attack.run(Oracle.open(BoundThreat(digits_cnn), x, y, mask=mask))
     assert torch.equal(result.crafted[:, :, :2], x[:, :, :2])
     assert result.success.any()
 
@@ -117,17 +117,17 @@ def test_masked_pixels_stay(attack, digits_cnn, digits_test):
 @pytest.mark.parametrize("attack", ALL, ids=name)
 def test_a_sample_does_not_depend_on_its_batch(attack, make_linear):
     case = make_linear(4, 0.3, batch=4, dtype=torch.float64)
-    threat = Threat(case.net, levels=None)
-    whole = run(attack, threat.open(case.x, case.y))
-    single = [run(attack, threat.open(case.x[i : i + 1], case.y[i : i + 1])) for i in range(4)]
+    threat = BoundThreat(case.net, levels=None)
+    whole = attack.run(Oracle.open(threat, case.x, case.y))
+    single = [attack.run(Oracle.open(threat, case.x[i : i + 1], case.y[i : i + 1])) for i in range(4)]
     torch.testing.assert_close(whole.crafted, torch.cat([s.crafted for s in single]), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("attack", ALL, ids=name)
 def test_adding_a_constant_to_every_logit_changes_nothing(attack, make_linear):
     case = make_linear(4, 0.3, batch=6, dtype=torch.float64)
-    plain = run(attack, Threat(case.net, levels=None).open(case.x, case.y))
-    shifted = run(attack, Threat(Shifted(case.net, -50.0), levels=None).open(case.x, case.y))
+    plain = attack.run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
+    shifted = attack.run(Oracle.open(BoundThreat(Shifted(case.net, -50.0), levels=None), case.x, case.y))
     torch.testing.assert_close(plain.crafted, shifted.crafted, rtol=0, atol=1e-6)
 
 
@@ -138,34 +138,34 @@ def test_carlini_wagner_moves_saturated_pixels():
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).requires_grad_(False)
     net[1].weight.copy_(torch.stack([torch.zeros(16), torch.randn(16, generator=g)]))
     net[1].bias.copy_(torch.stack([(net[1].weight[1] @ x.flatten(1).T).max() + 0.5, torch.zeros(())]))
-    result = run(CW(), Threat(net).open(x, torch.zeros(6, dtype=torch.int64)))
+    result = CW().run(Oracle.open(BoundThreat(net), x, torch.zeros(6, dtype=torch.int64)))
     assert result.success.all()
 
 
 def test_the_constant_is_searched_per_sample(make_linear):
     """Each sample's best distance is that of a scalar bisection run by hand on this sample alone."""
     case = make_linear(4, 0.6, batch=6, dtype=torch.float64)
-    inner = Penalised(30, 0.05, 0.0)
-    threat = Threat(case.net, levels=None)
-    together = run(Search(inner, "c", 1e-3, rounds=6, largest=1e10), threat.open(case.x, case.y))
+    inner = CWSteps(30, 0.05, 0.0)
+    threat = BoundThreat(case.net, levels=None)
+    together = Bisection(inner, "c", 1e-3, rounds=6, largest=1e10).run(Oracle.open(threat, case.x, case.y))
     for i in range(6):
         value, low, high, best = 1e-3, 0.0, float("inf"), float("inf")
         for _ in range(6):
-            ask = threat.open(case.x[i : i + 1], case.y[i : i + 1])
-            part = iterate(inner, ask, knobs={"c": torch.tensor([value], dtype=torch.float64)})
+            oracle = Oracle.open(threat, case.x[i : i + 1], case.y[i : i + 1])
+            part = iterate(inner, oracle, per_sample={"c": torch.tensor([value], dtype=torch.float64)})
             if bool(part.success):
                 high, best = value, min(best, float(part.distance))
             else:
                 low = value
             value = low * 10 if high == float("inf") else (low + high) / 2
         assert float(together.distance[i]) == pytest.approx(best, rel=1e-6)
-    by_name = run(CW(6, 30, 0.05, 1e-3), threat.open(case.x, case.y))
+    by_name = CW(6, 30, 0.05, 1e-3).run(Oracle.open(threat, case.x, case.y))
     assert torch.equal(by_name.distance, together.distance)
 
 
 def test_kappa_asks_for_a_margin(make_linear):
     case = make_linear(4, 0.6)
-    result = run(CW(5, 40, lr=0.05, kappa=2.0), Threat(case.net, levels=None).open(case.x, case.y))
+    result = CW(5, 40, lr=0.05, kappa=2.0).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     assert result.success.all()
     z = case.net(result.adversarial)
     gap = z.scatter(1, case.y[:, None], -torch.inf).amax(1) - z.gather(1, case.y[:, None])[:, 0]
@@ -178,9 +178,11 @@ def test_adam_is_the_textbook_one(make_linear):
     case = make_linear(2, 0.6, batch=3, dtype=torch.float64)
     c, iterates = torch.full((3,), 5.0, dtype=torch.float64), []
     iterate(
-        Penalised(3, 0.1, 0.0), Threat(case.net, levels=None).open(case.x, case.y), knobs={"c": c},
-        callback=lambda t, ask, state: iterates.append(state.z),
-    )  # fmt: skip
+        CWSteps(3, 0.1, 0.0),
+        Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y),
+        per_sample={"c": c},
+        callback=lambda t, oracle, state: iterates.append(state.z),
+    )
     z = CHART.start(case.x).requires_grad_(True)
     adam = torch.optim.Adam([z], lr=0.1)
     for expected in iterates:
@@ -198,9 +200,10 @@ def test_ddn_is_algorithm_1(digits_mlp, digits_test):
     x, y = (part[:4] for part in digits_test)
     path = []
     iterate(
-        DDN(8, loss=cross_entropy), Threat(digits_mlp, levels=None).open(x, y),
-        callback=lambda t, ask, state: path.append(state.x),
-    )  # fmt: skip
+        DDN(8, loss=cross_entropy),
+        Oracle.open(BoundThreat(digits_mlp, levels=None), x, y),
+        callback=lambda t, oracle, state: path.append(state.x),
+    )
     for i in range(4):
         here, eps = x[i : i + 1].clone(), 1.0
         for t in range(8):

@@ -15,7 +15,7 @@ from vauban.attacks.minimal.fmn import FMN
 from vauban.core.goals import Targeted
 from vauban.core.losses import margin
 from vauban.core.norms import L0, L1, L2, Linf
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 CLOSE = [
     pytest.param(BP(200, loss=margin), id="bp"),
@@ -29,7 +29,7 @@ CLOSE = [
 @pytest.mark.parametrize("attack", CLOSE)
 def test_l2_is_within_5_percent_of_the_smallest(attack, classes, make_linear):
     case = make_linear(classes, 0.6)
-    result = run(attack, Threat(case.net, levels=None).open(case.x, case.y))
+    result = attack.run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     assert result.success.all()
     ratio = result.distance / case.nearest(L2)
     assert ratio.min() > 1 - 1e-5
@@ -39,14 +39,14 @@ def test_l2_is_within_5_percent_of_the_smallest(attack, classes, make_linear):
 @pytest.mark.parametrize("attack", [BP(200), DDN(200)])
 def test_two_classes_with_the_default_loss(attack, make_linear):
     case = make_linear(2, 0.6, side=28)
-    result = run(attack, Threat(case.net, levels=None).open(case.x, case.y))
+    result = attack.run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     assert (result.distance / case.nearest(L2)).max() < 1.05
 
 
 @pytest.mark.parametrize(("norm", "push", "most"), [(Linf, 0.6, 1.05), (L1, 0.1, 1.25)])
 def test_fmn_in_other_norms(norm, push, most, make_linear):
     case = make_linear(3, push)
-    result = run(FMN(200, norm), Threat(case.net, levels=None).open(case.x, case.y))
+    result = FMN(200, norm).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     ratio = result.distance / case.nearest(norm)
     assert ratio.min() > 1 - 1e-5
     assert ratio.max() < most
@@ -56,7 +56,7 @@ def test_fmn_l0_is_within_one_component_of_greedy(make_linear):
     """With two classes the fewest pixels are those whose largest admissible change gains most, taken greedily."""
     case = make_linear(2, 0.6)
     w = case.net[1].weight
-    result = run(FMN(200, L0), Threat(case.net, levels=None).open(case.x, case.y))
+    result = FMN(200, L0).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     for x, y, distance in zip(case.x, case.y, result.distance, strict=True):
         direction = w[1 - y] - w[y]
         gain = torch.maximum(direction * (1 - x.flatten()), -direction * x.flatten()).sort(descending=True).values
@@ -68,7 +68,7 @@ def test_fmn_l0_is_within_one_component_of_greedy(make_linear):
 @pytest.mark.parametrize("norm", [L2, Linf])
 def test_deepfool_needs_one_step_on_a_linear_classifier(norm, make_linear):
     case = make_linear(10, 0.6)
-    result = run(DeepFool(norm=norm), Threat(case.net, levels=None).open(case.x, case.y))
+    result = DeepFool(norm=norm).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     torch.testing.assert_close(result.distance, 1.02 * case.nearest(norm), rtol=1e-4, atol=0)
     assert result.backwards.eq(20).all()  # the step, and the Jacobian at which the success is seen
     assert result.forwards.eq(3).all()  # and the clean logits
@@ -76,7 +76,7 @@ def test_deepfool_needs_one_step_on_a_linear_classifier(norm, make_linear):
 
 def test_deepfool_targeted_reaches_its_target(make_linear):
     case = make_linear(5, 0.6)
-    result = run(DeepFool(), Threat(case.net, levels=None).open(case.x, case.y, Targeted((case.y + 1) % 5)))
+    result = DeepFool().run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y, Targeted((case.y + 1) % 5)))
     assert torch.equal(case.net(result.adversarial).argmax(1), (case.y + 1) % 5)
 
 
@@ -98,7 +98,7 @@ def test_where_the_box_binds(attack, norm):
     net[1].weight.copy_(torch.stack([torch.zeros(64), w]))
     net[1].bias.copy_(torch.stack([torch.zeros(()), bias]))
     x = x.view(8, 1, 8, 8)
-    result = run(attack, Threat(net, levels=None).open(x, torch.zeros(8, dtype=torch.int64)))
+    result = attack.run(Oracle.open(BoundThreat(net, levels=None), x, torch.zeros(8, dtype=torch.int64)))
     assert result.success.all()
     for image, distance in zip(x.flatten(1), result.distance, strict=True):
 

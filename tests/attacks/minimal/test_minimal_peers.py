@@ -10,7 +10,7 @@ from vauban.attacks.minimal.ddn import DDN
 from vauban.attacks.minimal.deepfool import DeepFool
 from vauban.attacks.minimal.fmn import FMN
 from vauban.core.norms import L2, Linf
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 pytestmark = pytest.mark.peers
 
@@ -36,7 +36,7 @@ def correct(digits_cnn, digits_test):
 def test_deepfool(norm, theirs, digits_cnn, correct):
     x, y = correct
     other = foolbox_distance(theirs, digits_cnn, x, y, norm, steps=50, candidates=10)
-    ours = run(DeepFool(norm=norm), Threat(digits_cnn, levels=None).open(x, y)).distance
+    ours = DeepFool(norm=norm).run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y)).distance
     both = ours.isfinite() & other.isfinite()
     assert both.double().mean() > 0.8
     assert abs(float((ours[both] / other[both]).median()) - 1) < 0.02
@@ -46,7 +46,7 @@ def test_deepfool(norm, theirs, digits_cnn, correct):
 def test_ddn(digits_cnn, correct):
     x, y = correct
     other = foolbox_distance("DDNAttack", digits_cnn, x, y, L2, steps=100)
-    ours = run(DDN(100), Threat(digits_cnn, levels=None).open(x, y)).distance
+    ours = DDN(100).run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y)).distance
     assert ours.isfinite().all()
     assert ours.median() <= 1.005 * other.median()
 
@@ -54,6 +54,6 @@ def test_ddn(digits_cnn, correct):
 def test_fmn_beats_the_one_that_never_projects(digits_cnn, correct):
     x, y = correct
     other = foolbox_distance("L2FMNAttack", digits_cnn, x, y, L2, steps=100)
-    ours = run(FMN(100), Threat(digits_cnn, levels=None).open(x, y)).distance
+    ours = FMN(100).run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y)).distance
     assert ours.isfinite().all()
     assert ours.median() < other.median()

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vauban.attacks import load
-from vauban.attacks.minimal.approach import SCOUTED, level, phases, ranked, soft_margin
 from vauban.attacks.minimal.sapper import Sapper
-from vauban.core.goals import Aim, RandomWrong, Untargeted
-from vauban.core.lattice import on_lattice
+from vauban.attacks.parts.sapper_schedule import SCOUTED, level, phases, ranked, soft_margin
+from vauban.core.goals import RandomWrong, ResolvedGoal, Untargeted
 from vauban.core.losses import margin
 from vauban.core.norms import L1, L2, Linf
-from vauban.engine import Ask, Result, Threat, iterate, run
+from vauban.core.pixel_grid import on_grid
+from vauban.engine import BoundThreat, Oracle, Result, iterate
 
 NORMS = pytest.mark.parametrize("norm", [L2, Linf, L1], ids=str)
 
@@ -52,7 +52,7 @@ def test_many_scouts_leave_steps_to_the_first_march(scouts):
 @pytest.mark.parametrize("steps", [1, 20, 60])
 def test_one_gradient_per_step_and_one_closing_check(norm, steps, digits_cnn, digits_test):
     x, y = (part[:8] for part in digits_test)
-    result = run(Sapper(steps, norm), Threat(digits_cnn).open(x, y))
+    result = Sapper(steps, norm).run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert result.backwards.eq(steps).all()
     assert result.forwards.eq(steps + 1).all()
 
@@ -69,19 +69,19 @@ class Seen(nn.Module):
         self.images.append(x.detach().clone())
         return self.net(x)
 
-    def watched(self, attack: Sapper, ask: Ask) -> Result:
+    def watched(self, attack: Sapper, oracle: Oracle) -> Result:
         """The images of the run alone, without the one by which the door counts the classes."""
         self.images.clear()
-        return run(attack, ask)
+        return attack.run(oracle)
 
 
 @NORMS
 def test_every_query_is_on_the_grid_and_the_result_as_judged(norm, digits_cnn, digits_test):
     x, y = (part[:24] for part in digits_test)
     net = Seen(digits_cnn)
-    result = net.watched(Sapper(60, norm), Threat(net).open(x, y))
+    result = net.watched(Sapper(60, norm), Oracle.open(BoundThreat(net), x, y))
     assert len(net.images) == 61
-    assert all(on_lattice(image, 256) for image in net.images)
+    assert all(on_grid(image, 256) for image in net.images)
     with torch.no_grad():
         assert torch.equal(digits_cnn(result.adversarial).argmax(1) != y, result.success)
     assert result.success.all()
@@ -100,7 +100,7 @@ def test_masked_pixels_stay(norm, levels, digits_cnn, digits_test):
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[:, 2:] = True
     net = Seen(digits_cnn)
-    result = net.watched(Sapper(20, norm), Threat(net, levels=levels).open(x, y, mask=mask))
+    result = net.watched(Sapper(20, norm), Oracle.open(BoundThreat(net, levels=levels), x, y, mask=mask))
     assert all(torch.equal(image[:, :, :2], x[:, :, :2]) for image in [*net.images, result.crafted])
     assert result.success.double().mean() > 0.9
 
@@ -108,11 +108,11 @@ def test_masked_pixels_stay(norm, levels, digits_cnn, digits_test):
 @pytest.mark.parametrize("steps", [20, 100])
 def test_targeted(steps, digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
-    ask = Threat(digits_cnn).open(x, y, RandomWrong())
-    result = run(Sapper(steps), ask)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, y, RandomWrong())
+    result = Sapper(steps).run(oracle)
     with torch.no_grad():
         label = digits_cnn(result.adversarial).argmax(1)
-    assert torch.equal(label == ask.aim.target, result.success)
+    assert torch.equal(label == oracle.goal.target, result.success)
     assert result.success.all()
 
 
@@ -120,7 +120,9 @@ def marches(net, x, y, attack=None):
     """(phase, age, state) of each step."""
     attack, path = attack or Sapper(100), []
     plan = phases(attack.steps, attack.scouts)
-    iterate(attack, Threat(net).open(x, y), callback=lambda t, ask, state: path.append((*plan[t], state)))
+    iterate(
+        attack, Oracle.open(BoundThreat(net), x, y), callback=lambda t, oracle, state: path.append((*plan[t], state))
+    )
     return path
 
 
@@ -146,7 +148,7 @@ def test_scouts_start_at_the_original_and_the_last_march_at_the_nearest_find(dig
     """The image shown at the first step of each phase."""
     x, y = (part[:8] for part in digits_test)
     net = Seen(digits_cnn)
-    net.watched(Sapper(100), Threat(net).open(x, y))
+    net.watched(Sapper(100), Oracle.open(BoundThreat(net), x, y))
     for t in (0, 28, 42, 56):
         assert torch.equal(net.images[t], x)
     nearest, found = x.clone(), torch.full((8,), torch.inf)
@@ -168,7 +170,7 @@ def test_fewer_classes_than_scouts(classes, make_linear):
         if phase.scouts:
             assert (state.toward != case.y).all()
             assert torch.equal(state.toward, state.order[:, min(phase.number, classes - 2)])
-    result = run(Sapper(100), Threat(case.net, levels=None).open(case.x, case.y))
+    result = Sapper(100).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     assert result.success.all()
     assert (result.distance / case.nearest(L2)).max() < 1.02
 
@@ -176,8 +178,8 @@ def test_fewer_classes_than_scouts(classes, make_linear):
 def test_scouts_do_not_head_for_y_where_a_class_means_rejected(make_linear):
     case = make_linear(3, 0.6)
     x, y, path = case.x[case.y < 2], case.y[case.y < 2], []
-    ask = Threat(case.net, levels=None).open(x, y, Untargeted(rejects=True))
-    iterate(Sapper(60), ask, callback=lambda t, ask, state: path.append((phases(60, 3)[t][0], state)))
+    oracle = Oracle.open(BoundThreat(case.net, levels=None), x, y, Untargeted(rejects=True))
+    iterate(Sapper(60), oracle, callback=lambda t, oracle, state: path.append((phases(60, 3)[t][0], state)))
     for phase, state in path:
         if phase.scouts:
             assert torch.equal(state.toward, 1 - y)
@@ -189,33 +191,33 @@ def test_the_smoothed_margin():
     g = torch.Generator().manual_seed(0)
     z = (5 * torch.randn(16, 6, generator=g, dtype=torch.float64)).requires_grad_(True)
     y = torch.arange(16) % 6
-    aim = Aim(y)
+    goal = ResolvedGoal(y)
     for sharp in (4.0, 100.0):
         t = sharp / z.detach().sub(z.detach().mean(1, keepdim=True)).square().mean(1).sqrt()
-        excess = soft_margin(sharp, None)(z, aim) - margin(z, aim)
+        excess = soft_margin(sharp, None)(z, goal) - margin(z, goal)
         assert (excess >= -1e-9).all()
         assert (excess <= torch.tensor(5.0).log() / t + 1e-9).all()
-        (slope,) = torch.autograd.grad(soft_margin(sharp, None)(z, aim).sum(), z)
+        (slope,) = torch.autograd.grad(soft_margin(sharp, None)(z, goal).sum(), z)
         others = z.detach().scatter(1, y[:, None], -torch.inf)
         expected = (others * t[:, None]).softmax(1).scatter(1, y[:, None], -1.0)
         torch.testing.assert_close(slope, expected)
     toward = (y + 2) % 6
     plain = (z.gather(1, toward[:, None]) - z.gather(1, y[:, None])).squeeze(1)
-    assert torch.equal(soft_margin(4.0, toward)(z, aim), plain)
-    assert torch.equal(level(z, aim, toward), plain)
-    assert torch.equal(level(z, aim, None), margin(z, aim))
-    targeted = Aim((y + 1) % 6, y)
-    assert torch.equal(soft_margin(4.0, None)(z, targeted), -soft_margin(4.0, None)(z, aim))
+    assert torch.equal(soft_margin(4.0, toward)(z, goal), plain)
+    assert torch.equal(level(z, goal, toward), plain)
+    assert torch.equal(level(z, goal, None), margin(z, goal))
+    targeted = ResolvedGoal((y + 1) % 6, y)
+    assert torch.equal(soft_margin(4.0, None)(z, targeted), -soft_margin(4.0, None)(z, goal))
     assert torch.equal(level(z, targeted, None), margin(z, targeted))
 
 
 def test_the_rejected_class_is_nobody_to_head_for():
     z = torch.tensor([[1.0, 0.0, 2.0, 9.0]], requires_grad=True)
-    aim = Aim(torch.tensor([0]), rejects=True)
-    (slope,) = torch.autograd.grad(soft_margin(100.0, None)(z, aim).sum(), z)
+    goal = ResolvedGoal(torch.tensor([0]), rejects=True)
+    (slope,) = torch.autograd.grad(soft_margin(100.0, None)(z, goal).sum(), z)
     assert slope[0, 3] == -1
-    assert level(z, aim, None).tolist() == [-7.0]
-    assert ranked(z, aim)[0, :2].tolist() == [2, 1]
+    assert level(z, goal, None).tolist() == [-7.0]
+    assert ranked(z, goal)[0, :2].tolist() == [2, 1]
 
 
 def test_a_gradient_of_zero_goes_nowhere(digits_test):
@@ -226,7 +228,9 @@ def test_a_gradient_of_zero_goes_nowhere(digits_test):
     x = digits_test[0][:3]
     for levels in (None, 256):
         for norm in (L2, Linf, L1):
-            result = run(Sapper(60, norm), Threat(Constant(), levels=levels).open(x, torch.zeros(3, dtype=torch.int64)))
+            result = Sapper(60, norm).run(
+                Oracle.open(BoundThreat(Constant(), levels=levels), x, torch.zeros(3, dtype=torch.int64))
+            )
             assert torch.equal(result.crafted, x)
             assert not result.success.any()
 
@@ -234,10 +238,10 @@ def test_a_gradient_of_zero_goes_nowhere(digits_test):
 @NORMS
 def test_a_sample_does_not_depend_on_its_batch(norm, digits_cnn, digits_test):
     x, y = (part[:4] for part in digits_test)
-    attack, threat = Sapper(60, norm), Threat(digits_cnn)
-    whole = run(attack, threat.open(x, y))
+    attack, threat = Sapper(60, norm), BoundThreat(digits_cnn)
+    whole = attack.run(Oracle.open(threat, x, y))
     for i in range(4):
-        single = run(attack, threat.open(x[i : i + 1], y[i : i + 1]))
+        single = attack.run(Oracle.open(threat, x[i : i + 1], y[i : i + 1]))
         torch.testing.assert_close(single.distance, whole.distance[i : i + 1], rtol=0.02, atol=0)
 
 
@@ -245,7 +249,7 @@ def test_an_image_that_is_already_misclassified_stays(digits_cnn, digits_test):
     x = digits_test[0][:4]
     with torch.no_grad():
         wrong = (digits_cnn(x).argmax(1) + 1) % 10
-    result = run(Sapper(20), Threat(digits_cnn).open(x, wrong))
+    result = Sapper(20).run(Oracle.open(BoundThreat(digits_cnn), x, wrong))
     assert result.distance.eq(0).all()
     assert torch.equal(result.adversarial, x)
 
@@ -256,7 +260,7 @@ def test_nearer_than_its_rivals_at_both_budgets(digits_cnn, digits_test):
     for steps in (20, 100):
         median = {}
         for name in ("sapper", "bp", "ddn", "fmn"):
-            result = run(load(name, steps=steps), Threat(digits_cnn).open(x, y))
+            result = load(name, steps=steps).run(Oracle.open(BoundThreat(digits_cnn), x, y))
             median[name] = float(result.distance.median())
             assert result.success.double().mean() > 0.95
         assert median["sapper"] == min(median.values())

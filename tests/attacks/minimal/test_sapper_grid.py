@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vauban.attacks.minimal.approach import least
 from vauban.attacks.minimal.sapper import Sapper
+from vauban.attacks.parts.sapper_schedule import least
 from vauban.core.norms import Linf
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 LEVEL = 1 / 255
 ROWS = 8
@@ -100,7 +100,7 @@ def plane(seed: int, n: int, need: float) -> tuple[nn.Sequential, torch.Tensor, 
 
 def changed(attack: Sapper, net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """The levels by which each component of the found image differs."""
-    result = run(attack, Threat(net).open(x, torch.zeros(1, dtype=torch.int64)))
+    result = attack.run(Oracle.open(BoundThreat(net), x, torch.zeros(1, dtype=torch.int64)))
     assert result.success.all()
     k = (result.adversarial - x).flatten() / LEVEL
     torch.testing.assert_close(k, k.round(), rtol=0, atol=1e-6)
@@ -160,7 +160,7 @@ def test_linf_changes_all_by_as_few_levels_as_suffice(need):
 def test_without_measuring_after_rounding_a_small_step_is_lost():
     """What the search is for: with tries=0 the first steps aim at the unrounded boundary and change nothing."""
     net, x, _ = plane(3, 400, 0.02)
-    threat = Threat(net)
+    threat = BoundThreat(net)
     y = torch.zeros(1, dtype=torch.int64)
-    assert run(Sapper(4), threat.open(x, y)).success.all()
-    assert not run(Sapper(4, tries=0), threat.open(x, y)).success.any()
+    assert Sapper(4).run(Oracle.open(threat, x, y)).success.all()
+    assert not Sapper(4, tries=0).run(Oracle.open(threat, x, y)).success.any()

@@ -12,7 +12,7 @@ from torch import nn
 from vauban.attacks.minimal.sapper import LEAST, Sapper
 from vauban.core.norms import L1, L2, Linf
 from vauban.core.tensors import dot, like
-from vauban.engine import Threat, iterate, run
+from vauban.engine import BoundThreat, Oracle, iterate
 
 FOOT = {"decay": (1.0, 1.0), "refine": (1.0, 1.0)}
 ROUNDING = 1e-5
@@ -23,7 +23,7 @@ ROUNDING = 1e-5
 def test_the_foot_of_the_perpendicular_is_the_closed_form(norm, steps, make_linear):
     """What is left is the least share by which a step may aim beyond the boundary."""
     case = make_linear(2, 0.6)
-    result = run(Sapper(steps, norm, **FOOT), Threat(case.net, levels=None).open(case.x, case.y))
+    result = Sapper(steps, norm, **FOOT).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     ratio = result.distance / case.nearest(norm)
     assert ratio.min() > 1 - ROUNDING
     assert ratio.max() < 1 + LEAST * (1 + LEAST) + ROUNDING
@@ -44,7 +44,7 @@ def fewest(w: torch.Tensor, x: torch.Tensor, need: float) -> float:
 def test_l1_against_the_linear_programme(push, most, side, make_linear):
     """Equal or proportional steps on the components of largest gradient: at most their largest over their mean too long."""
     case = make_linear(2, push, side=side)
-    result = run(Sapper(20, L1), Threat(case.net, levels=None).open(case.x, case.y))
+    result = Sapper(20, L1).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
     z, weight = case.net(case.x), case.net[1].weight
     assert result.success.all()
     for row, (image, y) in enumerate(zip(case.x.flatten(1), case.y, strict=True)):
@@ -57,7 +57,7 @@ def test_l1_against_the_linear_programme(push, most, side, make_linear):
 def test_the_defaults_come_near_among_several_classes(norm, classes, make_linear):
     case = make_linear(classes, 0.6)
     for steps, most in ((20, 1.15), (100, 1.02)):
-        result = run(Sapper(steps, norm), Threat(case.net, levels=None).open(case.x, case.y))
+        result = Sapper(steps, norm).run(Oracle.open(BoundThreat(case.net, levels=None), case.x, case.y))
         ratio = result.distance / case.nearest(norm)
         assert ratio.min() > 1 - ROUNDING
         assert ratio.max() < most
@@ -73,7 +73,9 @@ def test_where_the_box_binds(norm):
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).requires_grad_(False)
     net[1].weight.copy_(torch.stack([torch.zeros(64), w]))
     net[1].bias.copy_(torch.stack([torch.zeros(()), bias]))
-    result = run(Sapper(20, norm), Threat(net, levels=None).open(x.view(8, 1, 8, 8), torch.zeros(8, dtype=torch.int64)))
+    result = Sapper(20, norm).run(
+        Oracle.open(BoundThreat(net, levels=None), x.view(8, 1, 8, 8), torch.zeros(8, dtype=torch.int64))
+    )
     s = norm.steepest(w[None])[0]
     for image, distance in zip(x, result.distance, strict=True):
 
@@ -109,8 +111,10 @@ def test_every_step_is_the_one_computed_by_hand():
     net, x0, y = curved()
     assert (net(x0).argmax(1) == y).all()
     attack, path = Sapper(8, **FOOT), []
-    iterate(attack, Threat(net, levels=None).open(x0, y), callback=lambda t, ask, state: path.append(state))
-    start = attack.start(Threat(net, levels=None).open(x0, y).recording("nearest", L2))
+    iterate(
+        attack, Oracle.open(BoundThreat(net, levels=None), x0, y), callback=lambda t, oracle, state: path.append(state)
+    )
+    start = attack.start(Oracle.open(BoundThreat(net, levels=None), x0, y).recording("nearest", L2))
     seen = set()
     for before, after in pairwise([start, *path]):
         x = before.x.clone().requires_grad_(True)
@@ -132,7 +136,11 @@ def test_the_shares_beyond_the_boundary():
     """first until the first success, over at it, then times `up` after a failure and `down` after a success, bounded."""
     net, x0, y = curved()
     path = []
-    iterate(Sapper(12), Threat(net, levels=None).open(x0, y), callback=lambda t, ask, state: path.append(state))
+    iterate(
+        Sapper(12),
+        Oracle.open(BoundThreat(net, levels=None), x0, y),
+        callback=lambda t, oracle, state: path.append(state),
+    )
     torch.testing.assert_close(path[0].over, torch.full_like(path[0].over, 0.1 * 2.5))
     for before, after in pairwise(path):
         won = net(before.x).argmax(1) != y
@@ -154,8 +162,8 @@ class Affine(nn.Module):
 def followed(net, x, y, levels, steps):
     """The path of the iterates, and the result."""
     path = []
-    threat = Threat(net, levels=levels)
-    result = iterate(Sapper(steps), threat.open(x, y), callback=lambda t, ask, state: path.append(state.x))
+    threat = BoundThreat(net, levels=levels)
+    result = iterate(Sapper(steps), Oracle.open(threat, x, y), callback=lambda t, oracle, state: path.append(state.x))
     return torch.stack(path), result
 
 

@@ -20,13 +20,13 @@ from vauban.attacks.smooth.qbim import QBIM
 from vauban.attacks.smooth.qfgsm import QFGSM
 from vauban.attacks.smooth.qpgd2 import QPGD2
 from vauban.attacks.smooth.scw import SCW
-from vauban.core import smoothing
 from vauban.core.errors import ContractError
 from vauban.core.goals import RandomWrong
-from vauban.core.lattice import on_lattice
 from vauban.core.norms import L1, L2, Linf
-from vauban.core.smoothing import Smoothing
-from vauban.engine import Search, Threat, run
+from vauban.core.pixel_grid import on_grid
+from vauban.engine import Bisection, BoundThreat, Oracle
+from vauban.laplacian import smoothing
+from vauban.laplacian.smoothing import Smoothing
 
 PAIRS: list[tuple[Any, Any]] = [
     (QFGSM(Linf(0.1), smoothness=0), FGSM(Linf(0.1))),
@@ -42,9 +42,14 @@ PAIRS: list[tuple[Any, Any]] = [
 ]
 SMOOTH = {"smoothness": 1 - 1e-9, "rate": 300.0, "tol": 1e-6}
 ATTACKS: list[Any] = [
-    QFGSM(Linf(0.1), **SMOOTH), QFGSM(L2(0.5), **SMOOTH), QBIM(L2(0.5), **SMOOTH), QPGD2(L2(0.5), 5, **SMOOTH),
-    SmoothBP(alpha=0.1, **SMOOTH), SmoothDDN(20, eps=0.2, **SMOOTH), SCW(2, 10, lr=0.02, **SMOOTH),
-]  # fmt: skip
+    QFGSM(Linf(0.1), **SMOOTH),
+    QFGSM(L2(0.5), **SMOOTH),
+    QBIM(L2(0.5), **SMOOTH),
+    QPGD2(L2(0.5), 5, **SMOOTH),
+    SmoothBP(alpha=0.1, **SMOOTH),
+    SmoothDDN(20, eps=0.2, **SMOOTH),
+    SCW(2, 10, lr=0.02, **SMOOTH),
+]
 PLAIN = [
     FGSM(Linf(0.1)),
     FGSM(L2(0.5)),
@@ -55,12 +60,18 @@ PLAIN = [
     PairwiseCW(mu=0),
 ]
 DIGITS: list[Any] = [
-    QFGSM(Linf(0.4)), QBIM(Linf(0.3)), QPGD2(), SmoothBP(), SmoothDDN(50), SCW(3, 40), PairwiseCW(3, 40),
-]  # fmt: skip
+    QFGSM(Linf(0.4)),
+    QBIM(Linf(0.3)),
+    QPGD2(),
+    SmoothBP(),
+    SmoothDDN(50),
+    SCW(3, 40),
+    PairwiseCW(3, 40),
+]
 
 
 def name(attack: Any) -> str:
-    return f"{type(attack).__name__}-{attack.measure}".lower()
+    return f"{type(attack).__name__}-{attack.norm}".lower()
 
 
 class Spy(nn.Module):
@@ -80,7 +91,7 @@ def test_nothing_to_smooth_is_the_plain_attack(
     smooth: Any, plain: Any, digits_cnn: nn.Module, digits_test: Any
 ) -> None:
     x, y = (part[:16] for part in digits_test)
-    ours, theirs = (run(attack, Threat(digits_cnn).open(x, y)) for attack in (smooth, plain))
+    ours, theirs = (attack.run(Oracle.open(BoundThreat(digits_cnn), x, y)) for attack in (smooth, plain))
     assert theirs.success.any()
     assert torch.equal(ours.crafted, theirs.crafted)
     assert torch.equal(ours.distance, theirs.distance)
@@ -90,7 +101,7 @@ def test_nothing_to_smooth_is_the_plain_attack(
 def unevenness(attack: Any, net: nn.Module, x: Tensor) -> float:
     """The largest difference inside one of the two flat regions, over the size of the perturbation, of all iterates."""
     spy, worst, moved = Spy(net), 0.0, 0
-    run(attack, Threat(spy, levels=None).open(x, net(x).argmax(1)))
+    attack.run(Oracle.open(BoundThreat(spy, levels=None), x, net(x).argmax(1)))
     for image in spy.seen:
         if len(image) == len(x) and (r := image - x).abs().max() > 0:
             ranges = [part.amax((1, 2, 3)) - part.amin((1, 2, 3)) for part in (r[..., :3], r[..., 3:])]
@@ -110,11 +121,11 @@ def test_every_iterate_is_smooth_like_the_image(smooth: Any, plain: Any, net: nn
 @pytest.mark.parametrize("attack", DIGITS, ids=name)
 def test_digits(attack: Any, digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:24] for part in digits_test)
-    result = run(attack, Threat(digits_cnn).open(x, y))
+    result = attack.run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert result.success.double().mean() > 0.7
-    assert on_lattice(result.adversarial, 256)
+    assert on_grid(result.adversarial, 256)
     assert torch.equal(digits_cnn(result.adversarial).argmax(1) != y, result.success)
-    size = attack.measure.size(result.adversarial - x)
+    size = attack.norm.size(result.adversarial - x)
     torch.testing.assert_close(result.distance, size.where(result.success, torch.inf))
 
 
@@ -123,10 +134,10 @@ def test_digits(attack: Any, digits_cnn: nn.Module, digits_test: Any) -> None:
 )
 def test_targets(attack: Any, digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:16] for part in digits_test)
-    ask = Threat(digits_cnn).open(x, y, RandomWrong())
-    result = run(attack, ask)
+    oracle = Oracle.open(BoundThreat(digits_cnn), x, y, RandomWrong())
+    result = attack.run(oracle)
     assert result.success.double().mean() > 0.6
-    assert torch.equal(digits_cnn(result.adversarial).argmax(1) == ask.aim.target, result.success)
+    assert torch.equal(digits_cnn(result.adversarial).argmax(1) == oracle.goal.target, result.success)
 
 
 @pytest.mark.parametrize("attack", [SmoothDDN(8, tol=1e-10), SmoothBP(8, tol=1e-10), SCW(2, 6, tol=1e-10)], ids=name)
@@ -134,9 +145,9 @@ def test_the_solver_makes_no_difference(
     attack: Any, net: nn.Module, rough: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     y = net(rough).argmax(1)
-    direct = run(attack, Threat(net, levels=None).open(rough, y))
+    direct = attack.run(Oracle.open(BoundThreat(net, levels=None), rough, y))
     monkeypatch.setattr(smoothing, "DIRECT_SIDE", 1)
-    iterative = run(attack, Threat(net, levels=None).open(rough, y))
+    iterative = attack.run(Oracle.open(BoundThreat(net, levels=None), rough, y))
     assert not torch.equal(direct.crafted, rough)
     torch.testing.assert_close(iterative.crafted, direct.crafted, atol=1e-6, rtol=0)
 
@@ -148,30 +159,33 @@ def test_a_solve_that_does_not_converge_leaves_valid_images(
     monkeypatch.setattr(smoothing, "DIRECT_SIDE", 1)
     x, y = (part[:8] for part in digits_test)
     assert not Smoothing.of(x, attack.smoothness, attack.kernel, limit=1).apply(torch.randn_like(x)).converged.any()
-    result = run(attack, Threat(digits_cnn).open(x, y))
-    assert on_lattice(result.crafted, 256)
+    result = attack.run(Oracle.open(BoundThreat(digits_cnn), x, y))
+    assert on_grid(result.crafted, 256)
     assert torch.equal(digits_cnn(result.adversarial).argmax(1) != y, result.success)
 
 
 def test_a_budget_is_searched(digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:8] for part in digits_test)
-    found = run(Search(QPGD2(L2(1.0)), "eps", 1.0, 4, 2.0), Threat(digits_cnn).open(x, y))
-    fixed = run(QPGD2(), Threat(digits_cnn).open(x, y))
+    found = Bisection(QPGD2(L2(1.0)), "eps", 1.0, 4, 2.0).run(Oracle.open(BoundThreat(digits_cnn), x, y))
+    fixed = QPGD2().run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert found.success.all()
     assert found.distance.median() < fixed.distance.median()
 
 
-@pytest.mark.parametrize(("make", "said"), [
-    (lambda: SCW(smoothness=1.0), "smoothness in"),
-    (lambda: SmoothBP(smoothness=-0.1), "smoothness in"),
-    (lambda: SmoothDDN(tol=0.0), "tol > 0"),
-    (lambda: QBIM(limit=0), "limit >= 1"),
-    (lambda: PairwiseCW(rate=-1.0), "rate >= 0"),
-    (lambda: PairwiseCW(mu=-1.0), "mu >= 0"),
-    (lambda: QPGD2(Linf(0.1)), "ball of l2"),
-    (lambda: QFGSM(L1(1.0)), "ball of linf, l2"),
-    (lambda: QBIM(L1(1.0)), "ball of linf, l2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: SCW(smoothness=1.0), "smoothness in"),
+        (lambda: SmoothBP(smoothness=-0.1), "smoothness in"),
+        (lambda: SmoothDDN(tol=0.0), "tol > 0"),
+        (lambda: QBIM(limit=0), "limit >= 1"),
+        (lambda: PairwiseCW(rate=-1.0), "rate >= 0"),
+        (lambda: PairwiseCW(mu=-1.0), "mu >= 0"),
+        (lambda: QPGD2(Linf(0.1)), "ball of l2"),
+        (lambda: QFGSM(L1(1.0)), "ball of linf, l2"),
+        (lambda: QBIM(L1(1.0)), "ball of linf, l2"),
+    ],
+)
 def test_bad_values_are_refused(make: Any, said: str) -> None:
     with pytest.raises(ContractError, match=said):
         make()
@@ -181,4 +195,4 @@ def test_bad_values_are_refused(make: Any, said: str) -> None:
 def test_vectors_are_refused(attack: Any, digits_mlp: nn.Module, digits_test: Any) -> None:
     x, y = digits_test[0][:2].flatten(1), digits_test[1][:2]
     with pytest.raises(ContractError, match=r"images \(batch, channel, height, width\)"):
-        run(attack, Threat(digits_mlp, levels=None).open(x, y))
+        attack.run(Oracle.open(BoundThreat(digits_mlp, levels=None), x, y))

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vauban.attacks.smooth.guide import Guide
-from vauban.attacks.smooth.pairwise import Penalised
-from vauban.attacks.smooth.scw import SCW, SmoothPenalised
-from vauban.core.smoothing import Kernel, Smoothing
-from vauban.engine import Threat, iterate, run
+from vauban.attacks.parts.guided import GuidedSmoothing
+from vauban.attacks.smooth.pairwise import PairwiseCWSteps
+from vauban.attacks.smooth.scw import SCW, SCWSteps
+from vauban.engine import BoundThreat, Oracle, iterate
+from vauban.laplacian.smoothing import Kernel, Smoothing
 
 C, KAPPA, ALPHA, RATE, LR = 3.0, 0.5, 0.9, 2.0, 0.3  # large steps: some pixels leave [0,1]
 
@@ -33,14 +33,14 @@ def hinge(net: nn.Module, x0: Tensor, r: Tensor, y: int) -> Tensor:
 
 def states(attack: Any, net: nn.Module, x: Tensor) -> list[Any]:
     found: list[Any] = []
-    ask = Threat(net, levels=None).open(x, clean(net, x))
+    oracle = Oracle.open(BoundThreat(net, levels=None), x, clean(net, x))
     weights = torch.full((len(x),), C, dtype=x.dtype)
-    iterate(attack, ask, knobs={"c": weights}, callback=lambda t, view, state: found.append(state))
+    iterate(attack, oracle, per_sample={"c": weights}, callback=lambda t, view, state: found.append(state))
     return found
 
 
-def latent(x: Tensor) -> SmoothPenalised:
-    return SmoothPenalised(8, LR, KAPPA, Guide(RATE, smoothness=ALPHA).chart(x))
+def latent(x: Tensor) -> SCWSteps:
+    return SCWSteps(8, LR, KAPPA, GuidedSmoothing(RATE, smoothness=ALPHA).chart(x))
 
 
 def test_latent_loop_by_torch(net: nn.Module, rough: Tensor, dense: Any) -> None:
@@ -83,7 +83,7 @@ def test_gradient_through_the_smoothing_by_finite_differences(net: nn.Module, ro
 @pytest.mark.parametrize("mu", [0.0, 0.5])
 def test_pairwise_loop_by_torch(mu: float, net: nn.Module, rough: Tensor, dense: Any) -> None:
     y = clean(net, rough)
-    found = states(Penalised(8, LR, KAPPA, mu, Kernel(rate=RATE)), net, rough)
+    found = states(PairwiseCWSteps(8, LR, KAPPA, mu, Kernel(rate=RATE)), net, rough)
     for i, x in enumerate(rough):
         w, _ = dense(x, 0.5, RATE)
         r = torch.zeros_like(x, requires_grad=True)
@@ -103,13 +103,13 @@ def test_one_factorisation_for_all_constants(
     made, of = [], Smoothing.of
     monkeypatch.setattr(Smoothing, "of", staticmethod(lambda *a, **k: made.append(1) or of(*a, **k)))
     x, y = (part[:4] for part in digits_test)
-    run(SCW(3, 4), Threat(digits_cnn).open(x, y))
+    SCW(3, 4).run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert len(made) == 1
 
 
 def test_a_margin_is_reached(digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:8] for part in digits_test)
-    result = run(SCW(4, 40, kappa=2.0, smoothness=0.9), Threat(digits_cnn).open(x, y))
+    result = SCW(4, 40, kappa=2.0, smoothness=0.9).run(Oracle.open(BoundThreat(digits_cnn), x, y))
     assert result.success.any()
     logits = digits_cnn(result.adversarial[result.success])
     own = logits.gather(1, y[result.success][:, None])[:, 0]
@@ -120,9 +120,9 @@ def test_the_minimum_is_the_plain_one(digits_cnn: nn.Module, digits_test: Any) -
     """The smoothing is invertible: converged, the distances are those of smoothness 0."""
     x, y = (part[:6] for part in digits_test)
     far, near, plain = (
-        run(
-            SCW(3, steps, lr=0.05, c=10.0, rate=10.0, smoothness=alpha), Threat(digits_cnn, levels=None).open(x, y)
-        ).distance
+        SCW(3, steps, lr=0.05, c=10.0, rate=10.0, smoothness=alpha)
+        .run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y))
+        .distance
         for steps, alpha in ((10, 0.8), (200, 0.8), (200, 0.0))
     )
     assert (near <= 1.06 * plain).all()

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.attacks.parts.guided import SMALL, WORTH, GuidedSmoothing
 from vauban.attacks.smooth.bp import SmoothBP
 from vauban.attacks.smooth.ddn import SmoothDDN
-from vauban.attacks.smooth.guide import SMALL, WORTH, Guide
 from vauban.attacks.smooth.pairwise import PairwiseCW
 from vauban.attacks.smooth.qpgd2 import QPGD2
 from vauban.attacks.smooth.scw import SCW
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2
-from vauban.engine import Threat, run
+from vauban.engine import BoundThreat, Oracle
 
 ATTACKS: list[Any] = [QPGD2(L2(2.0), 10), SmoothBP(10), SmoothDDN(15), SCW(2, 15, lr=0.2), PairwiseCW(2, 15, lr=0.2)]
 every = pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: type(a).__name__.lower())
@@ -34,11 +34,11 @@ def network(pixels: int) -> nn.Module:
 
 def attacked(attack: Any, x: Tensor) -> Tensor:
     net = network(x[0].numel())
-    ask = Threat(net, levels=None).open(x, net(x).argmax(1))
-    result = run(attack, ask)
+    oracle = Oracle.open(BoundThreat(net, levels=None), x, net(x).argmax(1))
+    result = attack.run(oracle)
     assert result.crafted.isfinite().all()
     assert result.success.all()
-    assert not ask.ledger.unsolved.any()
+    assert not oracle.pass_count.unsolved.any()
     return result.adversarial - x
 
 
@@ -76,7 +76,7 @@ def test_smoothness_outside_is_refused_in_one_line(kind: Any, smoothness: float)
 def test_large_images_are_not_factorised_for_a_few_solves() -> None:
     x = torch.rand(1, 1, SMALL + 1, SMALL + 1, generator=torch.Generator().manual_seed(0))
     z = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-    few, many = (Guide().chart(x, solves).value(z) for solves in (WORTH - 1, WORTH))
+    few, many = (GuidedSmoothing().chart(x, solves).value(z) for solves in (WORTH - 1, WORTH))
     assert int(few.iterations) > 0 == int(many.iterations)
-    assert int(Guide().chart(x[..., 1:], 1).value(z[..., 1:]).iterations) == 0
+    assert int(GuidedSmoothing().chart(x[..., 1:], 1).value(z[..., 1:]).iterations) == 0
     torch.testing.assert_close(few.value, many.value, atol=1e-2 * float(many.value.abs().max()), rtol=0)

@@ -15,7 +15,7 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import AccessError, ContractError
 from vauban.core.goals import Targeted
 from vauban.core.norms import L1, L2, Ball, Linf
-from vauban.engine import Threat
+from vauban.engine import BoundThreat
 
 OVERSHOOT = 0.02
 GAPS = torch.tensor([0.03, 0.11, 0.02, 0.07, 0.05, 0.09], dtype=torch.float64)  # distances to the boundary
@@ -42,7 +42,7 @@ def linear(gaps: Tensor = GAPS) -> tuple[Halves, Batch, Tensor]:
 
 
 def fit(fitter: Universal, net: nn.Module, *batches: Batch, levels: int | None = None, **options: Any) -> Any:
-    return fitter.fit(Threat(net, levels=levels), batches, **options)
+    return fitter.fit(BoundThreat(net, levels=levels), batches, **options)
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [1, 3, 5, 0, 2, 4], [2, 0, 4, 3, 5, 1]])
@@ -198,9 +198,14 @@ def test_registered_under_the_name_of_its_attack() -> None:
 
 
 WRONG: dict[str, dict[str, Any]] = {
-    "norm": {"ball": L1(1.0)}, "radius": {"ball": Linf(torch.ones(2))}, "rate": {"rate": 0.0}, "epochs": {"epochs": 0},
-    "steps": {"steps": 0}, "classes": {"classes": 1}, "batch": {"batch": 0},
-}  # fmt: skip
+    "norm": {"ball": L1(1.0)},
+    "radius": {"ball": Linf(torch.ones(2))},
+    "rate": {"rate": 0.0},
+    "epochs": {"epochs": 0},
+    "steps": {"steps": 0},
+    "classes": {"classes": 1},
+    "batch": {"batch": 0},
+}
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -212,14 +217,14 @@ def test_parameters_out_of_range(case: str) -> None:
 def test_what_cannot_be_fitted() -> None:
     net, batch, _ = linear()
     with pytest.raises(ContractError, match="again"):
-        Universal().fit(Threat(net, levels=None), iter([batch]))
+        Universal().fit(BoundThreat(net, levels=None), iter([batch]))
     with pytest.raises(ContractError, match="at least one batch"):
-        Universal().fit(Threat(net, levels=None), [])
-    for threat in (Threat(net, levels=None, budget=9), Threat(net, levels=None, limit=Linf(1.0))):
+        Universal().fit(BoundThreat(net, levels=None), [])
+    for threat in (BoundThreat(net, levels=None, budget=9), BoundThreat(net, levels=None, limit=Linf(1.0))):
         with pytest.raises(ContractError, match="budget and limit"):
             Universal().fit(threat, [batch])
     with pytest.raises(AccessError, match="labels"):
-        Universal().fit(Threat(net, levels=None, grants=frozenset({"gradients"})), [batch])
+        Universal().fit(BoundThreat(net, levels=None, grants=frozenset({"gradients"})), [batch])
     wide = Batch(batch.x[:, :, :1, :], batch.y, batch.ids, None)
     with pytest.raises(ContractError, match="shape"):
-        Universal().fit(Threat(nn.Sequential(nn.AdaptiveAvgPool2d(2), net), levels=None), [batch, wide])
+        Universal().fit(BoundThreat(nn.Sequential(nn.AdaptiveAvgPool2d(2), net), levels=None), [batch, wide])

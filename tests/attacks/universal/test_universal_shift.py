@@ -11,23 +11,23 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import vauban as vb
-from vauban.attacks.fitted import Fitted
-from vauban.attacks.universal.shift import Shift
+from vauban.attacks.parts.fitter import FitResult
+from vauban.attacks.universal.shift import UniversalPerturbation
 from vauban.attacks.universal.uap import Universal
 from vauban.core.errors import ContractError
-from vauban.core.lattice import on_lattice
 from vauban.core.norms import L2, Ball, Linf
-from vauban.engine import Threat, run
-from vauban.evaluate.attack_words import attack_of, fitter_of
-from vauban.evaluate.identity import cell_hash, describe
+from vauban.core.pixel_grid import on_grid
+from vauban.engine import BoundThreat, Oracle
+from vauban.jobs.identity import cell_hash, describe
 from vauban.models import weights
+from vauban.words.attack import attack_of, fitter_of
 
 V = torch.linspace(-0.1, 0.1, 64).view(1, 8, 8)
 BALLS = [Linf(0.1), L2(float(V.norm()))]
 
 
 def kept(path: Path, v: Tensor = V, ball: Ball = BALLS[0]) -> Path:
-    Universal(ball).save(Fitted(Shift(v, ball), 0.5, 7, 2, 100, 900), path, {"goal": "untargeted"})
+    Universal(ball).save(FitResult(UniversalPerturbation(v, ball), 0.5, 7, 2, 100, 900), path, {"goal": "untargeted"})
     return path
 
 
@@ -37,10 +37,12 @@ def test_a_file_gives_back_the_same_bits(ball: Ball, tmp_path: Path) -> None:
     again = Universal().load(path)
     assert again.v.equal(V)
     assert again.ball == ball
-    assert describe(again) == describe(Shift(V, ball))
-    assert cell_hash(describe(Shift(V * 0.5, ball))) != cell_hash(describe(again))
+    assert describe(again) == describe(UniversalPerturbation(V, ball))
+    assert cell_hash(describe(UniversalPerturbation(V * 0.5, ball))) != cell_hash(describe(again))
     assert (tmp_path / "v.safetensors").write_bytes(path.read_bytes())
-    assert describe(Shift(str(tmp_path / "v.safetensors"))) == describe(again)  # the content, not the place
+    assert describe(UniversalPerturbation(str(tmp_path / "v.safetensors"))) == describe(
+        again
+    )  # the content, not the place
     fit = {"rate": 0.5, "images": 7, "epochs": 2, "forwards": 100, "backwards": 900}
     told = {"attack": "universal", "norm": ball.norm.name, "eps": ball.radius, "goal": "untargeted", "fit": fit}
     assert weights.metadata(path) == {"params": {}, "format": 1, **told}
@@ -55,9 +57,11 @@ def test_a_mask_and_the_grid_keep_it_in_the_budget(
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[:, 2:7] = True
     for smaller, m in ((ball, None), (ball, mask), (ball.norm(0.4 * ball.radius), None)):
-        result = run(Shift(V, smaller), Threat(digits_cnn, levels=levels).open(x, y, mask=m))
+        result = UniversalPerturbation(V, smaller).run(
+            Oracle.open(BoundThreat(digits_cnn, levels=levels), x, y, mask=m)
+        )
         assert smaller.bind(x).contains(result.crafted, x).all()
-        assert levels is None or on_lattice(result.crafted, levels)
+        assert levels is None or on_grid(result.crafted, levels)
         assert m is None or result.crafted[~m.expand_as(x)].equal(x[~m.expand_as(x)])
         assert result.success.equal(digits_cnn(result.crafted).argmax(1) != y)
         assert (result.forwards.max(), result.backwards.max()) == (1, 0)
@@ -69,7 +73,7 @@ def test_a_fit_is_an_attack_at_once(digits_test: tuple[Tensor, Tensor], digits_m
     """On other images, judged as any attack: more than noise of the same size does."""
     x, y = digits_test
     batch = vb.data.load("digits/train").take(40)
-    found = Universal(Linf(0.35), epochs=4).fit(Threat(digits_mlp, levels=None), [batch])
+    found = Universal(Linf(0.35), epochs=4).fit(BoundThreat(digits_mlp, levels=None), [batch])
     result = vb.attack(found.attack, digits_mlp, (x[:100], y[:100]))
     signs = vb.attack(vb.attacks.RandomNoise(Linf(0.35), steps=1), digits_mlp, (x[:100], y[:100]))
     assert result.robust_accuracy < signs.robust_accuracy - 0.1
@@ -95,29 +99,32 @@ def test_no_file_no_perturbation(tmp_path: Path) -> None:
     save_file({"v": V}, plain)
     text.write_text("no tensors")
     wrong = {
-        "vauban fit": None, "does not exist": tmp_path / "absent.safetensors", "holds no universal": other,
-        "no universal perturbation": plain, "not a readable": text,
-    }  # fmt: skip
+        "vauban fit": None,
+        "does not exist": tmp_path / "absent.safetensors",
+        "holds no universal": other,
+        "no universal perturbation": plain,
+        "not a readable": text,
+    }
     for words, path in wrong.items():
         with pytest.raises(ContractError, match=words) as found:
-            Shift(path)
+            UniversalPerturbation(path)
         assert len(str(found.value).splitlines()) == 1
 
 
 def test_wrong_contents_are_one_line(tmp_path: Path, digits_test: tuple[Tensor, Tensor], digits_mlp: nn.Module) -> None:
     with pytest.raises(ContractError, match="ball beside"):
-        Shift(V)
+        UniversalPerturbation(V)
     for bad in (V * torch.nan, V / 0, V.long()):
         with pytest.raises(ContractError, match="finite floats"):
-            Shift(bad, BALLS[0])
+            UniversalPerturbation(bad, BALLS[0])
     path = kept(tmp_path / "u.safetensors")
     with pytest.raises(ContractError, match="norm=linf"):
-        Shift(path, L2(1.0))
+        UniversalPerturbation(path, L2(1.0))
     for eps in (None, float("nan"), "wide"):
         told = {"attack": "universal", "norm": "linf", "eps": eps, "params": {}}
         save_file(load_file(path), tmp_path / "e.safetensors", {"vauban": json.dumps(told)})
         with pytest.raises(ContractError, match="radius"):
-            Shift(tmp_path / "e.safetensors")
-    small = Shift(V[:, :7], BALLS[0])
+            UniversalPerturbation(tmp_path / "e.safetensors")
+    small = UniversalPerturbation(V[:, :7], BALLS[0])
     with pytest.raises(ContractError, match=r"\(1, 7, 8\).*\(1, 8, 8\)"):
-        run(small, Threat(digits_mlp).open(digits_test[0][:2], digits_test[1][:2]))
+        small.run(Oracle.open(BoundThreat(digits_mlp), digits_test[0][:2], digits_test[1][:2]))

@@ -11,20 +11,21 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.blackbox.decision import boundary, reached, room, same
+from vauban.attacks.parts.decision import boundary, reached, room, same
 from vauban.core.contracts import check_images
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Linf, Norm, norm_by_name
 from vauban.core.tensors import like, unit, where
-from vauban.engine import Ask, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 HALVINGS = 25  # of the step along the estimated gradient; the paper sets no bound
 BISECTIONS = 21  # until the interval is at the resolution of float32, see `decision.boundary`
 
 
 @dataclass(frozen=True)
-class Edge:
+class HopSkipJumpState:
     """x: an adversarial image at the decision boundary, as the network sees it; alive `(batch,)`: whether there is one."""
 
     x: Tensor
@@ -33,7 +34,7 @@ class Edge:
 
 @registry.register("hopskipjump", norms=("l2", "linf"), needs="labels", targeted=True, randomised=True)
 @dataclass(frozen=True, eq=False)
-class HopSkipJump(Steps[Edge]):
+class HopSkipJump(Steps[HopSkipJumpState]):
     """The nearest adversarial image from labels alone: estimate the gradient at the boundary, step along it, come back.
 
     Step 0 finds an adversarial image and bisects from it toward x0. Step t >= 1 asks about round(queries sqrt(t))
@@ -73,86 +74,84 @@ class HopSkipJump(Steps[Edge]):
             check_images(self.starts, "starting images")
 
     @property
-    def measure(self) -> Norm:
-        return self.norm
-
-    @property
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes of a sample that nothing breaks."""
         asked = sum(self._wanted(t) + HALVINGS + BISECTIONS for t in range(1, self.steps))
         start = self.tries if self.starts is None else len(self.starts)
         return 1 + start + BISECTIONS + asked + 1, 0
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Edge:
-        if self.starts is None and ask.aim.target is not None:
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> HopSkipJumpState:
+        if self.starts is None and oracle.goal.target is not None:
             raise ContractError("a targeted hopskipjump needs images of the target classes: pass starts=(n, ...)")
-        if self.starts is not None and self.starts.shape[1:] != ask.x0.shape[1:]:
-            shapes = tuple(self.starts.shape[1:]), tuple(ask.x0.shape[1:])
+        if self.starts is not None and self.starts.shape[1:] != oracle.domain.x0.shape[1:]:
+            shapes = tuple(self.starts.shape[1:]), tuple(oracle.domain.x0.shape[1:])
             raise ContractError(f"expected starting images of shape {shapes[1]}, got {shapes[0]}")
-        return Edge(ask.x0, torch.zeros(len(ask), dtype=torch.bool, device=ask.x0.device))
+        return HopSkipJumpState(
+            oracle.domain.x0, torch.zeros(len(oracle), dtype=torch.bool, device=oracle.domain.x0.device)
+        )
 
-    def step(self, ask: Ask, state: Edge, t: int) -> Edge:
+    def step(self, oracle: Oracle, state: HopSkipJumpState, t: int) -> HopSkipJumpState:
         if t == 0:
-            return self._found(ask)
+            return self._found(oracle)
         index = state.alive.nonzero().squeeze(1)
         if not len(index):
             return state
-        view, x = ask.rows(index), state.x[index]
+        view, x = oracle.rows(index), state.x[index]
         count = self._count(view, t)
         v = self._direction(view, x, count, t)
         x = boundary(view, self.norm, self._walk(view, x, v, count > 0, t), count > 0)
         return replace(state, x=state.x.index_copy(0, index, x))
 
-    def _found(self, ask: Ask) -> Edge:
+    def _found(self, oracle: Oracle) -> HopSkipJumpState:
         """An adversarial image for each sample, brought to the boundary; originals that are adversarial need none."""
-        x = ask.snap(ask.x0)
-        clean = reached(ask, x, room(ask) > 0)
+        x = oracle.domain.quantise(oracle.domain.x0)
+        clean = reached(oracle, x, room(oracle) > 0)
         alive = torch.zeros_like(clean)
-        order = self._order(ask)
+        order = self._order(oracle)
         for k in range(self.tries if order is None else order.shape[1]):
-            missing = ~clean & ~alive & (room(ask) > 0)
+            missing = ~clean & ~alive & (room(oracle) > 0)
             if not bool(missing.any()):
                 break
             if order is None:
-                image = ask.rng.uniform("noise", tuple(x.shape[1:]), draw=k, dtype=x.dtype)
+                image = oracle.rng.uniform("noise", tuple(x.shape[1:]), draw=k, dtype=x.dtype)
             else:
                 assert self.starts is not None
                 image = self.starts.to(x)[order[:, k]]
-            image = ask.snap(image)
-            hit = reached(ask, image, missing)
+            image = oracle.domain.quantise(image)
+            hit = reached(oracle, image, missing)
             x, alive = where(hit, image, x), alive | hit
-        return Edge(boundary(ask, self.norm, x, alive), alive)
+        return HopSkipJumpState(boundary(oracle, self.norm, x, alive), alive)
 
-    def _order(self, ask: Ask) -> Tensor | None:
+    def _order(self, oracle: Oracle) -> Tensor | None:
         """The starting images of each sample, nearest first, `(batch, n)`."""
         if self.starts is None:
             return None
-        sizes = torch.stack([self.norm.size(image - ask.x0) for image in self.starts.to(ask.x0)], 1)
+        sizes = torch.stack([self.norm.size(image - oracle.domain.x0) for image in self.starts.to(oracle.domain.x0)], 1)
         return sizes.sort(dim=1, stable=True).indices
 
-    def _count(self, ask: Ask, t: int) -> Tensor:
+    def _count(self, oracle: Oracle, t: int) -> Tensor:
         """Queries for the gradient of each sample, whole lots, `(batch,)`."""
-        return (room(ask) // 2).clamp_max(self._wanted(t)) // self.lot * self.lot
+        return (room(oracle) // 2).clamp_max(self._wanted(t)) // self.lot * self.lot
 
     def _wanted(self, t: int) -> int:
         """Queries for the gradient of a sample at step t, whole lots, where the budget allows them."""
         return math.ceil(min(self.queries * math.sqrt(t), self.most) / self.lot) * self.lot
 
-    def _direction(self, ask: Ask, x: Tensor, count: Tensor, t: int) -> Tensor:
+    def _direction(self, oracle: Oracle, x: Tensor, count: Tensor, t: int) -> Tensor:
         """The estimate of the gradient's direction at the boundary, of unit norm (algorithm 2, equation 16)."""
         shape, d = tuple(x.shape[1:]), x[0].numel()
-        delta = self.norm.size(x - ask.x0) / d
-        if ask.lattice is not None:
-            delta = delta.clamp_min(self.coarse * math.sqrt(d) / (ask.lattice.levels - 1))
+        delta = self.norm.size(x - oracle.domain.x0) / d
+        if oracle.domain.grid is not None:
+            delta = delta.clamp_min(self.coarse * math.sqrt(d) / (oracle.domain.grid.levels - 1))
         pull, drift = torch.zeros_like(x), torch.zeros_like(x)  # sums of phi u and of u
         hits = torch.zeros_like(delta)
         for k in range(int(count.max()) // self.lot):
             index = (count > k * self.lot).nonzero().squeeze(1)
-            view = ask.rows(index)
+            view = oracle.rows(index)
             wide = view.repeat(self.lot)
             u = unit(view.rng.normal("direction", (self.lot, *shape), t=t, draw=k, dtype=x.dtype).flatten(0, 1))
             centre, length = (v[index].repeat_interleave(self.lot, 0) for v in (x, delta))
-            point = wide.snap(centre + like(length, u) * u)
+            point = wide.domain.quantise(centre + like(length, u) * u)
             u = (point - centre) / like(length, u)
             phi = wide.reached(point).to(x.dtype) * 2 - 1
             lots = (len(index), self.lot)
@@ -163,14 +162,14 @@ class HopSkipJump(Steps[Edge]):
         v = where(mean.abs() == 1, pull, pull - like(mean, x) * drift)
         return unit(v) if self.norm is L2 else v.sign()
 
-    def _walk(self, ask: Ask, x: Tensor, v: Tensor, rows: Tensor, t: int) -> Tensor:
+    def _walk(self, oracle: Oracle, x: Tensor, v: Tensor, rows: Tensor, t: int) -> Tensor:
         """x + step v with the first step of |x - x0| / sqrt(t), half of it, ... that stays adversarial, else x."""
-        length, moved = self.norm.size(x - ask.x0) / math.sqrt(t), x
+        length, moved = self.norm.size(x - oracle.domain.x0) / math.sqrt(t), x
         for _ in range(HALVINGS):
-            point = ask.snap(x + like(length, x) * v)
-            rows = rows & (room(ask) > 0) & ~same(point, x)
+            point = oracle.domain.quantise(x + like(length, x) * v)
+            rows = rows & (room(oracle) > 0) & ~same(point, x)
             if not bool(rows.any()):
                 break
-            hit = reached(ask, point, rows)
+            hit = reached(oracle, point, rows)
             moved, rows, length = where(hit, point, moved), rows & ~hit, length / 2
         return moved

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.blackbox.patterns import block, flat_unit, frame, humps, pick, signs, tiles, window
+from vauban.attacks.parts.square_patterns import block, flat_unit, frame, humps, pick, signs, tiles, window
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Ball, Linf
 from vauban.core.tensors import like, unit
-from vauban.engine import Ask, Steps
+from vauban.engine import Oracle, Steps
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Where, of 10 000 iterations, the share p of changed pixels is halved (section 3.2)."""
@@ -26,7 +26,7 @@ AHEAD = 16
 
 
 @dataclass(frozen=True)
-class Best:
+class SquareState:
     """The image of highest margin so far, that margin `(batch,)`, and what was drawn ahead, `(batch, AHEAD, ...)` each."""
 
     x: Tensor
@@ -36,7 +36,7 @@ class Best:
 
 @registry.register("square", norms=("linf", "l2"), needs="scores", targeted=True, randomised=True)
 @dataclass(frozen=True)
-class Square(Steps[Best]):
+class Square(Steps[SquareState]):
     """Random search: one random square is proposed per query and kept where it raises the margin.
 
     L-infinity: vertical stripes of x0 +- eps at the start, then squares of +-eps, one sign per channel. L2: a grid of
@@ -65,33 +65,37 @@ class Square(Steps[Best]):
         """Forward and backward passes of a sample that nothing breaks."""
         return self.steps + 1, 0
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Best:
-        channels, height, width = frame(ask.x0)
-        assert ask.ball is not None
-        if ask.ball.norm is Linf:
-            d = ask.rng.signs("stripes", (channels, 1, width), dtype=ask.x0.dtype).expand(-1, -1, height, -1)
-        elif ask.x0.dim() == 2:
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> SquareState:
+        channels, height, width = frame(oracle.domain.x0)
+        assert oracle.domain.ball is not None
+        if oracle.domain.ball.norm is Linf:
+            d = oracle.rng.signs("stripes", (channels, 1, width), dtype=oracle.domain.x0.dtype).expand(
+                -1, -1, height, -1
+            )
+        elif oracle.domain.x0.dim() == 2:
             raise ContractError("expected images for square in l2, got vectors; use a linf ball")
         else:
-            d = unit(tiles(ask, channels, height, width))
-        x = ask.project(ask.x0 + ask.ball.scale(ask.x0) * d.reshape(ask.x0.shape))
+            d = unit(tiles(oracle, channels, height, width))
+        x = oracle.domain.project(
+            oracle.domain.x0 + oracle.domain.ball.scale(oracle.domain.x0) * d.reshape(oracle.domain.x0.shape)
+        )
         lowest = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
-        return Best(x, lowest, self._draw(ask, 0))
+        return SquareState(x, lowest, self._draw(oracle, 0))
 
-    def step(self, ask: Ask, state: Best, t: int) -> Best:
-        ahead = state.ahead if t % AHEAD else self._draw(ask, t)
-        x = state.x if t == 0 else self._proposal(ask, state.x, [v[:, t % AHEAD] for v in ahead], t)
-        loss = margin(ask.scores(x), ask.aim)
+    def step(self, oracle: Oracle, state: SquareState, t: int) -> SquareState:
+        ahead = state.ahead if t % AHEAD else self._draw(oracle, t)
+        x = state.x if t == 0 else self._proposal(oracle, state.x, [v[:, t % AHEAD] for v in ahead], t)
+        loss = margin(oracle.scores(x), oracle.goal)
         better = loss > state.loss
-        kept = ask.mix(state.x, x, like(better, x))
-        return Best(kept, torch.where(better, loss, state.loss), ahead)
+        kept = oracle.domain.mix(state.x, x, like(better, x))
+        return SquareState(kept, torch.where(better, loss, state.loss), ahead)
 
-    def _draw(self, ask: Ask, t: int) -> tuple[Tensor, ...]:
+    def _draw(self, oracle: Oracle, t: int) -> tuple[Tensor, ...]:
         """For the steps from t on; L2: uniform numbers, L-infinity: first pixels of squares, channels that go up."""
-        channels, height, width = frame(ask.x0)
-        u = ask.rng.uniform("square", (AHEAD, 5 + channels), t=t, dtype=torch.float64)
-        assert ask.ball is not None
-        if ask.ball.norm is L2:
+        channels, height, width = frame(oracle.domain.x0)
+        u = oracle.rng.uniform("square", (AHEAD, 5 + channels), t=t, dtype=torch.float64)
+        assert oracle.domain.ball is not None
+        if oracle.domain.ball.norm is L2:
             return (u,)
         h, w = torch.tensor([self._sides(t + k, height, width) for k in range(AHEAD)], device=u.device).T
         first = pick(u[:, :, 0], height - h + 1) * width + pick(u[:, :, 1], width - w + 1)
@@ -107,19 +111,19 @@ class Square(Steps[Best]):
         side = min(max(round(math.sqrt(area)), 1), height, width)
         return (1, min(max(round(area), 1), width)) if height == 1 else (side, side)
 
-    def _proposal(self, ask: Ask, x: Tensor, drawn: Sequence[Tensor], t: int) -> Tensor:
-        assert ask.ball is not None
-        if ask.ball.norm is Linf:
-            return self._coloured(ask, x, drawn[0], drawn[1], t)
-        radius = ask.ball.scale(x)
-        d = x - ask.x0
-        return ask.project(ask.x0 + radius * unit(self._moved(d, drawn[0], radius, t)))
+    def _proposal(self, oracle: Oracle, x: Tensor, drawn: Sequence[Tensor], t: int) -> Tensor:
+        assert oracle.domain.ball is not None
+        if oracle.domain.ball.norm is Linf:
+            return self._coloured(oracle, x, drawn[0], drawn[1], t)
+        radius = oracle.domain.ball.scale(x)
+        d = x - oracle.domain.x0
+        return oracle.domain.project(oracle.domain.x0 + radius * unit(self._moved(d, drawn[0], radius, t)))
 
-    def _coloured(self, ask: Ask, x: Tensor, first: Tensor, up: Tensor, t: int) -> Tensor:
+    def _coloured(self, oracle: Oracle, x: Tensor, first: Tensor, up: Tensor, t: int) -> Tensor:
         """Algorithm 2: inside a square every pixel goes to x0 +- eps, clipped."""
         channels, height, width = frame(x)
         pattern = block(channels, height, width, *self._sides(t, height, width), x.device)
-        return ask.at_edges(x, first + pattern, up)
+        return oracle.domain.at_edges(x, first + pattern, up)
 
     def _moved(self, d: Tensor, u: Tensor, radius: Tensor, t: int) -> Tensor:
         """Algorithm 3: window 2 is emptied, and its mass and the unused part of the budget go to window 1."""

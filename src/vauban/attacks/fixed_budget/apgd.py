@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget import apgd_l1
-from vauban.attacks.fixed_budget.apgd_state import Progress
-from vauban.attacks.fixed_budget.moves import ascend, check_norm
 from vauban.attacks.fixed_budget.pgd import random_start
+from vauban.attacks.parts import apgd_l1
+from vauban.attacks.parts.apgd_state import APGDState
+from vauban.attacks.parts.ball_steps import ascend, check_norm
 from vauban.core.losses import Loss, cross_entropy
 from vauban.core.norms import L1, L2, Ball, Linf
 from vauban.core.tensors import like
-from vauban.engine import Ask, Steps
+from vauban.engine import Oracle, Steps
 
 RISING = 0.75  # rho: the share of steps that must raise the loss for the step size to stay
 MOMENTUM = 0.75  # alpha: the weight of the new direction
@@ -35,7 +35,7 @@ def checkpoints(steps: int) -> tuple[int, ...]:
     return tuple(w for w in dict.fromkeys(found) if w < steps)
 
 
-def review(state: Progress, spans: Tensor | float) -> Progress:
+def review(state: APGDState, spans: Tensor | float) -> APGDState:
     """Halve the step and go back to the best point where too few of the last `spans` steps raised the loss (condition 1),
     or where neither the step nor the best loss has changed since the last checkpoint (condition 2)."""
     stuck = ~state.halved & (state.best_loss == state.checked_loss)
@@ -49,17 +49,17 @@ def review(state: Progress, spans: Tensor | float) -> Progress:
     )
 
 
-def move(ask: Ask, state: Progress, first: bool) -> Tensor:
+def move(oracle: Oracle, state: APGDState, first: bool) -> Tensor:
     """z = P(x + eta s(g)), then P(x + a (z - x) + (1 - a) (x - x_old)), a = 1 in the first step."""
-    z = ascend(ask, state.x, state.gradient, like(state.step, state.x))
+    z = ascend(oracle, state.x, state.gradient, like(state.step, state.x))
     if first:
         return z
-    return ask.project(state.x + MOMENTUM * (z - state.x) + (1 - MOMENTUM) * (state.x - state.old))
+    return oracle.domain.project(state.x + MOMENTUM * (z - state.x) + (1 - MOMENTUM) * (state.x - state.old))
 
 
 @registry.register("apgd", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
 @dataclass(frozen=True)
-class APGD(Steps[Progress]):
+class APGD(Steps[APGDState]):
     """PGD with momentum that halves each sample's step, and returns to its best point, when the loss stops rising.
 
     The step starts at 2 eps and is halved at checkpoints by two conditions; see `checkpoints` and `review`. For L1 the
@@ -82,20 +82,20 @@ class APGD(Steps[Progress]):
     def _checkpoints(self) -> Sequence[int]:
         return checkpoints(self.steps)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Progress:
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> APGDState:
         if self.ball.norm is L1:
-            return apgd_l1.start(ask, self.random_start)
-        return Progress.at(random_start(ask) if self.random_start else ask.x0, step=2.0)
+            return apgd_l1.start(oracle, self.random_start)
+        return APGDState.at(random_start(oracle) if self.random_start else oracle.domain.x0, step=2.0)
 
-    def step(self, ask: Ask, state: Progress, t: int) -> Progress:
-        _, (g,) = ask.gradient(state.x, self.loss)
-        state = state.seen(g, ask.loss)
+    def step(self, oracle: Oracle, state: APGDState, t: int) -> APGDState:
+        _, (g,) = oracle.gradient(state.x, self.loss)
+        state = state.seen(g, oracle.loss)
         if self.ball.norm is L1:
             if t and t % apgd_l1.period(self.steps) == 0:
-                state = apgd_l1.review(state, ask.x0)
-            x = apgd_l1.move(ask, state)
+                state = apgd_l1.review(state, oracle.domain.x0)
+            x = apgd_l1.move(oracle, state)
         else:
             if t in self._checkpoints:
                 state = review(state, t - max((w for w in self._checkpoints if w < t), default=0))
-            x = move(ask, state, first=t == 0)
+            x = move(oracle, state, first=t == 0)
         return replace(state, x=x, old=state.x)

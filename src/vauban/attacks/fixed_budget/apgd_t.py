@@ -9,18 +9,18 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.apgd import APGD
-from vauban.attacks.fixed_budget.moves import heading
+from vauban.attacks.parts.ball_steps import heading
 from vauban.core.errors import BudgetSpent, ContractError
 from vauban.core.losses import Loss, dlr, margin
-from vauban.core.norms import Ball, Linf, Norm
-from vauban.engine import Ask, Result, run
+from vauban.core.norms import Ball, Linf
+from vauban.engine import Attack, Oracle, Result
 from vauban.engine.combine import sequence
 from vauban.engine.result import untouched
 
 
 @registry.register("apgd-t", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
 @dataclass(frozen=True)
-class APGDT:
+class APGDT(Attack):
     """APGD toward each of the `n_target` likeliest wrong classes in turn, on the samples that still stand.
 
     The classes are ordered by the logits of the clean image, for which one query is counted. The loss of each run is the
@@ -41,10 +41,6 @@ class APGDT:
         self._apgd(3)
 
     @property
-    def measure(self) -> Norm:
-        return self.ball.norm
-
-    @property
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes of a sample that nothing breaks."""
         return self.n_target * (self.steps + 1) + 1, self.n_target * self.steps
@@ -52,15 +48,15 @@ class APGDT:
     def _apgd(self, classes: int) -> APGD:
         return APGD(self.ball, self.steps, self.loss or (dlr if classes > 2 else margin), self.random_start)
 
-    def run(self, ask: Ask) -> Result:
-        apgd = self._apgd(ask.classes)
-        if ask.aim.target is not None:
-            return run(apgd, ask)
+    def run(self, oracle: Oracle) -> Result:
+        apgd = self._apgd(oracle.classes)
+        if oracle.goal.target is not None:
+            return apgd.run(oracle)
         try:
-            wrong: Tensor = ask.aim.wrong_classes(ask.clean_logits()).flip(1)
+            wrong: Tensor = oracle.goal.wrong_classes(oracle.clean_logits()).flip(1)
         except BudgetSpent:
-            return untouched(ask.x0)
+            return untouched(oracle.domain.x0)
         toward = wrong[:, : self.n_target].unbind(1)
-        views = [heading(ask.fresh(i) if i else ask, label) for i, label in enumerate(toward)]
-        total = sequence([(apgd, view) for view in views], ask, "success")
+        views = [heading(oracle.fresh(i) if i else oracle, label) for i, label in enumerate(toward)]
+        total = sequence([(apgd, view) for view in views], oracle, "success")
         return replace(total, forwards=total.forwards + 1)

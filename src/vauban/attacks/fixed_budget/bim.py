@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.ascent import Ascent
-from vauban.attacks.fixed_budget.moves import ascend
+from vauban.attacks.parts.ascent import Ascent
+from vauban.attacks.parts.ball_steps import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Point
+from vauban.engine import Oracle, Point
 
 
 def relative_step(step_size: float | None, steps: int) -> float:
@@ -35,8 +35,8 @@ class BIM(Ascent[Point]):
     step_size: float | None = None
     loss: Loss = auto
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Point:
-        return Point(ask.x0)
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
+        return Point(oracle.domain.x0)
 
-    def move(self, ask: Ask, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
-        return Point(ascend(ask, state.x, g, relative_step(self.step_size, self.steps)))
+    def move(self, oracle: Oracle, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
+        return Point(ascend(oracle, state.x, g, relative_step(self.step_size, self.steps)))

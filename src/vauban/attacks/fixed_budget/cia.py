@@ -9,29 +9,29 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.optimisers import Adam, Maker, Optimiser, Torch
-from vauban.core.charts import CURVES, Interval
+from vauban.attacks.parts.optimisers import Adam, Optimiser, OptimiserFactory, TorchOptimiser
+from vauban.core.coordinates import CURVES, IntervalCoordinates
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.losses import Loss, cross_entropy
 from vauban.core.norms import SLACK, Ball, Linf
 from vauban.core.tensors import flat
-from vauban.engine import Ask, Steps
+from vauban.engine import Oracle, Steps
 
-Edge = float | Tensor
+HopSkipJumpState = float | Tensor
 
 
 @dataclass(frozen=True)
-class Centred:
+class CIAState:
     """The free variable r, the interval of each component, and what the optimiser remembers."""
 
     r: Tensor
-    interval: Interval
+    interval: IntervalCoordinates
     memory: Any
 
 
 @registry.register("cia", norms=("linf",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class CIA(Steps[Centred]):
+class CIA(Steps[CIAState]):
     """Adam on a free variable r whose image cannot leave the ball: no clipping.
 
     X = x* + Delta* g(r), (1)-(2), where the centre x* = (lo + hi)/2 and the half-width Delta* = (hi - lo)/2 are those of
@@ -42,7 +42,7 @@ class CIA(Steps[Centred]):
     value per feature; on a pixel grid they move inwards to it. For data in other units see `models.bounded`.
     optimiser: None for Adam, or a function of [parameters] that makes any torch optimiser which steps each component on
     its own; lr, beta1 and beta2 are then not used. The paper runs every image to its end, without rounding on the way
-    (levels=None), and rounds the last one: `engine.iterate(attack, ask, stop="never", keep="last")`.
+    (levels=None), and rounds the last one: `engine.iterate(attack, oracle, stop="never", keep="last")`.
     Raises ContractError on images outside [low, high], a ball that is not linf, or an optimiser that mixes samples.
     Departures: the three printed cases of x* and Delta* are one formula, which also covers equality and an interval cut
     on both sides; the printed half-width of case (b), (x + Delta + alpha)/2, is right for alpha = 0 only, ours is
@@ -57,9 +57,9 @@ class CIA(Steps[Centred]):
     beta2: float = 0.6
     curve: str = "tanh"
     loss: Loss = cross_entropy
-    low: Edge = 0.0
-    high: Edge = 1.0
-    optimiser: Maker | None = None
+    low: HopSkipJumpState = 0.0
+    high: HopSkipJumpState = 1.0
+    optimiser: OptimiserFactory | None = None
 
     def __post_init__(self) -> None:
         if self.curve not in CURVES:
@@ -76,40 +76,48 @@ class CIA(Steps[Centred]):
 
     @property
     def _rule(self) -> Optimiser:
-        return Adam(self.lr, self.beta1, self.beta2) if self.optimiser is None else Torch(self.optimiser)
+        return Adam(self.lr, self.beta1, self.beta2) if self.optimiser is None else TorchOptimiser(self.optimiser)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Centred:
-        assert ask.ball is not None
-        low, high = self._domain(ask)
-        interval = Interval.around(ask.x0, ask.ball.scale(ask.x0), low, high, ask.mask, "centre", self.curve)
-        r = interval.start(ask.x0)
-        return Centred(r, interval, self._rule.begin(r))
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> CIAState:
+        assert oracle.domain.ball is not None
+        low, high = self._domain(oracle)
+        interval = IntervalCoordinates.around(
+            oracle.domain.x0,
+            oracle.domain.ball.scale(oracle.domain.x0),
+            low,
+            high,
+            oracle.domain.mask,
+            "centre",
+            self.curve,
+        )
+        r = interval.start(oracle.domain.x0)
+        return CIAState(r, interval, self._rule.begin(r))
 
-    def step(self, ask: Ask, state: Centred, t: int) -> Centred:
+    def step(self, oracle: Oracle, state: CIAState, t: int) -> CIAState:
         g = state.interval.value(state.r)
-        _, (slope,) = ask.gradient(state.interval.place(g), self.loss)
+        _, (slope,) = oracle.gradient(state.interval.place(g), self.loss)
         r, memory = self._rule.climb(state.r, state.interval.pull(state.r, slope, g), state.memory, t)
-        return Centred(r, state.interval, memory)
+        return CIAState(r, state.interval, memory)
 
-    def candidate(self, ask: Ask, state: Centred) -> Tensor:
+    def candidate(self, oracle: Oracle, state: CIAState) -> Tensor:
         return state.interval.image(state.r)
 
-    def _domain(self, ask: Ask) -> tuple[Tensor, Tensor]:
+    def _domain(self, oracle: Oracle) -> tuple[Tensor, Tensor]:
         """[low, high] as it broadcasts to the images, moved inwards to the pixel grid where there is one."""
-        x0 = ask.x0
+        x0 = oracle.domain.x0
         low, high = (_feature(name, edge, x0) for name, edge in (("low", self.low), ("high", self.high)))
         inside = flat((x0 >= low) & (x0 <= high)).all(1)
         if not bool(inside.all()):
             sample = int((~inside).nonzero()[0])
             raise ContractError(f"expected images within [low, high] of cia, got others in sample {sample}")
-        if ask.lattice is not None:
-            n = ask.lattice.levels - 1
+        if oracle.domain.grid is not None:
+            n = oracle.domain.grid.levels - 1
             low = torch.minimum((low * n - SLACK).ceil_().div_(n), x0)
             high = torch.maximum((high * n + SLACK).floor_().div_(n), x0)
         return low, high
 
 
-def _feature(name: str, edge: Edge, x0: Tensor) -> Tensor:
+def _feature(name: str, edge: HopSkipJumpState, x0: Tensor) -> Tensor:
     bound = torch.as_tensor(edge, dtype=x0.dtype, device=x0.device)
     try:
         return bound.expand(x0.shape[1:])

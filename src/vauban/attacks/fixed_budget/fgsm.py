@@ -10,12 +10,13 @@ from typing import ClassVar
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.ascent import Ascent
-from vauban.attacks.fixed_budget.moves import ascend
+from vauban.attacks.parts.ascent import Ascent
+from vauban.attacks.parts.ball_steps import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Point
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Point
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 
 @registry.register("fgsm", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
@@ -33,8 +34,8 @@ class FGSM(Ascent[Point]):
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "last"
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Point:
-        return Point(ask.x0)
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
+        return Point(oracle.domain.x0)
 
-    def move(self, ask: Ask, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
-        return Point(ascend(ask, state.x, g, 1.0))
+    def move(self, oracle: Oracle, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
+        return Point(ascend(oracle, state.x, g, 1.0))

@@ -9,34 +9,34 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.bim import relative_step
-from vauban.attacks.fixed_budget.moves import ascend, destination, heading
+from vauban.attacks.parts.ball_steps import ascend, destination, heading
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Steps
+from vauban.engine import Oracle, Steps
 
 
 @dataclass(frozen=True)
-class Bound:
+class TowardState:
     """Where a sample is and the class it moves toward, `(batch,)`."""
 
     x: Tensor
     toward: Tensor
 
 
-def depart(ask: Ask) -> Bound:
+def depart(oracle: Oracle) -> TowardState:
     """At the image, bound for the target, or for the least likely class where there is none (one counted query)."""
-    return Bound(ask.x0, destination(ask))
+    return TowardState(oracle.domain.x0, destination(oracle))
 
 
-def approach(ask: Ask, state: Bound, loss: Loss, share: float) -> Bound:
+def approach(oracle: Oracle, state: TowardState, loss: Loss, share: float) -> TowardState:
     """One step of a share of the radius up the loss toward the class."""
-    _, (g,) = heading(ask, state.toward).gradient(state.x, loss)
-    return Bound(ascend(ask, state.x, g, share), state.toward)
+    _, (g,) = heading(oracle, state.toward).gradient(state.x, loss)
+    return TowardState(ascend(oracle, state.x, g, share), state.toward)
 
 
 @registry.register("illc", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class ILLC(Steps[Bound]):
+class ILLC(Steps[TowardState]):
     """BIM toward the least likely class of the clean image: x_{t+1} = P(x_t + alpha eps s(g_t)), g_t = grad log p(t | x_t).
 
     Success is the goal's: for an untargeted goal any misclassification, as the papers count it, for a targeted one the
@@ -53,8 +53,8 @@ class ILLC(Steps[Bound]):
         """Forward and backward passes of a sample that nothing breaks."""
         return self.steps + 2, self.steps
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Bound:
-        return depart(ask)
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> TowardState:
+        return depart(oracle)
 
-    def step(self, ask: Ask, state: Bound, t: int) -> Bound:
-        return approach(ask, state, self.loss, relative_step(self.step_size, self.steps))
+    def step(self, oracle: Oracle, state: TowardState, t: int) -> TowardState:
+        return approach(oracle, state, self.loss, relative_step(self.step_size, self.steps))

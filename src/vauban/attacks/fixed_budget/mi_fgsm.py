@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.moves import ascend
+from vauban.attacks.parts.ball_steps import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
 from vauban.core.tensors import unit
-from vauban.engine import Ask, Steps
+from vauban.engine import Oracle, Steps
 
 
 @dataclass(frozen=True)
-class Moving:
+class MIFGSMState:
     """Where a sample is and the gradients it has gathered."""
 
     x: Tensor
@@ -26,7 +26,7 @@ class Moving:
 
 @registry.register("mi-fgsm", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class MIFGSM(Steps[Moving]):
+class MIFGSM(Steps[MIFGSMState]):
     """BIM along gathered gradients: m_{t+1} = mu m_t + g_t / ||g_t||_1 per sample, x_{t+1} = P(x_t + alpha eps s(m_{t+1})).
 
     momentum is mu; step_size is alpha, relative to eps; None is 1 / steps, the paper's. The projection P on the ball is
@@ -39,11 +39,11 @@ class MIFGSM(Steps[Moving]):
     momentum: float = 1.0
     loss: Loss = auto
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Moving:
-        return Moving(ask.x0, torch.zeros_like(ask.x0))
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> MIFGSMState:
+        return MIFGSMState(oracle.domain.x0, torch.zeros_like(oracle.domain.x0))
 
-    def step(self, ask: Ask, state: Moving, t: int) -> Moving:
-        _, (g,) = ask.gradient(state.x, self.loss)
+    def step(self, oracle: Oracle, state: MIFGSMState, t: int) -> MIFGSMState:
+        _, (g,) = oracle.gradient(state.x, self.loss)
         gathered = self.momentum * state.momentum + unit(g, 1)
         share = 1 / self.steps if self.step_size is None else self.step_size
-        return Moving(ascend(ask, state.x, gathered, share), gathered)
+        return MIFGSMState(ascend(oracle, state.x, gathered, share), gathered)

@@ -9,16 +9,17 @@ from typing import ClassVar
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.illc import Bound, approach, depart
+from vauban.attacks.fixed_budget.illc import TowardState, approach, depart
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 
 @registry.register("otcm", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class OTCM(Steps[Bound]):
+class OTCM(Steps[TowardState]):
     """One FGSM step toward a class: x' = clip(x + eps s(g)), g = grad log p(t | x).
 
     t is the target of a targeted goal. For an untargeted one it is the least likely class of the clean image, for which
@@ -36,8 +37,8 @@ class OTCM(Steps[Bound]):
         """Forward and backward passes of a sample that nothing breaks."""
         return self.steps + 2, self.steps
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Bound:
-        return depart(ask)
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> TowardState:
+        return depart(oracle)
 
-    def step(self, ask: Ask, state: Bound, t: int) -> Bound:
-        return approach(ask, state, self.loss, 1.0)
+    def step(self, oracle: Oracle, state: TowardState, t: int) -> TowardState:
+        return approach(oracle, state, self.loss, 1.0)

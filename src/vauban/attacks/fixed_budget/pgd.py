@@ -9,25 +9,27 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.ascent import Ascent
-from vauban.attacks.fixed_budget.moves import ascend
+from vauban.attacks.parts.ascent import Ascent
+from vauban.attacks.parts.ball_steps import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Point
+from vauban.engine import Oracle, Point
 
 
-def random_start(ask: Ask) -> Tensor:
+def random_start(oracle: Oracle) -> Tensor:
     """A point of the ball: uniform for L-infinity, a Gaussian direction with a uniform radius for L1 and L2."""
-    ball = ask.ball
+    ball = oracle.domain.ball
     assert ball is not None
-    shape = tuple(ask.x0.shape[1:])
+    shape = tuple(oracle.domain.x0.shape[1:])
     if ball.norm is Linf:
-        d = (2 * ask.rng.uniform("start", shape, dtype=ask.x0.dtype) - 1) * ball.scale(ask.x0)
+        d = (2 * oracle.rng.uniform("start", shape, dtype=oracle.domain.x0.dtype) - 1) * ball.scale(oracle.domain.x0)
     else:
-        d = ask.rng.normal("start", shape, dtype=ask.x0.dtype)
-        length = ask.rng.uniform("radius", (1,) * len(shape), dtype=ask.x0.dtype) * ball.scale(ask.x0)
+        d = oracle.rng.normal("start", shape, dtype=oracle.domain.x0.dtype)
+        length = oracle.rng.uniform("radius", (1,) * len(shape), dtype=oracle.domain.x0.dtype) * ball.scale(
+            oracle.domain.x0
+        )
         d = ball.norm.steepest(d) * length
-    return ask.project(ask.x0 + d)
+    return oracle.domain.project(oracle.domain.x0 + d)
 
 
 @registry.register("pgd", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
@@ -45,8 +47,8 @@ class PGD(Ascent[Point]):
     loss: Loss = auto
     random_start: bool = True
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Point:
-        return Point(random_start(ask) if self.random_start else ask.x0)
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
+        return Point(random_start(oracle) if self.random_start else oracle.domain.x0)
 
-    def move(self, ask: Ask, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
-        return Point(ascend(ask, state.x, g, 2.5 / self.steps if self.step_size is None else self.step_size))
+    def move(self, oracle: Oracle, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
+        return Point(ascend(oracle, state.x, g, 2.5 / self.steps if self.step_size is None else self.step_size))

@@ -9,12 +9,13 @@ from typing import ClassVar
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.moves import ascend
+from vauban.attacks.parts.ball_steps import ascend
 from vauban.core.errors import ContractError
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
-from vauban.engine import Ask, Point, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Point, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 
 @registry.register("r-fgsm", norms=("linf", "l2"), needs="gradients", targeted=True, randomised=True)
@@ -38,10 +39,17 @@ class RFGSM(Steps[Point]):
         if not 0 <= self.alpha <= 1:
             raise ContractError(f"expected alpha in [0, 1], a share of the radius, got {self.alpha}")
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Point:
-        noise = ask.rng.normal("start", tuple(ask.x0.shape[1:]), dtype=ask.x0.dtype)
-        return Point(ascend(ask, ask.x0, noise if ask.mask is None else noise * ask.mask, self.alpha))
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
+        noise = oracle.rng.normal("start", tuple(oracle.domain.x0.shape[1:]), dtype=oracle.domain.x0.dtype)
+        return Point(
+            ascend(
+                oracle,
+                oracle.domain.x0,
+                noise if oracle.domain.mask is None else noise * oracle.domain.mask,
+                self.alpha,
+            )
+        )
 
-    def step(self, ask: Ask, state: Point, t: int) -> Point:
-        _, (g,) = ask.gradient(state.x, self.loss)
-        return Point(ascend(ask, state.x, g, 1 - self.alpha))
+    def step(self, oracle: Oracle, state: Point, t: int) -> Point:
+        _, (g,) = oracle.gradient(state.x, self.loss)
+        return Point(ascend(oracle, state.x, g, 1 - self.alpha))

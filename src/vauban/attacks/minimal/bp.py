@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.ascent import Ascent
+from vauban.attacks.parts.ascent import Ascent
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import L2
 from vauban.core.tensors import dot, like, unit
-from vauban.engine import Ask
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 TRIES = 2  # of the line search (5.7); on MNIST more change the distances found by less than 0.2 %
 SHY = 1e-4  # of the squared distance: how far below the wanted one the search aims, so that it ends on the near side
@@ -23,7 +24,7 @@ TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class Walk:
+class BPState:
     """The iterate y_i and whether the boundary has been crossed before, `(batch,)`: stage 1 or stage 2."""
 
     x: Tensor
@@ -48,7 +49,7 @@ def inward(rho: Tensor, size: Tensor, eps: Tensor) -> Tensor:
 
 @registry.register("bp", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class BP(Ascent[Walk]):
+class BP(Ascent[BPState]):
     """Boundary projection: reach the boundary, then walk along it while the distance falls. One gradient per iteration.
 
     With u = g / ||g||_2 the attacker's direction (the papers' -g), r = y - x and gamma_i rising from gamma_min to 1 (5.1):
@@ -75,31 +76,31 @@ class BP(Ascent[Walk]):
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Walk:
-        return Walk(ask.x0, torch.zeros(len(ask), dtype=torch.bool, device=ask.x0.device))
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> BPState:
+        return BPState(oracle.domain.x0, torch.zeros(len(oracle), dtype=torch.bool, device=oracle.domain.x0.device))
 
-    def move(self, ask: Ask, state: Walk, t: int, logits: Tensor, g: Tensor) -> Walk:
+    def move(self, oracle: Oracle, state: BPState, t: int, logits: Tensor, g: Tensor) -> BPState:
         y = state.x
         gamma = self.gamma_min + t / (self.steps + 1) * (1 - self.gamma_min)
-        out = ask.won(logits)
+        out = oracle.won(logits)
         crossed = state.crossed | out
-        r, u = y - ask.x0, unit(g)
+        r, u = y - oracle.domain.x0, unit(g)
         rho, size = dot(r, u), L2.size(r)
         eps = gamma * size
         along, share = outward(rho, size, eps, self.retreat)
         ahead = inward(rho, size, size / gamma)
-        if self._searches(ask):
+        if self._searches(oracle):
             ahead = ahead.clamp_min(self.beta_min)  # (5.10)
         ahead = torch.where(crossed, ahead, self.alpha * gamma)
         # every case is a step z - y in the plane of r and u; only OUT has a part along r
         d = torch.addcmul(like((share - 1) * out, r) * r, like(torch.where(out, along, ahead), u), u)
-        if not self._searches(ask):
-            return Walk(ask.snap(y + d), crossed)
+        if not self._searches(oracle):
+            return BPState(oracle.domain.quantise(y + d), crossed)
         square, wanted = size.square(), eps if self.retreat else torch.maximum(eps, rho.abs())
-        beta = self._search(ask, y, d, square, torch.addcmul(along * rho, share, square), wanted)
-        return Walk(ask.snap(torch.addcmul(y, like(torch.where(out, beta, 1), y), d)), crossed)
+        beta = self._search(oracle, y, d, square, torch.addcmul(along * rho, share, square), wanted)
+        return BPState(oracle.domain.quantise(torch.addcmul(y, like(torch.where(out, beta, 1), y), d)), crossed)
 
-    def _search(self, ask: Ask, y: Tensor, d: Tensor, square: Tensor, inner: Tensor, wanted: Tensor) -> Tensor:
+    def _search(self, oracle: Oracle, y: Tensor, d: Tensor, square: Tensor, inner: Tensor, wanted: Tensor) -> Tensor:
         """b of (5.7) `(batch,)` for case OUT: the smallest at which the image y + b d, rounded, is no farther from x than z
         (`wanted`), nearly; at most the b of the point of the line that is nearest to x. With square = ||r||^2, inner =
         <r, z - x>: ||r + b d||^2 = square + q ((foot - b)^2 - foot^2); rounding adds what the last try shows, nearly the
@@ -112,7 +113,7 @@ class BP(Ascent[Walk]):
         low, most = torch.zeros_like(p), foot.clamp_min(1)
         high = most
         for _ in range(TRIES):
-            rounded = L2.size(ask.snap(torch.addcmul(y, like(beta, y), d)).sub_(ask.x0))
+            rounded = L2.size(oracle.domain.quantise(torch.addcmul(y, like(beta, y), d)).sub_(oracle.domain.x0))
             far = rounded > wanted
             low, high = torch.where(far, beta, low), torch.where(far, high, beta)
             excess = rounded.square() - goal
@@ -120,5 +121,5 @@ class BP(Ascent[Walk]):
             beta = root.where((low < root) & (root < high), torch.lerp(low, high, 0.5))
         return torch.where(high < most, high, beta)  # the nearest success, else the next try unseen
 
-    def _searches(self, ask: Ask) -> bool:
-        return ask.lattice is not None and self.quantisation == "search"
+    def _searches(self, oracle: Oracle) -> bool:
+        return oracle.domain.grid is not None and self.quantisation == "search"

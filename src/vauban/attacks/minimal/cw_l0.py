@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.minimal.rounds import CHART, InRounds, Round
+from vauban.attacks.parts.adam_rounds import CHART, AdamRounds, AdamRoundState
 from vauban.core.errors import ContractError
 from vauban.core.norms import L0, Norm
 from vauban.core.tensors import flat, like
-from vauban.engine import Ask
+from vauban.engine import Oracle
 
 UNCHANGED = 1 / 510  # half a level of 8 bits: rounds to no change
 
 
 @dataclass(frozen=True)
-class Sparse(Round):
+class CWL0State(AdamRoundState):
     """free `(batch, ...)`: the components that may still change."""
 
     free: Tensor
@@ -27,7 +27,7 @@ class Sparse(Round):
 
 @registry.register("cw-l0", norms=("l0",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class CWL0(InRounds[Sparse]):
+class CWL0(AdamRounds[CWL0State]):
     """Carlini and Wagner, L0: the L2 attack on ever fewer components, those that contribute least given up in turn.
 
     min_z ||x - x0||_2^2 + c [kappa - margin(x)]_+ over the free components, x = (1 + tanh z) / 2, by Adam at rate `lr`. An
@@ -54,23 +54,23 @@ class CWL0(InRounds[Sparse]):
             raise ContractError(f"expected freeze >= 0, got {self.freeze}")
 
     @property
-    def measure(self) -> Norm:
+    def norm(self) -> Norm:
         return L0
 
-    def begin(self, ask: Ask) -> Sparse:
-        free = torch.ones_like(ask.x0, dtype=torch.bool) if ask.mask is None else ask.mask
-        return Sparse.begin(ask.x0, self.c, free=free)
+    def begin(self, oracle: Oracle) -> CWL0State:
+        free = torch.ones_like(oracle.domain.x0, dtype=torch.bool) if oracle.domain.mask is None else oracle.domain.mask
+        return CWL0State.begin(oracle.domain.x0, self.c, free=free)
 
-    def image(self, ask: Ask, state: Sparse) -> Tensor:
-        return ask.project(torch.where(state.free, CHART.image(state.z), ask.x0))
+    def image(self, oracle: Oracle, state: CWL0State) -> Tensor:
+        return oracle.domain.project(torch.where(state.free, CHART.image(state.z), oracle.domain.x0))
 
-    def unfinished(self, ask: Ask, state: Sparse) -> Tensor:
+    def unfinished(self, oracle: Oracle, state: CWL0State) -> Tensor:
         return flat(state.free).any(1)
 
-    def kept(self, ask: Ask, state: Sparse, d: Tensor) -> Tensor:
+    def kept(self, oracle: Oracle, state: CWL0State, d: Tensor) -> Tensor:
         return torch.ones_like(state.k, dtype=torch.bool)  # a frozen component cannot move
 
-    def tighten(self, ask: Ask, state: Sparse, d: Tensor, g: Tensor, won: Tensor) -> Sparse:
+    def tighten(self, oracle: Oracle, state: CWL0State, d: Tensor, g: Tensor, won: Tensor) -> CWL0State:
         changed = state.free & (d.abs() >= UNCHANGED)
         count = flat(changed).sum(1)
         most = (self.freeze * count.sqrt()).floor().clamp_min(1)
@@ -80,5 +80,5 @@ class CWL0(InRounds[Sparse]):
         left = changed & (rank >= most[:, None]).view_as(changed)
         return replace(state, free=torch.where(like(won, d), left, state.free))
 
-    def pull(self, state: Sparse, d: Tensor) -> Tensor:
+    def pull(self, state: CWL0State, d: Tensor) -> Tensor:
         return 2 * d

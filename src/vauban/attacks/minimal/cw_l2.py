@@ -10,31 +10,32 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.optimisers import Adam, Moments
-from vauban.attacks.minimal.constants import Constants
-from vauban.core.charts import Interval
+from vauban.attacks.parts.optimisers import Adam, AdamMoments
+from vauban.attacks.parts.penalty_search import PenaltySearch
+from vauban.core.coordinates import IntervalCoordinates
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import Linf
 from vauban.core.tensors import like
-from vauban.engine import Ask, Result, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Result, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
-CHART = Interval(0.0, 1.0, start_at="image")
+CHART = IntervalCoordinates(0.0, 1.0, start_at="image")
 
 
 @dataclass(frozen=True)
-class Boxed:
+class CWState:
     """Coordinates z in a chart, Adam's two moments, and the weight c `(batch,)` of the loss."""
 
     z: Tensor
-    moments: Moments
+    moments: AdamMoments
     c: Tensor
-    chart: Interval
+    chart: IntervalCoordinates
 
 
 @dataclass(frozen=True)
-class Penalised(Steps[Boxed]):
+class CWSteps(Steps[CWState]):
     """Adam on ||x - x0||_2^2 + c [kappa - margin(x)]_+ in the coordinates z, at one constant c per sample.
 
     boxed: the chart is the interval of the ball in which the attack moves instead of [0,1].
@@ -46,32 +47,36 @@ class Penalised(Steps[Boxed]):
     boxed: bool = False
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
-    knobs: ClassVar[tuple[str, ...]] = ("c",)
+    per_sample: ClassVar[tuple[str, ...]] = ("c",)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Boxed:
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> CWState:
         chart = CHART
         if self.boxed:
-            assert ask.ball is not None
-            chart = Interval.around(ask.x0, ask.ball.scale(ask.x0), mask=ask.mask, start_at="image")
-        z = chart.start(ask.x0)
-        return Boxed(z, Adam(self.lr).begin(z), knobs["c"], chart)
+            assert oracle.domain.ball is not None
+            chart = IntervalCoordinates.around(
+                oracle.domain.x0, oracle.domain.ball.scale(oracle.domain.x0), mask=oracle.domain.mask, start_at="image"
+            )
+        z = chart.start(oracle.domain.x0)
+        return CWState(z, Adam(self.lr).begin(z), per_sample["c"], chart)
 
-    def step(self, ask: Ask, state: Boxed, t: int) -> Boxed:
+    def step(self, oracle: Oracle, state: CWState, t: int) -> CWState:
         u = state.chart.value(state.z)
-        x = ask.project(state.chart.place(u))
-        _, (g,) = ask.gradient(x, margin)
-        push = state.c * (ask.loss <= self.kappa)
-        half = torch.addcmul(ask.x0 - x, like(push, g), g, value=0.5)  # of the slope in x; Adam's step is the same
+        x = oracle.domain.project(state.chart.place(u))
+        _, (g,) = oracle.gradient(x, margin)
+        push = state.c * (oracle.loss <= self.kappa)
+        half = torch.addcmul(
+            oracle.domain.x0 - x, like(push, g), g, value=0.5
+        )  # of the slope in x; Adam's step is the same
         z, moments = Adam(self.lr).climb(state.z, state.chart.pull(state.z, half, u), state.moments, t)
-        return Boxed(z, moments, state.c, state.chart)
+        return CWState(z, moments, state.c, state.chart)
 
-    def candidate(self, ask: Ask, state: Boxed) -> Tensor:
-        return ask.project(state.chart.image(state.z))
+    def candidate(self, oracle: Oracle, state: CWState) -> Tensor:
+        return oracle.domain.project(state.chart.image(state.z))
 
 
 @registry.register("cw-l2", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class CW(Constants):
+class CW(PenaltySearch):
     """Carlini and Wagner, L2: the distance plus c times a hinge on the logits, minimised in a box by construction.
 
     min_z ||x - x0||_2^2 + c [z_y - max_{k != y} z_k + kappa]_+ with x = (1 + tanh z) / 2, by `steps` steps of Adam at rate
@@ -95,8 +100,8 @@ class CW(Constants):
         if self.box is not None and not self.box >= 0:
             raise ContractError(f"expected a box >= 0, got {self.box}")
 
-    def inner(self, ask: Ask) -> Penalised:
-        return Penalised(self.steps, self.lr, self.kappa, boxed=self.box is not None)
+    def inner(self, oracle: Oracle) -> CWSteps:
+        return CWSteps(self.steps, self.lr, self.kappa, boxed=self.box is not None)
 
-    def run(self, ask: Ask) -> Result:
-        return super().run(ask if self.box is None else ask.confined(Linf(self.box)))
+    def run(self, oracle: Oracle) -> Result:
+        return super().run(oracle if self.box is None else oracle.confined(Linf(self.box)))

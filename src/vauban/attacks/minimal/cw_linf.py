@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.minimal.rounds import CHART, InRounds, Round
+from vauban.attacks.parts.adam_rounds import CHART, AdamRounds, AdamRoundState
 from vauban.core.norms import SLACK, Linf, Norm
 from vauban.core.tensors import like
-from vauban.engine import Ask
+from vauban.engine import Oracle
 
 SHRINK = 0.9
 
 
 @dataclass(frozen=True)
-class Bounded(Round):
+class CWLinfState(AdamRoundState):
     """tau `(batch,)`: no component should change by more."""
 
     tau: Tensor
@@ -26,7 +26,7 @@ class Bounded(Round):
 
 @registry.register("cw-linf", norms=("linf",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class CWLinf(InRounds[Bounded]):
+class CWLinf(AdamRounds[CWLinfState]):
     """Carlini and Wagner, L-infinity: a falling bound tau on every change, what exceeds it is penalised.
 
     min_z sum_i [|x_i - x0_i| - tau]_+ + c [kappa - margin(x)]_+ with x = (1 + tanh z) / 2, by Adam at rate `lr`; tau starts
@@ -44,27 +44,27 @@ class CWLinf(InRounds[Bounded]):
     steps: int = 500
 
     @property
-    def measure(self) -> Norm:
+    def norm(self) -> Norm:
         return Linf
 
-    def begin(self, ask: Ask) -> Bounded:
-        return Bounded.begin(ask.x0, self.c, tau=torch.ones_like(ask.x0.flatten(1)[:, 0]))
+    def begin(self, oracle: Oracle) -> CWLinfState:
+        return CWLinfState.begin(oracle.domain.x0, self.c, tau=torch.ones_like(oracle.domain.x0.flatten(1)[:, 0]))
 
-    def image(self, ask: Ask, state: Bounded) -> Tensor:
-        return ask.project(CHART.image(state.z))
+    def image(self, oracle: Oracle, state: CWLinfState) -> Tensor:
+        return oracle.domain.project(CHART.image(state.z))
 
-    def unfinished(self, ask: Ask, state: Bounded) -> Tensor:
+    def unfinished(self, oracle: Oracle, state: CWLinfState) -> Tensor:
         return state.tau > 0
 
-    def kept(self, ask: Ask, state: Bounded, d: Tensor) -> Tensor:
+    def kept(self, oracle: Oracle, state: CWLinfState, d: Tensor) -> Tensor:
         return Linf.size(d) <= state.tau + SLACK
 
-    def tighten(self, ask: Ask, state: Bounded, d: Tensor, g: Tensor, won: Tensor) -> Bounded:
+    def tighten(self, oracle: Oracle, state: CWLinfState, d: Tensor, g: Tensor, won: Tensor) -> CWLinfState:
         tau = SHRINK * torch.minimum(state.tau, Linf.size(d))
-        if ask.lattice is not None:  # SLACK: float noise under a level still counts as the level
-            n = ask.lattice.levels - 1
+        if oracle.domain.grid is not None:  # SLACK: float noise under a level still counts as the level
+            n = oracle.domain.grid.levels - 1
             tau = (tau * n + SLACK).floor() / n
         return replace(state, tau=torch.where(won, tau, state.tau))
 
-    def pull(self, state: Bounded, d: Tensor) -> Tensor:
+    def pull(self, state: CWLinfState, d: Tensor) -> Tensor:
         return d.sign() * (d.abs() > like(state.tau, d))

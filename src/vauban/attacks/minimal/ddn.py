@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.ascent import Ascent
-from vauban.attacks.minimal.moves import cosine
+from vauban.attacks.parts.ascent import Ascent
+from vauban.attacks.parts.minimal_steps import cosine
 from vauban.core.losses import Loss, auto
 from vauban.core.tensors import like, unit
-from vauban.engine import Ask
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 
 @dataclass(frozen=True)
-class Sphere:
+class DDNState:
     """The image and the radius `(batch,)` of the sphere it was put on."""
 
     x: Tensor
@@ -28,7 +29,7 @@ class Sphere:
 
 @registry.register("ddn", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class DDN(Ascent[Sphere]):
+class DDN(Ascent[DDNState]):
     """Decoupled direction and norm: a gradient step, then back to a sphere that shrinks while the image is adversarial.
 
     eps <- (1 - gamma) eps where x is adversarial, (1 + gamma) eps elsewhere; d <- x - x0 + alpha_t g / ||g||_2;
@@ -47,11 +48,11 @@ class DDN(Ascent[Sphere]):
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Sphere:
-        return Sphere(ask.x0, torch.full_like(ask.x0.flatten(1)[:, 0], self.eps))
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> DDNState:
+        return DDNState(oracle.domain.x0, torch.full_like(oracle.domain.x0.flatten(1)[:, 0], self.eps))
 
-    def move(self, ask: Ask, state: Sphere, t: int, logits: Tensor, g: Tensor) -> Sphere:
-        adversarial = ask.won(logits)
+    def move(self, oracle: Oracle, state: DDNState, t: int, logits: Tensor, g: Tensor) -> DDNState:
+        adversarial = oracle.won(logits)
         eps = state.eps * torch.where(adversarial, 1 - self.gamma, 1 + self.gamma)
-        d = state.x - ask.x0 + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g)
-        return Sphere(ask.snap(ask.x0 + like(eps, d) * unit(d)), eps)
+        d = state.x - oracle.domain.x0 + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g)
+        return DDNState(oracle.domain.quantise(oracle.domain.x0 + like(eps, d) * unit(d)), eps)

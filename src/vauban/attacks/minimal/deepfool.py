@@ -14,14 +14,15 @@ from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Linf, Norm
 from vauban.core.tensors import like
-from vauban.engine import Ask, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 SHORTEST = 1e-5  # a step of this length, in pixel units of the norm, leaves a tie between two classes
 
 
 @dataclass(frozen=True)
-class Linearised:
+class DeepFoolState:
     """The image, the sum r of the steps without overshoot, and the classes `(batch, k)` looked at, the true one first."""
 
     x: Tensor
@@ -31,7 +32,7 @@ class Linearised:
 
 @registry.register("deepfool", norms=("l2", "linf"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class DeepFool(Steps[Linearised]):
+class DeepFool(Steps[DeepFoolState]):
     """DeepFool: step to the nearest of the linearised class boundaries until the label changes.
 
     With w_k = grad(z_k - z_y), f_k = z_y - z_k and q the dual of p: l = argmin_k |f_k| / ||w_k||_q,
@@ -53,31 +54,29 @@ class DeepFool(Steps[Linearised]):
             raise ContractError(f"expected norm l2 or linf and classes >= 2, got {self.norm} and {self.classes}")
 
     @property
-    def measure(self) -> Norm:
-        return self.norm
-
-    @property
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes of a sample that nothing breaks."""
         return self.steps + 2, self.steps * self.classes
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Linearised:
-        y = ask.aim.y[:, None]
-        if ask.aim.target is not None:
-            return Linearised(ask.x0, torch.zeros_like(ask.x0), y)
-        wrong = ask.aim.wrong_classes(ask.clean_logits()).flip(1)
-        return Linearised(ask.x0, torch.zeros_like(ask.x0), torch.cat([y, wrong[:, : self.classes - 1]], 1))
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> DeepFoolState:
+        y = oracle.goal.y[:, None]
+        if oracle.goal.target is not None:
+            return DeepFoolState(oracle.domain.x0, torch.zeros_like(oracle.domain.x0), y)
+        wrong = oracle.goal.wrong_classes(oracle.clean_logits()).flip(1)
+        return DeepFoolState(
+            oracle.domain.x0, torch.zeros_like(oracle.domain.x0), torch.cat([y, wrong[:, : self.classes - 1]], 1)
+        )
 
-    def step(self, ask: Ask, state: Linearised, t: int) -> Linearised:
-        if ask.aim.target is not None:
-            logits, (g,) = ask.gradient(state.x, margin)
-            f, w = -margin(logits, ask.aim)[:, None], g[:, None]
+    def step(self, oracle: Oracle, state: DeepFoolState, t: int) -> DeepFoolState:
+        if oracle.goal.target is not None:
+            logits, (g,) = oracle.gradient(state.x, margin)
+            f, w = -margin(logits, oracle.goal)[:, None], g[:, None]
         else:
-            logits, j = ask.jacobian(state.x, state.classes)
+            logits, j = oracle.jacobian(state.x, state.classes)
             z = logits.gather(1, state.classes)
             f, w = z[:, :1] - z[:, 1:], j[:, 1:] - j[:, :1]
         r = state.r + self._to_nearest(f.abs(), w)
-        return Linearised(ask.project(ask.x0 + (1 + self.overshoot) * r), r, state.classes)
+        return DeepFoolState(oracle.domain.project(oracle.domain.x0 + (1 + self.overshoot) * r), r, state.classes)
 
     def _to_nearest(self, f: Tensor, w: Tensor) -> Tensor:
         """The step to the nearest hyperplane f = <w, r>, f `(batch, k)`, w `(batch, k, ...)`; zero where all w are."""

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.minimal.constants import Constants
+from vauban.attacks.parts.penalty_search import PenaltySearch
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L1, L2, Norm
 from vauban.core.tensors import like
-from vauban.engine import Ask, Result, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Result, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 Rule = Literal["l1", "en"]
 Method = Literal["fista", "ista"]
@@ -35,7 +36,7 @@ class Elastic(Norm):
 
 
 @dataclass(frozen=True)
-class Sparse:
+class EADState:
     """The iterate x, the point y where the next gradient is taken, and the weight c `(batch,)` of the loss."""
 
     x: Tensor
@@ -53,7 +54,7 @@ def shrink(z: Tensor, x0: Tensor, beta: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Shrinking(Steps[Sparse]):
+class EADSteps(Steps[EADState]):
     """ISTA or FISTA on c [kappa - margin(x)]_+ + ||x - x0||_2^2 + beta ||x - x0||_1, at one constant c per sample."""
 
     steps: int
@@ -64,28 +65,28 @@ class Shrinking(Steps[Sparse]):
     method: Method
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
-    knobs: ClassVar[tuple[str, ...]] = ("c",)
+    per_sample: ClassVar[tuple[str, ...]] = ("c",)
 
     @property
-    def measure(self) -> Norm:
+    def norm(self) -> Norm:
         return L1 if self.rule == "l1" else Elastic(self.beta)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Sparse:
-        return Sparse(ask.x0, ask.x0, knobs["c"])
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> EADState:
+        return EADState(oracle.domain.x0, oracle.domain.x0, per_sample["c"])
 
-    def step(self, ask: Ask, state: Sparse, t: int) -> Sparse:
-        _, (g,) = ask.gradient(state.y, margin)
-        push = state.c * (ask.loss <= self.kappa)
+    def step(self, oracle: Oracle, state: EADState, t: int) -> EADState:
+        _, (g,) = oracle.gradient(state.y, margin)
+        push = state.c * (oracle.loss <= self.kappa)
         rate = self.lr * math.sqrt(1 - t / self.steps)
-        z = state.y - rate * (2 * (state.y - ask.x0) - like(push, g) * g)
-        x = ask.project(shrink(z, ask.x0, self.beta))
+        z = state.y - rate * (2 * (state.y - oracle.domain.x0) - like(push, g) * g)
+        x = oracle.domain.project(shrink(z, oracle.domain.x0, self.beta))
         momentum = t / (t + 3) if self.method == "fista" else 0.0
-        return Sparse(x, x + momentum * (x - state.x), state.c)
+        return EADState(x, x + momentum * (x - state.x), state.c)
 
 
 @registry.register("ead", norms=("l1",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class EAD(Constants):
+class EAD(PenaltySearch):
     """Elastic net: Carlini and Wagner's loss with a sparse perturbation, by iterated shrinkage.
 
     min_x c [kappa - margin(x)]_+ + ||x - x0||_2^2 + beta ||x - x0||_1 over [0,1]: x_{k+1} = S_beta(y_k - a_k grad g(y_k)),
@@ -117,13 +118,13 @@ class EAD(Constants):
             )
 
     @property
-    def measure(self) -> Norm:
+    def norm(self) -> Norm:
         return L1
 
-    def inner(self, ask: Ask) -> Shrinking:
-        return Shrinking(self.steps, self.lr, self.beta, self.kappa, self.rule, self.method)
+    def inner(self, oracle: Oracle) -> EADSteps:
+        return EADSteps(self.steps, self.lr, self.beta, self.kappa, self.rule, self.method)
 
-    def run(self, ask: Ask) -> Result:
-        found = super().run(ask)
-        size = L1.size(found.adversarial - ask.x0)
+    def run(self, oracle: Oracle) -> Result:
+        found = super().run(oracle)
+        size = L1.size(found.adversarial - oracle.domain.x0)
         return replace(found, distance=torch.where(found.success, size, torch.inf))

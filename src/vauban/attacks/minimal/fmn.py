@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.minimal.moves import cosine, movable
+from vauban.attacks.parts.minimal_steps import cosine, movable
 from vauban.core.losses import Loss, margin
 from vauban.core.norms import L0, L2, Norm
 from vauban.core.tensors import unit
-from vauban.engine import Ask, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class Bounded:
+class FMNState:
     """The image, the radius it was projected to and the smallest successful distance so far, both `(batch,)`."""
 
     x: Tensor
@@ -31,7 +32,7 @@ class Bounded:
 
 @registry.register("fmn", norms=("l2", "linf", "l1", "l0"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class FMN(Steps[Bounded]):
+class FMN(Steps[FMNState]):
     """Fast minimum-norm: normalised gradient steps inside a ball whose radius follows the decision boundary.
 
     Until the first success eps = (||d||_p + |L| / ||g||_q) (1 + gamma_t), the first-order distance to the boundary with
@@ -55,28 +56,24 @@ class FMN(Steps[Bounded]):
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
-    @property
-    def measure(self) -> Norm:
-        return self.norm
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> FMNState:
+        ones = torch.ones_like(oracle.domain.x0.flatten(1)[:, 0])
+        return FMNState(oracle.domain.x0, ones, ones * torch.inf)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Bounded:
-        ones = torch.ones_like(ask.x0.flatten(1)[:, 0])
-        return Bounded(ask.x0, ones, ones * torch.inf)
-
-    def step(self, ask: Ask, state: Bounded, t: int) -> Bounded:
-        logits, (g,) = ask.gradient(state.x, self.loss)
+    def step(self, oracle: Oracle, state: FMNState, t: int) -> FMNState:
+        logits, (g,) = oracle.gradient(state.x, self.loss)
         g = movable(state.x, g)
-        d = state.x - ask.x0
-        adversarial, size = ask.won(logits), self.norm.size(d)
+        d = state.x - oracle.domain.x0
+        adversarial, size = oracle.won(logits), self.norm.size(d)
         best = torch.where(adversarial, torch.minimum(size, state.best), state.best)
         gamma = cosine(t, self.steps, self.gamma, self.gamma_last)
         smaller, larger = self._scaled(state.eps, gamma)
         if self.norm is not L0:
-            gap = self.loss(logits, ask.aim).abs() / self.norm.dual(g).clamp_min(TINY)
+            gap = self.loss(logits, oracle.goal).abs() / self.norm.dual(g).clamp_min(TINY)
             larger = torch.where(best.isinf(), (size + gap) * (1 + gamma), larger)
         eps = torch.where(adversarial, torch.minimum(smaller, best), larger)
         d = self.norm.project(d + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g), eps)
-        return Bounded(ask.project(ask.x0 + d), eps, best)
+        return FMNState(oracle.domain.project(oracle.domain.x0 + d), eps, best)
 
     def _scaled(self, eps: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
         """eps decreased and increased by the share gamma; for L0 to a whole number, by at least one."""

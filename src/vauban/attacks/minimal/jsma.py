@@ -12,19 +12,20 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.moves import heading
-from vauban.attacks.minimal.pairs import best_pair
+from vauban.attacks.parts.ball_steps import heading
+from vauban.attacks.parts.saliency_pairs import best_pair
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import cross_entropy, logit_of
 from vauban.core.norms import L0, Norm
 from vauban.core.tensors import flat
-from vauban.engine import Ask, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 
 @dataclass(frozen=True)
-class Saliency:
+class JSMAState:
     """The image, the class it moves toward and whether it can still move, both `(batch,)`."""
 
     x: Tensor
@@ -32,21 +33,21 @@ class Saliency:
     open: Tensor
 
 
-def target_logit(logits: Tensor, aim: Aim) -> Tensor:
+def target_logit(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """z_t, `(batch,)`."""
-    assert aim.heading is not None
-    return logit_of(logits, aim.heading)
+    assert goal.heading is not None
+    return logit_of(logits, goal.heading)
 
 
-def other_logits(logits: Tensor, aim: Aim) -> Tensor:
+def other_logits(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """The sum of z_j over j != t, `(batch,)`."""
-    assert aim.heading is not None
-    return logits.scatter(1, aim.heading[:, None], 0).sum(1)
+    assert goal.heading is not None
+    return logits.scatter(1, goal.heading[:, None], 0).sum(1)
 
 
 @registry.register("jsma", norms=("l0",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class JSMA(Steps[Saliency]):
+class JSMA(Steps[JSMAState]):
     """Jacobian saliency map: change the pair of features that most raises the target and lowers the other classes.
 
     With alpha = sum_{i=p,q} dF_t/dx_i and beta = sum_{i=p,q} sum_{j!=t} dF_j/dx_i: (p, q) = argmax -alpha beta over
@@ -84,7 +85,7 @@ class JSMA(Steps[Saliency]):
             )
 
     @property
-    def measure(self) -> Norm:
+    def norm(self) -> Norm:
         return L0
 
     @property
@@ -92,22 +93,24 @@ class JSMA(Steps[Saliency]):
         """Forward and backward passes of a sample that nothing breaks and that gamma does not stop."""
         return self.steps + 2, self.steps * (2 if self.output == "logits" else 1)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Saliency:
-        toward = ask.aim.target
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> JSMAState:
+        toward = oracle.goal.target
         if toward is None:
-            toward = ask.aim.wrong_classes(ask.clean_logits())[:, -1]
-        return Saliency(ask.x0, toward, self._movable(ask, ask.x0))
+            toward = oracle.goal.wrong_classes(oracle.clean_logits())[:, -1]
+        return JSMAState(oracle.domain.x0, toward, self._movable(oracle, oracle.domain.x0))
 
-    def step(self, ask: Ask, state: Saliency, t: int) -> Saliency:
+    def step(self, oracle: Oracle, state: JSMAState, t: int) -> JSMAState:
         index = state.open.nonzero().squeeze(1)
         if not len(index):
             return state
-        view, x = (ask, state.x) if len(index) == len(state.x) else (ask.rows(index), state.x[index])
-        moved = view.snap(view.project(x + self._move(view, x, *self._derivatives(view, x, state.toward[index]))))
+        view, x = (oracle, state.x) if len(index) == len(state.x) else (oracle.rows(index), state.x[index])
+        moved = view.domain.quantise(
+            view.domain.project(x + self._move(view, x, *self._derivatives(view, x, state.toward[index])))
+        )
         still = flat(moved != x).any(1) & self._movable(view, moved)
-        return Saliency(state.x.index_copy(0, index, moved), state.toward, state.open.index_copy(0, index, still))
+        return JSMAState(state.x.index_copy(0, index, moved), state.toward, state.open.index_copy(0, index, still))
 
-    def _derivatives(self, view: Ask, x: Tensor, toward: Tensor) -> tuple[Tensor, Tensor]:
+    def _derivatives(self, view: Oracle, x: Tensor, toward: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients of the target's output and of minus the sum of the others, `(batch, features)` each."""
         view = heading(view, toward)
         if self.output == "softmax":
@@ -117,7 +120,7 @@ class JSMA(Steps[Saliency]):
         _, (up, others) = view.gradient(x, target_logit, other_logits)
         return flat(up), -flat(others)
 
-    def _move(self, view: Ask, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    def _move(self, view: Oracle, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """theta or -theta on the best pair, zero elsewhere, shaped as x."""
         move, best = torch.zeros_like(a), torch.zeros(len(a), dtype=torch.float64, device=a.device)
         for theta, domain in self._domains(view, x):
@@ -129,27 +132,27 @@ class JSMA(Steps[Saliency]):
             best = torch.maximum(value, best)
         return move.view_as(x)
 
-    def _domains(self, view: Ask, x: Tensor) -> Iterator[tuple[float, Tensor]]:
+    def _domains(self, view: Oracle, x: Tensor) -> Iterator[tuple[float, Tensor]]:
         """(step, features that may take it `(batch, features)`) for each sign."""
-        d = flat(x - view.x0)
+        d = flat(x - view.domain.x0)
         changed = d != 0
         allowed = changed | (changed.sum(1) + 2 <= self._most(view))[:, None]
-        if view.mask is not None:
-            allowed = allowed & flat(view.mask)
+        if view.domain.mask is not None:
+            allowed = allowed & flat(view.domain.mask)
         for theta in (self.theta, -self.theta) if self.signs == "both" else (self.theta,):
             ahead = (flat(x) < 1) & (d >= 0) if theta > 0 else (flat(x) > 0) & (d <= 0)
             yield theta, allowed & ahead
 
-    def _most(self, view: Ask) -> Tensor:
+    def _most(self, view: Oracle) -> Tensor:
         """The largest number of features that may change, `(batch,)`: gamma's, or that of a smaller L0 ball."""
-        count = math.floor(self.gamma * flat(view.x0).shape[1] + 1e-6)  # 0.29 * 100 is 28.999999999999996
-        most = torch.full((len(view),), count, dtype=view.x0.dtype, device=view.x0.device)
-        for region in (view.ball, view.limit):
+        count = math.floor(self.gamma * flat(view.domain.x0).shape[1] + 1e-6)  # 0.29 * 100 is 28.999999999999996
+        most = torch.full((len(view),), count, dtype=view.domain.x0.dtype, device=view.domain.x0.device)
+        for region in (view.domain.ball, view.domain.limit):
             if region is not None and region.norm is L0:
                 most = torch.minimum(most, torch.as_tensor(region.radius))
         return most
 
-    def _movable(self, view: Ask, x: Tensor) -> Tensor:
+    def _movable(self, view: Oracle, x: Tensor) -> Tensor:
         """Which samples have a pair left to choose from, `(batch,)`."""
         counts = [domain.sum(1) for _, domain in self._domains(view, x)]
         return torch.stack(counts).amax(0) >= 2

@@ -11,31 +11,32 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.minimal.constants import Constants
-from vauban.attacks.minimal.moves import movable
+from vauban.attacks.parts.minimal_steps import movable
+from vauban.attacks.parts.penalty_search import PenaltySearch
 from vauban.core.errors import ContractError
-from vauban.core.goals import Aim
+from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import Loss, logit_of
 from vauban.core.norms import Linf
 from vauban.core.tensors import dot, flat, like, where
-from vauban.engine import Ask, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 ARMIJO = 1e-4  # share of the decrease promised by the slope that a step must bring
 SHORTEST = 1e-6  # in pixels; a line search that comes down to it begins again with the steepest descent
 CURVED = 1e-10  # a pair with s.y below this share of y.y says nothing about the curvature
 
 
-def log_wanted(logits: Tensor, aim: Aim) -> Tensor:
+def log_wanted(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """The logarithm of the probability of what is wanted: log p(t) targeted, log(1 - p(y)) untargeted."""
-    label = aim.y if aim.heading is None else aim.heading
+    label = goal.y if goal.heading is None else goal.heading
     others = logits.scatter(1, label[:, None], float("-inf")).logsumexp(1)
     lead = logit_of(logits, label) - others
-    return -F.softplus(lead if aim.heading is None else -lead)
+    return -F.softplus(lead if goal.heading is None else -lead)
 
 
 @dataclass(frozen=True)
-class Descent:
+class LBFGSState:
     """The point x with its value f `(batch,)` and gradient g, the direction d from it, the trial x + rate d clipped to
     the box, the pairs s, y `(batch, memory, ...)`, newest last (zero where there are none yet), and the weight c."""
 
@@ -51,7 +52,7 @@ class Descent:
 
 
 @dataclass(frozen=True)
-class ProjectedLBFGS(Steps[Descent]):
+class ProjectedLBFGS(Steps[LBFGSState]):
     """Minimises ||x - x0||_2^2 - c loss(x) over [0,1], at one constant c per sample, by L-BFGS on the free components.
 
     Components at 0 or 1 that the slope pushes outward are held (Bertsekas, Projected Newton methods, 1982); the two-loop
@@ -64,43 +65,49 @@ class ProjectedLBFGS(Steps[Descent]):
     loss: Loss
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
-    knobs: ClassVar[tuple[str, ...]] = ("c",)
+    per_sample: ClassVar[tuple[str, ...]] = ("c",)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Descent:
-        zero, row = torch.zeros_like(ask.x0), torch.zeros_like(knobs["c"])
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> LBFGSState:
+        zero, row = torch.zeros_like(oracle.domain.x0), torch.zeros_like(per_sample["c"])
         pairs = zero[:, None].expand(-1, self.memory, *zero.shape[1:])
-        return Descent(ask.x0, row + torch.inf, zero, zero, row, ask.x0, pairs, pairs, knobs["c"])
+        return LBFGSState(
+            oracle.domain.x0, row + torch.inf, zero, zero, row, oracle.domain.x0, pairs, pairs, per_sample["c"]
+        )
 
-    def step(self, ask: Ask, state: Descent, t: int) -> Descent:
+    def step(self, oracle: Oracle, state: LBFGSState, t: int) -> LBFGSState:
         x = state.trial
-        logits, (g,) = ask.gradient(x, self.loss)
-        f = dot(x - ask.x0, x - ask.x0) - state.c * self.loss(logits, ask.aim)
-        g = 2 * (x - ask.x0) - like(state.c, g) * g
+        logits, (g,) = oracle.gradient(x, self.loss)
+        f = dot(x - oracle.domain.x0, x - oracle.domain.x0) - state.c * self.loss(logits, oracle.goal)
+        g = 2 * (x - oracle.domain.x0) - like(state.c, g) * g
         taken = f <= state.f + ARMIJO * dot(state.g, x - state.x)  # the first trial is the image itself, under f = inf
         short = ~taken & (Linf.size(x - state.x) < SHORTEST)
         s, y = self._pairs(state, x - state.x, g - state.g, taken)
         state = replace(
-            state, x=where(taken, x, state.x), f=torch.where(taken, f, state.f), g=where(taken, g, state.g),
-            s=s * like(~short, s), y=y * like(~short, y),
-        )  # fmt: skip
+            state,
+            x=where(taken, x, state.x),
+            f=torch.where(taken, f, state.f),
+            g=where(taken, g, state.g),
+            s=s * like(~short, s),
+            y=y * like(~short, y),
+        )
         d, fresh = direction(state), taken | short
         first = (1 / flat(state.g).abs().sum(1).clamp_min(torch.finfo(f.dtype).tiny)).clamp_max(1)
         unknown = ~flat(state.y[:, -1] != 0).any(1)
         rate = torch.where(fresh, torch.where(unknown, first, 1), state.rate / 2)
         d = where(fresh, d, state.d)
-        return replace(state, d=d, rate=rate, trial=ask.project(state.x + like(rate, d) * d))
+        return replace(state, d=d, rate=rate, trial=oracle.domain.project(state.x + like(rate, d) * d))
 
-    def candidate(self, ask: Ask, state: Descent) -> Tensor:
-        return ask.project(state.x)
+    def candidate(self, oracle: Oracle, state: LBFGSState) -> Tensor:
+        return oracle.domain.project(state.x)
 
-    def _pairs(self, state: Descent, s: Tensor, y: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
+    def _pairs(self, state: LBFGSState, s: Tensor, y: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
         """The pairs with a new one in place of the oldest, where a step was taken that shows positive curvature."""
         new = taken & (dot(s, y) > CURVED * dot(y, y))
         shifted = torch.cat([state.s[:, 1:], s[:, None]], 1), torch.cat([state.y[:, 1:], y[:, None]], 1)
         return where(new, shifted[0], state.s), where(new, shifted[1], state.y)
 
 
-def direction(state: Descent) -> Tensor:
+def direction(state: LBFGSState) -> Tensor:
     """-H g on the components that are free to move, H the inverse Hessian of the pairs; -g where that does not descend."""
     steepest = movable(state.x, -state.g)
     free = steepest != 0
@@ -125,7 +132,7 @@ def direction(state: Descent) -> Tensor:
 
 @registry.register("l-bfgs", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class LBFGS(Constants):
+class LBFGS(PenaltySearch):
     """Box-constrained L-BFGS: the squared distance minus c times the loss, minimised by a quasi-Newton method in [0,1].
 
     min_x ||x - x0||_2^2 - c loss(x) subject to x in [0,1], by `steps` gradients of a limited-memory BFGS with `memory`
@@ -149,5 +156,5 @@ class LBFGS(Constants):
         if self.memory < 1:
             raise ContractError(f"expected memory >= 1, got {self.memory}")
 
-    def inner(self, ask: Ask) -> ProjectedLBFGS:
+    def inner(self, oracle: Oracle) -> ProjectedLBFGS:
         return ProjectedLBFGS(self.steps, self.memory, self.loss)

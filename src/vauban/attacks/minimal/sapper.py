@@ -9,18 +9,19 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.minimal.approach import Phase, filling, least, level, phases, ranked, soft_margin
+from vauban.attacks.parts.sapper_schedule import Phase, filling, least, level, phases, ranked, soft_margin
 from vauban.core.norms import L1, L2, Linf, Norm
 from vauban.core.tensors import components, dot, like, where
-from vauban.engine import Ask, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 
 TINY = 1e-20
 LEAST, MOST = 1e-4, 1.0  # the share of the distance by which a step may aim beyond the boundary
 
 
 @dataclass(frozen=True)
-class March:
+class SapperState:
     """The iterate before rounding, whether the boundary has been crossed, the share `over` by which steps aim beyond
     it, the class that is headed for in the later marches, and the other classes, nearest first as last seen."""
 
@@ -33,7 +34,7 @@ class March:
 
 @registry.register("sapper", norms=("l2", "linf", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class Sapper(Steps[March]):
+class Sapper(Steps[SapperState]):
     """Sapper: step to where the linearised margin is just beyond zero, and let the rest of the perturbation decay.
 
     With m the margin at the rounded iterate y = Q(x), g its gradient, s = argmax <g, s> subject to ||s||_p = 1:
@@ -74,74 +75,80 @@ class Sapper(Steps[March]):
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
-    @property
-    def measure(self) -> Norm:
-        return self.norm
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> SapperState:
+        over = torch.full_like(oracle.distance, self.first)
+        return SapperState(
+            oracle.domain.x0, over < 0, over, oracle.goal.y, oracle.goal.y[:, None].expand(-1, oracle.classes)
+        )
 
-    def start(self, ask: Ask, **knobs: Tensor) -> March:
-        over = torch.full_like(ask.distance, self.first)
-        return March(ask.x0, over < 0, over, ask.aim.y, ask.aim.y[:, None].expand(-1, ask.classes))
-
-    def step(self, ask: Ask, state: March, t: int) -> March:
-        marches = phases(self.steps, self.scouts if ask.aim.target is None else 0)
+    def step(self, oracle: Oracle, state: SapperState, t: int) -> SapperState:
+        marches = phases(self.steps, self.scouts if oracle.goal.target is None else 0)
         phase, age = marches[t]
         if age == 0 and phase.number > 0:
-            state = self._again(ask, state, phase)
+            state = self._again(oracle, state, phase)
         share = age / max(1, phase.length - 1)
         low, high = self.sharpness
         sharp = high if phase.refines else low * (high / low) ** share
         toward = state.toward if phase.scouts else None
-        y = ask.snap(state.x)
-        logits, (g,) = ask.gradient(y, soft_margin(sharp, toward))
-        adversarial = ask.won(logits)
+        y = oracle.domain.quantise(state.x)
+        logits, (g,) = oracle.gradient(y, soft_margin(sharp, toward))
+        adversarial = oracle.won(logits)
         crossed = state.crossed | adversarial
         order = state.order
         if phase.number == 0 and marches[-1][0].number > 1:  # scouts will ask for it
             seen = like(adversarial, logits) if t else torch.ones_like(logits[:, :1], dtype=torch.bool)
-            order = torch.where(seen, ranked(logits, ask.aim), order)
+            order = torch.where(seen, ranked(logits, oracle.goal), order)
         over = state.over * torch.where(state.crossed & adversarial, self.down, self.up)
         over = torch.where(adversarial > state.crossed, self.over, over).clamp(LEAST, MOST)
         first, last = self.refine if phase.refines else self.decay
         decay = crossed * (first + (last - first) * share)
-        x = self._move(ask, state.x, y, g, level(logits, ask.aim, toward), crossed, over, decay)
-        return March(x, crossed, over, state.toward, order)
+        x = self._move(oracle, state.x, y, g, level(logits, oracle.goal, toward), crossed, over, decay)
+        return SapperState(x, crossed, over, state.toward, order)
 
-    def _again(self, ask: Ask, state: March, phase: Phase) -> March:
+    def _again(self, oracle: Oracle, state: SapperState, phase: Phase) -> SapperState:
         """The first state of a later phase: from the nearest find, or from the original toward another class."""
         if phase.refines:
             over = torch.full_like(state.over, self.over / 2)
-            return replace(state, x=where(ask.done, ask.best, state.x), crossed=ask.done, over=over)
+            return replace(state, x=where(oracle.succeeded, oracle.best, state.x), crossed=oracle.succeeded, over=over)
         fresh = torch.full_like(state.over, self.first)
-        others = ask.classes - 1 - ask.aim.rejects
+        others = oracle.classes - 1 - oracle.goal.rejects
         toward = state.order[:, min(phase.number, others - 1)]
-        return March(ask.x0, torch.zeros_like(state.crossed), fresh, toward, state.order)
+        return SapperState(oracle.domain.x0, torch.zeros_like(state.crossed), fresh, toward, state.order)
 
     def _move(
-        self, ask: Ask, x: Tensor, y: Tensor, g: Tensor, level: Tensor, crossed: Tensor, over: Tensor, decay: Tensor
+        self,
+        oracle: Oracle,
+        x: Tensor,
+        y: Tensor,
+        g: Tensor,
+        level: Tensor,
+        crossed: Tensor,
+        over: Tensor,
+        decay: Tensor,
     ) -> Tensor:
         slope = self.norm.dual(g).clamp_min(TINY)
-        size = self.norm.size(y - ask.x0)
+        size = self.norm.size(y - oracle.domain.x0)
         reach = x[0].numel() if self.norm is L1 else self.reach
         gap = (-level / slope).clamp(-reach, reach)
         wanted = torch.addcmul(gap, over, torch.where(crossed, size, torch.maximum(size, gap)))
-        base = torch.lerp(x, ask.x0, like(decay, x).to(x.dtype))
+        base = torch.lerp(x, oracle.domain.x0, like(decay, x).to(x.dtype))
         s = self.norm.steepest(g)
         unit = s if self.norm is L2 else g / like(slope, g)
-        aim = dot(unit, y) + wanted
+        crossing = dot(unit, y) + wanted
         if self.norm is L1:
-            s = filling(g, base, aim * slope - dot(g, base))
+            s = filling(g, base, crossing * slope - dot(g, base))
 
-        n = 1.0 if ask.lattice is None else float(ask.lattice.levels - 1)
+        n = 1.0 if oracle.domain.grid is None else float(oracle.domain.grid.levels - 1)
         whole, stride = base * n, s * n  # in levels: the door's rounding, with few operations a try
-        gain, minus = stride if unit is s else unit * n, like(-aim, s)
+        gain, minus = stride if unit is s else unit * n, like(-crossing, s)
 
         def beyond(a: Tensor) -> Tensor:
             """How much farther than wanted the rounded image is, to first order, in the norm."""
             v = torch.addcmul(whole, a, stride)
-            v = (v if ask.lattice is None else v.round_()).clamp_(0, n)
+            v = (v if oracle.domain.grid is None else v.round_()).clamp_(0, n)
             return torch.add(minus, v.mul_(gain).sum(components(v), keepdim=True), alpha=1 / n**2)
 
-        half = 0.0 if ask.lattice is None else 0.5 / n
+        half = 0.0 if oracle.domain.grid is None else 0.5 / n
         grain = half / Linf.size(s).clamp_min(half or 1.0)  # less than this moves no pixel that is on the grid
-        a = least(beyond, like(aim - dot(unit, base), s), self.tries, like(grain, s))
+        a = least(beyond, like(crossing - dot(unit, base), s), self.tries, like(grain, s))
         return torch.addcmul(base, a, s).clamp_(0, 1)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from vauban.attacks import registry
 from vauban.attacks.minimal.bp import BP
-from vauban.attacks.smooth.guide import Smoothed
+from vauban.attacks.parts.guided import GuidedAscent
 
 
 @registry.register("smooth-bp", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class SmoothBP(Smoothed, BP):
+class SmoothBP(GuidedAscent, BP):
     """`BP` along the gradient smoothed like the image: u = s_alpha(g) / ||s_alpha(g)||_2, and all else as there.
 
     Without rounding and clipping every perturbation is a sum of smoothed gradients. The hyperplane of the walk is then
-    orthogonal to s_alpha(g) and not to the level set. smoothness, tol, limit, rate, shape, channels: as in `Guide`;
+    orthogonal to s_alpha(g) and not to the level set. smoothness, tol, limit, rate, shape, channels: as in `GuidedSmoothing`;
     smoothness=0 is `BP`. Raises ContractError on them.
     """

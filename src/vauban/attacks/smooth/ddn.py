@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from vauban.attacks import registry
 from vauban.attacks.minimal.ddn import DDN
-from vauban.attacks.smooth.guide import Smoothed
+from vauban.attacks.parts.guided import GuidedAscent
 
 
 @registry.register("smooth-ddn", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class SmoothDDN(Smoothed, DDN):
+class SmoothDDN(GuidedAscent, DDN):
     """`DDN` along the gradient smoothed like the image: d <- x - x0 + alpha_t n(s_alpha(g)), and all else as there.
 
     n(v) = v / ||v||_2. Without rounding and clipping every perturbation is a sum of smoothed gradients. smoothness, tol,
-    limit, rate, shape, channels: as in `Guide`; smoothness=0 is `DDN`. Raises ContractError on them.
+    limit, rate, shape, channels: as in `GuidedSmoothing`; smoothness=0 is `DDN`. Raises ContractError on them.
     """

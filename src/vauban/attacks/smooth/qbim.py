@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.bim import BIM
-from vauban.attacks.fixed_budget.moves import check_norm
-from vauban.attacks.smooth.guide import Smoothed
+from vauban.attacks.parts.ball_steps import check_norm
+from vauban.attacks.parts.guided import GuidedAscent
 from vauban.core.norms import L2, Linf
 
 
 @registry.register("qbim", norms=("linf", "l2"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class QBIM(Smoothed, BIM):
+class QBIM(GuidedAscent, BIM):
     """qI-FGSM, `BIM` along the gradient smoothed like the image: x_{t+1} = P(x_t + alpha eps n(s_alpha(g_t))).
 
     n is the sign for L-infinity, which undoes much of the smoothing, the unit vector for L2. smoothness, tol, limit, rate,
-    shape, channels: as in `Guide`; smoothness=0 is `BIM`. Raises ContractError on them and on another norm.
+    shape, channels: as in `GuidedSmoothing`; smoothness=0 is `BIM`. Raises ContractError on them and on another norm.
     """
 
     def __post_init__(self) -> None:

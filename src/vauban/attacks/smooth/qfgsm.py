@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.fgsm import FGSM
-from vauban.attacks.fixed_budget.moves import check_norm
-from vauban.attacks.smooth.guide import Smoothed
+from vauban.attacks.parts.ball_steps import check_norm
+from vauban.attacks.parts.guided import GuidedAscent
 from vauban.core.norms import L2, Linf
 
 
 @registry.register("qfgsm", norms=("linf", "l2"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class QFGSM(Smoothed, FGSM):
+class QFGSM(GuidedAscent, FGSM):
     """`FGSM` along the gradient smoothed like the image: x' = clip(x + eps n(s_alpha(g))), "quick and dirty".
 
     n is the sign for L-infinity, which undoes much of the smoothing, the unit vector for L2. smoothness, tol, limit, rate,
-    shape, channels: as in `Guide`; smoothness=0 is `FGSM`. Raises ContractError on them and on another norm.
+    shape, channels: as in `GuidedSmoothing`; smoothness=0 is `FGSM`. Raises ContractError on them and on another norm.
     """
 
     def __post_init__(self) -> None:

@@ -6,21 +6,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.moves import check_norm
 from vauban.attacks.fixed_budget.pgd import PGD
-from vauban.attacks.smooth.guide import Smoothed
+from vauban.attacks.parts.ball_steps import check_norm
+from vauban.attacks.parts.guided import GuidedAscent
 from vauban.core.norms import L2, Ball
 
 
 @registry.register("qpgd2", norms=("l2",), needs="gradients", targeted=True, randomised=True)
 @dataclass(frozen=True)
-class QPGD2(Smoothed, PGD):
+class QPGD2(GuidedAscent, PGD):
     """`PGD` in L2 along the gradient smoothed like the image: x_{t+1} = P(x_t + alpha eps n(s_alpha(g_t))).
 
     n(v) = v / ||v||_2, P the projection on the ball and [0,1]. Smoothness is loosely integrated ("quick and dirty"): s(g)
     may correlate weakly with g, and clipping is not smooth. step_size is alpha, relative to eps; the source has eps = 5
     and an absolute step of 3, which is step_size 0.6. random_start adds noise that is not smooth. smoothness, tol, limit,
-    rate, shape, channels: as in `Guide`; smoothness=0 is `PGD`. Raises ContractError on them and on another norm.
+    rate, shape, channels: as in `GuidedSmoothing`; smoothness=0 is `PGD`. Raises ContractError on them and on another norm.
     """
 
     ball: Ball = L2(5)

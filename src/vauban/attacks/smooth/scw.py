@@ -10,59 +10,60 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.optimisers import Adam, Moments
-from vauban.attacks.smooth.guide import Guide
-from vauban.attacks.smooth.hinge import Hinged, free, slope
-from vauban.core.smooth import Smooth
-from vauban.engine import Ask, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.attacks.parts.guided import GuidedSmoothing
+from vauban.attacks.parts.hinge import HingePenalty, free, slope
+from vauban.attacks.parts.optimisers import Adam, AdamMoments
+from vauban.engine import Oracle, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
+from vauban.laplacian.coordinates import SmoothCoordinates
 
 
 @dataclass(frozen=True)
-class Latent:
+class SCWState:
     """The latent z, its perturbation r = s(z), the last slope in z, Adam's moments, the weight c `(batch,)` of the loss."""
 
     z: Tensor
     r: Tensor
     pulled: Tensor | None
-    moments: Moments
+    moments: AdamMoments
     c: Tensor
-    chart: Smooth
+    chart: SmoothCoordinates
 
 
 @dataclass(frozen=True, eq=False)
-class SmoothPenalised(Steps[Latent]):
+class SCWSteps(Steps[SCWState]):
     """Adam in z on ||s(z)||_2^2 + c [kappa - margin(clip(x0 + s(z)))]_+ at one constant c per sample, in a chart of the
     batch that all constants share: it is factorised once."""
 
     steps: int
     lr: float
     kappa: float
-    chart: Smooth
+    chart: SmoothCoordinates
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
-    knobs: ClassVar[tuple[str, ...]] = ("c",)
+    per_sample: ClassVar[tuple[str, ...]] = ("c",)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Latent:
-        z = torch.zeros_like(ask.x0)
-        return Latent(z, z, None, Adam(self.lr).begin(z), knobs["c"], self.chart)
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> SCWState:
+        z = torch.zeros_like(oracle.domain.x0)
+        return SCWState(z, z, None, Adam(self.lr).begin(z), per_sample["c"], self.chart)
 
-    def step(self, ask: Ask, state: Latent, t: int) -> Latent:
+    def step(self, oracle: Oracle, state: SCWState, t: int) -> SCWState:
         smoothing = state.chart.smoothing
-        pulled = smoothing.pull(slope(ask, free(ask, state.r), state.c, self.kappa), state.pulled)
+        pulled = smoothing.pull(slope(oracle, free(oracle, state.r), state.c, self.kappa), state.pulled)
         z, moments = Adam(self.lr).climb(state.z, pulled.value, state.moments, t)
         r = state.chart.value(z, state.r)
-        ask.note_unsolved(~pulled.converged)
-        ask.note_unsolved(~r.converged)
-        return Latent(z, r.value, pulled.value, moments, state.c, state.chart)
+        oracle.note_unsolved(~pulled.converged)
+        oracle.note_unsolved(~r.converged)
+        return SCWState(z, r.value, pulled.value, moments, state.c, state.chart)
 
-    def candidate(self, ask: Ask, state: Latent) -> Tensor:
-        return ask.project(state.chart.place(state.r))
+    def candidate(self, oracle: Oracle, state: SCWState) -> Tensor:
+        return oracle.domain.project(state.chart.place(state.r))
 
 
 @registry.register("scw", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class SCW(Guide, Hinged):
+class SCW(GuidedSmoothing, HingePenalty):
     """sC&W: the attack of Carlini and Wagner over perturbations that are smooth like the image.
 
     min_z ||s(z)||_2^2 + c [kappa - margin(clip(x0 + s(z)))]_+, (4.14), from z = 0 by `steps` steps of Adam at rate `lr`;
@@ -71,11 +72,11 @@ class SCW(Guide, Hinged):
     gradient per step; a solve that iterates goes on from the last. The nearest success of all is kept. kappa > 0 asks for
     that margin, and an image with less is not a success. s is invertible, so (4.14) has the minimum of (4.9), the plain
     attack's: the smoothness lies in the way there, and the nearer the `steps` come to it the less is left. smoothness,
-    tol, limit, rate, shape, channels: as in `Guide`. Raises ContractError on them. The source has c=15, kappa=1,
+    tol, limit, rate, shape, channels: as in `GuidedSmoothing`. Raises ContractError on them. The source has c=15, kappa=1,
     smoothness=0.95 on MNIST, c=100, kappa=0 on ImageNet, lr=0.1 on both; it prints neither rates nor numbers of
     iterations. Departures: images are rounded at the door; the clip passes the gradient at 0 and 1 themselves, so that
     black and white pixels can move; Adam restarts at z = 0 for each c.
     """
 
-    def inner(self, ask: Ask) -> SmoothPenalised:
-        return SmoothPenalised(self.steps, self.lr, self.kappa, self.chart(ask.x0))
+    def inner(self, oracle: Oracle) -> SCWSteps:
+        return SCWSteps(self.steps, self.lr, self.kappa, self.chart(oracle.domain.x0))

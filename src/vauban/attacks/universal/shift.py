@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from vauban.attacks import registry
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball, norm_by_name
-from vauban.engine import Ask, Point, Steps
-from vauban.engine.iterate import Keep, Stop
+from vauban.engine import Oracle, Point, Steps
+from vauban.engine.iterate import Stop
+from vauban.engine.record import Keep
 from vauban.models import weights as files
 
 KIND = "universal"
@@ -27,7 +28,7 @@ FIT = (
 
 @registry.register(KIND, norms=("linf", "l2"), needs="nothing", targeted=True, fitted=True)
 @dataclass(frozen=True, eq=False)
-class Shift(Steps[Point]):
+class UniversalPerturbation(Steps[Point]):
     """One perturbation for every image: x' = clip(x + v), rounded inside the ball; the network is not asked.
 
     weights: a file that `vauban fit` wrote, or v itself, of the shape of one image, in pixel units of [0,1]. ball: what v
@@ -66,10 +67,10 @@ class Shift(Steps[Point]):
         assert isinstance(self.weights, Tensor)
         return self.weights
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Point:
-        return Point(shifted(ask, self.v))
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
+        return Point(shifted(oracle, self.v))
 
-    def step(self, ask: Ask, state: Point, t: int) -> Point:
+    def step(self, oracle: Oracle, state: Point, t: int) -> Point:
         return state
 
     def save(self, path: Path, meta: Mapping[str, Any]) -> None:
@@ -79,14 +80,14 @@ class Shift(Steps[Point]):
         files.save(nn.ParameterDict({"v": nn.Parameter(self.v, requires_grad=False)}), path, {**meta, **told})
 
 
-def shifted(ask: Ask, v: Tensor) -> Tensor:
+def shifted(oracle: Oracle, v: Tensor) -> Tensor:
     """The images as the network is shown them with v added, inside the ball of the view."""
-    if v.shape != ask.x0.shape[1:]:
+    if v.shape != oracle.domain.x0.shape[1:]:
         raise ContractError(
             f"expected images of shape {tuple(v.shape)}, for which the universal perturbation was fitted, got "
-            f"{tuple(ask.x0.shape[1:])}"
+            f"{tuple(oracle.domain.x0.shape[1:])}"
         )
-    return ask.snap(ask.project(ask.x0 + v.to(ask.x0)))
+    return oracle.domain.quantise(oracle.domain.project(oracle.domain.x0 + v.to(oracle.domain.x0)))
 
 
 def read(path: Path) -> tuple[Tensor, Ball]:

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import fitters
-from vauban.attacks.fitted import Fitted, Told
-from vauban.attacks.fixed_budget.moves import check_norm
-from vauban.attacks.minimal.deepfool import DeepFool, Linearised
-from vauban.attacks.universal.doors import Doors
-from vauban.attacks.universal.shift import KIND, Shift, shifted
+from vauban.attacks.minimal.deepfool import DeepFool, DeepFoolState
+from vauban.attacks.parts.ball_steps import check_norm
+from vauban.attacks.parts.fit_oracles import FitOracles
+from vauban.attacks.parts.fitter import FitCallback, FitResult
+from vauban.attacks.universal.shift import KIND, UniversalPerturbation, shifted
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.goals import Goal, Untargeted
 from vauban.core.norms import L2, Ball, Linf
-from vauban.engine import Ask, Threat, iterate
+from vauban.engine import BoundThreat, Oracle, iterate
 
 
 @fitters.register(KIND, norms=("linf", "l2"), needs="gradients", targeted=True)
@@ -58,9 +58,14 @@ class Universal:
             raise ContractError(f"expected 0 < rate <= 1, epochs, steps, batch >= 1 and classes >= 2, got {self}")
 
     def fit(
-        self, threat: Threat, batches: Iterable[Batch], goal: Goal | None = None, *, seed: int = 0,
-        callback: Told | None = None,
-    ) -> Fitted[Shift]:  # fmt: skip
+        self,
+        threat: BoundThreat,
+        batches: Iterable[Batch],
+        goal: Goal | None = None,
+        *,
+        seed: int = 0,
+        callback: FitCallback | None = None,
+    ) -> FitResult[UniversalPerturbation]:
         """Fit v to the images of `batches`, which are gone through twice per epoch; they may be made anew each time.
 
         The threat grants gradients, scores and labels, without budget or limit; levels=None fits as the paper does, without
@@ -68,44 +73,46 @@ class Universal:
         """
         if threat.budget is not None or threat.limit is not None:
             raise ContractError("expected a threat without budget and limit to fit a universal perturbation")
-        doors = Doors(threat, batches, goal or Untargeted(), seed)
+        doors = FitOracles(threat, batches, goal or Untargeted(), seed)
         v, rate, epochs = doors.still(), 0.0, 0
         while epochs < self.epochs and rate < self.rate:
-            for ask in doors:
-                v = self._over(ask, v)
-            reached = [self._fooled(ask.confined(self.ball), v) for ask in doors]
+            for oracle in doors:
+                v = self._over(oracle, v)
+            reached = [self._fooled(oracle.confined(self.ball), v) for oracle in doors]
             rate, epochs = float(torch.cat(reached).double().mean()), epochs + 1
             if callback is not None:
                 callback(doors.images, rate)
-        return Fitted(Shift(v, self.ball), rate, doors.images, epochs, doors.forwards, doors.backwards)
+        return FitResult(
+            UniversalPerturbation(v, self.ball), rate, doors.images, epochs, doors.forwards, doors.backwards
+        )
 
-    def save(self, fitted: Fitted[Shift], path: Path, meta: dict[str, Any]) -> None:
+    def save(self, fitted: FitResult[UniversalPerturbation], path: Path, meta: dict[str, Any]) -> None:
         """Write the perturbation, what fitting it has cost, and `meta`."""
         told = {name: getattr(fitted, name) for name in ("rate", "images", "epochs", "forwards", "backwards")}
         fitted.attack.save(path, {**meta, "fit": told})
 
-    def load(self, path: Path) -> Shift:
+    def load(self, path: Path) -> UniversalPerturbation:
         """The attack that a file holds."""
-        return Shift(path)
+        return UniversalPerturbation(path)
 
-    def _fooled(self, ask: Ask, v: Tensor) -> Tensor:
-        return ask.reached(shifted(ask, v))
+    def _fooled(self, oracle: Oracle, v: Tensor) -> Tensor:
+        return oracle.reached(shifted(oracle, v))
 
-    def _over(self, ask: Ask, v: Tensor) -> Tensor:
+    def _over(self, oracle: Oracle, v: Tensor) -> Tensor:
         """v after one pass over the images of a door."""
-        inside = ask.confined(self.ball)
-        for rows in torch.split(torch.arange(len(ask), device=v.device), self.batch):
+        inside = oracle.confined(self.ball)
+        for rows in torch.split(torch.arange(len(oracle), device=v.device), self.batch):
             x = shifted(inside.rows(rows), v)
-            logits = ask.rows(rows).scores(x)
-            left = ~ask.aim.rows(rows).reached(logits)
+            logits = oracle.rows(rows).scores(x)
+            left = ~oracle.goal.rows(rows).reached(logits)
             if bool(left.any()):
-                v = self._project(v + self._step(ask.rows(rows[left]), x[left], logits[left]))
+                v = self._project(v + self._step(oracle.rows(rows[left]), x[left], logits[left]))
         return v
 
-    def _step(self, ask: Ask, x: Tensor, logits: Tensor) -> Tensor:
+    def _step(self, oracle: Oracle, x: Tensor, logits: Tensor) -> Tensor:
         """The mean of the smallest steps that take the images x over the boundary, of those that get there."""
-        inner = Onward(self.steps, L2, self.classes, self.overshoot, begin=x, logits=logits)
-        found = iterate(inner, ask)
+        inner = DeepFoolFrom(self.steps, L2, self.classes, self.overshoot, begin=x, logits=logits)
+        found = iterate(inner, oracle)
         crossed = (found.adversarial - x)[found.success]
         return crossed.sum(0) / max(1, len(crossed))
 
@@ -115,14 +122,14 @@ class Universal:
 
 
 @dataclass(frozen=True)
-class Onward(DeepFool):
+class DeepFoolFrom(DeepFool):
     """DeepFool that begins at the images `begin` in place of the originals, where the logits are known."""
 
     begin: Tensor = field(kw_only=True)
     logits: Tensor = field(kw_only=True)
 
-    def start(self, ask: Ask, **knobs: Tensor) -> Linearised:
-        y, r = ask.aim.y[:, None], (self.begin - ask.x0) / (1 + self.overshoot)
-        if ask.aim.target is None:
-            y = torch.cat([y, ask.aim.wrong_classes(self.logits).flip(1)[:, : self.classes - 1]], 1)
-        return Linearised(self.begin, r, y)
+    def start(self, oracle: Oracle, **per_sample: Tensor) -> DeepFoolState:
+        y, r = oracle.goal.y[:, None], (self.begin - oracle.domain.x0) / (1 + self.overshoot)
+        if oracle.goal.target is None:
+            y = torch.cat([y, oracle.goal.wrong_classes(self.logits).flip(1)[:, : self.classes - 1]], 1)
+        return DeepFoolState(self.begin, r, y)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vauban.core.bilateral import bilateral
 from vauban.defences.base import InputDefence, check_image, check_positive, register
+from vauban.laplacian.bilateral import bilateral
 
 
 @register("bilateral")

@@ -77,6 +77,8 @@ class JPEG(InputDefence):
     @property
     def card(self) -> Card:
         rules: dict[CodecRule, Backward] = {
-            "differentiable": DifferentiableJPEG(self.quality), "approximation": JPEGApproximation(), "identity": None
-        }  # fmt: skip
+            "differentiable": DifferentiableJPEG(self.quality),
+            "approximation": JPEGApproximation(),
+            "identity": None,
+        }
         return Card(self.registered, backward={"transform": rules[self.backward]}, reference=self.reference)

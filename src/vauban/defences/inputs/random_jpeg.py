@@ -21,7 +21,7 @@ class Codec(nn.Module):
         return JPEG(quality).apply(x)
 
 
-class Drawn(Defended):
+class RandomQualityJPEG(Defended):
     """inner(JPEG(x, quality)), the quality drawn anew for every call."""
 
     def __init__(self, inner: nn.Module, defence: RandomJPEG) -> None:
@@ -69,9 +69,12 @@ class RandomJPEG(InputDefence):
     @property
     def card(self) -> Card:
         return Card(
-            self.registered, random=True, backward={"codec": DifferentiableJPEG()}, draws=self.draws,
+            self.registered,
+            random=True,
+            backward={"codec": DifferentiableJPEG()},
+            draws=self.draws,
             reference=self.reference,
-        )  # fmt: skip
+        )
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        return Drawn(check_module(module), self)
+        return RandomQualityJPEG(check_module(module), self)

@@ -1,0 +1,41 @@
+"""The doors of a fit: one on each batch, opened anew in every pass over the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError
+from vauban.core.goals import Goal
+from vauban.engine import BoundThreat, Oracle
+
+
+class FitOracles:
+    """A door on each batch, aimed at the network's own labels of the originals, in every pass; and what was spent."""
+
+    def __init__(self, threat: BoundThreat, batches: Iterable[Batch], goal: Goal, seed: int) -> None:
+        if iter(batches) is batches:
+            raise ContractError("expected batches that can be gone through again, such as a list, got an iterator")
+        self.threat, self.batches, self.goal, self.seed = threat, batches, goal, seed
+        self.images = self.forwards = self.backwards = 0
+        self._labels: list[Tensor] = []
+
+    def still(self) -> Tensor:
+        """The perturbation that changes nothing."""
+        for batch in self.batches:
+            return torch.zeros_like(batch.x[0])
+        raise ContractError("expected at least one batch of images to fit on, got none")
+
+    def __iter__(self) -> Iterator[Oracle]:
+        for k, batch in enumerate(self.batches):
+            oracle = Oracle.open(self.threat, batch.x, batch.y, self.goal, batch.ids, self.seed)
+            if k == len(self._labels):
+                self._labels.append(oracle.labels(oracle.domain.x0))
+                self.images += len(oracle)
+            yield oracle.with_goal(replace(oracle.goal, y=self._labels[k]))
+            self.forwards += int(oracle.pass_count.forwards.sum())
+            self.backwards += int(oracle.pass_count.backwards.sum())

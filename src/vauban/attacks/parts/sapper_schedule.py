@@ -1,0 +1,103 @@
+"""What Sapper follows and how its steps are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vauban.core.goals import ResolvedGoal
+from vauban.core.losses import Loss, defended, logit_of, margin, rivals
+from vauban.core.tensors import flat
+
+SCOUTED = 60  # fewer steps than this are one march
+SCOUT, REFINE = 0.14, 0.3  # of the steps: each scout, the last phase
+TINY = 1e-12
+FAR = 1e6
+SPARE, STRIDE = 1.5, 0.5
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One march of `length` steps. refines: the last one, which starts from the nearest find; scouts: toward a class."""
+
+    number: int
+    length: int
+    refines: bool = False
+
+    @property
+    def scouts(self) -> bool:
+        return self.number > 0 and not self.refines
+
+
+@lru_cache
+def phases(steps: int, scouts: int) -> tuple[tuple[Phase, int], ...]:
+    """(phase, steps since its start) for each step; as many scouts as leave the first march the steps of one."""
+    if steps < SCOUTED:
+        return tuple((Phase(0, steps), age) for age in range(steps))
+    scout, refine = round(SCOUT * steps), round(REFINE * steps)
+    scouts = min(scouts, (steps - refine) // scout - 1)
+    later = [scout] * scouts + [refine]
+    lengths = [steps - sum(later), *later]
+    made = [Phase(k, length, k == scouts + 1) for k, length in enumerate(lengths)]
+    return tuple((phase, age) for phase in made for age in range(phase.length))
+
+
+def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
+    """The margin with its maximum over the other classes smoothed, (1/T) log sum_k exp(T z_k) for max_k z_k, and with sign
+    and roles exchanged for a target. T = sharpness / the root mean square of the logits about their mean, so that neither
+    scale nor shift of the logits changes the direction. With classes `toward`, z_toward - z_y instead."""
+
+    def loss(logits: Tensor, goal: ResolvedGoal) -> Tensor:
+        if toward is not None:
+            return logit_of(logits, toward) - defended(logits, goal)
+        with torch.no_grad():
+            warmth = logits.std(1, correction=0, keepdim=True).clamp_min_(TINY).div_(sharpness)  # 1 / T
+        others = torch.logsumexp(rivals(logits, goal) / warmth, 1) * warmth.squeeze(1)
+        return others - defended(logits, goal) if goal.heading is None else logit_of(logits, goal.heading) - others
+
+    loss.__name__ = "soft_margin"
+    return loss
+
+
+def level(logits: Tensor, goal: ResolvedGoal, toward: Tensor | None) -> Tensor:
+    """What is zero on the boundary that is approached, positive beyond it, `(batch,)`."""
+    return margin(logits, goal) if toward is None else logit_of(logits, toward) - defended(logits, goal)
+
+
+def ranked(logits: Tensor, goal: ResolvedGoal) -> Tensor:
+    """The classes by falling logit, those that are no success last, `(batch, classes)`."""
+    return rivals(logits, goal).argsort(1, descending=True)
+
+
+def filling(g: Tensor, x: Tensor, gain: Tensor) -> Tensor:
+    """The direction of unit L1 norm in which a step inside [0,1] gains <g, step> = `gain` `(batch,)` at nearly the least L1
+    norm: the components of largest |g|, in proportion to the room they have before 0 or 1 (STRIDE at most), until they
+    make up SPARE times the gain."""
+    slope = flat(g).abs()
+    room = torch.where(flat(g) > 0, 1 - flat(x), flat(x)).clamp_max(STRIDE)
+    order = slope.argsort(1, descending=True)
+    gained = (slope * room).gather(1, order).cumsum(1)
+    kept = torch.cat([torch.ones_like(gained[:, :1]), gained[:, :-1] < SPARE * gain[:, None]], 1) > 0
+    step = room * torch.zeros_like(room).scatter(1, order, kept.to(room.dtype)) * flat(g).sign()
+    return (step / step.abs().sum(1, keepdim=True).clamp_min(TINY)).view_as(g)
+
+
+def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -> Tensor:
+    """Nearly the least a with f(a) >= 0, for f that does not fall, rises by about one per unit and may not change below
+    `grain`: from `a`, or `grain` where that is larger, by steps of -f that double while f stays negative, and by halving
+    once a is bracketed. Where none is found, the last try and a step; without tries `a`."""
+    a = torch.maximum(a, grain) if tries else a
+    low, high = torch.full_like(a, -FAR), torch.full_like(a, FAR)
+    for k in range(tries):
+        value = f(a)
+        short = value < 0
+        low, high = torch.where(short, a, low), torch.where(short, high, a)
+        step = a - F.leaky_relu(value, 2**k)
+        inside = k in (0, tries - 1)  # the bracket has one end, or its upper end is the answer
+        a = step if inside else torch.where(step.clamp(low, high) == step, step, torch.lerp(low, high, 0.5))
+    return torch.where(high < FAR, high, a)

@@ -1,0 +1,89 @@
+"""The standard battery: what every evaluation at a budget starts with, and what replaces AutoAttack here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vauban.attacks import registry
+from vauban.attacks.blackbox.square import Square
+from vauban.attacks.fixed_budget.apgd import APGD
+from vauban.attacks.fixed_budget.apgd_t import APGDT
+from vauban.attacks.fixed_budget.pgd import random_start
+from vauban.attacks.fixed_budget.random_noise import RandomNoise
+from vauban.attacks.minimal.fmn import FMN
+from vauban.core.errors import BudgetSpent
+from vauban.core.losses import cross_entropy, margin
+from vauban.core.norms import L1, L2, Ball, Linf
+from vauban.core.tensors import flat
+from vauban.engine import Attack, Cascade, Oracle, Result, StopInside
+from vauban.engine.result import untouched
+
+
+@registry.register("standard", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
+@dataclass(frozen=True)
+class Standard(Attack):
+    """A cascade of five different attacks, each on what the ones before left standing; per sample the worst case.
+
+    Random noise (a control that costs two queries), APGD on the cross-entropy, APGD on the targeted DLR toward the
+    `n_target` likeliest wrong classes, FMN inside the ball, Square. The same three families as AutoAttack (Croce and Hein,
+    arXiv:2003.01690): its FAB is FMN here, and it asks Square for 5000 queries. Where the margin has no gradient at all,
+    at the image and at a random point of the ball, gradient attacks have nothing to follow: such a sample gets noise,
+    APGD and `blind_queries` of Square. On a randomised model every attack runs to its end and the image is kept that the
+    most draws call adversarial. Square is left out in L1, and in L2 on vectors, where it is not defined.
+    """
+
+    ball: Ball = Linf(8 / 255)
+    steps: int = 100
+    n_target: int = 9
+    queries: int = 1000
+    blind_queries: int = 5000
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a sample that nothing breaks and that has a gradient."""
+        gradients = self.steps * (2 + self.n_target) + 2
+        return gradients + self.n_target + self.queries + 7, gradients
+
+    def parts(self, vectors: bool = False, blind: bool = False) -> tuple[Attack, ...]:
+        """The attacks in the order in which they run."""
+        chosen: list[Attack] = [RandomNoise(self.ball, steps=2), APGD(self.ball, self.steps, loss=cross_entropy)]
+        square = self.ball.norm is not L1 and not (vectors and self.ball.norm is L2)
+        if not (blind and square):
+            chosen.append(APGDT(self.ball, self.steps, self.n_target))
+            chosen.append(StopInside(FMN(self.steps, self.ball.norm), self.ball))
+        if square:
+            chosen.append(Square(self.ball, self.blind_queries if blind else self.queries))
+        return tuple(chosen)
+
+    def run(self, oracle: Oracle) -> Result:
+        total = untouched(oracle.domain.x0)
+        blind, cost = self._blind(oracle.confined(self.ball))
+        for rows, flag in ((~blind, False), (blind, True)):
+            index = rows.nonzero().squeeze(1)
+            if len(index):
+                cascade = Cascade(self.parts(vectors=oracle.domain.x0.dim() == 2, blind=flag))
+                total = total.spread(index, cascade.run(oracle.rows(index)))
+        found = torch.where(total.first >= 0, total.first + cost, total.first)
+        return replace(total, forwards=total.forwards + cost, backwards=total.backwards + cost, first=found)
+
+    def _blind(self, oracle: Oracle) -> tuple[Tensor, int]:
+        """Where the margin has no gradient at the image nor at a random point, `(batch,)`, and the gradients that took.
+
+        A query budget that does not allow for two gradients leaves nobody blind.
+        """
+        blind = torch.ones(len(oracle), dtype=torch.bool, device=oracle.domain.x0.device)
+        for taken, point in enumerate((oracle.domain.x0, random_start(oracle))):
+            try:
+                _, (g,) = oracle.gradient(point, margin)
+            except BudgetSpent:
+                return torch.zeros_like(blind), taken
+            blind = blind & (flat(g) == 0).all(1)
+        return blind, 2
+
+
+def standard(ball: Ball) -> Standard:
+    """The battery at a budget, with its default effort: `attacks.standard(Linf(8 / 255))`."""
+    return Standard(ball)

@@ -1,0 +1,20 @@
+"""What the command line shows: plans, progress, outcomes, status, lists."""
+
+from vauban.cli.screens.layout import console
+from vauban.cli.screens.lists import entries, show_epoch
+from vauban.cli.screens.reproduction import reproduce_with_progress, show_experiments, show_reproduction
+from vauban.cli.screens.status import show_status
+from vauban.cli.screens.study import run_with_progress, show_outcomes, show_plan
+
+__all__ = [
+    "console",
+    "entries",
+    "reproduce_with_progress",
+    "run_with_progress",
+    "show_epoch",
+    "show_experiments",
+    "show_outcomes",
+    "show_plan",
+    "show_reproduction",
+    "show_status",
+]

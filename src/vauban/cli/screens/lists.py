@@ -1,0 +1,41 @@
+"""What the registries hold, and a line of training progress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vauban.cli.screens.layout import console
+from vauban.core.errors import UnknownName
+
+if TYPE_CHECKING:
+    from vauban.training.loop import Epoch
+
+
+def entries(kind: str) -> list[dict[str, Any]]:
+    """What a registry holds, as plain data."""
+    from vauban import attacks, data, defences, metrics, models, threats
+    from vauban import reproduce as experiments
+    from vauban.core.losses import LOSSES
+
+    if kind == "losses":
+        return [{"name": n, "summary": (f.__doc__ or "").split("\n")[0]} for n, f in LOSSES.items()]
+    registries: dict[str, Any] = {
+        "attacks": attacks.registry,
+        "defences": defences.registry,
+        "models": models.registry,
+        "datasets": data.registry,
+        "threats": threats.registry,
+        "metrics": metrics.registry,
+        "experiments": experiments.registry,
+    }
+    if kind not in registries:
+        raise UnknownName("list", kind, [*registries, "losses"])
+    return [{"name": e.name, "summary": e.summary, **e.facts} for e in registries[kind]]
+
+
+def show_epoch(epoch: Epoch) -> None:
+    """A line of training progress."""
+    held = "" if epoch.validation is None else f", validation {epoch.validation:.4f}"
+    console.print(
+        f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}{held} ({epoch.seconds:.0f} s)"
+    )

@@ -1,0 +1,128 @@
+"""A study on the screen: its plan, its progress, its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import compress, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from vauban.cli.screens.layout import console, duration, indented, listing, plural, subject
+from vauban.cli.screens.status import words
+
+if TYPE_CHECKING:
+    from vauban.evaluate.cell import Cell
+    from vauban.evaluate.runner import Outcome
+    from vauban.evaluate.study import Study
+    from vauban.store import Run
+
+
+def show_plan(study: Study) -> None:
+    """The cells of a study with passes per sample and time, all upper bounds."""
+    from vauban.evaluate.estimate import estimate
+
+    found = estimate(study.cells)
+    for subjects, group in groupby(found, key=lambda e: (e.cell.model.name, e.cell.defence.name, e.cell.threat_name)):
+        console.print(f"\n{subject(*subjects)}", soft_wrap=True)
+        table = listing("attack", ">samples", ">forward", ">backward", ">time at most")
+        for e in group:
+            numbers = ["?" if n is None else f"{n:,}" for n in (e.forwards, e.backwards)]
+            seconds = "?" if e.seconds is None else duration(e.seconds)
+            table.add_row(escape(e.cell.attack.name), str(len(e.cell.data)), *numbers, seconds)
+        console.print(table)
+    known = sum(e.seconds for e in found if e.seconds is not None)
+    unknown = sum(e.seconds is None for e in found)
+    rest = f" and {unknown} of unknown cost" if unknown else ""
+    console.print(
+        f"{plural(len(found), 'cell')}, at most {duration(known)}{rest}; nothing was run "
+        "(passes are per sample, upper bounds)"
+    )
+
+
+def run_with_progress(study: Study) -> list[Outcome]:
+    """Run a study under a live bar, one line per cell."""
+    fields = (
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    )
+    told = _telling(study.cells)
+    tasks: dict[Any, Any] = {}
+    fooled: dict[Any, list[float]] = {}
+    with Progress(*fields, console=console, expand=True) as bar:
+
+        def progress(cell: Cell, done: int, total: int, rows: dict[str, Any] | None) -> None:
+            task = id(cell.attack), id(cell.defended), cell.threat_name
+            if task not in tasks:
+                tasks[task] = bar.add_task(escape(told(cell)), total=total, note="")
+                fooled[task] = []
+            if rows is not None:
+                fooled[task] += [float(v) for v in rows["success"]]
+            seen = fooled[task]
+            note = f"fooled {sum(seen) / len(seen):.0%}" if seen else "stored"
+            bar.update(tasks[task], completed=done, note=note)
+
+        return study.run(progress)
+
+
+def _telling(cells: Sequence[Cell]) -> Callable[[Cell], str]:
+    """A cell's words without those that all cells share; the attack always."""
+
+    def words(cell: Cell) -> tuple[str, str, str]:
+        return cell.model.name, cell.defence.name, cell.threat_name
+
+    varies = [len(set(column)) > 1 for column in zip(*map(words, cells), strict=True)]
+    return lambda cell: " | ".join([*compress(words(cell), varies), cell.attack.name])
+
+
+def show_outcomes(study: Study, page: Path) -> float | None:
+    """Print the verdict and where the report is; returns the lowest robust accuracy at a budget, if any."""
+    from vauban.report.run import headlines as verdict
+    from vauban.store import query
+
+    run = query.load(study.store.path)
+    planned = set(
+        run.study.get("cells", [])
+    )  # rows of earlier plans in this directory are the report's, not this run's
+    run = replace(run, cells=[cell for cell in run.cells if cell.meta["hash"] in planned])
+    bounds: list[float] = []
+    for headline in verdict.headlines(run):
+        behind = "undefended" if headline.defence == "none" else f"behind {escape(headline.defence)}"
+        console.print(f"\n[bold]{escape(headline.model)}[/], {behind}: clean accuracy {headline.clean.value:.1%}")
+        for sentence in [b.sentence for b in headline.bounds] + [m.sentence for m in headline.minimal]:
+            console.print(indented(escape(sentence)))
+        bounds += [b.robust.value for b in headline.bounds]
+    _show_findings(run)
+    failures = sum(len(cell.failures) for cell in run.cells)
+    if failures:
+        console.print(
+            f"\n[red]{plural(failures, 'batch')} failed[/]; vauban status {escape(str(study.store.path))} "
+            "says why; run the same command to try again",
+            soft_wrap=True,
+        )
+    console.print(f"\nreport: [bold]{escape(str(page.resolve()))}[/]", soft_wrap=True)
+    return min(bounds, default=None)
+
+
+def _show_findings(run: Run) -> None:
+    """Each finding once, with the cells or the pairs of cells that it is about."""
+    about: dict[tuple[str, str, str], list[str]] = {}
+    for cell in run.cells:
+        for f in cell.findings:
+            about.setdefault((f["severity"], f["code"], f["message"]), []).append(" | ".join(words(cell)))
+    for f in run.findings:
+        about.setdefault((f["severity"], f["code"], f["message"]), []).append(str(f.get("about", "")))
+    told = {key: list(dict.fromkeys(where)) for key, where in about.items() if key[0] != "info"}
+    if told:
+        console.print()
+    for (severity, code, message), where in told.items():
+        colour = "red" if severity == "invalid" else "yellow"
+        places = f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: " if where[0] else ""
+        console.print(indented(f"[{colour}]{severity}[/] {escape(code)}: {escape(places + message)}"))

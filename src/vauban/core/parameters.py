@@ -1,0 +1,170 @@
+"""Declared parameters: the type and the range that stand beside a field, checked when an object is made.
+
+    @dataclass(frozen=True)
+    class Walk(Parameters):
+        steps: Count = 10                # a whole number of at least 1
+        step_size: Positive | None = None
+        momentum: Annotated[float, Range(0, 1)] = 0.9
+
+One mechanism for attacks, defences, threats, recipes and for functions that are registered.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from vauban.core.errors import ContractError
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`.
+
+    Attributes:
+        low, high: The ends; infinite for none.
+        open_low, open_high: Whether the end itself is excluded.
+        infinite: Whether infinity is a value.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    infinite: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        if math.isnan(value) or (math.isinf(value) and not self.infinite):
+            return False
+        above = value > self.low if self.open_low else value >= self.low
+        return above and (value < self.high if self.open_high else value <= self.high)
+
+    def __str__(self) -> str:
+        low = "" if math.isinf(self.low) else f"{'above' if self.open_low else 'of at least'} {self.low:g}"
+        high = "" if math.isinf(self.high) else f"{'below' if self.open_high else 'at most'} {self.high:g}"
+        return " and ".join(filter(None, (low, high)))
+
+
+Count = Annotated[int, Range(1)]
+"""A whole number of at least 1."""
+Whole = Annotated[int, Range(0)]
+"""A whole number of at least 0."""
+Positive = Annotated[float, Range(0, open_low=True)]
+"""A finite number above 0."""
+NonNegative = Annotated[float, Range(0)]
+"""A finite number of at least 0."""
+Share = Annotated[float, Range(0, 1)]
+"""A number from 0 to 1."""
+
+
+class Parameters:
+    """Base of dataclasses whose fields are checked against their annotations when an object is made.
+
+    A subclass with a `__post_init__` of its own calls `super().__post_init__()` first.
+
+    Raises:
+        ContractError: A field has another type, or lies outside its declared range.
+    """
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+def check_fields(value: Any) -> None:
+    """Check every field of a dataclass object against its annotation. Raises ContractError."""
+    if not is_dataclass(value):
+        return
+    owner: Any = type(value)
+    hints = _hints(owner)
+    for field in fields(value):
+        if field.name in hints:
+            check(type(value).__name__, field.name, getattr(value, field.name), hints[field.name])
+
+
+def check_arguments(owner: str, make: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of a registered function against its annotations. Raises ContractError."""
+    hints = _hints(make)
+    for name, value in arguments.items():
+        if name in hints:
+            check(owner, name, value, hints[name])
+
+
+def check(owner: str, name: str, value: Any, hint: Any) -> None:
+    """Check one value against an annotation. Raises ContractError, which names the owner and the field."""
+    if not fits(value, hint):
+        raise ContractError(f"expected {name} of {owner} as {describe(hint)}, got {value!r}")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value has the type and lies in the range of an annotation.
+
+    Numbers, texts, choices, None and unions and tuples of them are looked at; of anything else only the class, and
+    where an annotation names no class at run time (a callable, a protocol) every value fits.
+    """
+    origin = get_origin(hint)
+    if origin is Annotated:
+        base, *notes = get_args(hint)
+        return fits(value, base) and all(value in note for note in notes if isinstance(note, Range))
+    if origin in (Union, types.UnionType):
+        return any(fits(value, part) for part in get_args(hint))
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
+    if origin is tuple:
+        return _fits_tuple(value, get_args(hint))
+    return _fits_class(value, hint)
+
+
+def _fits_tuple(value: Any, parts: tuple[Any, ...]) -> bool:
+    if not isinstance(value, tuple):
+        return False
+    if len(parts) == 2 and parts[1] is Ellipsis:
+        return all(fits(item, parts[0]) for item in value)
+    return len(value) == len(parts) and all(fits(item, part) for item, part in zip(value, parts, strict=True))
+
+
+def _fits_class(value: Any, hint: Any) -> bool:
+    if hint is None or hint is type(None):
+        return value is None
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    if not inspect.isclass(hint) or getattr(hint, "_is_protocol", False):
+        return True
+    return isinstance(value, hint)
+
+
+def describe(hint: Any) -> str:
+    """What an annotation asks for, in words."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        base, *notes = get_args(hint)
+        return " ".join([describe(base), *(str(note) for note in notes if isinstance(note, Range) and str(note))])
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(part) for part in get_args(hint))
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if origin is tuple:
+        return "(" + ", ".join("..." if part is Ellipsis else describe(part) for part in get_args(hint)) + ")"
+    named = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
+    return named.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+@cache
+def _hints(owner: Any) -> Mapping[str, Any]:
+    """Annotations of a class or a function with their ranges, class variables left out."""
+    found = typing.get_type_hints(owner, include_extras=True)
+    return {name: hint for name, hint in found.items() if get_origin(hint) is not ClassVar and hint is not ClassVar}
+
+
+def declared(owner: Any) -> Mapping[str, Any]:
+    """The annotations by which an object of `owner` is checked, by parameter name."""
+    return _hints(owner)

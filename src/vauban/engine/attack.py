@@ -1,0 +1,82 @@
+"""Attack: hyper-parameters with `run`, and what an attack answers about itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from vauban.core.norms import L2, Ball, Norm
+from vauban.core.parameters import Parameters
+from vauban.engine.oracle import Oracle
+from vauban.engine.result import Result
+
+
+class Attack(Parameters, ABC):
+    """An attack; subclasses are frozen dataclasses of hyper-parameters that implement `run`.
+
+    Everything else has a default that a subclass overrides by a field, a class variable or a property. An attack that runs
+    others (`Restarts`, `Cascade`, a battery) answers for what it holds, so that nobody need know its class.
+
+    Attributes:
+        ball: The budget the attack stays in; None for an attack that looks for the nearest image.
+        norm: The norm in which distances of a run are measured: the ball's, else L2.
+        passes: Forward and backward passes that a sample costs at most; None where they are not known.
+        needs: What a threat must grant: gradients, scores, labels or nothing; "unknown" leaves it to the oracle.
+        minimises: Whether the distance of a success is what the attack makes small.
+        members: The attacks that it runs.
+        one_step: Whether it takes a single step along a gradient.
+    """
+
+    ball: Ball | None = None
+    needs: ClassVar[str] = "unknown"
+
+    @property
+    def norm(self) -> Norm:
+        return L2 if self.ball is None else self.ball.norm
+
+    @property
+    def passes(self) -> tuple[int, int] | None:
+        return None
+
+    @property
+    def minimises(self) -> bool:
+        return False
+
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        return ()
+
+    @property
+    def one_step(self) -> bool:
+        return bool(self.members) and all(member.one_step for member in self.members)
+
+    @abstractmethod
+    def run(self, oracle: Oracle) -> Result:
+        """Attack the rows of an oracle.
+
+        Args:
+            oracle: Access to the networks, opened on a batch.
+
+        Returns:
+            One result per row, in the order of the oracle's rows.
+        """
+
+
+def total_passes(attacks: tuple[Attack, ...]) -> tuple[int, int] | None:
+    """Passes of several attacks in a row; None where one of them does not know."""
+    known = [attack.passes for attack in attacks]
+    if any(count is None for count in known):
+        return None
+    return sum(count[0] for count in known if count), sum(count[1] for count in known if count)
+
+
+def shared_ball(attacks: tuple[Attack, ...]) -> Ball | None:
+    """The ball that all of several attacks stay in; None where they have none or different ones."""
+    balls = list(dict.fromkeys(attack.ball for attack in attacks))
+    return balls[0] if len(balls) == 1 else None
+
+
+def strongest_need(attacks: tuple[Attack, ...]) -> str:
+    """What a threat must grant for all of several attacks."""
+    order = ("unknown", "nothing", "labels", "scores", "gradients")
+    return max((attack.needs for attack in attacks), key=order.index, default="unknown")

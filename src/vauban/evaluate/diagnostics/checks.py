@@ -1,0 +1,90 @@
+"""Preflight before a cell, indicators after its first batch, comparisons across cells: where findings are made."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from vauban.core.goals import Targeted
+from vauban.evaluate.attack import answers_vary
+from vauban.evaluate.batch import Evaluated
+from vauban.evaluate.cell import Cell
+from vauban.evaluate.diagnostics.findings import Finding
+from vauban.evaluate.diagnostics.indicators import across, after
+from vauban.evaluate.diagnostics.indicators_counts import own
+from vauban.evaluate.diagnostics.preflight import before
+from vauban.store.parquet import Store
+from vauban.store.query import read_cell
+
+T = TypeVar("T")
+
+SUBSET = 32  # samples that diagnostics run on
+
+
+class Preflight:
+    """Looks at each model once per threat, and remembers."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, str, str], tuple[list[Finding], bool]] = {}
+
+    def check(self, cell: Cell) -> tuple[Cell, list[Finding]]:
+        """The cell, declared random where the model's answers turn out to vary, and what was found."""
+        key = id(cell.defended), cell.threat_name, str(cell.goal)
+        if key not in self._seen:
+            self._seen[key] = as_many_as_fit(partial(_look, cell), min(SUBSET, len(cell.data)))
+        found, random = self._seen[key]
+        return cell.randomised() if random and not cell.threat.randomised else cell, found
+
+
+def _look(cell: Cell, n: int) -> tuple[list[Finding], bool]:
+    """Findings on the first n samples, and whether the judged model is random."""
+    batch = cell.data.take(n).to(cell.settings.device)
+    found = before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed)
+    told = any(f.code == "undeclared-randomness" for f in found)
+    return found, told or answers_vary(cell.threat.target, batch.x[:8])
+
+
+def as_many_as_fit(question: Callable[[int], T], n: int) -> T:
+    """What a diagnostic says of the first n samples, or of half as many for as long as memory runs out."""
+    while n > 1:
+        try:
+            return question(n)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        n //= 2
+    return question(n)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or the system says that memory ran out."""
+    signs = ("can't allocate memory", "out of memory", "not enough memory", "alloc_failed")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(s in str(error).lower() for s in signs)
+
+
+def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
+    """What the diagnostics say of an attack, on the first samples of a batch that it has just attacked."""
+    rows = done.attacked.nonzero().squeeze(1)[:SUBSET]
+    if not len(rows):
+        return []
+    batch, goal = done.batch, cell.goal
+    if isinstance(goal, Targeted) and isinstance(goal.target, Tensor):
+        goal = Targeted(goal.target[rows])
+    x, y, ids, result = batch.x[rows], batch.y[rows], batch.ids[rows], done.result.at(rows)
+    return after(cell.attack.value, cell.threat, x, y, goal, ids, result, cell.settings.seed)
+
+
+def check_study(store: Store, cells: Sequence[Cell]) -> None:
+    """Compare the finished cells of one model, defence and data set, and store what contradicts, and what each counted."""
+    read = [read_cell(store.cell(cell.hash)) for cell in cells]
+    cells_read = [(cell.meta, cell.columns) for cell in read if cell.complete]
+    found = [*across(cells_read), *own(cells_read)]
+    groups: dict[str, list[Finding]] = defaultdict(list)
+    for label, finding in found:
+        groups[label].append(finding)
+    store.write_findings([{**f.to_json(), "about": label} for label, fs in groups.items() for f in fs])

@@ -1,0 +1,83 @@
+"""Fitting an attack on a data set into a file, with everything in its metadata that the fit followed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vauban.attacks.parts.fitter import FitCallback, FitResult
+from vauban.core.contracts import Batch
+from vauban.core.goals import Goal, Untargeted
+from vauban.data import Dataset
+from vauban.evaluate.cell import data_name
+from vauban.evaluate.study import automatic_batch_size
+from vauban.jobs.identity import cell_hash, describe
+from vauban.models import weights
+from vauban.words.attack import fitter_of
+from vauban.words.named import threat_of
+
+
+@dataclass(frozen=True)
+class Visits:
+    """The batches of a data set, made anew each time they are gone through."""
+
+    data: Dataset
+    size: int
+    device: str = "cpu"
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.data.batches(self.size, self.device)
+
+
+def fit(
+    attack: Any,
+    model: nn.Module,
+    data: Dataset,
+    out: str | Path,
+    *,
+    threat: Any = "white-box",
+    goal: Goal | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    name: str = "",
+    callback: FitCallback | None = None,
+) -> FitResult[Any]:
+    """Fit `attack` (`universal:eps=10/255`, or a fitter) to `data` under `threat` on `model`, and write `out`.
+
+    The images are not rounded while fitting; what is crafted later is. The metadata hold the attack's parameters, the
+    goal, the seed, the name and the fingerprint of the data, those of the model (`name`; a hash of structure and weights),
+    the threat, and what the fit has cost and reached. Raises ContractError for an output of another suffix, and what the
+    words, the fitter and the door raise.
+    """
+    path = weights.output(out)
+    fitter, recipe = fitter_of(attack, data), threat_of(threat)
+    model = model.to(device)
+    bound = recipe.value.bind(model, levels=None, budget=None)
+    goal = goal or Untargeted()
+    fitted = fitter.value.fit(bound, visits(data, device), goal, seed=seed, callback=callback)
+    meta = {
+        "recipe": describe(fitter.value),
+        "goal": str(goal),
+        "threat": recipe.name,
+        "seed": seed,
+        "data": named(data),
+        "model": {"name": name, "fingerprint": cell_hash({"module": describe(model)})},
+        "torch": torch.__version__,
+    }
+    fitter.value.save(fitted, path, meta)
+    return fitted
+
+
+def visits(data: Dataset, device: str = "cpu") -> Visits:
+    """The batches of a data set, of a size that fits in memory."""
+    return Visits(data, automatic_batch_size(data), device)
+
+
+def named(data: Dataset) -> dict[str, Any]:
+    """What a file says of the data."""
+    return {"name": data_name(data), "samples": len(data), "fingerprint": data.fingerprint}

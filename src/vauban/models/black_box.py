@@ -1,0 +1,113 @@
+"""Any callable as a model that answers but cannot be differentiated: an HTTP endpoint, ONNX, a PIL pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from vauban.core.contracts import check_labels, check_logits
+from vauban.core.errors import AccessError, ContractError
+
+
+class _Answer(torch.autograd.Function):
+    """The answer in the forward pass; a clear refusal where the gradient would start."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, answer: Tensor, name: str) -> Tensor:
+        ctx.name = name
+        return answer.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise AccessError(
+            f"the oracle {ctx.name!r} answers queries but has no gradients; use a scores-only or labels-only threat, "
+            "or attack a differentiable stand-in (transfer)"
+        )
+
+
+class BlackBox(nn.Module):
+    """logits(x) = fn(x) for an opaque fn. `grants`: what its answers reveal, {'scores', 'labels'} or {'labels'}."""
+
+    def __init__(
+        self,
+        fn: Callable[[Any], Any],
+        labels_only: bool = False,
+        classes: int | None = None,
+        takes: Literal["numpy", "torch"] = "numpy",
+    ) -> None:
+        super().__init__()
+        if not callable(fn):
+            raise ContractError(
+                f"expected a callable from a batch of images to scores or labels, got {type(fn).__name__}"
+            )
+        if takes not in ("numpy", "torch"):
+            raise ContractError(f"expected takes 'numpy' or 'torch', got {takes!r}")
+        self.fn, self.labels_only, self.classes, self.takes = fn, labels_only, classes, takes
+        self.name = getattr(fn, "__name__", type(fn).__name__)
+        self.grants = frozenset({"labels"} if labels_only else {"scores", "labels"})
+
+    def forward(self, x: Tensor) -> Tensor:
+        asked = x.detach()
+        answer = self.fn(asked.cpu().numpy() if self.takes == "numpy" else asked)
+        logits = self._logits(_tensor(answer, self.name).to(x.device), len(x)).to(x.dtype)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _Answer.apply(x, logits, self.name)  # type: ignore[no-any-return]
+        return logits
+
+    def _logits(self, answer: Tensor, batch: int) -> Tensor:
+        if answer.dim() == 1:
+            if not self.labels_only:
+                raise ContractError(
+                    f"expected scores ({batch}, classes) from the oracle {self.name!r}, got {tuple(answer.shape)}; "
+                    "if these are labels, say labels_only=True"
+                )
+            if self.classes is None:
+                raise ContractError(
+                    f"the oracle {self.name!r} returns labels; say how many classes there are: classes=..."
+                )
+            if answer.is_floating_point() or answer.dtype == torch.bool:
+                raise ContractError(f"expected integer labels from the oracle {self.name!r}, got {answer.dtype}")
+            labels = check_labels(answer.long(), batch, self.classes)
+            return torch.nn.functional.one_hot(labels, self.classes).float()
+        scores = check_logits(answer if answer.is_floating_point() else answer.float(), batch)
+        if self.classes is not None and scores.shape[1] != self.classes:
+            raise ContractError(
+                f"expected {self.classes} scores per image from the oracle {self.name!r}, got {scores.shape[1]}"
+            )
+        if not bool(torch.isfinite(scores).all()):
+            raise ContractError(f"expected finite scores from the oracle {self.name!r}, got NaN or infinity")
+        if self.labels_only:
+            return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).float()
+        return scores
+
+
+def _tensor(answer: Any, name: str) -> Tensor:
+    if isinstance(answer, Tensor):
+        return answer.detach()
+    try:
+        return torch.from_numpy(np.array(answer))
+    except (TypeError, ValueError) as error:
+        raise ContractError(
+            f"expected an array of scores or labels from the oracle {name!r}, got {type(answer).__name__}: {error}"
+        ) from error
+
+
+def black_box(
+    fn: Callable[[Any], Any],
+    labels_only: bool = False,
+    classes: int | None = None,
+    takes: Literal["numpy", "torch"] = "numpy",
+) -> BlackBox:
+    """A model from any callable: `fn(images)` gives scores `(batch, classes)` or labels `(batch,)`.
+
+    images: float32 `(batch, channel, height, width)` in [0,1], a numpy array or (takes='torch') a tensor. labels_only
+    reveals nothing but the label, as a one-hot logit row; `classes` is needed where fn itself returns labels. Asking for
+    gradients raises AccessError; answers of the wrong shape raise ContractError.
+    """
+    return BlackBox(fn, labels_only, classes, takes)

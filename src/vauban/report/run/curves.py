@@ -1,0 +1,95 @@
+"""Data of the interactive charts, small enough to embed: step curves and points, no images."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vauban.report.run.rows import attacked, fresh, labels, subject, undefended_first
+from vauban.report.shared import format as fmt
+from vauban.statistics.combine import group, norm_of, worst_curve
+from vauban.statistics.summary import Array, distortion, operating_characteristic, population, robust_curve, select
+from vauban.store import CellRows, Run
+
+_STEPS = 120
+
+
+def chart_data(run: Run) -> dict[str, Any]:
+    """`attacks`: legend; `norms`: what the page can switch between; `panels`: one per norm, kind and judged network.
+
+    Kinds: `characteristic` (P(D) over the correct images), `budget` (robust accuracy over all images, with the worst
+    case), `cost` (gradients per image against the median distance; null where more than half failed).
+    """
+    cells = attacked(run)
+    names = labels(cells)
+    legend = sorted(set(names.values()))
+    panels: list[dict[str, Any]] = []
+    # First the norm that most attacks minimise: at a fixed budget a curve is a step.
+    free = [norm_of(cell) for cell in cells if cell.meta.get("eps") is None]
+    every = [norm_of(cell) for cell in cells]
+    norms = sorted(set(every), key=lambda norm: (-free.count(norm), -every.count(norm), norm))
+    for norm in norms:
+        groups = group([cell for cell in cells if norm_of(cell) == norm], subject)
+        for key in sorted(groups, key=undefended_first):
+            panels += _panels(key, groups[key], norm, names, legend)
+    return {"attacks": legend, "norms": [{"id": n, "name": fmt.norm_name(n)} for n in norms], "panels": panels}
+
+
+def to_json(value: Any) -> str:
+    """JSON that is safe inside a script element: no `<` is left, so nothing can close it or open a comment."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _panels(
+    key: tuple[str, str, str], cells: Sequence[CellRows], norm: str, names: dict[str, str], legend: list[str]
+) -> list[dict[str, Any]]:
+    model, defence, data = key
+    threats = {str(cell.meta.get("threat")) for cell in cells}
+    base = {"norm": norm, "unit": fmt.norm_name(norm), "model": model, "defence": defence, "data": data}
+    shown: dict[str, list[dict[str, Any]]] = {"characteristic": [], "budget": [], "cost": []}
+    for cell in cells:
+        name = names[cell.meta["hash"]]
+        label = _label(cell, name, len(threats) > 1)
+        tag = {"attack": legend.index(name), "label": label}
+        distance = distortion(select(cell.columns, population(cell.columns, "correct")), norm)
+        at = _steps(distance)
+        shown["characteristic"].append(tag | _curve(at, operating_characteristic(distance, at)))
+        at = _steps(distortion(cell.columns, norm))
+        shown["budget"].append(tag | _curve(at, robust_curve(cell.columns, norm, at)))
+        shown["cost"].append(tag | _point(cell, distance))
+    if len(cells := fresh(cells)) > 1:
+        at = _steps(np.concatenate([distortion(cell.columns, norm) for cell in cells]))
+        shown["budget"].append({"attack": -1, "label": "worst case"} | _curve(at, worst_curve(cells, norm, at)))
+    return [base | {"kind": kind, "series": series} for kind, series in shown.items()]
+
+
+def _label(cell: CellRows, name: str, with_threat: bool) -> str:
+    eps = cell.meta.get("eps")
+    at = "" if eps is None else f" {fmt.distance(float(eps), norm_of(cell))}"
+    return f"{name}{at}" + (f" · {cell.meta.get('threat')}" if with_threat else "")
+
+
+def _steps(distance: Array) -> Array:
+    """Where a step curve is evaluated: every distance, or as many quantiles as a screen can show."""
+    found = np.unique(distance[np.isfinite(distance)])
+    if len(found) > _STEPS:
+        found = found[np.linspace(0, len(found) - 1, _STEPS).round().astype(int)]
+    return np.concatenate([[0.0], found[found > 0]])
+
+
+def _curve(x: Array, y: Array) -> dict[str, Any]:
+    return {"x": [_number(v) for v in x], "y": [_number(v) for v in y]}
+
+
+def _point(cell: CellRows, distance: Array) -> dict[str, Any]:
+    gradients, queries = cell.columns["backwards"], cell.columns["forwards"]
+    median = float(np.median(distance)) if len(distance) else math.nan
+    return {"x": _number(gradients.mean()), "y": _number(median), "queries": _number(queries.mean())}
+
+
+def _number(value: Any) -> float | None:
+    return float(f"{float(value):.5g}") if math.isfinite(float(value)) else None

@@ -1,0 +1,126 @@
+"""Example images: the smallest, the median and the largest successful distortion of each attack."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from vauban.report.run.rows import attacked, labels, subject, undefended_first
+from vauban.report.shared import format as fmt
+from vauban.statistics.combine import group, norm_of
+from vauban.statistics.summary import distortion
+from vauban.store import CellRows, Run
+from vauban.store.views import magnified
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image: data URIs of original, adversarial and amplified perturbation, its captions, and the magnified views
+    of original and adversarial where the run has stored them."""
+
+    which: str
+    original: str
+    adversarial: str
+    perturbation: str
+    factor: str
+    before: str
+    after: str
+    distance: str
+    views: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The examples of one attack on one network."""
+
+    attack: str
+    threat: str
+    examples: tuple[Example, ...]
+
+
+def galleries(run: Run) -> list[tuple[tuple[str, str, str], list[Gallery]]]:
+    """Galleries per (model, defence, data), of the cells that stored images."""
+    cells = attacked(run)
+    names = labels(cells)
+    groups = group(cells, subject)
+    found = []
+    for key in sorted(groups, key=undefended_first):
+        shown = [Gallery(names[c.meta["hash"]], str(c.meta.get("threat")), _examples(c, run.path)) for c in groups[key]]
+        if shown := [gallery for gallery in shown if gallery.examples]:
+            found.append((key, sorted(shown, key=lambda gallery: gallery.attack)))
+    return found
+
+
+def amplify(original: bytes, adversarial: bytes) -> tuple[bytes, float]:
+    """PNG of 0.5 + delta / (2 max|delta|), delta = adversarial - original in [0,1], and the gain 1 / (2 max|delta|).
+
+    An unchanged image gives plain gray and gain 0. Raises UnidentifiedImageError or ValueError for damaged images.
+    """
+    before, after = _pixels(original), _pixels(adversarial)
+    delta = after - before
+    largest = float(np.abs(delta).max(initial=0.0))
+    gain = 0.5 / largest if largest else 0.0
+    stream = io.BytesIO()
+    Image.fromarray(np.round((0.5 + delta * gain) * 255).clip(0, 255).astype(np.uint8)).save(stream, "PNG")
+    return stream.getvalue(), gain
+
+
+def _pixels(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image, dtype=float) / 255
+
+
+def picks(cell: CellRows) -> list[tuple[str, int]]:
+    """The examples of a cell: which they are, and their rows."""
+    distance = distortion(cell.columns, norm_of(cell))
+    # Distance 0 is an image that was wrong before the attack: nothing to see.
+    usable = [i for i in np.argsort(distance, kind="stable") if 0 < distance[i] < np.inf and _stored(cell, int(i))]
+    places = dict.fromkeys([0, len(usable) // 2, len(usable) - 1]) if usable else {}
+    which = ["smallest", "median", "largest"] if len(places) == 3 else ["smallest", "largest"]
+    return [(name, int(usable[at])) for at, name in zip(places, which, strict=False)]
+
+
+def _examples(cell: CellRows, run: Path) -> tuple[Example, ...]:
+    made = [_example(cell, row, name, run) for name, row in picks(cell)]
+    return tuple(example for example in made if example is not None)
+
+
+def _stored(cell: CellRows, row: int) -> bool:
+    return cell.columns["clean_png"][row] is not None and cell.columns["adv_png"][row] is not None
+
+
+def _example(cell: CellRows, row: int, which: str, run: Path) -> Example | None:
+    columns, classes = cell.columns, cell.meta.get("class_names")
+    clean, adv = columns["clean_png"][row], columns["adv_png"][row]
+    try:
+        perturbation, gain = amplify(clean, adv)
+    except (UnidentifiedImageError, ValueError, OSError):
+        return None
+    norm = norm_of(cell)
+    views = [magnified(run, picture) for picture in (clean, adv)]
+    return Example(
+        which=which,
+        original=_uri(clean),
+        adversarial=_uri(adv),
+        perturbation=_uri(perturbation),
+        factor=f"×{gain:.3g}",
+        before=f"{_class(columns['clean_label'][row], classes)}, {fmt.percent(columns['clean_confidence'][row])}",
+        after=f"{_class(columns['adv_label'][row], classes)}, {fmt.percent(columns['adv_confidence'][row])}",
+        distance=f"{fmt.norm_name(norm)} {fmt.distance(float(distortion(columns, norm)[row]), norm)}",
+        views=(_uri(views[0].read_bytes()), _uri(views[1].read_bytes())) if all(v.is_file() for v in views) else None,
+    )
+
+
+def _class(label: float, names: Sequence[str] | None) -> str:
+    index = int(label)
+    return str(names[index]) if names and 0 <= index < len(names) else f"class {index}"
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

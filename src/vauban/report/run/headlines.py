@@ -1,0 +1,179 @@
+"""The verdict in plain words: an upper bound per judged network, never praise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vauban.report.run.paired import against_undefended
+from vauban.report.run.rows import attacked, fresh, labels, mean_cost, subject, undefended_first
+from vauban.report.shared import format as fmt
+from vauban.statistics.combine import group, norm_of, worst_case
+from vauban.statistics.intervals import median_interval
+from vauban.statistics.summary import Rate, distortion, population, rate
+from vauban.store import CellRows, Run
+
+CAVEAT = (
+    "An interval covers the sampling of the images only, not the weakness of the attacks. "
+    "Robust accuracy measured by attacks is an upper bound: a stronger attack can lower it, none of these can raise it."
+)
+
+
+@dataclass(frozen=True)
+class BudgetBound:
+    """Robust accuracy over `all` within one budget, worst case over every attack and threat of the run."""
+
+    norm: str
+    eps: float
+    robust: Rate
+    gradients: float
+    queries: float
+    sentence: str
+
+    @property
+    def budget(self) -> str:
+        """The budget as `L∞ 8/255`."""
+        return f"{fmt.norm_name(self.norm)} {fmt.distance(self.eps, self.norm)}"
+
+
+@dataclass(frozen=True)
+class MinimalDistance:
+    """Smallest distance over the attacks that minimise one norm, over the correctly classified images."""
+
+    norm: str
+    p_suc: Rate
+    median: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What the run says about one network: bounds at budgets, smallest distances, and what is missing.
+
+    `invalid` are the codes of the findings after which its numbers cannot be relied on.
+    """
+
+    model: str
+    defence: str
+    data: str
+    clean: Rate
+    bounds: tuple[BudgetBound, ...]
+    minimal: tuple[MinimalDistance, ...]
+    unfinished: int
+    stale: int
+    only_stale: bool
+    invalid: tuple[str, ...]
+
+    @property
+    def lowest(self) -> float:
+        """The lowest robust accuracy among the bounds; the clean accuracy where no budget was tried."""
+        return min((bound.robust.value for bound in self.bounds), default=self.clean.value)
+
+
+def headlines(run: Run) -> list[Headline]:
+    """One headline per model, defence and data set, in the order of the names."""
+    cells = attacked(run)
+    names = labels(cells)
+    groups = group(cells, subject)
+    return [
+        _headline(key, groups[key], groups.get((key[0], "none", key[2]), []), names, run.findings)
+        for key in sorted(groups, key=undefended_first)
+    ]
+
+
+def _headline(
+    key: tuple[str, str, str],
+    cells: list[CellRows],
+    bare: list[CellRows],
+    names: dict[str, str],
+    findings: list[dict[str, Any]],
+) -> Headline:
+    # 'removed' judges the network without its defence: its rows say nothing about the defended one.
+    defended = [cell for cell in cells if not str(cell.meta.get("threat")).startswith("removed")]
+    judged, undefended = fresh(defended), fresh(bare) if key[1] != "none" else []
+    bounds = tuple(_bound(judged, undefended, norm, eps, names) for norm, eps in sorted(_budgets(judged).items()))
+    free = group([cell for cell in judged if cell.meta.get("eps") is None], norm_of)
+    minimal = tuple(_minimal(members, norm, names) for norm, members in sorted(free.items()))
+    return Headline(
+        *key,
+        rate(worst_case(judged or cells).clean),
+        bounds,
+        minimal,
+        unfinished=sum(not cell.complete for cell in judged),
+        stale=sum(cell.stale for cell in defended),
+        only_stale=bool(defended) and all(cell.stale for cell in defended),
+        invalid=_invalid(judged, findings),
+    )
+
+
+def _invalid(cells: list[CellRows], findings: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Codes of the gravest findings of these cells, and of those between cells that are about one of them.
+
+    A threat without such findings vouches for the bound when no other threat breaks more: masked gradients under
+    white-box say nothing against the number that the adaptive attacker reached.
+    """
+    threats = group(cells, lambda cell: str(cell.meta.get("threat")))
+    codes = {threat: _codes(members, findings) for threat, members in threats.items()}
+    left = {threat: float(worst_case(members).robust.mean()) for threat, members in threats.items()}
+    vouched = min((left[threat] for threat in threats if not codes[threat]), default=float("inf"))
+    doubted = min((left[threat] for threat in threats if codes[threat]), default=float("inf"))
+    return () if vouched <= doubted else tuple(sorted(set().union(*codes.values())))
+
+
+def _codes(cells: list[CellRows], findings: list[dict[str, Any]]) -> set[str]:
+    about = {cell.meta["hash"] for cell in cells}
+    about |= {" | ".join(str(cell.meta.get(k)) for k in ("model", "defence", "threat")) for cell in cells}
+    found = [finding for cell in cells for finding in cell.findings]
+    found += [finding for finding in findings if finding.get("about") in about]
+    return {str(f.get("code")) for f in found if f.get("severity") == "invalid"}
+
+
+def _budgets(cells: list[CellRows]) -> dict[str, float]:
+    """The budget of each norm that most cells share, the largest of equally common ones."""
+    seen = Counter((norm_of(cell), float(cell.meta["eps"])) for cell in cells if cell.meta.get("eps") is not None)
+    chosen: dict[str, float] = {}
+    for (norm, eps), _ in sorted(seen.items(), key=lambda item: (item[1], item[0][1])):
+        chosen[norm] = eps
+    return chosen
+
+
+def _attackers(cells: list[CellRows], names: dict[str, str]) -> str:
+    return fmt.listing(sorted({names[cell.meta["hash"]] for cell in cells}))
+
+
+def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, names: dict[str, str]) -> BudgetBound:
+    worst = worst_case(cells, norm, eps)
+    robust, (gradients, queries) = rate(worst.robust), mean_cost(worst)
+    at = f"{fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
+    left = "The remaining images were not broken" if robust.value > 0 else "Every image was broken"
+    sentence = (
+        f"Robust accuracy at {at} is at most {fmt.percent(robust.value)} "
+        f"(95\u00a0% interval {100 * robust.interval.low:.1f} to {fmt.percent(robust.interval.high)}, "
+        f"all {robust.n} images). {left} by {_attackers(cells, names)} at "
+        f"{fmt.count(queries)} forward and {fmt.count(gradients)} backward passes per image."
+    )
+    compared = against_undefended(cells, [c for c in bare if norm_of(c) == norm], norm, eps)
+    return BudgetBound(norm, eps, robust, gradients, queries, f"{sentence} {compared}" if compared else sentence)
+
+
+def _minimal(cells: list[CellRows], norm: str, names: dict[str, str]) -> MinimalDistance:
+    ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells]))
+    nearest, correct = np.full(len(ids), np.inf), np.zeros(len(ids), bool)
+    for cell in cells:
+        at = np.searchsorted(ids, cell.columns["id"])
+        np.minimum.at(nearest, at, distortion(cell.columns, norm))
+        correct[at] |= population(cell.columns, "correct")
+    chosen = nearest[correct]
+    found = rate(np.isfinite(chosen).astype(float))
+    median = float(np.median(chosen)) if len(chosen) else float("nan")
+    spread = median_interval(chosen)
+    sentence = (
+        f"Smallest perturbation found by {_attackers(cells, names)}: median {fmt.norm_name(norm)} distance "
+        f"{fmt.distance(median, norm)} (95\u00a0% interval {fmt.distance(spread.low, norm)} to "
+        f"{fmt.distance(spread.high, norm)}) over the {found.n} correctly classified images, of which "
+        f"{fmt.percent(found.value)} were broken; failures count as infinite."
+    )
+    return MinimalDistance(norm, found, median, sentence)

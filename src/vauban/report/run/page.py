@@ -1,0 +1,120 @@
+"""One self-contained HTML page of a run: no script, font, image or style comes from elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from vauban.report.run.curves import chart_data, to_json
+from vauban.report.run.examples import galleries
+from vauban.report.run.findings import articles
+from vauban.report.run.headlines import CAVEAT, headlines
+from vauban.report.run.matrix import matrices
+from vauban.report.run.rows import attacked, labels, rows, subject
+from vauban.report.run.tables import HEADERS, cells
+from vauban.report.shared import format as fmt
+from vauban.report.shared.assets import asset, template
+from vauban.statistics.combine import norm_of
+from vauban.store import CellRows, Run, load
+from vauban.store.files import write_atomic
+
+
+def write(path: Path | str, to: Path | str | None = None) -> Path:
+    """Read a run directory and write its page, atomically, to `to` or `report.html` inside it; returns where."""
+    run = load(path)
+    html = page(run)
+    target = run.path / "report.html" if to is None else Path(to)
+
+    def fill(temporary: Path) -> None:
+        temporary.write_text(html, encoding="utf-8")
+
+    write_atomic(target, fill)
+    return target
+
+
+def page(run: Run) -> str:
+    """The page as text; every string of the run is escaped."""
+    table, verdicts = rows(run), headlines(run)
+    shown = galleries(run)
+    names = labels(run.cells)
+    return template("run/template.html").render(
+        title=run.study.get("title") or "Robustness evaluation",
+        headlines=verdicts,
+        caveat=CAVEAT,
+        findings=articles(run, names),
+        unchecked=sum(not cell.checked for cell in attacked(run)),
+        matrices=matrices(table, verdicts),
+        headers=HEADERS,
+        table=[(row, cells(row)) for row in table],
+        charts=Markup(to_json(chart_data(run))),
+        galleries=shown,
+        magnified=any(e.views for _, found in shown for gallery in found for e in gallery.examples),
+        troubles=_troubles(run, names),
+        common=_settings(run.cells)[0],
+        settings=[(_where(cell, names), facts) for cell, facts in zip(run.cells, _settings(run.cells)[1], strict=True)],
+        timings=[(_where(cell, names), fmt.seconds(cell.meta["seconds"])) for cell in run.cells],
+        total=fmt.seconds(sum(cell.meta["seconds"] for cell in run.cells)),
+        samples=sum(len(cell.columns["id"]) for cell in run.cells),
+        data=fmt.listing(sorted({subject(cell)[2] for cell in run.cells})),
+        created=max((str(cell.meta.get("created") or "") for cell in run.cells), default=""),
+        command=_command(run.study.get("command")),
+        style=asset("shared/style.css"),
+        script=asset("run/curves.js"),
+        fmt=fmt,
+    )
+
+
+def _where(cell: CellRows, names: dict[str, str]) -> str:
+    model, defence, _ = subject(cell)
+    threat, limit = cell.meta.get("threat"), fmt.budget(norm_of(cell), cell.meta.get("eps"))
+    return f"{model} · {defence} · {threat} · {names[cell.meta['hash']]} · {limit}"
+
+
+def _troubles(run: Run, names: dict[str, str]) -> list[tuple[str, str, str]]:
+    """(kind, where, what) of everything that is missing or no longer trustworthy."""
+    found = []
+    for cell in run.cells:
+        where = _where(cell, names)
+        found += [("failed", where, f"batch {f['index']}: {f['error']}") for f in cell.failures]
+        found += [("damaged", where, f"{path.name} cannot be read; run again to compute it") for path in cell.damaged]
+        if cell.superseded:
+            found.append(("superseded", where, "the last run judges another network or code under the same names"))
+        if cell.changed:
+            found.append(("stale", where, f"made by code that has changed since: {', '.join(cell.changed)}"))
+        if not cell.complete:
+            have, want = len(cell.columns["id"]), cell.meta.get("n", "?")
+            found.append(("incomplete", where, f"{have} of {want} images; run the same command again to finish"))
+    return found
+
+
+def _settings(found: list[CellRows]) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Settings that all cells share, and for each cell the others; nested ones are joined with dots."""
+    flat = [
+        _flatten({k: v for k, v in cell.meta.items() if k not in ("seconds", "created", "probe", "sources")})
+        for cell in found
+    ]
+    if len(flat) < 2:
+        return (flat[0] if flat else {}), [{} for _ in flat]
+    shared = {key: value for key, value in flat[0].items() if all(other.get(key) == value for other in flat)}
+    return shared, [{key: value for key, value in facts.items() if key not in shared} for facts in flat]
+
+
+def _flatten(value: dict[Any, Any], prefix: str = "") -> dict[str, str]:
+    out: dict[str, str] = {}
+    for key, item in sorted(value.items(), key=lambda entry: str(entry[0])):
+        if isinstance(item, list) and any(isinstance(entry, dict) for entry in item):
+            item = dict(enumerate(item))
+        if isinstance(item, dict) and item:
+            out |= _flatten(item, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = str(item) if item not in ([], {}) else fmt.DASH
+    return out
+
+
+def _command(command: Any) -> str | None:
+    if isinstance(command, list):
+        return shlex.join(map(str, command))
+    return str(command) if command else None

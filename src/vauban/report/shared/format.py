@@ -1,0 +1,74 @@
+"""How numbers are written: percent with one decimal, budgets as the field writes them, infinity as a sign."""
+
+from __future__ import annotations
+
+import math
+
+from vauban.statistics.intervals import Interval
+from vauban.statistics.summary import Rate
+
+DASH, INFINITY = "–", "∞"
+NORM_NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "L∞"}
+
+
+def norm_name(norm: str) -> str:
+    """The usual sign of a norm."""
+    return NORM_NAMES.get(norm, norm)
+
+
+def percent(value: float) -> str:
+    """One decimal; a non-breaking space before the sign."""
+    return DASH if math.isnan(value) else f"{100 * value:.1f}\u00a0%"
+
+
+def percent_range(interval: Interval) -> str:
+    """An interval of a rate, as `1.5-6.2 %` with an en dash."""
+    return f"{100 * interval.low:.1f}–{100 * interval.high:.1f}\u00a0%"
+
+
+def rate(value: Rate) -> str:
+    """A rate with its interval in brackets."""
+    return DASH if value.n == 0 else f"{percent(value.value)} [{percent_range(value.interval)}]"
+
+
+def distance(value: float, norm: str) -> str:
+    """Three digits; an L-infinity distance on the 8-bit lattice as a fraction of 255."""
+    if math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return INFINITY
+    steps = value * 255
+    if norm == "linf" and 0 < steps < 64.5 and abs(steps - round(steps)) < 1e-4:
+        return f"{round(steps)}/255"
+    return f"{value:.0f}" if norm == "l0" else f"{value:.3g}"
+
+
+def decimal(value: float) -> str:
+    """A distance beside others of its table: two decimals, three below one, two digits below a hundredth."""
+    if 0 < abs(value) < 0.0095:
+        return f"{value:.2g}"
+    return f"{value:.3f}" if 0 < abs(value) < 0.9995 else f"{value:.2f}" if value else "0"
+
+
+def budget(norm: str, eps: float | None) -> str:
+    """The limit of an attack, or that it minimises the norm."""
+    return f"minimal {norm_name(norm)}" if eps is None else f"{norm_name(norm)} ≤ {distance(eps, norm)}"
+
+
+def count(value: float) -> str:
+    """A mean count per sample: an integer where it is one or large, with thin separators of thousands."""
+    if math.isnan(value):
+        return DASH
+    return f"{value:,.0f}".replace(",", "\u202f") if value >= 100 or value == round(value) else f"{value:.1f}"
+
+
+def seconds(value: float) -> str:
+    """A duration in its natural unit."""
+    if value < 120:
+        return f"{value:.1f} s"
+    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def listing(names: list[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(", ".join(names).rsplit(", ", 1)) if len(names) > 1 else "".join(names)

@@ -1,0 +1,56 @@
+"""Experiments: one declarative file per table or figure of a paper, and the harness that runs them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from vauban.core import text as specs
+from vauban.core.errors import VaubanError
+from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, TrainingRun, WeightedNetwork
+from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.figures import ComputedFigure, OperatingCurves, Scatter, Series, Sweep, WorstCases
+from vauban.reproduce.registry import register, registry
+
+
+def load(name: str) -> Experiment:
+    """The experiment registered under `name`, e.g. "cia-2", or a user's `file.py:name`: an Experiment or its factory."""
+    parsed = specs.parse(name)
+    found = registry.get(name).build("experiment", {}) if parsed.file is None else specs.from_file(parsed)
+    if parsed.file is not None and callable(found):
+        found = found()
+    if not isinstance(found, Experiment) or (parsed.file is None and found.id != name):
+        raise VaubanError(f"expected {name!r} to be an Experiment of that id, got {str(found)[:80]!r}")
+    if not re.fullmatch(r"[\w.-]+", found.id):
+        raise VaubanError(f"expected letters, digits, dots and dashes in the id of an experiment, got {found.id!r}")
+    return found
+
+
+def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **options: Any) -> Path:
+    """Run an experiment and write `OUT/<id>-<scale>/`; options as those of `vauban.reproduce.harness.run`."""
+    from vauban.reproduce.harness import run
+
+    return run(name, scale, out, **options)
+
+
+__all__ = [
+    "ComputedFigure",
+    "Craft",
+    "Experiment",
+    "FitOnUse",
+    "Judge",
+    "OperatingCurves",
+    "Scale",
+    "Scatter",
+    "Series",
+    "Sweep",
+    "TableCell",
+    "TrainingRun",
+    "WeightedNetwork",
+    "WorstCases",
+    "load",
+    "register",
+    "registry",
+    "reproduce",
+]

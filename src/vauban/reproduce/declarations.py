@@ -1,0 +1,141 @@
+"""What an experiment is made of: the cells of a printed table, and at each scale the data and the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vauban.attacks.parts.fitter import Fitter
+from vauban.core.cards import Path as Path
+from vauban.engine import Attack
+
+Setting = Literal["same", "stand-in"]
+RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
+"""Means over all images."""
+ATTAINED = ("P_suc", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg", "MAD_lower", "roughness_avg")
+"""Over the N images that the judge labels right before the attack; an image counts as fooled by the nearest success.
+
+P_suc = N_suc / N. P_upp = P(D_upp), the share fooled within L2 distance D_upp = `TableCell.at`: (3.2) of H. Zhang's thesis
+(Deep learning in adversarial context, Rennes 2021). D_avg_L2: mean L2 distance of the successes alone, (3.1).
+D_median_L2: median over all N, failures infinite. MAD_avg, roughness_avg: mean of `vauban.metrics` 'mad', 'roughness' over
+the successes. MAD_lower compares two runs: among the images that the craft and the one of `TableCell.also` both fool, the share
+on which the craft has the lower MAD.
+"""
+METRICS = RATES + ATTAINED
+
+
+@dataclass(frozen=True)
+class WeightedNetwork:
+    """One weighted source of an attack: the network in the role `network` behind `path`, outermost part first.
+
+    bpda: what is differentiated in place of parts of the path that are not differentiable: what their cards prescribe, or
+    the identity.
+    """
+
+    network: str
+    path: tuple[Path, ...] = ()
+    weight: float = 1.0
+    bpda: Literal["card", "identity"] = "card"
+
+
+@dataclass(frozen=True)
+class FitOnUse:
+    """An attack that is fitted on first use and kept in `OUT/fitted`: on all images of `data`, none of which is attacked,
+    through the same networks and the same grid as the images are then crafted."""
+
+    fitter: Fitter
+    data: str
+
+
+@dataclass(frozen=True)
+class Craft:
+    """One set of adversarial images: `attack` on the weighted sum of the losses of `through`.
+
+    targeted: toward the target of each image, else away from its label. draws: samples per gradient (EOT). clip: the final
+    image is clipped to x +- clip before it is saved. mask: the name of a rule of `vauban.reproduce.masks`. grid: pixel
+    levels that the images of every query are rounded to, None while attacking unrounded. keep: what is saved, the last
+    iterate or the attack's own choice (nearest or first success). saved: as 8-bit PNG, or the float32 image as it is.
+    """
+
+    attack: Attack | FitOnUse
+    through: tuple[WeightedNetwork, ...]
+    targeted: bool = True
+    draws: int = 1
+    clip: float | None = None
+    mask: str | None = None
+    grid: int | None = None
+    keep: Literal["last", "best"] = "last"
+    saved: Literal["png", "float"] = "png"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who judges the saved images: one role, or several that vote, each behind `path`, the defence that is deployed.
+
+    rule: plurality of labels with ties by summed probability, or the mean of the probabilities.
+    """
+
+    networks: tuple[str, ...]
+    path: tuple[Path, ...] = ()
+    rule: Literal["plurality", "mean"] = "plurality"
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One number of a table. craft None: the clean images. metric: one of METRICS.
+
+    key: columns of the printed row that stands beside it, {} with a label for a cell that the paper does not have.
+    also: further runs (the radii of an attack inside a ball): for the metrics of ATTAINED, the nearest success of an image
+    among all runs counts. at: the distance of P_upp.
+    """
+
+    craft: Craft | None
+    judge: Judge
+    metric: str
+    key: Mapping[str, str]
+    label: str = ""
+    also: tuple[Craft, ...] = ()
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A network that is trained on first use, by `models.train` on all images of `data`, and kept in `OUT/networks`.
+
+    model: an architecture with its parameters. start: the role whose weights it starts from. adversarial, regenerate: as
+    in `models.train`. minutes: expected, on two CPU cores.
+    """
+
+    model: str
+    data: str
+    epochs: int
+    seed: int = 0
+    batch: int = 128
+    lr: float = 1e-3
+    optimiser: str = "adam"
+    cosine: bool = False
+    augment: bool = False
+    adversarial: Attack | None = None
+    regenerate: Literal["batch", "epoch"] = "batch"
+    start: str | None = None
+    minutes: float = 0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of an experiment is run, on which data, with which network in each role.
+
+    models: specs by role; `{weights}` in a spec is the folder of the packaged weights, `{data}` the data root. minutes:
+    expected, on two CPU cores. recipes: networks of further roles, trained on first use.
+    setting: "same" as in the paper, or "stand-in" for other data or networks, which `note` names.
+    """
+
+    data: str
+    models: Mapping[str, str]
+    images: int
+    seeds: tuple[int, ...]
+    minutes: float
+    setting: Setting
+    note: str
+    recipes: Mapping[str, TrainingRun] = field(default_factory=dict)

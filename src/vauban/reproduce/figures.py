@@ -1,0 +1,86 @@
+"""What the figures of an experiment are: curves, pictures and dots, of the same crafts and cells as its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vauban.reproduce.declarations import Craft, Judge, TableCell
+
+Averaged = Literal["MAD_avg", "roughness_avg"]
+"""The metrics that average one of `vauban.metrics`."""
+
+
+@dataclass(frozen=True)
+class OperatingCurves:
+    """P(D) for 0 <= D <= upto, the share of images fooled within L2 distance D: a curve for all runs of an attack."""
+
+    title: str
+    curves: Mapping[str, tuple[Craft, ...]]
+    judge: Judge
+    upto: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A metric over a parameter: for each curve, values of the parameter and the cells measured there."""
+
+    title: str
+    x_label: str
+    y_label: str
+    curves: Mapping[str, Sequence[tuple[float, TableCell]]]
+
+
+@dataclass(frozen=True)
+class WorstCases:
+    """The `count` images on which the attack `by` is farthest, and what every attack makes of them.
+
+    magnified: beside each image its `metrics.magnify` instead of its change, and that of the original.
+    """
+
+    title: str
+    crafts: Mapping[str, tuple[Craft, ...]]
+    judge: Judge
+    by: str
+    count: int = 5
+    magnified: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line of a figure."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+
+
+@dataclass(frozen=True)
+class ComputedFigure:
+    """A figure that is computed, not measured."""
+
+    title: str
+    caption: str
+    x_label: str
+    y_label: str
+    draw: Callable[[], Sequence[Series]]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Attack `y` against attack `x`, each a name and all its runs: a dot for every image that both fool with every seed.
+
+    metric: whose value of each image, the mean over seeds, is drawn.
+    """
+
+    title: str
+    x: tuple[str, tuple[Craft, ...]]
+    y: tuple[str, tuple[Craft, ...]]
+    judge: Judge
+    x_label: str
+    y_label: str
+    metric: Averaged = "MAD_avg"
+
+
+Panel = OperatingCurves | Sweep | WorstCases | ComputedFigure | Scatter

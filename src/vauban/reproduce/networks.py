@@ -1,0 +1,141 @@
+"""The networks of an experiment by role, and how attackers and judges see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from vauban import models
+from vauban.core.cards import Backward
+from vauban.core.errors import ContractError, UnknownName
+from vauban.data.named import default_root
+from vauban.engine import BoundThreat
+from vauban.jobs.identity import cell_hash, describe
+from vauban.reproduce.declarations import Craft, Judge, TrainingRun
+from vauban.reproduce.declarations import Path as Before
+from vauban.reproduce.training import TrainingWorker, line
+from vauban.threats.adaptive import prescription
+from vauban.threats.base import is_random
+
+WEIGHTS = Path(__file__).parent / "weights"
+PRETRAINED = "pretrained=true"
+
+
+class Networks:
+    """Roles and what they stand for. In a spec, `{weights}` is the folder of the packaged weights and `{data}` that of the
+    data sets (None: the default one). A network is loaded when it is first asked for, once for every spec. recipes: those
+    that are trained first, and kept in the folder `trained`. untrained: where a spec would fetch pretrained weights or a
+    recipe would train, random ones from a fixed seed.
+
+    Raises UnknownName for a role that the scale does not name, and what `models.load` raises.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, str],
+        device: str = "cpu",
+        data: Path | None = None,
+        untrained: bool = False,
+        recipes: Mapping[str, TrainingRun] | None = None,
+        trained: Path = Path("networks"),
+    ) -> None:
+        places = {"{weights}": WEIGHTS, "{data}": default_root() if data is None else data}
+        self.specs = {role: _filled(spec, places) for role, spec in specs.items()}
+        self.recipes = {} if recipes is None else recipes
+        if both := sorted(set(self.specs) & set(self.recipes)):
+            raise ContractError(f"expected each role once, got {both[0]!r} among the models and the recipes")
+        self.device, self.untrained = device, untrained
+        self._trainer = TrainingWorker(trained, self.recipes, self.specs, data, device)
+        self._loaded: dict[tuple[str, str], nn.Module] = {}
+        self._described: dict[tuple[str, str], Any] = {}
+
+    def spec(self, role: str) -> str:
+        """What a role stands for: the spec of a network, or a recipe in words."""
+        if role in self.recipes:
+            return line(self.recipes[role])
+        if role not in self.specs:
+            raise UnknownName("role", role, [*self.specs, *self.recipes])
+        return self.specs[role]
+
+    def train(self, roles: Iterable[str], progress: Callable[[str, int, int], None] | None = None) -> None:
+        """Train the networks of these roles that have a recipe and are not stored yet."""
+        for role in roles:
+            if role in self.recipes and not self.untrained:
+                self._trainer.weights(role, progress)
+
+    def __getitem__(self, role: str) -> nn.Module:
+        key = self._key(role)
+        if key not in self._loaded:
+            made = self._made(role) if role in self.recipes else self._found(self.spec(role))
+            self._loaded[key] = made.to(self.device)
+        return self._loaded[key]
+
+    def _key(self, role: str) -> tuple[str, str]:
+        """The same for two roles of one spec."""
+        return ("recipe", role) if role in self.recipes else ("spec", self.spec(role))
+
+    def _made(self, role: str) -> nn.Module:
+        model = self.recipes[role].model
+        if self.untrained:
+            return models.build(model, self.recipes[role].seed).eval()
+        return models.load(model, self._trainer.weights(role))
+
+    def _found(self, spec: str) -> nn.Module:
+        if self.untrained and PRETRAINED in spec:
+            return models.build(spec.replace(PRETRAINED, "pretrained=false")).eval()
+        return models.load(spec)
+
+    def describe(self, role: str) -> Any:
+        """The structure, the attributes and the bytes of the weights, as in the identity of a cell."""
+        key = self._key(role)
+        if key not in self._described:
+            self._described[key] = describe(self[role])
+        return self._described[key]
+
+    def fingerprint(self, role: str) -> str:
+        return cell_hash({"module": self.describe(role)})
+
+    def threat(self, craft: Craft) -> BoundThreat:
+        """The attacker of a craft: every source behind its path, with its backward rules; images are rounded to its grid.
+
+        What an attack with a loop of its own calls success is read on the first source; where that is random, on the
+        network below its path.
+        """
+        sources, backward = [], {}
+        for through in craft.through:
+            network = self[through.network]
+            source = behind(network, through.path)
+            backward.update(rules(source, network, through.bpda))
+            sources.append((source, through.weight))
+        first = sources[0][0]
+        target = self[craft.through[0].network] if is_random(first) else first
+        return BoundThreat(
+            target, "reproduction", tuple(sources), backward=backward, draws=craft.draws, levels=craft.grid, limit=None
+        )
+
+    def judges(self, judge: Judge) -> list[nn.Module]:
+        """The networks that a judge asks, each behind the path."""
+        return [behind(self[role], judge.path) for role in judge.networks]
+
+
+def _filled(spec: str, places: Mapping[str, Path]) -> str:
+    for mark, folder in places.items():
+        spec = spec.replace(mark, str(folder))
+    return spec
+
+
+def behind(network: nn.Module, path: tuple[Before, ...]) -> nn.Module:
+    """The network behind the parts of a path, the first of which an image meets first."""
+    for part in reversed(path):
+        network = part.wrap(network)
+    return network
+
+
+def rules(source: nn.Module, network: nn.Module, bpda: str) -> dict[nn.Module, Backward]:
+    """What is differentiated in place of parts that are not differentiable: as the cards say, or with bpda="identity" the
+    identity for those in front of `network`. Where two cards name one module, the outer one counts."""
+    front = set(source.modules()) - set(network.modules())
+    return prescription(source, identity=front if bpda == "identity" else ())[0]

@@ -1,0 +1,163 @@
+"""The panels of an experiment: which cells they need, and the figures and pictures that follow from what was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import numpy as np
+
+from vauban.core.errors import ContractError
+from vauban.reproduce.context import CraftedImages
+from vauban.reproduce.declarations import Craft, Judge, TableCell
+from vauban.reproduce.distances import NONE_COMMON, Array, Attained, Judged, attained, common, operating
+from vauban.reproduce.figures import (
+    Averaged,
+    ComputedFigure,
+    OperatingCurves,
+    Panel,
+    Scatter,
+    Series,
+    Sweep,
+    WorstCases,
+)
+from vauban.reproduce.pictures import worst
+from vauban.reproduce.plan import Plan
+from vauban.reproduce.results import measured
+
+
+@dataclass(frozen=True)
+class DrawnPanels:
+    """figures and pictures as `reproduction.json` holds them."""
+
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    pictures: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """A cell, the images of its runs with the first seed, and what was judged."""
+
+    cell: TableCell
+    images: Sequence[CraftedImages]
+    judged: Judged
+
+    @property
+    def attained(self) -> Attained:
+        assert self.cell.craft is not None
+        return attained(self.judged, self.cell.craft.targeted)
+
+
+def needed(panels: Sequence[Panel]) -> list[TableCell]:
+    """The cells that the panels are drawn from, in the order in which `drawn` takes them."""
+    return [cell for panel in panels for cell in _cells(panel)]
+
+
+def _cells(panel: Panel) -> list[TableCell]:
+    if isinstance(panel, OperatingCurves):
+        return [_runs(name, crafts, panel.judge) for name, crafts in panel.curves.items()]
+    if isinstance(panel, WorstCases):
+        if panel.by not in panel.crafts:
+            raise ContractError(f"expected by= to be one of {', '.join(panel.crafts)}, got {panel.by!r}")
+        return [_runs(name, crafts, panel.judge) for name, crafts in panel.crafts.items()]
+    if isinstance(panel, Sweep):
+        return [cell for points in panel.curves.values() for _, cell in points]
+    if isinstance(panel, Scatter):
+        if panel.metric not in get_args(Averaged):
+            raise ContractError(f"expected metric= to be one of {', '.join(get_args(Averaged))}, got {panel.metric!r}")
+        return [_runs(name, crafts, panel.judge, panel.metric) for name, crafts in (panel.x, panel.y)]
+    return []
+
+
+def _runs(name: str, crafts: tuple[Craft, ...], judge: Judge, metric: str = "P_suc") -> TableCell:
+    if not crafts:
+        raise ContractError(f"expected at least one craft for {name!r}, got none")
+    return TableCell(crafts[0], judge, metric, {}, name, crafts[1:])
+
+
+def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged], first: int) -> DrawnPanels:
+    """Figures and pictures; rows: what each cell of the plan was judged to be, those of the panels from `first` on."""
+    cells = enumerate(needed(panels), first)
+    taken = iter([_Taken(cell, work.asked[place].images[0], rows[place]) for place, cell in cells])
+    found = DrawnPanels()
+    for panel in panels:
+        if isinstance(panel, WorstCases):
+            ones = {name: next(taken) for name in panel.crafts}
+            reached = {name: one.attained for name, one in ones.items()}
+            found.pictures.append(worst(panel, work, reached, {name: one.images for name, one in ones.items()}))
+        else:
+            found.figures.append(_figure(panel, taken))
+    return found
+
+
+def _figure(panel: OperatingCurves | Sweep | ComputedFigure | Scatter, taken: Iterator[_Taken]) -> dict[str, Any]:
+    if isinstance(panel, OperatingCurves):
+        return _operating(panel, taken)
+    if isinstance(panel, Sweep):
+        return _sweep(panel, taken)
+    if isinstance(panel, Scatter):
+        return _scatter(panel, taken)
+    return _lines(panel.title, panel.caption, panel.x_label, panel.y_label, panel.draw())
+
+
+def _lines(
+    title: str, caption: str, x_label: str, y_label: str, series: Sequence[Series], step: bool = False
+) -> dict[str, Any]:
+    return _told("lines", title, caption, x_label, y_label, series) | {"step": step}
+
+
+def _told(kind: str, title: str, caption: str, x_label: str, y_label: str, series: Sequence[Series]) -> dict[str, Any]:
+    told = [{"name": one.name, "x": one.x, "y": one.y} for one in series]
+    return {"kind": kind, "title": title, "caption": caption, "x_label": x_label, "y_label": y_label, "series": told}
+
+
+def _operating(panel: OperatingCurves, taken: Iterator[_Taken]) -> dict[str, Any]:
+    found = {name: next(taken).attained for name in panel.curves}
+    n = max((len(one.index) for one in found.values()), default=0)
+    judge = ", ".join(panel.judge.networks)
+    caption = (
+        f"P(D), the share of the {n} images that {judge} labels right before the attack which are fooled within the L2 "
+        "distance D (pixels in [0,1])."
+    )
+    series = [Series(name, *operating(one, panel.upto)) for name, one in found.items()]
+    return _lines(panel.title, caption, "D", "P(D)", series, step=True)
+
+
+def _sweep(panel: Sweep, taken: Iterator[_Taken]) -> dict[str, Any]:
+    series, holes = [], 0
+    for name, points in panel.curves.items():
+        x, y = [], []
+        for at, _ in points:
+            one = next(taken)
+            values = measured(one.cell, one.judged)[0].per_seed
+            if values:  # a distance that no image or less than half of them has is a gap in the line
+                x.append(float(at))
+                y.append(float(np.mean(values)))
+            else:
+                holes += 1
+        series.append(Series(name, x, y))
+    caption = f"{holes} points have no finite value and are left out." if holes else ""
+    return _lines(panel.title, caption, panel.x_label, panel.y_label, series)
+
+
+def _scatter(panel: Scatter, taken: Iterator[_Taken]) -> dict[str, Any]:
+    first, second = next(taken).attained, next(taken).attained
+    x, y = (values.mean(0) for values in common(first, second))
+    series = [Series("images", x.tolist(), y.tolist())]
+    return _told("scatter", panel.title, _compared(panel, x, y, len(first.run)), panel.x_label, panel.y_label, series)
+
+
+def _compared(panel: Scatter, x: Array, y: Array, seeds: int) -> str:
+    """How many images lie on each side of the diagonal; those that both leave at 0 say nothing of the attacks."""
+    if not len(x):
+        return NONE_COMMON
+    zero = (x == 0) & (y == 0)
+    below, above, tied, nothing = (int(found.sum()) for found in (y < x, y > x, (x == y) & ~zero, zero))
+    judge = ", ".join(panel.judge.networks)
+    means = f", means over {seeds} seeds" if seeds > 1 else ""
+    return (
+        f"A dot for each image that {judge} labels right before the attack and both attacks fool: n = {len(x)}{means}. "
+        f"Below the diagonal ({panel.y[0]} lower): {below}; above it ({panel.x[0]} lower): {above}; on it: {tied}; at the "
+        f"origin, both exactly 0: {nothing}."
+    )

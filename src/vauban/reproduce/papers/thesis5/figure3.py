@@ -1,0 +1,78 @@
+"""Figure 5.3: success and distance of BP with 20 gradients over its two parameters, on training images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from vauban.reproduce.declarations import Craft, Judge, Scale, Setting, TableCell, WeightedNetwork
+from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.papers.thesis5.cells import Runs, beyond, measured
+from vauban.reproduce.papers.thesis5.declare import each
+from vauban.reproduce.papers.thesis5.networks import CLEAN_SCALES
+from vauban.reproduce.papers.thesis5.setting import DataSetting, bp
+
+ALPHAS = (1, 2, 3, 4)
+GAMMAS = tuple(i / 10 for i in range(1, 10))
+JUDGE = Judge(("network",))
+SHOWN = {"P_suc": "success probability", "D_avg_L2": "mean L2 distance of the successes"}
+TRAINING: Mapping[str, Mapping[str, tuple[str, int, str]]] = {
+    "mnist": {
+        "small": ("mnist/train[::60]", 1000, "1000 training images"),
+        "paper": ("mnist/train[::6]", 10000, "10000 training images"),
+    },
+    "cifar10": {
+        "small": ("cifar10/train[::100]", 500, "500 training images"),
+        "paper": ("cifar10/train[::5]", 10000, "10000 training images"),
+    },
+    "imagenet": {
+        "small": ("imagenet/val1000:crop=227[10::20]", 50, "50 validation images other than those of the tables"),
+        "paper": ("nips2017/dev", 1000, "the images of the tables, for want of training images"),
+    },
+}
+"""Data, their number and what to call them."""
+
+
+def training(name: str) -> dict[str, Scale]:
+    """The scales of the clean networks on training images, spread evenly, where the data set has them."""
+    found = {}
+    for key, scale in CLEAN_SCALES[name].items():
+        data, images, called = TRAINING[name][key]
+        setting: Setting = "stand-in" if name == "imagenet" else scale.setting
+        note = f"{scale.note}; this figure on {called}"
+        found[key] = replace(scale, data=data, images=images, setting=setting, note=note)
+    return found
+
+
+def run(alpha: float, gamma: float, scale: Scale) -> Runs:
+    attack = bp(20, scale, alpha=float(alpha), gamma_min=gamma)
+    return (Craft(attack, (WeightedNetwork("network"),), targeted=False, grid=256, keep="best"),)
+
+
+def panels(here: DataSetting, scale: Scale) -> list[Panel]:
+    def points(alpha: float, metric: str) -> list[tuple[float, TableCell]]:
+        return [(g, measured(run(alpha, g, scale), JUDGE, metric, f"alpha {alpha}", here)) for g in GAMMAS]
+
+    return [
+        Sweep(y_label, "gamma_min", y_label, {f"alpha = {a}": points(a, metric) for a in ALPHAS})
+        for metric, y_label in SHOWN.items()
+    ]
+
+
+def cells(here: DataSetting, scale: Scale) -> list[TableCell]:
+    found: list[TableCell] = []
+    for alpha in ALPHAS:
+        for gamma in GAMMAS:
+            found += beyond(
+                run(alpha, gamma, scale), JUDGE, f"alpha {alpha}, gamma_min {gamma}", here, ["P_suc", "D_median_L2"]
+            )
+    return found
+
+
+each(
+    "fig5.3",
+    "Figure 5.3: the parameters of BP with 20 gradients",
+    cells,
+    panels,
+    scales={name: training(name) for name in TRAINING},
+)

@@ -1,0 +1,140 @@
+"""The scales of the chapter: which images, which networks, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.core.losses import cross_entropy
+from vauban.core.norms import Linf
+from vauban.reproduce.declarations import Scale, TrainingRun
+
+PACKAGED = "small-{0}:weights={{weights}}/small-{0}.safetensors"
+CLEAN, ROBUST, OTHER = (PACKAGED.format(name) for name in ("branched", "residual", "plain"))
+SMOKE = Scale(
+    "colours/test:n=600[172:303:130]",
+    {"network": CLEAN, "robust": ROBUST},
+    2,
+    (0,),
+    0,
+    "stand-in",
+    "two made-up images and attacks of 2 or 3 steps: a trial of the code",
+)
+C4 = TrainingRun("mnist-c4", "mnist/train", 6, minutes=3)
+
+
+def against(eps: float, steps: int, share: float) -> PGD:
+    """The reference attack of training, with steps of `share` of the radius."""
+    return PGD(Linf(eps), steps, share, cross_entropy)
+
+
+def rising(data: str, epochs: int) -> dict[str, TrainingRun]:
+    """C4 against PGD of a radius that rises to 0.3: from clean weights at 0.3 at once it stays at chance."""
+    found = {"network": C4}
+    for role, start, eps in (("eps 0.1", "network", 0.1), ("eps 0.2", "eps 0.1", 0.2)):
+        found[role] = TrainingRun("mnist-c4", data, 1, adversarial=against(eps, 7, 0.25), start=start, minutes=2)
+    found["robust"] = TrainingRun(
+        "mnist-c4",
+        data,
+        epochs,
+        lr=5e-4,
+        cosine=True,
+        adversarial=against(0.3, 7, 0.25),
+        start="eps 0.2",
+        minutes=2 * epochs,
+    )
+    return found
+
+
+PRINTED_C4 = TrainingRun("mnist-c4", "mnist/train", 100, batch=50, adversarial=against(0.3, 40, 1 / 30), minutes=1500)
+NINE = TrainingRun("cifar10-thesis", "cifar10/train", 200, minutes=5000)
+PRINTED_NINE = replace(NINE, adversarial=against(8 / 255, 7, 0.25), minutes=40000)
+ORIGINAL = "timm:name=inception_v3.tf_in1k,pretrained=true"
+ADVERSARIAL = "timm:name=inception_v3.tf_adv_in1k,pretrained=true"
+SQUEEZENET = "squeezenet:weights={data}/imagenet/squeezenet1_0.safetensors"
+
+
+def _scale(data: str, images: int, setting: Any, note: str, models: Any = (), recipes: Any = ()) -> Scale:
+    return Scale(data, dict(models), images, (0,), 0, setting, note, dict(recipes))
+
+
+QUARTER = TrainingRun(
+    "cifar10-thesis:width=0.25,dropout=0.25", "cifar10/train", 16, lr=3e-3, cosine=True, augment=True, minutes=30
+)
+"""The 9-convolution network with a quarter of the maps: as far as two cores allow."""
+QUARTER_ROBUST = replace(QUARTER, epochs=4, lr=1e-3, adversarial=against(8 / 255, 1, 1.25), start="network", minutes=15)
+QUARTER_NOTE = (
+    "the 9-convolution network with a quarter of the maps (0.28 million parameters), 16 epochs in place of 200{}; "
+    "500 test images; 8 eps per attack in a ball"
+)
+CLEAN_SCALES: Mapping[str, Mapping[str, Scale]] = {
+    "mnist": {
+        "small": _scale(
+            "mnist/test[::10]",
+            1000,
+            "same",
+            "C4 trained as printed, every tenth test image; 8 eps per attack in a ball",
+            recipes={"network": C4},
+        ),
+        "paper": _scale("mnist/test", 10000, "same", "C4 trained as printed, all test images", recipes={"network": C4}),
+    },
+    "cifar10": {
+        "small": _scale("cifar10/test[::20]", 500, "stand-in", QUARTER_NOTE.format(""), recipes={"network": QUARTER}),
+        "paper": _scale(
+            "cifar10/test", 10000, "same", "the 9-convolution network as printed", recipes={"network": NINE}
+        ),
+    },
+    "imagenet": {
+        "small": _scale(
+            "imagenet/val1000:crop=227[::20]",
+            50,
+            "stand-in",
+            "SqueezeNet 1.0 on 50 validation images at 227x227 in place of InceptionV3 on 1000 at 299x299; 5 eps",
+            {"network": SQUEEZENET},
+        ),
+        "paper": _scale(
+            "nips2017/dev",
+            1000,
+            "same",
+            "timm's InceptionV3 on the NIPS 2017 development images",
+            {"network": ORIGINAL},
+        ),
+    },
+}
+ROBUST_SCALES: Mapping[str, Mapping[str, Scale]] = {
+    "mnist": {
+        "small": replace(
+            CLEAN_SCALES["mnist"]["small"],
+            setting="stand-in",
+            recipes=rising("mnist/train[::2]", 1),
+            note="C4 trained against PGD of 7 steps, one epoch each at eps 0.1, 0.2 and 0.3 over every other training "
+            "image, in place of 100 of 40 steps over all; every tenth test image; 8 eps per attack in a ball",
+        ),
+        "paper": replace(CLEAN_SCALES["mnist"]["paper"], recipes={"robust": PRINTED_C4}),
+    },
+    "cifar10": {
+        "small": replace(
+            CLEAN_SCALES["cifar10"]["small"],
+            recipes={"network": QUARTER, "robust": QUARTER_ROBUST},
+            note=QUARTER_NOTE.format(", then 4 against one step of random start at eps 8/255"),
+        ),
+        "paper": replace(CLEAN_SCALES["cifar10"]["paper"], recipes={"robust": PRINTED_NINE}),
+    },
+    "imagenet": {
+        "small": replace(
+            CLEAN_SCALES["cifar10"]["small"],
+            models={"robust": OTHER},
+            recipes={},
+            note="small-plain (0.2 million parameters, 8 epochs against one step of random start at eps 8/255) on 500 "
+            "CIFAR-10 test images stands in for a robust ImageNet network; 8 eps per attack in a ball",
+        ),
+        "paper": replace(
+            CLEAN_SCALES["imagenet"]["paper"],
+            models={"robust": ADVERSARIAL},
+            setting="stand-in",
+            note="timm has InceptionV3 trained on its own adversarial images, not on an ensemble's; NIPS 2017 images",
+        ),
+    },
+}

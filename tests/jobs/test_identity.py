@@ -1,0 +1,228 @@
+"""The address of a cell changes with everything that can change a row, and with nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vauban import Linf, attacks, data, defences, models, threats
+from vauban.core.losses import cross_entropy
+from vauban.core.norms import norm_by_name
+from vauban.core.rng import seeded
+from vauban.evaluate.study import Study
+from vauban.jobs.identity import cell_hash, describe, state_digest
+from vauban.jobs.provenance import source_files
+
+
+class Scaled(nn.Module):
+    """A linear classifier with a plain attribute, a zero-dimensional weight and a buffer outside the state_dict."""
+
+    def __init__(self, power: float = 1.0) -> None:
+        super().__init__()
+        with seeded("scaled"):
+            self.layer = nn.Linear(64, 10)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.register_buffer("shift", torch.zeros(10), persistent=False)
+        self.power = power
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.flatten(1)) * self.scale * self.power + self.shift
+
+
+BASE: dict[str, Any] = {"data": "digits/test[:8]", "models": [Scaled()], "attacks": ["pgd:steps=3,eps=0.1"]}
+
+
+def key(tmp_path: Path, **changes: Any) -> str:
+    (cell,) = Study(tmp_path / "run", **{**BASE, "batch_size": 4, **changes}).cells
+    return cell.hash
+
+
+def changed(change: Callable[[Scaled], object]) -> Scaled:
+    net = Scaled()
+    with torch.no_grad():
+        change(net)
+    return net
+
+
+def next_bit(value: Tensor) -> Tensor:
+    return torch.nextafter(value, torch.tensor(math.inf))
+
+
+DIFFERENT: dict[str, dict[str, Any]] = {
+    "steps": {"attacks": ["pgd:steps=4,eps=0.1"]},
+    "eps": {"attacks": ["pgd:steps=3,eps=0.1000001"]},
+    "norm": {"attacks": ["pgd:steps=3,eps=0.1,norm=l2"]},
+    "loss": {"attacks": ["pgd:steps=3,eps=0.1,loss=margin"]},
+    "attack": {"attacks": ["bim:steps=3,eps=0.1"]},
+    "seed": {"seed": 1},
+    "batch size": {"batch_size": 8},
+    "slice": {"data": "digits/test[1:9]"},
+    "shorter": {"data": "digits/test[:7]"},
+    "split": {"data": "digits/train[:8]"},
+    "weight, one bit": {"models": [changed(lambda n: n.layer.weight[3, 5].copy_(next_bit(n.layer.weight[3, 5])))]},
+    "scalar weight, one bit": {"models": [changed(lambda n: n.scale.copy_(next_bit(n.scale)))]},
+    "buffer outside the state": {"models": [changed(lambda n: n.shift.add_(1e-3))]},
+    "plain attribute": {"models": [Scaled(power=1.5)]},
+    "defence": {"defences": ["bit-depth:bits=3"], "threats": ["white-box"]},
+    "threat": {"threats": ["adaptive"]},
+    "draws": {"threats": ["white-box:draws=2"]},
+    "bpda": {"threats": ["white-box:bpda=layer"]},
+    "levels": {"levels": None},
+    "budget": {"budget": 50},
+    "goal": {"goal": "targeted:3"},
+    "another goal": {"goal": "random-wrong"},
+    "labels": {"labels": "own"},
+}
+
+
+@pytest.mark.parametrize("change", DIFFERENT)
+def test_what_can_change_a_row_changes_the_address(change: str, tmp_path: Path) -> None:
+    assert key(tmp_path, **DIFFERENT[change]) != key(tmp_path)
+
+
+def test_every_change_has_an_address_of_its_own(tmp_path: Path) -> None:
+    keys = {name: key(tmp_path, **change) for name, change in DIFFERENT.items()}
+    assert len(set(keys.values())) == len(keys)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"models": {"another name": BASE["models"][0]}},
+        {"attacks": {"mine": "pgd:steps=3,eps=0.1"}},
+        {"attacks": ["pgd:eps=0.1,steps=3"]},
+        {"attacks": ["pgd:eps=1/10,steps=3,norm=linf"]},
+        {"attacks": [attacks.PGD(Linf(0.1), steps=3)]},
+        {"defences": [defences.load("none")]},
+        {"threats": [threats.white_box()]},
+        {"data": data.load("digits/test[:8]")},
+        {"save_images": True},
+        {"preflight": False},
+    ],
+    ids=lambda change: next(iter(change)),  # an object's address in a name would differ between test workers
+)
+def test_what_cannot_change_a_row_does_not_change_the_address(changes: dict[str, Any], tmp_path: Path) -> None:
+    assert key(tmp_path / "elsewhere", **changes) == key(tmp_path)
+
+
+def test_defence_parameters_and_bpda_targets_tell_cells_apart(tmp_path: Path) -> None:
+    three, four = ({"defences": [f"bit-depth:bits={bits}"], "threats": ["adaptive"]} for bits in (3, 4))
+    assert key(tmp_path, **three) != key(tmp_path, **four)
+    deep = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Identity())
+    one, two = (key(tmp_path, models=[deep], threats=[threats.white_box(bpda={n: None})]) for n in ("0", "2"))
+    assert one != two
+
+
+def test_every_hyper_parameter_of_an_attack_is_told() -> None:
+    for entry in attacks.registry:
+        takes_ball = "ball" in {f.name for f in dataclasses.fields(entry.make)}
+        params: dict[str, Any] = {"ball": norm_by_name(entry.facts["norms"][0])(0.1)} if takes_ball else {}
+        if entry.facts.get("fitted"):
+            params["weights"] = torch.zeros(1, 8, 8)
+        attack = entry.build("attack", params)
+        for f in dataclasses.fields(attack):
+            value = getattr(attack, f.name)
+            if f.init and isinstance(value, (int, float)) and not isinstance(value, bool):
+                other = describe(attack) | {f.name: describe(value + 1)}
+                assert cell_hash(other) != cell_hash(describe(attack)), f"{entry.name}.{f.name}"
+
+
+def test_an_address_is_taken_before_the_model_is_called(tmp_path: Path) -> None:
+    class Counting(Scaled):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls = self.calls + 1
+            return super().forward(x)
+
+    first = Study(
+        tmp_path / "a", **{**BASE, "models": [Counting()], "attacks": ["fgsm:eps=0.1", "bim:steps=2,eps=0.1"]}
+    )
+    planned = [cell.hash for cell in first.cells]
+    assert [outcome.cell.hash for outcome in first.run()] == planned
+    again = Study(
+        tmp_path / "a", **{**BASE, "models": [Counting()], "attacks": ["fgsm:eps=0.1", "bim:steps=2,eps=0.1"]}
+    )
+    assert [cell.hash for cell in again.cells] == planned
+
+
+def test_the_same_words_twice_run_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    study = Study(tmp_path, **{**BASE, "attacks": ["pgd:steps=3,eps=0.1", "pgd:eps=0.1,steps=3"]})
+    assert len(study.cells) == 1
+    assert "the same as" in caplog.text
+
+
+def make_loss(weight: float) -> Callable[..., Tensor]:
+    def loss(logits: Tensor, goal: Any) -> Tensor:
+        return weight * cross_entropy(logits, goal)
+
+    return loss
+
+
+class Callable2:
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def __call__(self, logits: Tensor, goal: Any) -> Tensor:
+        return self.weight * cross_entropy(logits, goal)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (make_loss(1.0), make_loss(2.0)),
+        (functools.partial(torch.add, alpha=1), functools.partial(torch.add, alpha=2)),
+        (Callable2(1.0), Callable2(2.0)),
+        (Callable2(1.0).__call__, Callable2(2.0).__call__),
+        (torch.tensor(0.12345678), torch.tensor(0.12345679)),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float64)),
+        (torch.zeros(4).numpy(), torch.ones(4).numpy()),
+        (math.inf, -math.inf),
+        (torch.float32, torch.float64),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_that_behave_differently_are_described_differently(one: Any, two: Any) -> None:
+    assert cell_hash({"value": describe(one)}) != cell_hash({"value": describe(two)})
+    assert cell_hash({"value": describe(one)}) == cell_hash({"value": describe(one)})
+
+
+def test_no_memory_address_and_no_cycle_in_a_description() -> None:
+    net = Scaled()
+    net.generator, net.lock, net.me = torch.Generator(), __import__("threading").Lock(), [net]
+    assert " 0x" not in str(describe(net))
+    assert describe(net) == describe(net)
+
+
+def test_half_precision_and_boolean_state_is_digested() -> None:
+    net = Scaled().to(torch.bfloat16)
+    net.register_buffer("mask", torch.tensor([True, False]))
+    before = state_digest(net)
+    net.mask[1] = True
+    assert state_digest(net) != before
+
+
+def test_sources_hold_bases_helpers_and_what_a_file_imports() -> None:
+    names = {f"{path.parent.name}/{path.name}" for path in source_files(attacks.PGD(Linf(0.1)))}
+    assert {
+        "fixed_budget/pgd.py",
+        "fixed_budget/moves.py",
+        "engine/iterate.py",
+        "core/norms.py",
+        "evaluate/batch.py",
+        "metrics/sample.py",
+    } <= names
+    assert not {"evaluate/study.py", "cli/evaluate.py", "minimal/ddn.py"} & names
+
+
+def test_an_oracle_is_known_by_the_file_of_its_function() -> None:
+    black_box = models.black_box(make_loss)
+    assert Path(__file__).resolve() in source_files(black_box)

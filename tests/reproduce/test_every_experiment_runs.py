@@ -1,0 +1,37 @@
+"""Every registered experiment at scale smoke: it runs, and every printed number has one of ours beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from vauban import reproduce as experiments
+from vauban.reproduce.declarations import ATTAINED, RATES
+from vauban.reproduce.printed import printed
+
+
+def check(row):
+    """Two images; a metric over those right before the attack may have fewer, and no value where it has none."""
+    if row["metric"] in RATES:
+        assert row["n"] == 2
+    assert 0 <= row["n"] <= 2
+    if row["ours"] is None:
+        assert row["metric"] in ATTAINED
+        assert row["why"]
+        return
+    assert 0 <= row["low"] <= row["ours"] <= (math.inf if row["high"] is None else row["high"])
+    assert row["unit"] == "distance" or row["high"] <= 1
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in experiments.registry])
+def test_at_scale_smoke(name, tmp_path):
+    folder = experiments.reproduce(name, "smoke", tmp_path, images=2)
+    found = json.loads((folder / "reproduction.json").read_text())
+    assert len(found["rows"]) == len(printed(experiments.load(name).printed))
+    for row in found["rows"] + found["beyond"]:
+        check(row)
+    assert all(row["reason"] in ("different setting", "not scored") for row in found["rows"])
+    assert name in (folder / "report.html").read_text()
+    assert (folder / "table.md").read_text().count("\u00a0=\u00a0") >= sum(r["ours"] is not None for r in found["rows"])

@@ -1,0 +1,68 @@
+"""The speed-distortion frontier: the crafts are those of the tables, and an ablation changes what it names alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+from vauban.reproduce import load
+from vauban.reproduce.figures import OperatingCurves
+from vauban.reproduce.papers.thesis5.declare import gradients
+from vauban.reproduce.papers.thesis5.frontier import METRICS, WITHOUT, ablated, followed
+from vauban.reproduce.papers.thesis5.networks import CLEAN_SCALES
+from vauban.reproduce.papers.thesis5.setting import MNIST
+
+TABLES = {
+    "frontier-c4": "thesis-5.2-mnist",
+    "frontier-c4-robust": "thesis-5.4-mnist",
+    "frontier-cifar10": "thesis-5.2-cifar10",
+    "frontier-cifar10-robust": "thesis-5.4-cifar10",
+    "frontier-imagenet": "thesis-5.2-imagenet",
+}
+RIVALS = ("BP", "BP, OUT with retreat", "BP, margin loss", "DDN", "FMN", "APGD, radius searched", "DeepFool", "Sapper")
+SMALL = CLEAN_SCALES["mnist"]["small"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("key", ["smoke", "small", "paper"])
+def test_every_craft_is_one_of_the_table_but_the_ablations(name, key):
+    ours, table = load(name), load(TABLES[name])
+    scale = ours.scales[key]
+    known = {craft for cell in table.cells(table.scales[key]) for craft in (cell.craft, *cell.also)}
+    for cell in ours.cells(scale):
+        own = {cell.craft, *cell.also}
+        if cell.label.startswith("Sapper, ") and not cell.label.startswith(("Sapper, 20", "Sapper, 100")):
+            assert len(own) == 1
+        else:
+            assert own <= known
+    assert (scale.data, scale.models, scale.recipes) == tuple(
+        getattr(table.scales[key], field) for field in ("data", "models", "recipes")
+    )
+    assert ours.printed is None
+    assert ours.title.startswith("The speed-distortion frontier: ")
+
+
+def test_the_attacks_of_both_budgets():
+    assert set(followed(MNIST, SMALL, 20, "network")) == set(RIVALS)
+    found = followed(MNIST, SMALL, 100, "network")
+    assert set(found) == {*RIVALS, "C&W, 5x20", "C&W, 1x100"}
+    assert all(gradients(craft.attack) == 100 for crafts in found.values() for craft in crafts)
+    experiment = load("frontier-c4")
+    panels = experiment.panels(SMALL)
+    assert all(isinstance(panel, OperatingCurves) for panel in panels)
+    assert [len(panel.curves) for panel in panels] == [8, 10]
+    labels = [cell.label for cell in experiment.cells(SMALL)]
+    assert len(labels) == len(set(labels)) == len(METRICS) * (8 + 6 + 10 + 7)
+
+
+def test_an_ablation_changes_what_it_names_and_costs_as_much():
+    for n, count in ((20, 6), (100, 7)):
+        ((whole,),) = (followed(MNIST, SMALL, n, "network")["Sapper"],)
+        found = ablated(MNIST, SMALL, n, "network")
+        assert len(found) == count
+        for label, (craft,) in found.items():
+            changed = {k for k, v in asdict(craft.attack).items() if asdict(whole.attack)[k] != v}
+            assert changed == set(WITHOUT[label.removeprefix("Sapper, ")])
+            assert gradients(craft.attack) == n
+            assert (craft.grid, craft.keep, craft.saved, craft.through) == (256, "best", "png", whole.through)

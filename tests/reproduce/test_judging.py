@@ -1,0 +1,76 @@
+"""A judge's label and probabilities: one network, votes with and without ties, means, random members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vauban.core.errors import ContractError
+from vauban.defences.voting import vote
+from vauban.reproduce.judging import opinions
+
+
+class Fixed(nn.Module):
+    """The same logits for every image."""
+
+    def __init__(self, *probabilities: float) -> None:
+        super().__init__()
+        self.logits = torch.tensor(probabilities).log()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits.expand(len(x), -1)
+
+
+class Noise(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.randn(len(x), 3)
+
+
+X = torch.zeros(2, 1, 2, 2)
+TARGET = torch.tensor([2, 0])
+
+
+def judged(
+    members: list[nn.Module], rule: Any = "plurality", seed: int = 0
+) -> tuple[list[int], list[float], list[float]]:
+    found = opinions(members, rule, X, TARGET, seed=seed)
+    return found.label.tolist(), found.p_label.tolist(), found.p_target.tolist()
+
+
+def test_one_network() -> None:
+    label, p_label, p_target = judged([Fixed(0.2, 0.5, 0.3)])
+    assert label == [1, 1]
+    assert p_label == pytest.approx([0.5, 0.5])
+    assert p_target == pytest.approx([0.3, 0.2])
+
+
+def test_plurality_is_not_the_mean() -> None:
+    """Two lukewarm votes for class 0 against one certain vote for class 1."""
+    members = [Fixed(0.5, 0.4, 0.1), Fixed(0.5, 0.4, 0.1), Fixed(0.01, 0.98, 0.01)]
+    assert judged(members)[0] == [0, 0]
+    assert judged(members, "mean")[0] == [1, 1]
+    for rule in ("plurality", "mean"):
+        assert judged(members, rule)[2] == pytest.approx([0.07, 1.01 / 3])
+        assert judged(members, rule)[0] == vote(members, rule=rule)(X).argmax(1).tolist()  # type: ignore[arg-type]
+
+
+def test_ties_go_to_the_larger_sum_among_the_tied() -> None:
+    """One vote each for 0 and 1; class 2 has the largest sum and no vote."""
+    members = [Fixed(0.50, 0.05, 0.45), Fixed(0.02, 0.52, 0.46)]
+    assert judged(members)[0] == [1, 1]
+    assert judged(members, "mean")[0] == [0 if 0.52 > 0.91 else 2] * 2
+
+
+def test_random_members_draw_under_a_seed() -> None:
+    before = torch.get_rng_state()
+    assert judged([Noise()], seed=1) == judged([Noise()], seed=1)
+    assert judged([Noise()], seed=1)[1] != judged([Noise()], seed=2)[1]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_answers_that_are_not_finite() -> None:
+    with pytest.raises(ContractError, match="finite"):
+        judged([Fixed(0.0, 0.5, 0.5)])

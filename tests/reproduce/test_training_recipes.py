@@ -1,0 +1,146 @@
+"""Networks that a scale trains: once, kept by content, reused, started from others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vauban import data, models
+from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.core.errors import ContractError, VaubanError
+from vauban.core.norms import Linf
+from vauban.models.train import train
+from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, TrainingRun, WeightedNetwork, reproduce
+from vauban.reproduce.networks import Networks
+from vauban.reproduce.training import TrainingWorker, line
+from vauban.store import files
+
+NETS = Path(__file__).with_name("nets.py")
+BASE = TrainingRun(f"{NETS}:FitWorker", "digits/train[:60]", 2, batch=20, lr=0.01)
+NEXT = replace(BASE, epochs=1, start="base", optimiser="sgd")
+AGAINST = replace(BASE, epochs=2, adversarial=PGD(Linf(0.1), steps=2), regenerate="epoch")
+
+
+def trainer(folder: Path, specs: dict[str, str] | None = None, **recipes: TrainingRun) -> TrainingWorker:
+    return TrainingWorker(folder, recipes, specs or {})
+
+
+def state(path: Path) -> dict[str, torch.Tensor]:
+    return dict(models.load(BASE.model, path).state_dict())
+
+
+def same(a: Path, b: Path) -> bool:
+    one, other = state(a), state(b)
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_trained_once_as_by_train(tmp_path: Path) -> None:
+    """The file is what `models.train` writes from the same recipe on all the images; progress counts images seen."""
+    told: list[tuple[str, int, int]] = []
+    found = trainer(tmp_path / "a", base=BASE)
+    path = found.weights("base", lambda *what: told.append(what))
+    assert told == [("training base", 0, 120), ("training base", 60, 120), ("training base", 120, 120)]
+    train(BASE.model, data.load(BASE.data), tmp_path / "b.safetensors", 2, 0, batch=20, lr=0.01, holdout=0)
+    assert same(path, tmp_path / "b.safetensors")
+    stamp = path.stat().st_mtime_ns
+    again = trainer(tmp_path / "a", other=replace(BASE, minutes=7.0))  # neither role nor minutes change a network
+    assert again.weights("other", lambda *what: told.append(what)) == path
+    assert (len(told), path.stat().st_mtime_ns) == (3, stamp)
+
+
+def test_what_changes_a_network_changes_its_file(tmp_path: Path) -> None:
+    others = {
+        "lr": replace(BASE, lr=0.02),
+        "seed": replace(BASE, seed=1),
+        "data": replace(BASE, data="digits/train[:80]"),
+        "adversarial": replace(BASE, adversarial=PGD(Linf(0.1), steps=2)),
+        "epoch": AGAINST,
+        "next": NEXT,
+        "next2": replace(NEXT, start="lr"),
+    }
+    found = trainer(tmp_path, base=BASE, **others)
+    paths = {role: found.weights(role) for role in found.recipes}
+    assert len(set(paths.values())) == len(paths)
+    assert not same(paths["adversarial"], paths["epoch"])
+
+
+def test_started_from_a_recipe_or_a_file(tmp_path: Path) -> None:
+    found = trainer(tmp_path, base=BASE, next=NEXT)
+    path = found.weights("next")  # trains the one it starts from too
+    base = found.weights("base")
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+    from_file = trainer(tmp_path, {"base": f"{BASE.model}:weights={base}"}, next=NEXT)
+    assert from_file.weights("next") == path  # the same bytes to start from
+    train(
+        BASE.model,
+        data.load(BASE.data),
+        tmp_path / "b.safetensors",
+        1,
+        0,
+        batch=20,
+        lr=0.01,
+        optimiser="sgd",
+        holdout=0,
+        start=base,
+    )
+    assert same(path, tmp_path / "b.safetensors")
+
+
+def test_starts_that_do_not_hold(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="circle: a > b > a"):
+        trainer(tmp_path, a=replace(BASE, start="b"), b=replace(BASE, start="a")).weights("a")
+    with pytest.raises(ContractError, match="weights=FILE"):
+        trainer(tmp_path, {"base": "mnist-c4"}, next=NEXT).weights("next")
+    with pytest.raises(ContractError, match="each role once, got 'base'"):
+        Networks({"base": "x"}, recipes={"base": BASE})
+
+
+def test_two_processes_do_not_train_one_network(tmp_path: Path) -> None:
+    found = trainer(tmp_path, base=BASE)
+    path = found.weights("base")
+    path.unlink()
+    with files.lock(path.with_suffix(".lock")), pytest.raises(VaubanError, match="another process trains"):
+        found.weights("base")
+
+
+def test_roles_of_equal_words_are_two_networks(tmp_path: Path) -> None:
+    """A recipe in words leaves the learning rate out; the network does not."""
+    found = Networks({}, recipes={"a": BASE, "b": replace(BASE, lr=0.05)}, trained=tmp_path)
+    assert line(BASE) == found.spec("b")
+    assert found.fingerprint("a") != found.fingerprint("b")
+
+
+@pytest.mark.parametrize("untrained", [False, True])
+def test_an_experiment_trains_what_it_needs_and_no_more(
+    untrained: bool, register: Callable[[Experiment], None], tmp_path: Path
+) -> None:
+    recipes = {"net": BASE, "never": replace(BASE, seed=5)}
+    scale = Scale("digits/test[:10]", {}, 10, (0,), 0.1, "stand-in", "ten digits", recipes)
+    craft = Craft(PGD(Linf(0.1), steps=2), (WeightedNetwork("net"),), targeted=False, keep="best")
+    cells = [
+        TableCell(craft, Judge(("net",)), "P_suc", {}, "rate"),
+        TableCell(None, Judge(("net",)), "accuracy", {}, "clean"),
+    ]
+    register(Experiment("mine", "Mine", "nobody", lambda scale: cells, {"smoke": scale}, None))
+    seen: list[str] = []
+    stamps = []
+    for _ in range(2):
+        folder = reproduce("mine", "smoke", tmp_path, untrained=untrained, progress=lambda what, *_: seen.append(what))
+        stamps.append([path.stat().st_mtime_ns for path in (tmp_path / "networks").glob("*.safetensors")])
+    assert stamps[0] == stamps[1]
+    assert len(stamps[0]) == (0 if untrained else 1)
+    assert seen.count("training net") == (0 if untrained else 3)
+    told: dict[str, Any] = json.loads((folder / "reproduction.json").read_text())
+    assert told["models"]["net"]["spec"] == line(BASE)
+    clean = told["beyond"][1]["ours"]
+    network = (
+        models.build(BASE.model, 0) if untrained else models.load(BASE.model, next(tmp_path.glob("networks/*.safe*")))
+    )
+    batch = data.load("digits/test[:10]").all()
+    assert clean == float((network(batch.x).argmax(1) == batch.y).double().mean())
