@@ -214,7 +214,7 @@ def test_sources_hold_bases_helpers_and_what_a_file_imports() -> None:
     names = {f"{path.parent.name}/{path.name}" for path in source_files(attacks.PGD(Linf(0.1)))}
     assert {
         "fixed_budget/pgd.py",
-        "fixed_budget/moves.py",
+        "parts/ball_steps.py",
         "engine/iterate.py",
         "core/norms.py",
         "evaluate/batch.py",

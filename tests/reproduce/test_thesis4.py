@@ -104,7 +104,7 @@ def test_the_chapter_is_not_rounded_and_the_rest_is() -> None:
     for name in (*PAPER, *RIVALS):
         for craft in crafts(name, MNIST, SOURCE):
             assert (craft.grid, craft.saved, craft.targeted) == (None, "float", False)
-            assert craft.keep == ("last" if hasattr(craft.attack, "ball") else "best")
+            assert craft.keep == ("last" if craft.attack.ball is not None else "best")
         rounded = crafts(name, MNIST, SOURCE, bits=8)
         assert {(craft.grid, craft.saved) for craft in rounded} == {(256, "png")}
         assert all(getattr(craft.attack, "steps", 1) <= 100 for craft in rounded)

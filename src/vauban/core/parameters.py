@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -161,8 +162,23 @@ def describe(hint: Any) -> str:
 @cache
 def _hints(owner: Any) -> Mapping[str, Any]:
     """Annotations of a class or a function with their ranges, class variables left out."""
-    found = typing.get_type_hints(owner, include_extras=True)
-    return {name: hint for name, hint in found.items() if get_origin(hint) is not ClassVar and hint is not ClassVar}
+    hints = typing.get_type_hints(owner, _names_of(owner), include_extras=True)
+    return {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar and hint is not ClassVar}
+
+
+def _names_of(owner: Any) -> dict[str, Any] | None:
+    """The names that annotations of a class may use, where its module is not among the imported ones (a notebook's cell,
+    an executed page): those that its methods see. None: those of the module."""
+    if not inspect.isclass(owner) or (
+        owner.__module__ in sys.modules and hasattr(sys.modules[owner.__module__], owner.__name__)
+    ):
+        return None
+    names: dict[str, Any] = {}
+    for base in reversed(inspect.getmro(owner)):
+        names |= vars(sys.modules.get(base.__module__, types))
+        for method in vars(base).values():
+            names |= getattr(method, "__globals__", {}) if inspect.isfunction(method) else {}
+    return names
 
 
 def declared(owner: Any) -> Mapping[str, Any]:

@@ -47,7 +47,7 @@ class Registry(Generic[T]):
         self._loaded = False
 
     def register(self, name: str, **facts: Any) -> Callable[[T], T]:
-        """InputTransform: add a factory under `name`; a second one under a name is an error, the same one run again is not."""
+        """Decorator: add a factory under `name`; a second one under a name is an error, the same one run again is not."""
 
         def add(make: T) -> T:
             if name in self._entries and _place(self._entries[name].make) != _place(make):

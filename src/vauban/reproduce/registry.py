@@ -13,5 +13,5 @@ registry: Registry[Callable[..., Any]] = Registry("experiment", "vauban.reproduc
 
 
 def register(name: str) -> Callable[[Callable[[], Experiment]], Callable[[], Experiment]]:
-    """InputTransform: add the factory of an experiment under its id, e.g. "cia-2"."""
+    """Decorator: add the factory of an experiment under its id, e.g. "cia-2"."""
     return registry.register(name)
