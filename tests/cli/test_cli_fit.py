@@ -13,7 +13,7 @@ import torch
 from vauban import data
 from vauban.attacks.universal.shift import UniversalPerturbation
 from vauban.core.norms import Linf
-from vauban.jobs.identity import cell_hash, describe
+from vauban.jobs.identity import address, describe
 from vauban.models import load, weights
 from vauban.store import query
 
@@ -48,7 +48,7 @@ def test_fit_then_evaluate(fit: Run, evaluate: Run, project: Path) -> None:
     assert f"{meta['fit']['rate']:.1%}" in ran.out
     assert (meta["norm"], meta["eps"], meta["goal"], meta["recipe"]["epochs"]) == ("linf", 0.3, "untargeted", 2)
     assert meta["data"]["fingerprint"] == data.load("digits/train[:30]").fingerprint
-    model = {"name": "mine.py:net", "fingerprint": cell_hash({"module": describe(load("mine.py:net"))})}
+    model = {"name": "mine.py:net", "fingerprint": address({"module": describe(load("mine.py:net"))})}
     assert meta["model"] == model
     ran = evaluate("--attack", "universal:weights=u.safetensors")
     assert (ran.code, ran.err) == (0, ""), ran.err

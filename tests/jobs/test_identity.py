@@ -18,7 +18,7 @@ from vauban.core.losses import cross_entropy
 from vauban.core.norms import norm_by_name
 from vauban.core.rng import seeded
 from vauban.evaluate.study import Study
-from vauban.jobs.identity import cell_hash, describe, state_digest
+from vauban.jobs.identity import address, describe, state_digest
 from vauban.jobs.provenance import source_files
 
 
@@ -132,7 +132,7 @@ def test_every_hyper_parameter_of_an_attack_is_told() -> None:
             value = getattr(attack, f.name)
             if f.init and isinstance(value, (int, float)) and not isinstance(value, bool):
                 other = describe(attack) | {f.name: describe(value + 1)}
-                assert cell_hash(other) != cell_hash(describe(attack)), f"{entry.name}.{f.name}"
+                assert address(other) != address(describe(attack)), f"{entry.name}.{f.name}"
 
 
 def test_an_address_is_taken_before_the_model_is_called(tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ class Callable2:
     ids=lambda value: type(value).__name__,
 )
 def test_values_that_behave_differently_are_described_differently(one: Any, two: Any) -> None:
-    assert cell_hash({"value": describe(one)}) != cell_hash({"value": describe(two)})
-    assert cell_hash({"value": describe(one)}) == cell_hash({"value": describe(one)})
+    assert address({"value": describe(one)}) != address({"value": describe(two)})
+    assert address({"value": describe(one)}) == address({"value": describe(one)})
 
 
 def test_no_memory_address_and_no_cycle_in_a_description() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from vauban.reproduce.parts import JUDGED
 
 from vauban.attacks.minimal.cw_l2 import CW
 from vauban.attacks.smooth.scw import SCW
@@ -31,7 +32,6 @@ from vauban.reproduce.papers.thesis4.attacks import (
 )
 from vauban.reproduce.papers.thesis4.converged import CURVES, attack, gradients
 from vauban.reproduce.papers.thesis4.setting import through
-from vauban.reproduce.parts import JUDGED
 from vauban.reproduce.printed import printed
 from vauban.reproduce.results import measured
 

@@ -29,6 +29,8 @@ def evaluate(
     fail_under: Annotated[float | None, typer.Option(help="Exit 1 when robust accuracy is below.")] = None,
     save_images: Annotated[bool, typer.Option("--save-images", help="Write the evaluated images as PNG.")] = False,
     preflight: Annotated[bool, typer.Option(help="Check for masked gradients and failed attacks.")] = True,
+    metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,roughness.")] = "",
+    workers: Annotated[int, typer.Option(help="Processes over which batches are spread.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")] = False,
     data_root: RootOption = None,
     debug: DebugOption = False,
@@ -60,13 +62,14 @@ def evaluate(
         budget=budget,
         save_images=save_images,
         preflight=preflight,
+        metrics=[name.strip() for name in metrics.split(",") if name.strip()],
         root=data_root,
     )
     study.command = ["vauban", *sys.argv[1:]]
     if dry_run:
         show_plan(study)
         return
-    outcomes = run_with_progress(study)
+    outcomes = run_with_progress(study, workers)
     page = study.report()
     lowest = show_outcomes(study, page)
     if any(o.failures for o in outcomes):

@@ -23,6 +23,7 @@ def reproduce(
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Fetch no weights: a trial run.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes over which batches are spread.")] = 1,
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -46,7 +47,9 @@ def reproduce(
         data_root=data_root,
         device=device_of(device),
         batch_size=batch_size_of(batch_size),
+        workers=workers,
         untrained=random_weights,
         command=shlex.join(["vauban", *sys.argv[1:]]),
     )
-    show_reproduction(folder)
+    if show_reproduction(folder):
+        raise typer.Exit(3)

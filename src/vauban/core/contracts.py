@@ -1,4 +1,4 @@
-"""The data contract, checked once at each public door.
+"""Contracts: the data that every public function takes, checked once, and the work that jobs are.
 
 Images x: float `(batch, channel, height, width)` in [0,1] (vectors `(batch, features)` where the maths allows).
 Labels y: int64 `(batch,)`. Logits: float `(batch, classes)`, normalisation inside the model.
@@ -6,10 +6,15 @@ Labels y: int64 `(batch,)`. Logits: float `(batch, classes)`, normalisation insi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeIs
 
 from vauban.core.errors import ContractError
 
@@ -93,3 +98,95 @@ def check_logits(logits: Tensor, batch: int) -> Tensor:
             f"expected the model to return float logits ({batch}, classes >= 2), got {logits.dtype} {tuple(logits.shape)}"
         )
     return logits
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One batch of a job: its number, and the positions of its samples in the job's data, int64 `(samples,)`."""
+
+    index: int
+    positions: Tensor
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def halves(self) -> tuple[Part, Part]:
+        """Both halves of the samples, under the same number."""
+        middle = len(self) // 2
+        return Part(self.index, self.positions[:middle]), Part(self.index, self.positions[middle:])
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a job makes of a part: columns with one value per sample, findings, and jobs that follow from it."""
+
+    columns: Mapping[str, Any]
+    findings: Sequence[Mapping[str, Any]] = ()
+    jobs: Sequence[Job] = ()
+
+
+@dataclass(frozen=True)
+class Words:
+    """A job or an artefact as text: the `module:function` that makes it again elsewhere, and its JSON arguments."""
+
+    call: str
+    arguments: Mapping[str, Any]
+
+
+class Job(Protocol):
+    """Work that goes part by part into a store.
+
+    `identity` is everything that can change a row, as JSON; `key` its hash, the address of the rows. `words` is None for
+    a job of objects that exist in one Python process only.
+    """
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    def identity(self) -> Mapping[str, Any]: ...
+    def needs(self) -> Sequence[Job | Artefact]: ...
+    def words(self) -> Words | None: ...
+    def parts(self) -> Sequence[Part]: ...
+    def compute(self, part: Part, scratch: Path) -> Computed:
+        """The rows of a part, or of half of one where memory ran out."""
+        ...
+
+    def lock(self, part: Part) -> AbstractContextManager[bool]:
+        """Whether this process now owns the part."""
+        ...
+
+    def stored(self, part: Part) -> bool:
+        """Whether the rows of these samples are stored and need not be made."""
+        ...
+
+    def keep(self, part: Part, computed: Computed, seconds: float) -> None:
+        """Store the rows of a part, whole or not at all."""
+        ...
+
+    def fail(self, part: Part, error: str, traceback: str) -> None:
+        """Record that a part failed."""
+        ...
+
+
+class Artefact(Protocol):
+    """A file that is made once and kept by what it follows from: a trained network, a fitted attack.
+
+    `path` is named by the identity; `make` writes it, and may go on from what an interrupted call left in `scratch`.
+    """
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def path(self) -> Path: ...
+    def identity(self) -> Mapping[str, Any]: ...
+    def needs(self) -> Sequence[Job | Artefact]: ...
+    def words(self) -> Words | None: ...
+    def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
+        """Write the file; tell(done, total) as work goes on."""
+        ...
+
+
+def is_job(work: Job | Artefact) -> TypeIs[Job]:
+    """Whether work is a job; else it is an artefact."""
+    return hasattr(work, "compute")

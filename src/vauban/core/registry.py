@@ -15,6 +15,9 @@ from vauban.core.errors import ContractError, UnknownName
 T = TypeVar("T", bound=Callable[..., Any])
 
 
+_ALL: list[Registry[Any]] = []
+
+
 @dataclass(frozen=True)
 class Entry(Generic[T]):
     """A registered factory and the facts `vauban list` shows about it."""
@@ -42,9 +45,10 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str, check: Callable[[Entry[Any]], None] | None = None) -> None:
         self.kind = kind
         self._check = check
-        self._package = package
+        self.package = package
         self._entries: dict[str, Entry[T]] = {}
         self._loaded = False
+        _ALL.append(self)
 
     def register(self, name: str, **facts: Any) -> Callable[[T], T]:
         """Decorator: add a factory under `name`; a second one under a name is an error, the same one run again is not."""
@@ -68,8 +72,8 @@ class Registry(Generic[T]):
             True  # before the imports: a file that looks something up while it is imported must not start over
         )
         try:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.walk_packages(package.__path__, self._package + "."):
+            package = importlib.import_module(self.package)
+            for module in pkgutil.walk_packages(package.__path__, self.package + "."):
                 importlib.import_module(module.name)
         except BaseException:
             self._loaded = False
@@ -98,3 +102,22 @@ class Registry(Generic[T]):
 def _place(make: Callable[..., Any]) -> tuple[object, object]:
     """Where a factory was written: a notebook cell or a reloaded file defines the same one again."""
     return getattr(make, "__module__", None), getattr(make, "__qualname__", None)
+
+
+def registered_as(make: object) -> str | None:
+    """`kind name` of a registered thing among those registered so far; None for anything else."""
+    for registry in _ALL:
+        for entry in registry.registered():
+            if entry.make is make:
+                return f"{registry.kind} {entry.name}"
+    return None
+
+
+def registered_file(package: str, name: str) -> str | None:
+    """The source file of what the face of a package shows under a name; None where its registries have no such thing."""
+    for registry in _ALL:
+        if registry.package == package:
+            for entry in registry:
+                if name in (entry.make.__name__, entry.name.replace("-", "_").replace(".", "_")):
+                    return inspect.getsourcefile(inspect.unwrap(entry.make))
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from vauban.core.goals import Goal, ResolvedGoal
 from vauban.core.norms import Norm
 from vauban.core.pixel_grid import PixelGrid
 from vauban.core.rng import fold
-from vauban.core.tensors import where
 from vauban.engine import Attack, BoundThreat, Oracle, Result, Verdict, judge
 from vauban.engine.result import untouched
+from vauban.evaluate.handover import handed_over
+from vauban.metrics.base import Metric
 from vauban.metrics.sample import measure
 
 SMALL = 64 * 64  # pixels up to which every image is kept for the report; above, the median and the worst of a batch
@@ -62,11 +63,11 @@ def evaluate_batch(
     asked = oracle.pass_count.forwards.clone()  # what the goal cost
     clean = judge(threat, x, x, oracle.goal, seed=draws)
     standing = (clean.reached < 1).nonzero().squeeze(1)
-    result = untouched(x)
+    result, raw = untouched(x), x
     if len(standing):
-        result = result.spread(standing, attack.run(oracle.rows(standing)))
+        attacked_result, handed = handed_over(attack, oracle.rows(standing))
+        result, raw = result.spread(standing, attacked_result), raw.index_copy(0, standing, handed)
     result = replace(result, forwards=result.forwards + asked)
-    raw = where(result.success, result.adversarial, result.crafted)
     limit = threat.limit if attack.ball is None else attack.ball
     image = raw
     if batch.levels is not None and threat.levels is None:
@@ -94,8 +95,17 @@ def evaluate_batch(
     )
 
 
-def columns(done: Evaluated, keep_all: bool = False) -> dict[str, Any]:
-    """The rows of the store for an evaluated batch, see `vauban.store.schema`."""
+def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] | None = None) -> dict[str, Any]:
+    """Columns of the store for an evaluated batch, see `vauban.store.schema`.
+
+    Args:
+        done: The evaluated batch.
+        keep_all: Keep the images of every sample, also of large ones.
+        more: Further metrics by column name; their values are null where the attack did not succeed.
+
+    Returns:
+        One value per sample for each column.
+    """
     b, v, r = done.batch, done.verdict, done.result
     distance = measure(b.x, done.image)
     raw = measure(b.x, done.raw)
@@ -123,8 +133,11 @@ def columns(done: Evaluated, keep_all: bool = False) -> dict[str, Any]:
         "vanished": done.vanished,
         "unsolved": done.unsolved,
     }
+    for name, metric in (more or {}).items():
+        out[name] = torch.where(won, metric(b.x, done.image).double(), nan)
     host = {name: value.cpu().numpy() for name, value in out.items()}
-    host["ssim"], host["psnr_db"] = _nullable(host["ssim"]), _nullable(host["psnr_db"])
+    for name in ("ssim", "psnr_db", *(more or {})):
+        host[name] = _nullable(host[name])
     host["first_success_backwards"] = _optional(r.first.cpu().numpy())
     host["target"] = None if done.goal.target is None else done.goal.target.cpu().numpy()
     pictures = _examples(done, keep_all)

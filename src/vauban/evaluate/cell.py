@@ -5,11 +5,13 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vauban import metrics
 from vauban.core.cards import carded
 from vauban.core.contracts import check_labels
 from vauban.core.errors import ContractError
@@ -19,9 +21,10 @@ from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.engine.network import predict, quiet
-from vauban.evaluate.batch import columns
-from vauban.jobs.identity import cell_hash, describe
+from vauban.evaluate.batch import evaluate_batch
+from vauban.jobs.identity import address, describe, source_digests
 from vauban.jobs.provenance import source_files
+from vauban.metrics.base import Metric
 from vauban.store import sources
 from vauban.words.named import Named
 
@@ -38,6 +41,7 @@ class Settings:
     levels: int | str | None = "data"
     budget: int | None = None
     save_images: bool = False
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ class Cell:
     @property
     def hash(self) -> str:
         """The content address of the cell."""
-        return cell_hash({**self.identity(), "salt": self.salt})
+        return address({**self.identity(), "salt": self.salt})
 
     @property
     def probe(self) -> Tensor:
@@ -94,15 +98,15 @@ class Cell:
 
     def randomised(self) -> Cell:
         """The same cell with the model declared random."""
-        kept = {"network": self._cache["network"], "sources": self._sources()} if "network" in self._cache else {}
+        kept = {"network": self._cache["network"], "files": self._files()} if "network" in self._cache else {}
         return replace(self, threat=replace(self.threat, random=True), _cache=kept)
 
     def identity(self) -> dict[str, Any]:
         """Everything that can change a row, as JSON: taken once, before anything runs, as a model may count its calls."""
         if "identity" not in self._cache:
             self._cache["identity"] = self._identity()
-        found: dict[str, Any] = self._cache["identity"]
-        return found
+        identity: dict[str, Any] = self._cache["identity"]
+        return identity
 
     def _identity(self) -> dict[str, Any]:
         s, t = self.settings, self.threat
@@ -132,17 +136,31 @@ class Cell:
             "dtype": "float32",
             "device": torch.device(s.device).type,
             "torch": torch.__version__.rsplit(".", 1)[0],
-            "sources": self._sources(),
+            "sources": source_digests(self._files()),
+            **({"metrics": list(s.metrics)} if s.metrics else {}),
         }
 
-    def _sources(self) -> dict[str, str]:
-        if "sources" not in self._cache:
-            parts = (self.attack.value, self.defended, self.threat, self.goal, columns)
+    def _files(self) -> list[Path]:
+        """The source files that can change a row."""
+        if "files" not in self._cache:
+            parts = (
+                self.attack.value,
+                self.defended,
+                self.threat,
+                self.goal,
+                evaluate_batch,
+                *self.metric_functions.values(),
+            )
             named = [self.model, self.defence, self.attack, self.recipe]
-            files = [file for word in named for file in word.files]
-            self._cache["sources"] = sources.describe(source_files(*parts, *(w.value for w in named), extra=files))
-        found: dict[str, str] = self._cache["sources"]
-        return found
+            extra = [file for word in named for file in word.files]
+            self._cache["files"] = source_files(*parts, *(word.value for word in named), extra=extra)
+        files: list[Path] = self._cache["files"]
+        return files
+
+    @property
+    def metric_functions(self) -> dict[str, Metric]:
+        """The further metrics of the study, by column name."""
+        return {name: metrics.registry.get(name).make for name in self.settings.metrics}
 
     def meta(self) -> dict[str, Any]:
         """The facts stored beside the rows."""
@@ -172,13 +190,14 @@ class Cell:
             "versions": {p: version(p) for p in ("vauban", "torch", "torchvision", "numpy")}
             | {"python": platform.python_version()},
             "params": {
-                "attack": describe(self.attack.value),
+                "attack": describe(self.attack.value, defaults=True),
                 "threat": {"draws": self.threat.draws, "budget": self.threat.budget, "bpda": len(self.threat.backward)},
-                "defence": [describe(card) for _, card in carded(self.defended)],
+                "defence": [describe(card, defaults=True) for _, card in carded(self.defended)],
             },
-            "sources": self._sources(),
+            "sources": sources.described(self._files()),
             "randomised": self.threat.randomised,
             "clean_only": False,
+            "metrics": [{"name": name, **metrics.registry.get(name).facts} for name in s.metrics],
             "needs": attack.needs,
             "one_step": attack.one_step,
             "probe": [[None if v != v else v for v in row] for row in self.probe.tolist()],

@@ -16,7 +16,7 @@ from vauban.core.goals import Goal, Untargeted
 from vauban.data import Dataset
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.study import automatic_batch_size
-from vauban.jobs.identity import cell_hash, describe
+from vauban.jobs.identity import address, describe
 from vauban.models import weights
 from vauban.words.attack import fitter_of
 from vauban.words.named import threat_of
@@ -66,7 +66,7 @@ def fit(
         "threat": recipe.name,
         "seed": seed,
         "data": named(data),
-        "model": {"name": name, "fingerprint": cell_hash({"module": describe(model)})},
+        "model": {"name": name, "fingerprint": address({"module": describe(model)})},
         "torch": torch.__version__,
     }
     fitter.value.save(fitted, path, meta)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ import torch
 from torch import nn
 
 from vauban import data as datasets
+from vauban.core.contracts import Words
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.evaluate.cell import Cell, Settings, answers
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
 from vauban.evaluate.diagnostics.findings import Finding
+from vauban.evaluate.job import CellJob
 from vauban.evaluate.magnified import magnify_examples
+from vauban.evaluate.opening import open_cell
 from vauban.evaluate.plan import make_cells
-from vauban.evaluate.runner import Outcome, Progress, open_cell, run_cell
+from vauban.jobs import runner
+from vauban.jobs.progress import Tell
+from vauban.jobs.runner import Outcome
 from vauban.store.parquet import Store
 from vauban.words.attack import attack_of
 from vauban.words.named import Named, defence_of, model_of, threat_of
@@ -56,6 +62,7 @@ class Study:
         budget: int | None = None,
         save_images: bool = False,
         preflight: bool = True,
+        metrics: Sequence[str] = (),
         root: str | Path | None = None,
     ) -> None:
         if labels not in ("true", "own"):
@@ -63,9 +70,29 @@ class Study:
         self.store = Store(out)
         self.data = datasets.load(data, root=root, labels=labels)  # type: ignore[arg-type]
         self.preflight = preflight
+        self._words = _as_words(
+            out=str(out),
+            data=data,
+            models=models,
+            attacks=attacks,
+            defences=defences,
+            threats=threats,
+            goal=goal,
+            labels=labels,
+            seed=seed,
+            batch_size=batch_size,
+            device=device,
+            levels=levels,
+            budget=budget,
+            save_images=save_images,
+            preflight=preflight,
+            metrics=tuple(metrics),
+            root=None if root is None else str(root),
+        )
+        self._hashes: list[str] = []
         self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
         size = batch_size or automatic_batch_size(self.data)
-        self.settings = Settings(seed, size, device, levels, budget, save_images)
+        self.settings = Settings(seed, size, device, levels, budget, save_images, tuple(metrics))
         self.cells: list[Cell] = []
         named_defences = _named(defences, defence_of)
         named_threats = None if threats is None else _named(threats, threat_of)
@@ -85,32 +112,45 @@ class Study:
         batches = self.data.batches(self.settings.batch_size, self.settings.device)
         return self.data.relabel(torch.cat([answers(model.value, batch.x).argmax(1).cpu() for batch in batches]))
 
-    def run(self, progress: Progress | None = None) -> list[Outcome]:
-        """Run what is not stored yet; finished work is never repeated. Writes rows as it goes, findings at the end."""
-        hashes = [cell.hash for cell in self.cells]
-        self.store.write_study(self.plan() | {"cells": hashes})
-        looked = Preflight()
-        outcomes: list[Outcome] = []
-        checked: list[Sequence[Finding] | None] = []
-        for i, planned in enumerate(self.cells):
-            cell, found = self._look(looked, planned)
-            opened = open_cell(self.store, cell)
-            if opened[1].hash != hashes[i]:
-                hashes[i] = opened[1].hash
-                self.store.write_study(self.plan() | {"cells": hashes})
-            checked.append(found)
-            outcomes.append(run_cell(self.store, *opened, progress, found))
-        for i, outcome in enumerate(outcomes):
-            if outcome.state == "busy":
-                log.warning("%s: another process runs it; waiting", outcome.cell.label)
-                opened = self.store.cell(outcome.cell.hash), outcome.cell
-                while outcomes[i].state == "busy":
-                    time.sleep(0.2)
-                    outcomes[i] = run_cell(self.store, *opened, progress, checked[i])
+    def run(self, tell: Tell | None = None, workers: int = 1) -> list[Outcome]:
+        """Run what is not stored yet; finished work is never repeated.
+
+        Args:
+            tell: Told of every finished batch.
+            workers: Processes over which the batches are spread; 1 runs them in this one. More need a study of words.
+
+        Returns:
+            How each cell ended, in the order of the plan.
+        """
+        self._hashes = [cell.hash for cell in self.cells]
+        self._write_plan()
+        outcomes = runner.run(self._jobs(), runner.executor_of(workers), tell)
         if self.preflight:
-            check_study(self.store, [o.cell for o in outcomes])
-        magnify_examples(self.store, hashes, self.settings.device)
+            check_study(self.store, [self.store.cell(key) for key in self._hashes])
+        magnify_examples(self.store, self._hashes, self.settings.device)
         return outcomes
+
+    def _jobs(self) -> Iterator[CellJob]:
+        """A job for each cell, opened when its turn comes."""
+        preflight = Preflight()
+        for i, planned in enumerate(self.cells):
+            cell, findings = self._look(preflight, planned)
+            folder, opened = open_cell(self.store, cell)
+            if opened.hash != self._hashes[i]:
+                self._hashes[i] = opened.hash
+                self._write_plan()
+            yield CellJob(self.store, folder, opened, findings, self._origin(i, opened, findings))
+
+    def _origin(self, index: int, cell: Cell, findings: Sequence[Finding] | None) -> Words | None:
+        if self._words is None:
+            return None
+        told = None if findings is None else [finding.to_json() for finding in findings]
+        random = cell.threat.random and not self.cells[index].threat.random
+        facts = {"cell": index, "random": random, "salt": cell.salt, "findings": told}
+        return Words("vauban.evaluate.study:cell_job", {"study": self._words, **facts})
+
+    def _write_plan(self) -> None:
+        self.store.write_study(self.plan() | {"cells": self._hashes})
 
     def _look(self, looked: Preflight, cell: Cell) -> tuple[Cell, Sequence[Finding] | None]:
         """The cell and what the preflight says of its model; None where nothing was asked or the model failed."""
@@ -148,6 +188,40 @@ class Study:
         from vauban.report.run import page
 
         return page.write(self.store.path, path)
+
+
+def _as_words(**given: Any) -> dict[str, Any] | None:
+    """The arguments of a study as JSON; None where one of them is an object."""
+    try:
+        text = json.dumps(given)
+    except TypeError:
+        return None
+    words: dict[str, Any] = json.loads(text)
+    return words
+
+
+@lru_cache(maxsize=4)
+def _study(words: str) -> Study:
+    return Study(**json.loads(words))
+
+
+def cell_job(
+    study: Mapping[str, Any], cell: int, random: bool, salt: int, findings: Sequence[Mapping[str, Any]] | None
+) -> CellJob:
+    """The job of a cell in another process.
+
+    Args:
+        study: The arguments of the study.
+        cell: The position of the cell in its plan.
+        random: Whether the preflight declared the model random.
+        salt: The salt of its address.
+        findings: What the preflight says of the model; None: no diagnostics.
+    """
+    whole = _study(json.dumps(dict(study), sort_keys=True))
+    planned = whole.cells[cell].randomised() if random else whole.cells[cell]
+    opened = planned.salted(salt) if salt else planned
+    said = None if findings is None else [Finding.from_json(finding) for finding in findings]
+    return CellJob(whole.store, whole.store.cell(opened.hash), opened, said)
 
 
 def automatic_batch_size(data: Dataset) -> int:

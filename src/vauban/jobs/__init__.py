@@ -1,0 +1,1 @@
+"""Jobs: one kind of work, with one runner, executors, identities and provenance."""

@@ -1,4 +1,9 @@
-"""Which of the user's and vauban's own source files can change a row."""
+"""Provenance: the user's and vauban's own source files that can change a row.
+
+They are those that define the objects of a job, and those from which these files take what they use, read from the syntax
+tree and so on. Of vauban's packages only the files behind the names that are used count, never whole packages; installed
+packages are covered by their versions.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +11,136 @@ import dataclasses
 import functools
 import inspect
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
 
-import vauban.core
-import vauban.engine
+from vauban.core.registry import registered_file
+from vauban.jobs.source_files import Imported, imports, public_names, real
+from vauban.store.sources import PACKAGE
 
-_PACKAGE = Path(vauban.core.__file__).resolve().parent.parent
-_INSTALLED = tuple(Path(sysconfig.get_paths()[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+_REGISTERING = frozenset({"registry", "fitters", "register"})  # what puts a thing under a name changes no row
 _MODULE_STATE = frozenset(vars(nn.Module()))
 
 
 def source_files(*values: Any, extra: Iterable[Path] = ()) -> list[Path]:
-    """The files that define the given objects and everything inside them, what those files import by name, those of the
-    core and the engine. extra: files that the user named.
+    """The files that can change what the given objects do.
 
-    Installed packages are covered by their versions instead.
+    Args:
+        values: Objects, classes or functions; what they hold counts as well.
+        extra: Further files that the user named.
     """
     seen: set[int] = set()
-    found = {file for value in values for part in _parts(value, seen) for file in _files_of(part)}
-    found |= {path.resolve() for path in extra}
-    for package in (vauban.core, vauban.engine):
-        found.update(path.resolve() for folder in package.__path__ for path in Path(folder).glob("*.py"))
-    return sorted(_with_imports(found))
+    start = {file for value in values for part in _parts(value, seen) for file in _files_of(part)}
+    return sorted(_closure(start | {path.resolve() for path in extra}))
+
+
+def _closure(files: set[Path]) -> set[Path]:
+    """The files and all that they take from other files of vauban's or the user's."""
+    todo, known = list(files), set(files)
+    while todo:
+        file = todo.pop()
+        if file.suffix != ".py" or not file.is_file():
+            continue
+        for imported in imports(file):
+            for needed in _needed(file, imported):
+                if needed not in known:
+                    known.add(needed)
+                    todo.append(needed)
+    return known
+
+
+def _needed(file: Path, imported: Imported) -> Iterator[Path]:
+    """The files that an import, and what is done with it, come from."""
+    base = _module_file(file, imported.module, imported.level)
+    if base is None or (imported.name in _REGISTERING and base.is_relative_to(PACKAGE)):
+        return
+    yield from _packages_above(base)
+    if not imported.name:
+        yield from _own(base)
+        for chain in imported.chains:
+            yield from _attribute(base, chain)
+    elif imported.name == "*":
+        yield from _own(base)
+        for name in sorted(public_names(base)):
+            yield from _attribute(base, (name,))
+    else:
+        if not imported.chains:
+            yield from _attribute(base, (imported.name,))
+        for chain in imported.chains:
+            yield from _attribute(base, (imported.name, *chain))
+
+
+def _attribute(base: Path, chain: tuple[str, ...]) -> Iterator[Path]:
+    """The files behind `module.a.b`, the module being the file `base`."""
+    if not chain:
+        return
+    name, rest = chain[0], chain[1:]
+    if base.name == "__init__.py":
+        below = _below(base.parent, name)
+        registered = registered_file(_dotted(base), name) if base.is_relative_to(PACKAGE) else None
+        if registered is not None and (file := real(registered)) is not None:  # a thing that a lazy face shows
+            yield file
+            return
+        if below is not None and name not in public_names(base):
+            yield from _own(below)
+            yield from _attribute(below, rest)
+            return
+        for imported in imports(base):  # taken from a file below, and handed on
+            if imported.name == name:
+                yield from _needed(base, dataclasses.replace(imported, chains=(rest,) if rest else ()))
+                return
+    yield from _own(base, name)
+
+
+def _own(base: Path, name: str = "") -> Iterator[Path]:
+    """The file itself; of vauban's packages only where the name is defined in the `__init__` itself."""
+    package = base.name == "__init__.py" and base.is_relative_to(PACKAGE)
+    if not package or (name and name in public_names(base)):
+        yield base
+
+
+def _packages_above(base: Path) -> Iterator[Path]:
+    """The `__init__` files of a user's packages, which an import runs."""
+    folder = base.parent
+    while not folder.is_relative_to(PACKAGE) and (init := real(str(folder / "__init__.py"))) is not None:
+        yield init
+        folder = folder.parent
+
+
+def _module_file(file: Path, module: str, level: int) -> Path | None:
+    """The file of an imported module, if it is vauban's or the user's."""
+    if level:
+        folder = file.parent
+        for _ in range(level - 1):
+            folder = folder.parent
+        return _within(folder, module)
+    if module == PACKAGE.name or module.startswith(PACKAGE.name + "."):
+        return _within(PACKAGE.parent, module)
+    for folder in dict.fromkeys((file.parent, *map(Path, filter(None, sys.path)), Path.cwd())):
+        if (within := _within(folder, module)) is not None:
+            return within
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    return real(loaded) if loaded else None
+
+
+def _within(folder: Path, module: str) -> Path | None:
+    for part in filter(None, module.split(".")):
+        below = _below(folder, part)
+        if below is None and not (folder / part).is_dir():
+            return None
+        folder = folder / part
+    return real(str(folder) + ".py") or real(str(folder / "__init__.py"))
+
+
+def _below(folder: Path, name: str) -> Path | None:
+    return real(str(folder / f"{name}.py")) or real(str(folder / name / "__init__.py"))
+
+
+def _dotted(init: Path) -> str:
+    return ".".join((PACKAGE.name, *init.parent.relative_to(PACKAGE).parts))
 
 
 def attributes(module: nn.Module) -> dict[str, Any]:
@@ -41,20 +148,9 @@ def attributes(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in sorted(vars(module).items()) if name not in _MODULE_STATE}
 
 
-@functools.cache
-def _real(name: str) -> Path | None:
-    """The file of that name if it is vauban's or the user's, not one of an installed package."""
-    file = Path(name).resolve()
-    if not file.is_relative_to(_PACKAGE) and (
-        any(file.is_relative_to(folder) for folder in _INSTALLED) or {"site-packages", "dist-packages"} & {*file.parts}
-    ):
-        return None
-    return file if file.is_file() else None
-
-
 def ours(file: Path | None) -> bool:
     """Whether a file is vauban's or the user's, not one of an installed package."""
-    return file is not None and _real(str(file)) is not None
+    return file is not None and real(str(file)) is not None
 
 
 def file_of(value: Any) -> Path | None:
@@ -110,31 +206,10 @@ def _held(value: Any) -> Iterable[Any]:
 
 def closure(function: Any) -> list[Any]:
     """What a function has captured."""
-    found = []
+    captured = []
     for cell in function.__closure__ or ():
         try:
-            found.append(cell.cell_contents)
+            captured.append(cell.cell_contents)
         except ValueError:  # captured, not yet assigned
             continue
-    return found
-
-
-def _with_imports(files: set[Path]) -> set[Path]:
-    """The files, and those of vauban or the user that define what their modules hold by name, and so on."""
-    named = [(getattr(module, "__file__", None), module) for module in list(sys.modules.values())]
-    loaded = {file: module for name, module in named if name and (file := _real(name)) is not None}
-    todo, found = list(files), set(files)
-    while todo:
-        module = loaded.get(todo.pop())
-        for value in () if module is None else list(vars(module).values()):
-            if isinstance(value, ModuleType):
-                # A package holds whatever was imported below it so far; that says nothing of what its user needs.
-                owner = None if hasattr(value, "__path__") or hasattr(module, "__path__") else value
-            else:
-                owner = sys.modules.get(str(getattr(value, "__module__", "")))
-            name = getattr(owner, "__file__", None)
-            file = _real(name) if name else None
-            if file is not None and file not in found:
-                found.add(file)
-                todo.append(file)
-    return found
+    return captured

@@ -16,16 +16,16 @@ from vauban.core.contracts import Batch
 from vauban.core.goals import RandomWrong
 from vauban.core.rng import Stream
 from vauban.data import Dataset
-from vauban.jobs.identity import cell_hash, describe
+from vauban.jobs.identity import address, describe, source_digests
 from vauban.jobs.provenance import source_files
-from vauban.reproduce import crafting, judging
+from vauban.reproduce.crafting import craft_batch
 from vauban.reproduce.declarations import Craft, Judge
 from vauban.reproduce.declarations import Path as Before
+from vauban.reproduce.judging import opinions
 from vauban.reproduce.networks import Networks
-from vauban.reproduce.parts import CRAFTED, Parts
-from vauban.store import sources
 
 TARGET_SEED = 0
+CLEAN = "clean"  # the images before any attack
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,6 @@ class Context:
     batch_size: int
     device: str = "cpu"
     _code: dict[str, list[Path]] = field(default_factory=dict, repr=False)
-    _hashed: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def targets(self) -> Tensor:
@@ -77,25 +76,18 @@ class Context:
         """The images at these positions and their targets, on the device."""
         return self.data.batch(index).to(self.device), self.targets[index].to(self.device)
 
-    def crafted(self, images: CraftedImages) -> Parts:
-        """Where a craft is stored."""
-        return Parts(self.out / "crafted" / images.key, CRAFTED)
-
-    def code(self, parts: Sequence[tuple[Any, Any]], file: str) -> dict[str, str]:
-        """The source files behind (description, object) pairs, with their hashes; looked for once for every description."""
-        whole = cell_hash({"parts": [description for description, _ in parts], "file": file})
-        if whole not in self._hashed:
-            self._hashed[whole] = sources.describe(sorted({Path(file).resolve(), *self._files(parts)}))
-        return self._hashed[whole]
+    def code(self, parts: Sequence[tuple[Any, Any]], *functions: Any) -> list[str]:
+        """Digests of the source files behind (description, object) pairs and functions."""
+        return source_digests({*source_files(*functions), *self._files(parts)})
 
     def _files(self, parts: Iterable[tuple[Any, Any]]) -> set[Path]:
-        found: set[Path] = set()
+        files: set[Path] = set()
         for description, held in parts:
-            key = cell_hash({"part": description})
+            key = address({"part": description})
             if key not in self._code:
                 self._code[key] = source_files(held)
-            found.update(self._code[key])
-        return found
+            files.update(self._code[key])
+        return files
 
 
 def craft_identity(context: Context, craft: Craft, seed: int) -> dict[str, Any]:
@@ -123,24 +115,24 @@ def craft_identity(context: Context, craft: Craft, seed: int) -> dict[str, Any]:
     parts = [(what["attack"], craft.attack)]
     for source in craft.through:
         parts += _described(context, source.network, source.path)
-    return {**context.common, **what, "seed": seed, "sources": context.code(parts, crafting.__file__)}
+    return {**context.common, **what, "seed": seed, "sources": context.code(parts, craft_batch)}
 
 
-def judge_identity(context: Context, images: CraftedImages, judge: Judge) -> dict[str, Any]:
-    """Everything that can change an answer."""
+def judge_identity(context: Context, images: CraftedImages | None, judge: Judge, seed: int) -> dict[str, Any]:
+    """Everything that can change an answer; images None for the originals."""
     what = {
         "networks": [context.networks.describe(role) for role in judge.networks],
         "path": [[p.name, describe(p)] for p in judge.path],
         "rule": judge.rule,
     }
     parts = [part for role in judge.networks for part in _described(context, role, judge.path)]
-    code = context.code(parts, judging.__file__)
-    return {**context.common, **what, "images": images.key, "seed": images.seed, "sources": code}
+    key = CLEAN if images is None else images.key
+    return {**context.common, **what, "images": key, "seed": seed, "sources": context.code(parts, opinions)}
 
 
 def measure_identity(context: Context, images: CraftedImages, metric: str) -> dict[str, Any]:
     """Everything that can change a metric of the registry on saved images."""
-    code = context.code([(metric, metrics.registry.get(metric).make)], __file__)
+    code = context.code([(metric, metrics.registry.get(metric).make)])
     return {**context.common, "metric": metric, "images": images.key, "seed": images.seed, "sources": code}
 
 

@@ -16,9 +16,10 @@ from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Targeted, Untargeted
 from vauban.core.norms import L2, Ball, Linf
 from vauban.core.pixel_grid import PixelGrid
-from vauban.core.tensors import flat, like
-from vauban.engine import BoundThreat, Oracle, Result, Steps, iterate
+from vauban.core.tensors import flat
+from vauban.engine import BoundThreat, Oracle
 from vauban.evaluate.batch import png
+from vauban.evaluate.handover import handed_over
 from vauban.reproduce.declarations import Craft, FitOnUse
 from vauban.reproduce.masks import mask_of
 
@@ -58,7 +59,9 @@ def craft_batch(craft: Craft, threat: BoundThreat, batch: Batch, target: Tensor,
     mask = mask_of(craft.mask, batch.x)
     goal = Targeted(target) if craft.targeted else Untargeted()
     oracle = Oracle.open(threat, batch.x, batch.y, goal, batch.ids, seed, mask)
-    found, image = _handed(craft, oracle)
+    if isinstance(craft.attack, FitOnUse):
+        raise ContractError(f"expected an attack that is fitted, got {craft.attack}; it is fitted before it crafts")
+    result, image = handed_over(craft.attack, oracle, craft.keep)
     limits = bounds(craft, batch.x)
     if craft.clip is not None:
         image = image.clamp(batch.x - craft.clip, batch.x + craft.clip)
@@ -68,18 +71,7 @@ def craft_batch(craft: Craft, threat: BoundThreat, batch: Batch, target: Tensor,
     saved = [png(picture) if craft.saved == "png" else npy(picture) for picture in image]
     change = reload(saved).to(batch.x) - batch.x
     _check(change, limits, mask)
-    return Crafted(saved, Linf.size(change), L2.size(change.double()), found.forwards, found.backwards)
-
-
-def _handed(craft: Craft, oracle: Oracle) -> tuple[Result, Tensor]:
-    attack = craft.attack
-    if isinstance(attack, FitOnUse):
-        raise ContractError(f"expected an attack that is fitted, got {attack}; experiments.learning fits it")
-    if craft.keep == "best":
-        found = attack.run(oracle)
-        return found, torch.where(like(found.success, found.crafted), found.adversarial, found.crafted)
-    found = iterate(attack, oracle, stop="never", keep="last") if isinstance(attack, Steps) else attack.run(oracle)
-    return found, found.crafted
+    return Crafted(saved, Linf.size(change), L2.size(change.double()), result.forwards, result.backwards)
 
 
 def _check(change: Tensor, limits: list[Ball], mask: Tensor | None) -> None:

@@ -13,10 +13,10 @@ from vauban.core.errors import ContractError, VaubanError
 from vauban.data import Dataset
 from vauban.engine import Attack
 from vauban.evaluate.fit import named, visits
-from vauban.jobs.identity import cell_hash
+from vauban.jobs.identity import address
 from vauban.reproduce.context import Context, craft_identity
 from vauban.reproduce.declarations import Craft, FitOnUse, TableCell
-from vauban.reproduce.plan import Progress
+from vauban.reproduce.plan import Told
 from vauban.store import files
 
 log = logging.getLogger("vauban")
@@ -24,7 +24,7 @@ FOLLOWS = ("attack", "through", "draws", "grid", "device", "torch")  # of a craf
 
 
 def fitted(
-    cells: Sequence[TableCell], context: Context, root: str | Path | None = None, progress: Progress | None = None
+    cells: Sequence[TableCell], context: Context, root: str | Path | None = None, progress: Told | None = None
 ) -> list[TableCell]:
     """The cells with what was fitted in the place of every `FitOnUse`: read from `out/fitted`, or fitted now.
 
@@ -48,7 +48,7 @@ class FitWorker:
 
     context: Context
     root: str | Path | None
-    told: Progress
+    told: Told
     _known: dict[Craft, Craft] = field(default_factory=dict, repr=False)
 
     def craft(self, craft: Craft) -> Craft:
@@ -64,7 +64,7 @@ class FitWorker:
         identity = craft_identity(self.context, craft, 0)
         what = {name: identity[name] for name in FOLLOWS} | {"data": dataset.fingerprint}
         short = type(learnt.fitter).__name__.lower()
-        path = self.context.out / "fitted" / f"{short}-{cell_hash(what)}.safetensors"
+        path = self.context.out / "fitted" / f"{short}-{address(what)}.safetensors"
         if not path.exists():
             with files.lock(path.with_suffix(".lock")) as mine:
                 if not mine:

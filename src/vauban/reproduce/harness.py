@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +14,23 @@ import torch
 from torch import Tensor
 
 from vauban import __version__, data
+from vauban.core.contracts import Words
 from vauban.core.errors import ContractError, UnknownName
 from vauban.data import Dataset
 from vauban.evaluate.study import automatic_batch_size
+from vauban.jobs import runner
 from vauban.reproduce import load, panels
 from vauban.reproduce.context import Context
 from vauban.reproduce.declarations import Scale, TableCell
+from vauban.reproduce.distances import Judged
 from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.figures import Panel
 from vauban.reproduce.fit_on_use import fitted
+from vauban.reproduce.jobs import TableJob
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.pictures import pictures
-from vauban.reproduce.plan import Plan, Progress, plan
-from vauban.reproduce.printed import beside, printed
+from vauban.reproduce.plan import Plan, Tally, Told, plan
+from vauban.reproduce.printed import Printed, beside, printed
 from vauban.reproduce.results import row
 from vauban.reproduce.training import line
 from vauban.store import files
@@ -58,7 +65,8 @@ def run(
     batch_size: int | None = None,
     command: str = "",
     untrained: bool = False,
-    progress: Progress | None = None,
+    progress: Told | None = None,
+    workers: int = 1,
 ) -> Path:
     """Run what is not stored yet and write `reproduction.json`, `table.md` and `report.html`; returns their folder.
 
@@ -66,36 +74,108 @@ def run(
     """
     given = None if seeds is None else tuple(seeds)
     options = Options(images, given, data_root, device, batch_size, command, untrained)
+    told = progress or (lambda *_: None)
+    run = prepared(name, scale, Path(out), options, told)
+    outcomes = runner.run(run.work.jobs(), runner.executor_of(workers), Tally(run.work, told))
+    failed = {outcome.job.key: outcome.failures for outcome in outcomes if outcome.failures}
+    rows = [None if any(job.key in failed for job in planned.jobs()) else planned.rows() for planned in run.work.cells]
+    folder = Path(out) / f"{run.experiment.id}-{scale}"
+    files.write_json(
+        folder / "reproduction.json", _record(run, scale, options, rows) | {"failures": sum(failed.values())}
+    )
+    publish(folder)
+    return folder
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """An experiment at a scale, planned.
+
+    Attributes:
+        experiment: The experiment, with the chosen scale as it is run.
+        scale: That scale.
+        cells: The cells of its table.
+        panels: Its figures.
+        printed: The printed row of each cell, None for cells that the paper does not have.
+        work: The jobs of the cells, then of the figures.
+    """
+
+    experiment: Experiment
+    scale: Scale
+    cells: Sequence[TableCell]
+    panels: Sequence[Panel]
+    printed: Sequence[Printed | None]
+    work: Plan
+
+    @property
+    def wanted(self) -> list[TableCell]:
+        """Every cell, those of the figures last."""
+        return [*self.cells, *panels.needed(self.panels)]
+
+
+def prepared(name: str, scale: str, out: Path, options: Options, told: Told) -> Run:
+    """The plan of an experiment, with networks trained and attacks fitted that it needs.
+
+    Raises:
+        UnknownName: An id or a scale that does not exist.
+        ContractError: A declaration that does not hold.
+    """
     experiment = load(name)
     chosen = scale_of(experiment, scale)
-    if untrained:
+    if options.untrained:
         chosen = replace(chosen, setting="stand-in", note=UNTRAINED)
     experiment = replace(experiment, scales={**experiment.scales, scale: chosen})
     cells = list(experiment.cells(chosen))
-    rows = printed(experiment.printed)
-    found = [beside(cell, rows) for cell in cells]
+    beside_them = [beside(cell, printed(experiment.printed)) for cell in cells]
     shown = [] if experiment.panels is None else list(experiment.panels(chosen))
     wanted = [*cells, *panels.needed(shown)]
-    context = opened(chosen, Path(out), options)
-    context.networks.train(_roles(wanted), progress)
-    work = plan(context, fitted(wanted, context, data_root, progress), _seeds(chosen, options))
-    done = work.run(progress)
+    context = opened(chosen, out, options)
+    context.networks.train(_roles(wanted), told)
+    words = {"name": name, "scale": scale, "out": str(out), "options": _as_words(options)}
+    settled = fitted(wanted, context, options.data_root, told)
+    work = plan(context, settled, _seeds(chosen, options), Words("vauban.reproduce.harness:job", words))
+    return Run(experiment, chosen, cells, shown, beside_them, work)
+
+
+def _as_words(options: Options) -> dict[str, Any]:
+    root = options.data_root
+    return asdict(replace(options, command="", data_root=None if root is None else str(root)))
+
+
+@lru_cache(maxsize=2)
+def _planned(name: str, scale: str, out: str, options: str) -> dict[str, TableJob]:
+    given = json.loads(options)
+    given["seeds"] = None if given["seeds"] is None else tuple(given["seeds"])
+    run = prepared(name, scale, Path(out), Options(**given), lambda *_: None)
+    return {job.key: job for job in run.work.jobs()}
+
+
+def job(name: str, scale: str, out: str, options: dict[str, Any], key: str) -> TableJob:
+    """The job of an experiment with a key, in another process.
+
+    Raises:
+        ContractError: The plan has no such job: a file or the code has changed since the run began.
+    """
+    jobs = _planned(name, scale, out, json.dumps(options, sort_keys=True))
+    if key not in jobs:
+        raise ContractError(f"{name}: a worker process plans other jobs; files or code have changed; start it again")
+    return jobs[key]
+
+
+def _record(run: Run, scale: str, options: Options, rows: Sequence[Judged | None]) -> dict[str, Any]:
+    """What `reproduction.json` holds."""
     scored = [
-        row(cell, judged, fact, experiment, chosen.setting)
-        for cell, judged, fact in zip(cells, done.rows, found, strict=False)
+        row(cell, judged, fact, run.experiment, run.scale.setting)
+        for cell, judged, fact in zip(run.cells, rows, run.printed, strict=False)
     ]
-    drawn = panels.drawn(shown, work, done.rows, len(cells))
-    told = summary(experiment, scale, work, wanted, options) | {
+    drawn = panels.drawn(run.panels, run.work, rows, len(run.cells))
+    return summary(run.experiment, scale, run.work, run.wanted, options) | {
         "figures": drawn.figures,
-        "pictures": [*drawn.pictures, *pictures(work, cells)],
-        "minutes": done.seconds / 60,
-        "rows": [r for cell, r in zip(cells, scored, strict=True) if cell.key],
-        "beyond": [r for cell, r in zip(cells, scored, strict=True) if not cell.key],
+        "pictures": [*drawn.pictures, *pictures(run.work, run.cells)],
+        "minutes": run.work.seconds() / 60,
+        "rows": [r for cell, r in zip(run.cells, scored, strict=True) if cell.key],
+        "beyond": [r for cell, r in zip(run.cells, scored, strict=True) if not cell.key],
     }
-    folder = Path(out) / f"{experiment.id}-{scale}"
-    files.write_json(folder / "reproduction.json", told)
-    publish(folder)
-    return folder
 
 
 def publish(folder: Path) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
 from vauban.core.rng import seeded
 from vauban.defences.voting import Count, Rule, log_mean
 from vauban.engine.network import predict, quiet
+from vauban.threats.base import is_random
 
 
 @dataclass(frozen=True)
@@ -23,24 +25,50 @@ class Opinion:
     p_target: Tensor
 
 
+DRAWS = 20  # of a random judge, as the verdict of an evaluation takes
+
+
 def opinions(
     members: Sequence[nn.Module], rule: Rule, x: Tensor, target: Tensor, *, seed: int = 0, batch: int = 0
 ) -> Opinion:
-    """One answer for each image x `(batch, channel, height, width)`, of a network or of several that vote.
+    """Answers of a network, or of several that vote.
 
-    Each member is asked once. Probabilities of a vote are the mean of the members', whatever the rule says the label is.
-    A random member draws under a seed of its own. Raises ContractError where an answer is not finite.
+    Args:
+        members: The networks; each is asked once, and DRAWS times under fresh seeds where one of them is random.
+        rule: How several vote. Their probabilities are the mean of the members', whatever the rule says the label is.
+        x: Images `(batch, channel, height, width)`.
+        target: Class whose probability is asked for, `(batch,)`.
+        seed, batch: What the random numbers of random members are keyed by.
+
+    Returns:
+        One answer per image. Of a random judge the label that most draws give (ties to the more probable), and means.
+
+    Raises:
+        ContractError: An answer is not finite.
     """
-    parts = [part for member in members for part in member.modules()]
-    with quiet(parts), seeded(seed, "judge", batch, device=x.device):
-        answers = torch.stack([predict(member, x) for member in members])
-    if not bool(answers.isfinite().all()):
-        raise ContractError("expected finite logits of a judge, got NaN or infinity")
-    probability = log_mean(answers.double()).exp()
-    counted = Count()(answers) if rule == "plurality" and len(members) > 1 else probability
-    label = answers[0].argmax(1) if len(members) == 1 else counted.argmax(1)
+    draws = DRAWS if is_random(*members) else 1
+    answers = [_answer(members, rule, x, (seed, "judge", batch, *([draw] if draw else []))) for draw in range(draws)]
+    probability = torch.stack([chance for _, chance in answers]).mean(0) if draws > 1 else answers[0][1]
+    label = answers[0][0]
+    if draws > 1:
+        votes = torch.stack([F.one_hot(given, probability.shape[1]) for given, _ in answers]).sum(0)
+        label = (votes + probability / 2).argmax(1)
 
     def of(classes: Tensor) -> Tensor:
         return probability.gather(1, classes[:, None]).squeeze(1)
 
     return Opinion(label, of(label), of(target))
+
+
+def _answer(members: Sequence[nn.Module], rule: Rule, x: Tensor, words: tuple[int | str, ...]) -> tuple[Tensor, Tensor]:
+    """The label of each image and the probabilities of all classes, in one draw."""
+    parts = [part for member in members for part in member.modules()]
+    with quiet(parts), seeded(*words, device=x.device):
+        logits = torch.stack([predict(member, x) for member in members])
+    if not bool(logits.isfinite().all()):
+        raise ContractError("expected finite logits of a judge, got NaN or infinity")
+    probability = log_mean(logits.double()).exp()
+    if len(members) == 1:
+        return logits[0].argmax(1), probability
+    counted = Count()(logits) if rule == "plurality" else probability
+    return counted.argmax(1), probability

@@ -13,7 +13,7 @@ from vauban.core.cards import Backward
 from vauban.core.errors import ContractError, UnknownName
 from vauban.data.named import default_root
 from vauban.engine import BoundThreat
-from vauban.jobs.identity import cell_hash, describe
+from vauban.jobs.identity import address, describe
 from vauban.reproduce.declarations import Craft, Judge, TrainingRun
 from vauban.reproduce.declarations import Path as Before
 from vauban.reproduce.training import TrainingWorker, line
@@ -96,7 +96,7 @@ class Networks:
         return self._described[key]
 
     def fingerprint(self, role: str) -> str:
-        return cell_hash({"module": self.describe(role)})
+        return address({"module": self.describe(role)})
 
     def threat(self, craft: Craft) -> BoundThreat:
         """The attacker of a craft: every source behind its path, with its backward rules; images are rounded to its grid.

@@ -9,7 +9,6 @@ from typing import Any, get_args
 import numpy as np
 
 from vauban.core.errors import ContractError
-from vauban.reproduce.context import CraftedImages
 from vauban.reproduce.declarations import Craft, Judge, TableCell
 from vauban.reproduce.distances import NONE_COMMON, Array, Attained, Judged, attained, common, operating
 from vauban.reproduce.figures import (
@@ -22,6 +21,7 @@ from vauban.reproduce.figures import (
     Sweep,
     WorstCases,
 )
+from vauban.reproduce.jobs import CraftJob
 from vauban.reproduce.pictures import worst
 from vauban.reproduce.plan import Plan
 from vauban.reproduce.results import measured
@@ -40,7 +40,7 @@ class _Taken:
     """A cell, the images of its runs with the first seed, and what was judged."""
 
     cell: TableCell
-    images: Sequence[CraftedImages]
+    images: Sequence[CraftJob]
     judged: Judged
 
     @property
@@ -76,12 +76,18 @@ def _runs(name: str, crafts: tuple[Craft, ...], judge: Judge, metric: str = "P_s
     return TableCell(crafts[0], judge, metric, {}, name, crafts[1:])
 
 
-def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged], first: int) -> DrawnPanels:
-    """Figures and pictures; rows: what each cell of the plan was judged to be, those of the panels from `first` on."""
-    cells = enumerate(needed(panels), first)
-    taken = iter([_Taken(cell, work.asked[place].images[0], rows[place]) for place, cell in cells])
-    found = DrawnPanels()
+def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged | None], first: int) -> DrawnPanels:
+    """Figures and pictures; rows: what each cell of the plan was judged to be, those of the panels from `first` on.
+
+    A panel some of whose cells did not finish is left out.
+    """
+    found, place = DrawnPanels(), first
     for panel in panels:
+        cells = list(enumerate(_cells(panel), place))
+        place += len(cells)
+        taken = iter(list(_taken(work, rows, cells)))
+        if any(rows[at] is None for at, _ in cells):
+            continue
         if isinstance(panel, WorstCases):
             ones = {name: next(taken) for name in panel.crafts}
             reached = {name: one.attained for name, one in ones.items()}
@@ -89,6 +95,13 @@ def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged], first: in
         else:
             found.figures.append(_figure(panel, taken))
     return found
+
+
+def _taken(work: Plan, rows: Sequence[Judged | None], cells: Sequence[tuple[int, TableCell]]) -> Iterator[_Taken]:
+    for at, cell in cells:
+        judged = rows[at]
+        if judged is not None:
+            yield _Taken(cell, [job for job in work.cells[at].crafts[0] if job is not None], judged)
 
 
 def _figure(panel: OperatingCurves | Sweep | ComputedFigure | Scatter, taken: Iterator[_Taken]) -> dict[str, Any]:

@@ -12,13 +12,12 @@ from torch import Tensor
 from vauban.evaluate.batch import png
 from vauban.evaluate.magnified import grey
 from vauban.metrics import mad, magnify
-from vauban.reproduce.context import CraftedImages
 from vauban.reproduce.crafting import reload
 from vauban.reproduce.declarations import TableCell
 from vauban.reproduce.distances import Array, Attained
 from vauban.reproduce.figures import WorstCases
+from vauban.reproduce.jobs import CraftJob
 from vauban.reproduce.plan import Plan
-from vauban.reproduce.runner import saved_part
 
 MOST = 6  # crafts that are shown
 SHOWN = 4  # images of each
@@ -30,17 +29,17 @@ def pictures(work: Plan, cells: Sequence[TableCell]) -> list[dict[str, str]]:
 
     cells: the first of those that the work was planned for.
     """
-    first = [(asked.images[0][0], cell) for asked, cell in zip(work.asked, cells, strict=False)]
-    made = {images.key: (images, cell) for images, cell in first if images.craft}
-    return [_picture(work, images, cell) for images, cell in list(made.values())[:MOST]]
+    first = [(planned.crafts[0][0], cell) for planned, cell in zip(work.cells, cells, strict=False)]
+    crafts = {job.key: (job, cell) for job, cell in first if job is not None}
+    return [_picture(work, job, cell) for job, cell in list(crafts.values())[:MOST]]
 
 
-def _picture(work: Plan, images: CraftedImages, cell: TableCell) -> dict[str, str]:
-    saved = reload(saved_part(work.context, images, 0)["image"].to_pylist()[:SHOWN])
+def _picture(work: Plan, job: CraftJob, cell: TableCell) -> dict[str, str]:
+    saved = reload(job.part(0)["image"].to_pylist()[:SHOWN])
     clean = work.context.data.take(len(saved)).x
     change = saved - clean
     largest = float(change.abs().max())
-    craft = images.craft
+    craft = job.images.craft
     assert craft is not None
     sources = ", ".join(dict.fromkeys(t.network for t in craft.through))
     return {
@@ -53,7 +52,7 @@ def _picture(work: Plan, images: CraftedImages, cell: TableCell) -> dict[str, st
 
 
 def worst(
-    panel: WorstCases, work: Plan, reached: Mapping[str, Attained], made: Mapping[str, Sequence[CraftedImages]]
+    panel: WorstCases, work: Plan, reached: Mapping[str, Attained], made: Mapping[str, Sequence[CraftJob]]
 ) -> dict[str, str]:
     """The original of each image in the first row, then for each attack its image and its change; of the first seed.
 
@@ -88,9 +87,9 @@ def _sizes(distance: Array, seen: Sequence[float]) -> str:
     return ", ".join(f"{d:.3g} ({m:.3g})" if np.isfinite(d) else "not fooled" for d, m in pairs)
 
 
-def _saved(work: Plan, images: CraftedImages, position: int) -> Tensor:
+def _saved(work: Plan, job: CraftJob, position: int) -> Tensor:
     part, offset = divmod(position, work.context.batch_size)
-    return reload(saved_part(work.context, images, part)["image"].to_pylist()[offset : offset + 1])[0]
+    return reload(job.part(part)["image"].to_pylist()[offset : offset + 1])[0]
 
 
 def magnified(change: Tensor) -> Tensor:

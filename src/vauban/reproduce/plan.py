@@ -1,98 +1,139 @@
-"""What a run has to do: every set of images once, every pair of images and judge once, whatever number of cells need it."""
+"""Plan of a table: every set of images once, every pair of images and judge once, whatever number of cells need it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
+from vauban.core.contracts import Words
 from vauban.core.errors import ContractError
-from vauban.jobs.identity import cell_hash
+from vauban.jobs.identity import address
+from vauban.jobs.progress import Progress
 from vauban.reproduce.context import Context, CraftedImages, craft_identity, judge_identity, measure_identity
 from vauban.reproduce.declarations import ATTAINED, Craft, Judge, TableCell
 from vauban.reproduce.distances import MEASURES, Judged
-from vauban.reproduce.runner import craft, judge, measure
+from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, TableJob
 
-Progress = Callable[[str, int, int], None]
-"""(what is being done, images done, images in all): one pair each for training a network, crafting, judging, measuring."""
-
-CLEAN = "clean"
+Told = Callable[[str, int, int], None]
+"""(what is being done, samples done, samples in all): a line each for trainings, crafting, judging, measuring."""
+KINDS = {CraftJob: "crafting", JudgeJob: "judging", MeasureJob: "measuring"}
 
 
 @dataclass(frozen=True, eq=False)
 class CellWork:
-    """What one cell needs: images, the keys of their judged rows and of their measured ones, by seed, then by run of the
-    attack (`TableCell.also`). clean: the key of the judged originals, for the metrics of ATTAINED."""
+    """The jobs of one cell, by seed, then by run of the attack (`TableCell.also`).
 
-    images: list[list[CraftedImages]]
-    judged: list[list[str]]
-    clean: str | None
-    measured: list[list[str]]
+    Attributes:
+        crafts: Crafts; None stands for the originals.
+        judged: Their judgements.
+        clean: The judgement of the originals, for the metrics of ATTAINED.
+        measured: Their measurements.
+    """
 
+    crafts: list[list[CraftJob | None]]
+    judged: list[list[JudgeJob]]
+    clean: JudgeJob | None
+    measured: list[list[MeasureJob]]
 
-@dataclass(frozen=True, eq=False)
-class Done:
-    """rows: what each cell is computed from. seconds: what all of it took, in this run or an earlier one."""
+    def jobs(self) -> Iterator[TableJob]:
+        """Every job that the cell is computed from."""
+        yield from (job for runs in self.crafts for job in runs if job is not None)
+        yield from (job for runs in self.judged for job in runs)
+        yield from (job for runs in self.measured for job in runs)
+        if self.clean is not None:
+            yield self.clean
 
-    rows: list[Judged]
-    seconds: float
+    def rows(self) -> Judged:
+        """What the cell is computed from, read from the store."""
+        return Judged(
+            [[job.rows() for job in runs] for runs in self.judged],
+            None if self.clean is None else self.clean.rows(),
+            [[job.rows()["value"].to_numpy() for job in runs] for runs in self.measured],
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """asked: by cell. crafts, judges, measures: the work by content hash, in the order of the cells."""
+    """The work of a run.
+
+    Attributes:
+        context: Data, networks and folders.
+        cells: The work of each cell, in the order of the cells.
+        crafts, judges, measures: The jobs by key, in the order in which cells need them.
+        origin: The words that make this plan again in another process.
+    """
 
     context: Context
-    asked: list[CellWork] = field(default_factory=list)
-    crafts: dict[str, tuple[CraftedImages, dict[str, Any]]] = field(default_factory=dict)
-    judges: dict[str, tuple[CraftedImages, Judge, dict[str, Any]]] = field(default_factory=dict)
-    measures: dict[str, tuple[CraftedImages, str, dict[str, Any]]] = field(default_factory=dict)
+    cells: list[CellWork] = field(default_factory=list)
+    crafts: dict[str, CraftJob] = field(default_factory=dict)
+    judges: dict[str, JudgeJob] = field(default_factory=dict)
+    measures: dict[str, MeasureJob] = field(default_factory=dict)
+    origin: Words | None = None
 
-    def run(self, progress: Progress | None = None) -> Done:
-        """Craft, then judge, then measure, what is not stored yet."""
-        told = progress or (lambda *_: None)
-        total, seconds = len(self.context.data), 0.0
-        for k, (made, identity) in enumerate(self.crafts.values()):
-            seconds += craft(
-                self.context, made, identity, _ticks(told, "crafting", k * total, len(self.crafts) * total)
-            )
-        rows = {}
-        for k, (key, (made, who, identity)) in enumerate(self.judges.items()):
-            tick = _ticks(told, "judging", k * total, len(self.judges) * total)
-            rows[key] = pa.concat_tables(judge(self.context, made, who, identity, tick))
-        for k, (key, (made, name, identity)) in enumerate(self.measures.items()):
-            tick = _ticks(told, "measuring", k * total, len(self.measures) * total)
-            rows[key] = measure(self.context, made, name, identity, tick)
-        seconds += sum(pc.sum(table["seconds"]).as_py() for table in rows.values())
-        return Done([_collected(asked, rows) for asked in self.asked], seconds)
+    def jobs(self) -> list[TableJob]:
+        """Every job: crafts, then judgements, then measurements."""
+        return [*self.crafts.values(), *self.judges.values(), *self.measures.values()]
+
+    def seconds(self) -> float:
+        """What all finished rows took, in this run or an earlier one."""
+        tables = [job.folder.read(part.index, job.stamp(part)) for job in self.jobs() for part in job.parts()]
+        return float(sum(pc.sum(table["seconds"]).as_py() for table in tables if table is not None))
+
+    def craft(self, recipe: Craft, seed: int) -> CraftJob:
+        """The job of a craft with a seed."""
+        identity = craft_identity(self.context, recipe, seed)
+        key = address(identity)
+        if key not in self.crafts:
+            images = CraftedImages(key, seed, recipe)
+            self.crafts[key] = CraftJob(self.context, identity, (), self.origin, images=images)
+        return self.crafts[key]
+
+    def judge(self, craft: CraftJob | None, judge: Judge, seed: int) -> JudgeJob:
+        """The job of judging a craft, or the originals (None)."""
+        identity = judge_identity(self.context, None if craft is None else craft.images, judge, seed)
+        needs = [] if craft is None else [craft]
+        job = JudgeJob(self.context, identity, needs, self.origin, craft=craft, judge=judge, seed=seed)
+        return self.judges.setdefault(job.key, job)
+
+    def measure(self, craft: CraftJob, metric: str) -> MeasureJob:
+        """The job of measuring a craft."""
+        identity = measure_identity(self.context, craft.images, metric)
+        job = MeasureJob(self.context, identity, [craft], self.origin, craft=craft, metric=metric)
+        return self.measures.setdefault(job.key, job)
 
 
-def plan(context: Context, cells: Sequence[TableCell], seeds: Sequence[int]) -> Plan:
+def plan(context: Context, cells: Sequence[TableCell], seeds: Sequence[int], origin: Words | None = None) -> Plan:
     """The work of the cells. Crafts are made once for each seed, the clean images are judged once.
 
-    Raises ContractError for a cell whose metric and crafts do not go together.
+    Raises:
+        ContractError: A cell whose metric and crafts do not go together.
     """
-    found = Plan(context)
-    clean = CraftedImages(CLEAN, seeds[0])
+    work = Plan(context, origin=origin)
     for cell in cells:
         attained = cell.metric in ATTAINED
         _check(cell, attained)
-        made = [[clean]]
+        crafts: list[list[CraftJob | None]] = [[None]]
         if cell.craft is not None:
-            made = [[_images(found, recipe, seed) for recipe in (cell.craft, *cell.also)] for seed in seeds]
-        named = MEASURES.get(cell.metric)
-        found.asked.append(
+            crafts = [[work.craft(recipe, seed) for recipe in (cell.craft, *cell.also)] for seed in seeds]
+        own = [seeds[0]] if cell.craft is None else seeds
+        metric = MEASURES.get(cell.metric)
+        work.cells.append(
             CellWork(
-                made,
-                [[_pair(found, images, cell.judge) for images in runs] for runs in made],
-                _pair(found, clean, cell.judge) if attained else None,
-                [] if named is None else [[_measure(found, images, named) for images in runs] for runs in made],
+                crafts,
+                [
+                    [work.judge(craft, cell.judge, seed) for craft in runs]
+                    for seed, runs in zip(own, crafts, strict=True)
+                ],
+                work.judge(None, cell.judge, seeds[0]) if attained else None,
+                []
+                if metric is None
+                else [[work.measure(craft, metric) for craft in runs if craft is not None] for runs in crafts],
             )
         )
-    return found
+    return work
 
 
 def _check(cell: TableCell, attained: bool) -> None:
@@ -108,38 +149,21 @@ def _check(cell: TableCell, attained: bool) -> None:
         raise ContractError(f"expected the distance `at` for P_upp and for it alone, got {cell.metric} at {cell.at}")
 
 
-def _collected(asked: CellWork, rows: dict[str, pa.Table]) -> Judged:
-    return Judged(
-        [[rows[key] for key in runs] for runs in asked.judged],
-        None if asked.clean is None else rows[asked.clean],
-        [[rows[key]["value"].to_numpy() for key in runs] for runs in asked.measured],
-    )
+class Tally:
+    """Progress of a plan as a line for each kind of job, with all samples of its kind."""
 
+    def __init__(self, work: Plan, told: Told) -> None:
+        samples = len(work.context.data)
+        self._told = told
+        self._total = dict.fromkeys(KINDS.values(), 0)
+        self._done: dict[str, dict[Any, int]] = {name: {} for name in KINDS.values()}
+        for job in work.jobs():
+            self._total[KINDS[type(job)]] += samples
 
-def _images(found: Plan, recipe: Craft, seed: int) -> CraftedImages:
-    identity = craft_identity(found.context, recipe, seed)
-    key = cell_hash(identity)
-    return found.crafts.setdefault(key, (CraftedImages(key, seed, recipe), identity))[0]
-
-
-def _pair(found: Plan, images: CraftedImages, who: Judge) -> str:
-    identity = judge_identity(found.context, images, who)
-    key = cell_hash(identity)
-    found.judges.setdefault(key, (images, who, identity))
-    return key
-
-
-def _measure(found: Plan, images: CraftedImages, name: str) -> str:
-    identity = measure_identity(found.context, images, name)
-    key = cell_hash(identity)
-    found.measures.setdefault(key, (images, name, identity))
-    return key
-
-
-def _ticks(told: Progress, what: str, done: int, total: int) -> Callable[[int], None]:
-    def tick(n: int) -> None:
-        nonlocal done
-        done += n
-        told(what, done, total)
-
-    return tick
+    def __call__(self, progress: Progress) -> None:
+        kind = KINDS.get(type(progress.work))
+        if kind is None:
+            self._told(progress.work.label, progress.done, progress.total)
+            return
+        self._done[kind][progress.work] = progress.done
+        self._told(kind, sum(self._done[kind].values()), self._total[kind])

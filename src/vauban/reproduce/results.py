@@ -15,6 +15,7 @@ from vauban.reproduce.printed import Printed
 from vauban.statistics.compare import ComparisonRow, compare
 from vauban.statistics.intervals import Interval, wilson
 
+UNFINISHED = "Some of its batches failed; they are recorded, and tried again by the same command."
 NOT_KEYS = ("value", "certain", "raw", "note")  # columns that say what was printed, not what was measured
 DISTANCES = ("D_avg_L2", "D_median_L2", "MAD_avg", "roughness_avg")
 
@@ -64,15 +65,18 @@ def measured(cell: TableCell, judged: Judged) -> tuple[Estimate, int]:
 
 
 def row(
-    cell: TableCell, judged: Judged, printed: Printed | None, experiment: Experiment, setting: Setting
+    cell: TableCell, judged: Judged | None, printed: Printed | None, experiment: Experiment, setting: Setting
 ) -> ComparisonRow:
     """The row of one cell: our mean over seeds beside the printed value.
 
     The paper's sample is `printed_n` images; for the metrics of ATTAINED it is taken to have our share of images that are
-    right before the attack. An infinite limit becomes None, and `why` says so.
+    right before the attack. An infinite limit becomes None, and `why` says so. judged None: its jobs did not finish.
     """
-    found, n = measured(cell, judged)
-    images = len(judged.runs[0][0])
+    if judged is None:
+        found, n, images = Estimate([], None, UNFINISHED), 0, 1
+    else:
+        found, n = measured(cell, judged)
+        images = len(judged.runs[0][0])
     facts = Printed(cell.key, None, True, "", "") if printed is None else printed
     told = compare(
         key={name: text for name, text in cell.key.items() if name not in NOT_KEYS},

@@ -12,7 +12,7 @@ from vauban import data, models
 from vauban.core import text as specs
 from vauban.core.errors import ContractError, VaubanError
 from vauban.data import Dataset
-from vauban.jobs.identity import cell_hash, describe
+from vauban.jobs.identity import address, describe
 from vauban.models.weights import SUFFIXES
 from vauban.reproduce.declarations import TrainingRun
 from vauban.store import files
@@ -92,7 +92,7 @@ def _short(recipe: TrainingRun) -> str:
 def _key(recipe: TrainingRun, dataset: Dataset, start: Path | None) -> str:
     what = {name: value for name, value in describe(recipe).items() if name not in UNNAMED}
     begun = None if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
-    return cell_hash({"recipe": what, "start": begun, "data": dataset.fingerprint})
+    return address({"recipe": what, "start": begun, "data": dataset.fingerprint})
 
 
 def _train(

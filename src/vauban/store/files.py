@@ -115,10 +115,7 @@ def lock(path: Path) -> Iterator[bool]:
 
     Raises ContractError where the system has no `fcntl`.
     """
-    try:
-        import fcntl
-    except ModuleNotFoundError as error:
-        raise ContractError("locks need a POSIX system, got one without fcntl; run in Linux, macOS or WSL") from error
+    fcntl = _fcntl()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
@@ -127,3 +124,41 @@ def lock(path: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+@contextlib.contextmanager
+def lock_part(path: Path, index: int) -> Iterator[bool]:
+    """Advisory lock on the part `index` of a folder whose lock file is `path`: yields whether it was free.
+
+    All parts share the file, each by a byte of its own, so that several processes work on one folder at once. The system
+    releases the lock when the holder dies. Raises ContractError where the system has no `fcntl`.
+    """
+    fcntl = _fcntl()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
+        except (BlockingIOError, PermissionError):
+            yield False
+            return
+        yield True
+
+
+@contextlib.contextmanager
+def wait_for(path: Path, waiting: Callable[[], None], pause: float = 0.2) -> Iterator[None]:
+    """Hold the lock on a file; while another process has it, call `waiting` and try again."""
+    while True:
+        with lock(path) as mine:
+            if mine:
+                yield
+                return
+        waiting()
+        time.sleep(pause)
+
+
+def _fcntl() -> Any:
+    try:
+        import fcntl
+    except ModuleNotFoundError as error:
+        raise ContractError("locks need a POSIX system, got one without fcntl; run in Linux, macOS or WSL") from error
+    return fcntl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +93,8 @@ class CellStore:
 
         Raises ContractError where the cell was written with another schema version.
         """
+        files.clean_leftovers(self.path)
+        files.clean_leftovers(self.path / "parts")
         if not self.exists:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             facts = {"created": now, **meta, "schema": SCHEMA_VERSION, "hash": self.key}
@@ -130,6 +132,10 @@ class CellStore:
             if part is not None:
                 yield part
 
+    def part(self, index: int) -> StoredPart:
+        """The part `index`. Raises ContractError where it is absent or damaged."""
+        return _part(part_file(self.path / "parts", index))
+
     def _open(self, path: Path) -> StoredPart | None:
         try:
             return _part(path)
@@ -163,13 +169,21 @@ class CellStore:
         files.write_json(self.path / "findings.json", findings)
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Yield whether this process now owns the cell; taking it removes temporary files of dead writers."""
-        with files.lock(self.path / "lock") as mine:
-            if mine:
-                files.clean_leftovers(self.path)
-                files.clean_leftovers(self.path / "parts")
+    def lock(self, index: int) -> Iterator[bool]:
+        """Yield whether this process now owns the part `index`."""
+        with files.lock_part(self.path / "lock", index) as mine:
             yield mine
+
+    def holds(self, index: int, ids: Sequence[int], column: str | None = None) -> bool:
+        """Whether the part `index` is stored with these samples, and with `column` filled where one is named."""
+        part = self._open(part_file(self.path / "parts", index)) if index in self.indices() else None
+        if part is None or part.rows["id"].to_pylist() != list(ids):
+            return False
+        return column is None or part.rows[column].null_count == 0
+
+    def indices(self) -> set[int]:
+        """Indices of the part files, readable or not."""
+        return {int(path.stem) for path in self.files()}
 
 
 def _part(path: Path) -> StoredPart:

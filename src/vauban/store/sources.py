@@ -1,39 +1,70 @@
-"""Which code made the rows: a name and a hash per source file, checked again when the rows are read."""
+"""Sources: the code that made the rows, as a name and a digest per file, checked again when the rows are read."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def describe(paths: Iterable[Path | str]) -> dict[str, str]:
-    """Name and SHA-256 of source files, for `meta["sources"]`.
+def described(files: Iterable[Path]) -> dict[str, str]:
+    """Name and digest of source files, for `meta["sources"]`.
 
-    A file of this package is named from the package's folder (`vauban/attacks/pgd.py`), so that the check works in
-    another checkout; any other file by its absolute path.
+    A file of this package is named from the package's folder (`vauban/attacks/...`), so that the check works in another
+    checkout; any other file by its absolute path.
     """
-    found = {}
-    for path in map(Path, paths):
-        full = path.resolve()
-        inside = full.is_relative_to(_PACKAGE)
-        name = f"{_PACKAGE.name}/{full.relative_to(_PACKAGE).as_posix()}" if inside else str(full)
-        found[name] = _digest(full)
-    return found
+    named = {}
+    for file in map(Path.resolve, files):
+        inside = file.is_relative_to(PACKAGE)
+        named[f"{PACKAGE.name}/{file.relative_to(PACKAGE).as_posix()}" if inside else str(file)] = digest(file)
+    return named
 
 
 def changed(sources: Mapping[str, str]) -> list[str]:
-    """Names of the sources whose file now differs or is gone: rows they made are stale."""
-    return [name for name, digest in sorted(sources.items()) if _current(name) != digest]
+    """Names of the sources whose file now does something else, or is gone: rows they made are stale."""
+    return [name for name, before in sorted(sources.items()) if _current(name) != before]
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of what a file does: of its syntax tree, so that comments, docstrings and layout do not count.
+
+    A file that is not Python, or not of this version, counts by its bytes.
+    """
+    return _digest(file, file.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _digest(file: Path, _: int) -> str:
+    content = file.read_bytes()
+    if file.suffix == ".py":
+        with contextlib.suppress(SyntaxError, ValueError):
+            content = ast.unparse(_Bare().visit(ast.parse(content))).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _current(name: str) -> str | None:
     path = Path(name)
-    full = path if path.is_absolute() else _PACKAGE.parent / path
-    return _digest(full) if full.is_file() else None
+    full = path if path.is_absolute() else PACKAGE.parent / path
+    return digest(full) if full.is_file() else None
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+class _Bare(ast.NodeTransformer):
+    """Without docstrings and other statements that are a text alone."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [statement for statement in body if not _is_text(statement)]
+            node.body = kept or ([] if isinstance(node, ast.Module) else [ast.Pass()])  # type: ignore[attr-defined]
+        return node
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)

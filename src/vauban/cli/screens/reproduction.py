@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vauban.cli.screens.layout import console, indented, listing
+from vauban.cli.screens.layout import console, indented, listing, plural
 
 if TYPE_CHECKING:
     from vauban.report.reproduction.printed_table import TableLine
@@ -56,8 +56,8 @@ def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) ->
             bar.stop()
 
 
-def show_reproduction(folder: Path) -> None:
-    """Ours beside printed, and the path of the page."""
+def show_reproduction(folder: Path) -> int:
+    """Print ours beside printed, and the path of the page; returns how many batches failed."""
     from vauban.report.reproduction.dot_panels import short
     from vauban.report.reproduction.printed_table import gathered
     from vauban.store import files
@@ -77,7 +77,13 @@ def show_reproduction(folder: Path) -> None:
         console.print(_long(alone))
     for note in told["notes"]:
         console.print(indented(escape(note)))
+    failures = int(told.get("failures", 0))
+    if failures:
+        console.print(
+            f"\n[red]{plural(failures, 'batch')} failed[/]; run the same command to try again", soft_wrap=True
+        )
     console.print(f"\nreport: [bold]{escape(str((folder / 'report.html').resolve()))}[/]", soft_wrap=True)
+    return failures
 
 
 def _long(rows: list[ComparisonRow]) -> Table:

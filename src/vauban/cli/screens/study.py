@@ -17,8 +17,9 @@ from vauban.cli.screens.status import words
 
 if TYPE_CHECKING:
     from vauban.evaluate.cell import Cell
-    from vauban.evaluate.runner import Outcome
     from vauban.evaluate.study import Study
+    from vauban.jobs.progress import Progress as JobProgress
+    from vauban.jobs.runner import Outcome
     from vauban.store import Run
 
 
@@ -44,7 +45,7 @@ def show_plan(study: Study) -> None:
     )
 
 
-def run_with_progress(study: Study) -> list[Outcome]:
+def run_with_progress(study: Study, workers: int = 1) -> list[Outcome]:
     """Run a study under a live bar, one line per cell."""
     fields = (
         TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
@@ -53,23 +54,27 @@ def run_with_progress(study: Study) -> list[Outcome]:
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
+    from vauban.evaluate.job import CellJob
+
     told = _telling(study.cells)
     tasks: dict[Any, Any] = {}
     fooled: dict[Any, list[float]] = {}
     with Progress(*fields, console=console, expand=True) as bar:
 
-        def progress(cell: Cell, done: int, total: int, rows: dict[str, Any] | None) -> None:
+        def tell(progress: JobProgress) -> None:
+            assert isinstance(progress.work, CellJob)
+            cell, rows = progress.work.cell, progress.columns
             task = id(cell.attack), id(cell.defended), cell.threat_name
             if task not in tasks:
-                tasks[task] = bar.add_task(escape(told(cell)), total=total, note="")
+                tasks[task] = bar.add_task(escape(told(cell)), total=progress.total, note="")
                 fooled[task] = []
             if rows is not None:
                 fooled[task] += [float(v) for v in rows["success"]]
             seen = fooled[task]
             note = f"fooled {sum(seen) / len(seen):.0%}" if seen else "stored"
-            bar.update(tasks[task], completed=done, note=note)
+            bar.update(tasks[task], completed=progress.done, note=note)
 
-        return study.run(progress)
+        return study.run(tell, workers)
 
 
 def _telling(cells: Sequence[Cell]) -> Callable[[Cell], str]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from vauban.core.goals import Targeted
@@ -18,7 +17,8 @@ from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.diagnostics.indicators import across, after
 from vauban.evaluate.diagnostics.indicators_counts import own
 from vauban.evaluate.diagnostics.preflight import before
-from vauban.store.parquet import Store
+from vauban.jobs.perform import out_of_memory
+from vauban.store.parquet import CellStore, Store
 from vauban.store.query import read_cell
 
 T = TypeVar("T")
@@ -61,12 +61,6 @@ def as_many_as_fit(question: Callable[[int], T], n: int) -> T:
     return question(n)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch or the system says that memory ran out."""
-    signs = ("can't allocate memory", "out of memory", "not enough memory", "alloc_failed")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(s in str(error).lower() for s in signs)
-
-
 def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
     """What the diagnostics say of an attack, on the first samples of a batch that it has just attacked."""
     rows = done.attacked.nonzero().squeeze(1)[:SUBSET]
@@ -79,9 +73,9 @@ def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
     return after(cell.attack.value, cell.threat, x, y, goal, ids, result, cell.settings.seed)
 
 
-def check_study(store: Store, cells: Sequence[Cell]) -> None:
+def check_study(store: Store, cells: Sequence[CellStore]) -> None:
     """Compare the finished cells of one model, defence and data set, and store what contradicts, and what each counted."""
-    read = [read_cell(store.cell(cell.hash)) for cell in cells]
+    read = [read_cell(cell) for cell in cells]
     cells_read = [(cell.meta, cell.columns) for cell in read if cell.complete]
     found = [*across(cells_read), *own(cells_read)]
     groups: dict[str, list[Finding]] = defaultdict(list)

@@ -90,7 +90,7 @@ def _name(cell: CellRows) -> str:
 
 def _traits(cell: CellRows) -> dict[str, Any]:
     traits = dict(cell.meta.get("params", {}).get("attack") or {}) | {"seed": cell.meta.get("seed")}
-    return {k: v for k, v in traits.items() if k not in ("ball", "class") and f"{k}={v}" not in _name(cell)}
+    return {k: v for k, v in traits.items() if k not in ("ball", "class", "is") and f"{k}={v}" not in _name(cell)}
 
 
 def notes(cell: CellRows) -> tuple[str, ...]:

@@ -1,0 +1,18 @@
+"""Serial executor: one task after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from vauban.jobs.executors import Tasks
+from vauban.jobs.perform import Performed, Task, perform
+
+
+class Serial:
+    """One task after the other, in this process, with any objects."""
+
+    def run(self, tasks: Tasks, tell: Callable[[Task, int, int], None]) -> Iterator[tuple[Task, Performed]]:
+        for task in tasks:
+            assert task is not None, "a task waits for nothing that runs"
+            yield task, perform(task, partial(tell, task))

@@ -1,0 +1,188 @@
+"""Performing one task - a part of a job, or an artefact - in whatever process: lock, skip, compute, halve, store."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import torch
+
+from vauban.core.contracts import Artefact, Computed, Job, Part
+from vauban.core.errors import ContractError, NoGradient, VaubanError
+from vauban.store import files
+
+log = logging.getLogger("vauban")
+State = Literal["stored", "made", "busy", "failed", "ended"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part of a job, or an artefact (part None)."""
+
+    work: Job | Artefact
+    part: Part | None = None
+
+    @property
+    def samples(self) -> int:
+        return 0 if self.part is None else len(self.part)
+
+
+@dataclass(frozen=True)
+class Performed:
+    """How a task ended.
+
+    Attributes:
+        state: "stored" (it was there), "made", "busy" (another process is at it), "failed" (recorded, to be tried again) or
+            "ended" (the job cannot go on, as its network has no gradient).
+        columns: The rows that were made.
+        error: Why it failed, in one line.
+        fatal: The error that ends the whole run; None for a failure of this task alone.
+        jobs: Jobs that follow from what was made.
+    """
+
+    state: State
+    columns: Mapping[str, Any] | None = None
+    error: str = ""
+    fatal: BaseException | None = None
+    jobs: tuple[Job, ...] = ()
+
+
+def perform(task: Task, tell: Callable[[int, int], None] = lambda done, total: None) -> Performed:
+    """Perform a task in this process.
+
+    A VaubanError ends the run after it was recorded. A network without a gradient ends its job only: the next threat may
+    have a way around. Any other exception, `sys.exit` in a user's file included, is recorded against its part.
+    """
+    if task.part is None:
+        return _make(task.work, tell)  # type: ignore[arg-type]
+    return _part(task.work, task.part)  # type: ignore[arg-type]
+
+
+def _part(job: Job, part: Part) -> Performed:
+    if job.stored(part):
+        return Performed("stored")
+    with job.lock(part) as mine:
+        if not mine:
+            return Performed("busy")
+        if job.stored(part):  # since another process has just finished it
+            return Performed("stored")
+        try:
+            began = time.perf_counter()
+            with TemporaryDirectory(prefix="vauban-") as scratch:
+                computed = _in_halves(job, part, Path(scratch))
+            job.keep(part, computed, time.perf_counter() - began)
+            return Performed("made", computed.columns, jobs=tuple(computed.jobs))
+        except VaubanError as error:
+            job.fail(part, str(error), "")
+            if isinstance(error, NoGradient):
+                log.error("%s: %s", job.label, error)
+                return Performed("ended", error=str(error))
+            return Performed("failed", error=str(error), fatal=error)
+        except (Exception, SystemExit) as error:
+            return _failed(job, part, error)
+
+
+def _failed(job: Job, part: Part, error: BaseException) -> Performed:
+    reason = f"{type(error).__name__}: {error}"
+    job.fail(part, reason, traceback.format_exc())
+    first = reason.splitlines()[0]
+    log.error("%s: batch %d failed: %s (recorded, tried again at the next run)", job.label, part.index, first)
+    return Performed("failed", error=first)
+
+
+_fitting: dict[str, int] = {}
+"""Samples of a job that fit into this process's memory at once, where all of a part did not."""
+
+
+def _in_halves(job: Job, part: Part, scratch: Path) -> Computed:
+    """The rows of a part; where memory runs out, of its two halves, and so on down to single samples."""
+    if len(part) <= _fitting.get(job.key, len(part)):
+        try:
+            return job.compute(part, scratch)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or len(part) == 1:
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        _fitting[job.key] = len(part) // 2
+        log.warning("%s: out of memory with %d samples; trying %d", job.label, len(part), len(part) // 2)
+    first, second = (_in_halves(job, half, scratch) for half in part.halves())
+    columns = {name: [*first.columns[name], *second.columns[name]] for name in first.columns}
+    return Computed(columns, first.findings, (*first.jobs, *second.jobs))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or the system says that memory ran out."""
+    signs = ("can't allocate memory", "out of memory", "not enough memory", "alloc_failed")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(s in str(error).lower() for s in signs)
+
+
+def _make(artefact: Artefact, tell: Callable[[int, int], None]) -> Performed:
+    """Make the file of an artefact unless it is there; a second process that needs it waits."""
+    try:
+        made = obtain(artefact, tell)
+    except VaubanError as error:
+        return Performed("failed", error=str(error), fatal=error)
+    return Performed("made" if made else "stored")
+
+
+def obtain(artefact: Artefact, tell: Callable[[int, int], None] = lambda done, total: None) -> bool:
+    """Have the file of an artefact: made now unless it is there.
+
+    Args:
+        artefact: The artefact. While another process makes it, this one waits.
+        tell: Called as tell(done, total) while it is made here.
+
+    Returns:
+        Whether it was made by this call.
+
+    Raises:
+        ContractError: The file is there and is not the one that was made.
+    """
+    if artefact.path.exists():
+        _check_bytes(artefact)
+        return False
+    told: list[bool] = []
+
+    def waiting() -> None:
+        if not told:
+            log.warning("%s: another process makes it; waiting", artefact.label)
+            told.append(True)
+
+    with files.wait_for(artefact.path.with_suffix(".lock"), waiting):
+        if artefact.path.exists():
+            return False
+        scratch = artefact.path.with_suffix(".part")
+        scratch.mkdir(parents=True, exist_ok=True)
+        artefact.make(scratch, tell)
+        record = {"identity": dict(artefact.identity()), "sha256": _digest(artefact.path)}
+        files.write_json(artefact.path.with_suffix(".json"), record)
+        for leftover in sorted(scratch.iterdir()):
+            leftover.unlink()
+        scratch.rmdir()
+    return True
+
+
+def _check_bytes(artefact: Artefact) -> None:
+    record = artefact.path.with_suffix(".json")
+    if record.exists() and files.read_json(record).get("sha256") != _digest(artefact.path):
+        raise ContractError(
+            f"{artefact.path}: expected the file that was made for {artefact.label}, got other bytes; delete it to make "
+            "it again"
+        )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def split(job: Job) -> Iterator[Task]:
+    """The tasks of a job, in the order of its parts."""
+    return (Task(job, part) for part in job.parts())

@@ -1,0 +1,187 @@
+"""Runner: jobs and what they need, from plan to stored rows, with any executor."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vauban.core.contracts import Artefact, Job, is_job
+from vauban.core.errors import ContractError
+from vauban.jobs.executors import Executor, Tasks
+from vauban.jobs.executors.serial import Serial
+from vauban.jobs.perform import Performed, Task, split
+from vauban.jobs.progress import Progress, Tell
+
+log = logging.getLogger("vauban")
+PAUSE = 0.2  # seconds between two looks at what another process is at
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: finished, or failed with so many parts that no process could do."""
+
+    job: Job
+    state: Literal["finished", "failed"]
+    failures: int = 0
+
+
+def run(jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None = None) -> list[Outcome]:
+    """Run jobs: what is stored is not made again, what fails is recorded and tried again at the next run.
+
+    Args:
+        jobs: In the order in which they begin; taken one by one, so that planning goes on beside the work. What they need
+            - artefacts, other jobs - comes first, each once.
+        executor: Where tasks are performed; in this process by default.
+        tell: Told of every finished part.
+
+    Returns:
+        An outcome for each of the jobs, then for those that they returned.
+
+    Raises:
+        VaubanError: A mistake that a user can mend ended the run; what was finished is stored.
+    """
+    flow = _Flow(iter(jobs), tell or (lambda progress: None))
+    for task, performed in (executor or Serial()).run(flow.tasks(), flow.tell_artefact):
+        flow.ended(task, performed)
+        if performed.fatal is not None:
+            raise performed.fatal
+    return flow.outcomes()
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A job on its way."""
+
+    job: Job
+    shown: bool
+    begun: bool = False
+    left: int = 0
+    done: int = 0
+    total: int = 0
+    failures: int = 0
+    ended: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return self.begun and self.left == 0
+
+
+@dataclass(eq=False)
+class _Flow:
+    """Which task may begin next, and what has become of those that have ended."""
+
+    jobs: Iterator[Job]
+    tell: Tell
+    entries: dict[str, _Entry] = field(default_factory=dict)
+    artefacts: dict[str, bool] = field(default_factory=dict)  # by path: whether the file is there
+    waiting: deque[_Entry] = field(default_factory=deque)
+    later: list[Task] = field(default_factory=list)  # parts that another process is at
+
+    def tasks(self) -> Tasks:
+        """Tasks as they become ready; None while everything waits for a task that runs."""
+        exhausted = False
+        while True:
+            entry = self._next_ready()
+            if entry is None and not exhausted:
+                job = next(self.jobs, None)
+                if job is None:
+                    exhausted = True
+                else:
+                    yield from self._admit(job, shown=True)
+            elif entry is not None:
+                yield from self._begin(entry)
+            elif self._running():
+                yield None
+            elif self.later:
+                time.sleep(PAUSE)
+                tasks, self.later = self.later, []
+                yield from tasks
+            elif self.waiting:
+                raise ContractError(f"{self.waiting[0].job.label}: needs a job that could not be finished")
+            else:
+                return
+
+    def _next_ready(self) -> _Entry | None:
+        for _ in range(len(self.waiting)):
+            entry = self.waiting.popleft()
+            if all(self._there(need) for need in entry.job.needs()):
+                return entry
+            self.waiting.append(entry)
+        return None
+
+    def _there(self, need: Job | Artefact) -> bool:
+        if is_job(need):
+            return self.entries[need.key].finished
+        return self.artefacts[str(need.path)]
+
+    def _running(self) -> bool:
+        """Whether a part that has begun has not ended and is not put off."""
+        return sum(entry.left for entry in self.entries.values()) > len(self.later) or not all(self.artefacts.values())
+
+    def _admit(self, work: Job | Artefact, shown: bool = False) -> Iterator[Task]:
+        """Take in a job after what it needs; an artefact that is not there becomes a task at once."""
+        for need in work.needs():
+            yield from self._admit(need)
+        if not is_job(work):
+            if str(work.path) not in self.artefacts:
+                self.artefacts[str(work.path)] = False
+                yield Task(work)
+        elif work.key not in self.entries:
+            self.entries[work.key] = _Entry(work, shown)
+            self.waiting.append(self.entries[work.key])
+        else:
+            self.entries[work.key].shown |= shown
+
+    def _begin(self, entry: _Entry) -> Iterator[Task]:
+        tasks = list(split(entry.job))
+        entry.begun, entry.left = True, len(tasks)
+        entry.total = sum(task.samples for task in tasks)
+        for task in tasks:
+            if entry.ended:
+                entry.left -= 1
+            else:
+                yield task
+
+    def tell_artefact(self, task: Task, done: int, total: int) -> None:
+        self.tell(Progress(task.work, done, total))
+
+    def ended(self, task: Task, performed: Performed) -> None:
+        """Note how a task ended."""
+        if task.part is None:
+            self.artefacts[str(task.work.path)] = performed.fatal is None  # type: ignore[union-attr]
+            return
+        entry = self.entries[task.work.key]  # type: ignore[union-attr]
+        if performed.state == "busy":
+            if not any(put_off.work is task.work for put_off in self.later):
+                log.warning("%s: another process is at it; waiting", task.work.label)
+            self.later.append(task)
+            return
+        entry.left -= 1
+        entry.ended |= performed.state == "ended"
+        entry.failures += performed.state in ("failed", "ended")
+        entry.done += task.samples
+        if performed.state != "ended":
+            self.tell(Progress(entry.job, entry.done, entry.total, performed.columns))
+        for job in performed.jobs:
+            if job.key not in self.entries:
+                self.entries[job.key] = _Entry(job, shown=True)
+                self.waiting.append(self.entries[job.key])
+
+    def outcomes(self) -> list[Outcome]:
+        shown = [entry for entry in self.entries.values() if entry.shown]
+        return [Outcome(e.job, "failed" if e.failures else "finished", e.failures) for e in shown]
+
+
+def executor_of(workers: int) -> Executor:
+    """The executor for a number of worker processes; one works in this process."""
+    if workers == 1:
+        return Serial()
+    if workers < 1:
+        raise ContractError(f"expected at least one worker, got {workers}")
+    from vauban.jobs.executors.processes import Processes
+
+    return Processes(workers)
