@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vauban import data
 from vauban.data.digits import pixels_and_labels
 from vauban.evaluate.study import Study
+from vauban.jobs.progress import Progress
 from vauban.store import files
 from vauban.store.parquet import Store
 
@@ -81,13 +82,13 @@ def kill_at(out: Path, fsync: int | None = None, after: int | None = None) -> di
 
         files.os.fsync = fsync_or_die
 
-        def progress(cell: object, n: int, total: int, rows: object) -> None:
+        def tell(progress: Progress) -> None:
             with told.open("a") as handle:
-                handle.write(f"{n}\n")
-            if n == after:
+                handle.write(f"{progress.done}\n")
+            if progress.done == after:
                 die()
 
-        study(out).run(progress)
+        study(out).run(tell)
 
     _, status = os.waitpid(child(work), 0)
     before = parts(out) if out.exists() else []
@@ -95,7 +96,7 @@ def kill_at(out: Path, fsync: int | None = None, after: int | None = None) -> di
 
     def resume() -> None:
         ran: list[int] = []
-        study(out).run(lambda cell, n, total, rows: ran.append((n - 1) // BATCH) if rows is not None else None)
+        study(out).run(lambda p: ran.append((p.done - 1) // BATCH) if p.columns is not None else None)
         done.write_text(json.dumps(ran))
 
     _, resumed = os.waitpid(child(resume), 0)

@@ -50,7 +50,7 @@ def test_the_cell_fails_with_its_finding_and_the_study_goes_on(tmp_path: Path) -
         labels="own",
     )
     outcomes = study.run()
-    assert [(o.cell.threat_name, o.state) for o in outcomes] == [("white-box", "failed"), ("adaptive", "finished")]
+    assert [(o.job.cell.threat_name, o.state) for o in outcomes] == [("white-box", "failed"), ("adaptive", "finished")]
     cells = {cell.meta["threat"]: cell for cell in query.load(tmp_path).cells}
     assert "backward rule (BPDA)" in cells["white-box"].failures[0]["error"]
     assert "no-gradients" in {f["code"] for f in cells["white-box"].findings}

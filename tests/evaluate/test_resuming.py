@@ -18,8 +18,8 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.rng import seeded
 from vauban.data.dataset import Dataset, InMemory
-from vauban.evaluate.runner import Outcome
 from vauban.evaluate.study import Study
+from vauban.jobs.runner import Outcome
 from vauban.store import query
 
 NET = """
@@ -110,25 +110,30 @@ def test_an_edited_file_makes_new_rows_and_the_old_are_stale(
 
     first, outcomes = run()
     probes, again = run()
-    assert again[0].cell.hash == outcomes[0].cell.hash
+    assert again[0].job.key == outcomes[0].job.key
     assert first > 6 > probes == 1  # only the probe of four samples
     attack.write_text(ATTACK.format(steps=3))
     spent, edited = run()
     assert spent > 6
-    assert edited[0].cell.hash != outcomes[0].cell.hash
-    net.write_text(NET.format(calls=str(calls.path), scale=20) + "\n# a comment can hide a change\n")
+    assert edited[0].job.key != outcomes[0].job.key
+    net.write_text(NET.format(calls=str(calls.path), scale=20) + "\n# a comment changes no row\n")
     spent, commented = run()
+    assert spent == probes
+    assert commented[0].job.key == edited[0].job.key
+    net.write_text(NET.format(calls=str(calls.path), scale=-20))
+    spent, turned = run()
     assert spent > 6
     show_status(tmp_path / "run")
     told = capsys.readouterr().out
     assert told.count("stale: ") == 2
     assert "attack.py" in told
+    assert "net.py" in told
     assert "1 complete, 2 stale" in told or "2 stale, 1 complete" in told
     stale = {cell.meta["hash"] for cell in query.load(tmp_path / "run").cells if cell.stale}
-    assert stale == {outcomes[0].cell.hash, edited[0].cell.hash}
+    assert stale == {outcomes[0].job.key, edited[0].job.key}
     page = study(tmp_path / "run", f"{net}:Net", attacks=[f"{attack}:Mine:eps=0.1"]).report().read_text()
     assert "stale" in page
-    assert commented[0].cell.hash not in stale
+    assert turned[0].job.key not in stale
 
 
 def test_an_edited_loss_and_helper_make_new_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +158,7 @@ def test_an_oracle_that_answers_differently_starts_a_new_cell(tmp_path: Path, ca
     def run() -> str:
         caplog.clear()
         words = {"threats": ["scores-only"], "attacks": ["random-noise:eps=0.2"]}
-        return study(tmp_path, models.black_box(endpoint), **words).run()[0].cell.hash
+        return study(tmp_path, models.black_box(endpoint), **words).run()[0].job.key
 
     first = run()
     assert run() == first
@@ -179,7 +184,7 @@ def test_a_model_that_gives_nan_is_run_and_resumed(tmp_path: Path) -> None:
 
     first = study(tmp_path, NaN()).run()
     again = study(tmp_path, NaN()).run()
-    assert [o.cell.hash for o in first] == [o.cell.hash for o in again]
+    assert [o.job.key for o in first] == [o.job.key for o in again]
     assert len(query.load(tmp_path).cells) == 1
     assert not any(rows(tmp_path)["success"])
 
@@ -202,7 +207,7 @@ def test_a_failure_is_recorded_and_tried_again(tmp_path: Path, caplog: pytest.Lo
     assert [f["index"] for f in cell.failures] == [1]
     assert "Traceback" in cell.failures[0]["traceback"]
     ran: list[int] = []
-    (outcome,) = study(broken, Linear()).run(lambda c, n, total, new: ran.append(n) if new is not None else None)
+    (outcome,) = study(broken, Linear()).run(lambda p: ran.append(p.done) if p.columns is not None else None)
     assert (outcome.state, ran) == ("finished", [8])
     study(whole, Linear()).run()
     assert rows(broken) == rows(whole)
@@ -275,7 +280,7 @@ def test_saved_images_are_the_ones_that_were_judged(tmp_path: Path) -> None:
     net = Linear()
     (outcome,) = study(tmp_path, net, save_images=True).run()
     cell = query.load(tmp_path).cells[0]
-    folder = tmp_path / "images" / outcome.cell.hash
+    folder = tmp_path / "images" / outcome.job.key
     saved = [(folder / f"{i}.png").read_bytes() for i in cell.columns["id"]]
     assert saved == cell.columns["adv_png"].tolist()
     pixels = np.stack([np.asarray(Image.open(io.BytesIO(image))) for image in saved])
@@ -290,9 +295,9 @@ def test_saved_images_are_the_ones_that_were_judged(tmp_path: Path) -> None:
 def test_images_can_be_saved_after_the_run(tmp_path: Path) -> None:
     study(tmp_path, Linear()).run()
     ran: list[Any] = []
-    (outcome,) = study(tmp_path, Linear(), save_images=True).run(lambda c, n, total, new: ran.append(new))
+    (outcome,) = study(tmp_path, Linear(), save_images=True).run(lambda p: ran.append(p.columns))
     assert ran == [None] * 3  # small images are in the store
-    assert len(list((tmp_path / "images" / outcome.cell.hash).glob("*.png"))) == 12
+    assert len(list((tmp_path / "images" / outcome.job.key).glob("*.png"))) == 12
 
 
 def test_large_images_are_made_again_when_they_are_wanted(tmp_path: Path) -> None:
@@ -308,7 +313,7 @@ def test_large_images_are_made_again_when_they_are_wanted(tmp_path: Path) -> Non
     assert None in before["adv_png"]
     (outcome,) = study(tmp_path, Large(), **words, save_images=True).run()
     after = rows(tmp_path)
-    assert len(list((tmp_path / "images" / outcome.cell.hash).glob("*.png"))) == 6
+    assert len(list((tmp_path / "images" / outcome.job.key).glob("*.png"))) == 6
     for name in before:
         if not name.endswith("png"):
             assert before[name] == after[name], name
@@ -319,7 +324,7 @@ def test_vectors_have_no_images_to_save(tmp_path: Path) -> None:
     words = {"data": "moons:n=8", "attacks": ["pgd:steps=2"], "save_images": True}
     study(tmp_path, net, **words).run()
     ran: list[Any] = []
-    study(tmp_path, net, **words).run(lambda c, n, total, new: ran.append(new))
+    study(tmp_path, net, **words).run(lambda p: ran.append(p.columns))
     assert ran == [None, None]
 
 
@@ -347,9 +352,9 @@ def test_a_random_model_is_found_and_its_cell_resumed(tmp_path: Path) -> None:
 
     first = study(tmp_path, Random(), preflight=True).run()
     ran: list[Any] = []
-    again = study(tmp_path, Random(), preflight=True).run(lambda c, n, total, new: ran.append(new))
-    assert first[0].cell.threat.randomised
-    assert [o.cell.hash for o in first] == [o.cell.hash for o in again]
+    again = study(tmp_path, Random(), preflight=True).run(lambda p: ran.append(p.columns))
+    assert first[0].job.cell.threat.randomised
+    assert [o.job.key for o in first] == [o.job.key for o in again]
     assert ran == [None] * 3
 
 
@@ -359,7 +364,7 @@ def test_a_corrupt_part_is_done_again(tmp_path: Path, caplog: pytest.LogCaptureF
     (part,) = tmp_path.glob("cells/*/parts/00001.parquet")
     part.write_bytes(part.read_bytes()[:-40] + b"x" * 40)
     ran: list[int] = []
-    study(tmp_path, Linear()).run(lambda c, n, total, new: ran.append(n) if new is not None else None)
+    study(tmp_path, Linear()).run(lambda p: ran.append(p.done) if p.columns is not None else None)
     assert ran == [8]
     assert caplog.text.count("expected a Parquet part") == 1
     assert rows(tmp_path) == before
@@ -380,7 +385,7 @@ def test_a_model_that_rarely_draws_is_run_under_its_own_seeds(tmp_path: Path) ->
 
     state = torch.get_rng_state()
     (outcome,) = study(tmp_path / "one", Rare(), preflight=True).run()
-    assert outcome.cell.threat.randomised
+    assert outcome.job.cell.threat.randomised
     assert torch.equal(torch.get_rng_state(), state)
     study(tmp_path / "two", Rare(), preflight=True).run()
     assert rows(tmp_path / "one") == rows(tmp_path / "two")

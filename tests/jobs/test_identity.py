@@ -17,6 +17,7 @@ from vauban import Linf, attacks, data, defences, models, threats
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import norm_by_name
 from vauban.core.rng import seeded
+from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.study import Study
 from vauban.jobs.identity import address, describe, state_digest
 from vauban.jobs.provenance import source_files
@@ -147,7 +148,7 @@ def test_an_address_is_taken_before_the_model_is_called(tmp_path: Path) -> None:
         tmp_path / "a", **{**BASE, "models": [Counting()], "attacks": ["fgsm:eps=0.1", "bim:steps=2,eps=0.1"]}
     )
     planned = [cell.hash for cell in first.cells]
-    assert [outcome.cell.hash for outcome in first.run()] == planned
+    assert [outcome.job.key for outcome in first.run()] == planned
     again = Study(
         tmp_path / "a", **{**BASE, "models": [Counting()], "attacks": ["fgsm:eps=0.1", "bim:steps=2,eps=0.1"]}
     )
@@ -211,7 +212,7 @@ def test_half_precision_and_boolean_state_is_digested() -> None:
 
 
 def test_sources_hold_bases_helpers_and_what_a_file_imports() -> None:
-    names = {f"{path.parent.name}/{path.name}" for path in source_files(attacks.PGD(Linf(0.1)))}
+    names = {f"{path.parent.name}/{path.name}" for path in source_files(attacks.PGD(Linf(0.1)), evaluate_batch)}
     assert {
         "fixed_budget/pgd.py",
         "parts/ball_steps.py",

@@ -21,10 +21,11 @@ from vauban.reproduce import Craft, Experiment, FitOnUse, Judge, Scale, TableCel
 from vauban.reproduce.context import Context, craft_identity
 from vauban.reproduce.crafting import craft_batch, reload
 from vauban.reproduce.fit_on_use import fitted
+from vauban.reproduce.jobs import CRAFTED
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.papers.thesis4.attacks import OTHERS
-from vauban.reproduce.parts import CRAFTED, Parts
 from vauban.store import files
+from vauban.store.part_folder import PartFolder
 
 NETS = Path(__file__).with_name("nets.py")
 MODELS = {"A": f"{NETS}:Means", "B": f"{NETS}:Means:every=9"}
@@ -111,7 +112,7 @@ def test_an_experiment_saves_the_shifted_images(register: Callable[[Experiment],
     made = list((tmp_path / "crafted").iterdir())
     assert len(made) == 2  # one for each seed
     for craft in made:
-        rows = Parts(craft, CRAFTED).read(0)
+        rows = PartFolder(craft, CRAFTED).read(0)
         assert rows is not None
         torch.testing.assert_close(reload(rows["image"].to_pylist()), image, atol=1e-6, rtol=0)
         assert set(rows["backwards"].to_pylist()) == {0}

@@ -10,8 +10,8 @@ import pytest
 
 from vauban.core.errors import ContractError, VaubanError
 from vauban.reproduce import Experiment, Judge, TableCell, load, registry
+from vauban.reproduce.jobs import JUDGED
 from vauban.reproduce.panels import needed
-from vauban.reproduce.parts import JUDGED
 from vauban.reproduce.printed import beside, printed, rows_of, unmatched
 from vauban.reproduce.results import interval, per_image
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from vauban.reproduce.parts import JUDGED
 
 from vauban.attacks.minimal.cw_l2 import CW
 from vauban.attacks.smooth.scw import SCW
@@ -19,6 +18,7 @@ from vauban.reproduce import load, reproduce
 from vauban.reproduce.declarations import Craft, Judge, TableCell
 from vauban.reproduce.distances import Judged, lower
 from vauban.reproduce.figures import Scatter, WorstCases
+from vauban.reproduce.jobs import JUDGED
 from vauban.reproduce.papers.thesis4.attacks import (
     DOMAINS,
     PAPER,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -97,13 +98,13 @@ def _failed(job: Job, part: Part, error: BaseException) -> Performed:
     return Performed("failed", error=first)
 
 
-_fitting: dict[str, int] = {}
-"""Samples of a job that fit into this process's memory at once, where all of a part did not."""
+_fitting: WeakKeyDictionary[Job, int] = WeakKeyDictionary()
+"""Samples of a job that fit into this process's memory at once, where all of a part did not; forgotten with the run."""
 
 
 def _in_halves(job: Job, part: Part, scratch: Path) -> Computed:
     """The rows of a part; where memory runs out, of its two halves, and so on down to single samples."""
-    if len(part) <= _fitting.get(job.key, len(part)):
+    if len(part) <= _fitting.get(job, len(part)):
         try:
             return job.compute(part, scratch)
         except (MemoryError, RuntimeError) as error:
@@ -111,7 +112,7 @@ def _in_halves(job: Job, part: Part, scratch: Path) -> Computed:
                 raise
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        _fitting[job.key] = len(part) // 2
+        _fitting[job] = len(part) // 2
         log.warning("%s: out of memory with %d samples; trying %d", job.label, len(part), len(part) // 2)
     first, second = (_in_halves(job, half, scratch) for half in part.halves())
     columns = {name: [*first.columns[name], *second.columns[name]] for name in first.columns}
@@ -130,6 +131,10 @@ def _make(artefact: Artefact, tell: Callable[[int, int], None]) -> Performed:
         made = obtain(artefact, tell)
     except VaubanError as error:
         return Performed("failed", error=str(error), fatal=error)
+    except (Exception, SystemExit) as error:
+        first = f"{type(error).__name__}: {error}".splitlines()[0]
+        log.error("%s: failed: %s (tried again at the next run)", artefact.label, first, exc_info=error)
+        return Performed("failed", error=first)
     return Performed("made" if made else "stored")
 
 

@@ -17,6 +17,8 @@ from vauban.jobs.perform import Performed, Task, split
 from vauban.jobs.progress import Progress, Tell
 
 log = logging.getLogger("vauban")
+Need = Literal["awaited", "there", "failed"]
+"""What has become of something that a job needs."""
 PAUSE = 0.2  # seconds between two looks at what another process is at
 
 
@@ -66,8 +68,10 @@ class _Entry:
     ended: bool = False
 
     @property
-    def finished(self) -> bool:
-        return self.begun and self.left == 0
+    def state(self) -> Need:
+        if not self.begun or self.left:
+            return "awaited"
+        return "failed" if self.failures else "there"
 
 
 @dataclass(eq=False)
@@ -77,7 +81,7 @@ class _Flow:
     jobs: Iterator[Job]
     tell: Tell
     entries: dict[str, _Entry] = field(default_factory=dict)
-    artefacts: dict[str, bool] = field(default_factory=dict)  # by path: whether the file is there
+    artefacts: dict[str, Need] = field(default_factory=dict)  # by path
     waiting: deque[_Entry] = field(default_factory=deque)
     later: list[Task] = field(default_factory=list)  # parts that another process is at
 
@@ -101,26 +105,37 @@ class _Flow:
                 tasks, self.later = self.later, []
                 yield from tasks
             elif self.waiting:
-                raise ContractError(f"{self.waiting[0].job.label}: needs a job that could not be finished")
+                raise ContractError(
+                    f"{self.waiting[0].job.label}: expected jobs that can be put in an order, got one that needs itself"
+                )
             else:
                 return
 
     def _next_ready(self) -> _Entry | None:
+        """The first job whose needs are all there; one that needs what has failed fails without being tried."""
         for _ in range(len(self.waiting)):
             entry = self.waiting.popleft()
-            if all(self._there(need) for need in entry.job.needs()):
+            needs = {self._state(need): need for need in entry.job.needs()}
+            if "failed" in needs:
+                self._fail(entry, needs["failed"])
+            elif "awaited" in needs:
+                self.waiting.append(entry)
+            else:
                 return entry
-            self.waiting.append(entry)
         return None
 
-    def _there(self, need: Job | Artefact) -> bool:
-        if is_job(need):
-            return self.entries[need.key].finished
-        return self.artefacts[str(need.path)]
+    def _state(self, need: Job | Artefact) -> Need:
+        return self.entries[need.key].state if is_job(need) else self.artefacts[str(need.path)]
+
+    def _fail(self, entry: _Entry, need: Job | Artefact) -> None:
+        entry.begun = True
+        entry.failures = len(entry.job.parts())
+        log.error("%s: not tried, as it needs %s, which failed", entry.job.label, need.label)
 
     def _running(self) -> bool:
         """Whether a part that has begun has not ended and is not put off."""
-        return sum(entry.left for entry in self.entries.values()) > len(self.later) or not all(self.artefacts.values())
+        parts = sum(entry.left for entry in self.entries.values())
+        return parts > len(self.later) or "awaited" in self.artefacts.values()
 
     def _admit(self, work: Job | Artefact, shown: bool = False) -> Iterator[Task]:
         """Take in a job after what it needs; an artefact that is not there becomes a task at once."""
@@ -128,7 +143,7 @@ class _Flow:
             yield from self._admit(need)
         if not is_job(work):
             if str(work.path) not in self.artefacts:
-                self.artefacts[str(work.path)] = False
+                self.artefacts[str(work.path)] = "awaited"
                 yield Task(work)
         elif work.key not in self.entries:
             self.entries[work.key] = _Entry(work, shown)
@@ -152,7 +167,7 @@ class _Flow:
     def ended(self, task: Task, performed: Performed) -> None:
         """Note how a task ended."""
         if task.part is None:
-            self.artefacts[str(task.work.path)] = performed.fatal is None  # type: ignore[union-attr]
+            self.artefacts[str(task.work.path)] = "failed" if performed.state == "failed" else "there"  # type: ignore[union-attr]
             return
         entry = self.entries[task.work.key]  # type: ignore[union-attr]
         if performed.state == "busy":
