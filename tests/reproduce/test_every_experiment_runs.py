@@ -28,10 +28,12 @@ def check(row):
 @pytest.mark.parametrize("name", [entry.name for entry in experiments.registry])
 def test_at_scale_smoke(name, tmp_path):
     folder = experiments.reproduce(name, "smoke", tmp_path, images=2)
-    found = json.loads((folder / "reproduction.json").read_text())
-    assert len(found["rows"]) == len(printed(experiments.load(name).printed))
-    for row in found["rows"] + found["beyond"]:
+    reproduction = json.loads((folder / "reproduction.json").read_text())
+    assert len(reproduction["rows"]) == len(printed(experiments.load(name).printed))
+    for row in reproduction["rows"] + reproduction["beyond"]:
         check(row)
-    assert all(row["reason"] in ("different setting", "not scored") for row in found["rows"])
+    assert all(row["reason"] in ("different setting", "not scored") for row in reproduction["rows"])
     assert name in (folder / "report.html").read_text()
-    assert (folder / "table.md").read_text().count("\u00a0=\u00a0") >= sum(r["ours"] is not None for r in found["rows"])
+    assert (folder / "table.md").read_text().count("\u00a0=\u00a0") >= sum(
+        r["ours"] is not None for r in reproduction["rows"]
+    )

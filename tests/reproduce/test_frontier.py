@@ -8,10 +8,10 @@ import pytest
 
 from vauban.reproduce import load
 from vauban.reproduce.figures import OperatingCurves
-from vauban.reproduce.papers.thesis5.declare import gradients
-from vauban.reproduce.papers.thesis5.frontier import METRICS, WITHOUT, ablated, followed
+from vauban.reproduce.papers.thesis5.attacks import MNIST
+from vauban.reproduce.papers.thesis5.frontier import METRICS, WITHOUT, ablated, nearest
 from vauban.reproduce.papers.thesis5.networks import CLEAN_SCALES
-from vauban.reproduce.papers.thesis5.setting import MNIST
+from vauban.reproduce.papers.thesis5.setting import gradients
 
 TABLES = {
     "frontier-c4": "thesis-5.2-mnist",
@@ -44,10 +44,10 @@ def test_every_craft_is_one_of_the_table_but_the_ablations(name, key):
 
 
 def test_the_attacks_of_both_budgets():
-    assert set(followed(MNIST, SMALL, 20, "network")) == set(RIVALS)
-    found = followed(MNIST, SMALL, 100, "network")
-    assert set(found) == {*RIVALS, "C&W, 5x20", "C&W, 1x100"}
-    assert all(gradients(craft.attack) == 100 for crafts in found.values() for craft in crafts)
+    assert set(nearest(20, MNIST, SMALL, "network")) == set(RIVALS)
+    at_100 = nearest(100, MNIST, SMALL, "network")
+    assert set(at_100) == {*RIVALS, "C&W, 5x20", "C&W, 1x100"}
+    assert all(gradients(craft.attack) == 100 for runs in at_100.values() for craft in runs)
     experiment = load("frontier-c4")
     panels = experiment.panels(SMALL)
     assert all(isinstance(panel, OperatingCurves) for panel in panels)
@@ -58,10 +58,10 @@ def test_the_attacks_of_both_budgets():
 
 def test_an_ablation_changes_what_it_names_and_costs_as_much():
     for n, count in ((20, 6), (100, 7)):
-        ((whole,),) = (followed(MNIST, SMALL, n, "network")["Sapper"],)
-        found = ablated(MNIST, SMALL, n, "network")
-        assert len(found) == count
-        for label, (craft,) in found.items():
+        ((whole,),) = (nearest(n, MNIST, SMALL, "network")["Sapper"],)
+        ablations = ablated(n, MNIST, SMALL, "network")
+        assert len(ablations) == count
+        for label, (craft,) in ablations.items():
             changed = {k for k, v in asdict(craft.attack).items() if asdict(whole.attack)[k] != v}
             assert changed == set(WITHOUT[label.removeprefix("Sapper, ")])
             assert gradients(craft.attack) == n

@@ -23,7 +23,7 @@ from vauban.reproduce.crafting import craft_batch, reload
 from vauban.reproduce.fit_on_use import fitted
 from vauban.reproduce.jobs import CRAFTED
 from vauban.reproduce.networks import Networks
-from vauban.reproduce.papers.thesis4.attacks import OTHERS
+from vauban.reproduce.papers.thesis4.attacks import FITTING_DATA
 from vauban.store import files
 from vauban.store.part_folder import PartFolder
 
@@ -126,8 +126,8 @@ def test_figure_4_1_fits_on_images_that_it_does_not_show() -> None:
     for scale in experiment.scales.values():
         learnt = {c.craft.attack for c in experiment.cells(scale) if c.craft and isinstance(c.craft.attack, FitOnUse)}
         (one,) = learnt
-        assert one.data == next(text for name, text in OTHERS.items() if scale.data.startswith(name))
+        assert one.data == next(text for name, text in FITTING_DATA.items() if scale.data.startswith(name))
         assert getattr(one.fitter, "ball", None) == Linf(10 / 255)
     used = data.load(experiment.scales["smoke"].data).rows.tolist()
-    assert not set(used) & set(data.load(OTHERS["colours"]).rows.tolist())
+    assert not set(used) & set(data.load(FITTING_DATA["colours"]).rows.tolist())
     assert range(20, 1000, 20)[0] >= experiment.scales["small"].images  # the first 20 of the folder are shown

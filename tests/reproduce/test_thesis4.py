@@ -20,8 +20,8 @@ from vauban.reproduce.distances import Judged, lower
 from vauban.reproduce.figures import Scatter, WorstCases
 from vauban.reproduce.jobs import JUDGED
 from vauban.reproduce.papers.thesis4.attacks import (
-    DOMAINS,
     PAPER,
+    PARAMETERS,
     RIVALS,
     crafts,
     geometric,
@@ -36,7 +36,7 @@ from vauban.reproduce.printed import printed
 from vauban.reproduce.results import measured
 
 SOURCE = through("A")
-MNIST, PAPERS = DOMAINS["mnist"], DOMAINS["nips2017"]
+MNIST, PAPERS = PARAMETERS["mnist"], PARAMETERS["nips2017"]
 TABLES = {  # P_suc and mean distance of FGSM, I-FGSM, PGD2, C&W, qPGD2, sC&W, by columns of the print
     "table4.1-mnist": ["0.89 5.02", "1.00 2.69", "1.00 1.71", "1.00 2.49", "0.97 3.36", "1.00 1.97"],
     "table4.1-inception": ["0.97 5.92", "1.00 5.54", "1.00 1.80", "0.99 4.91", "0.96 2.10", "0.99 3.00"],
@@ -64,32 +64,32 @@ def test_the_numbers_of_the_transfer_table() -> None:
         "0.95 5.13 0.01 10.17",
         "0.68 2.91 0.01 4.63",
     ]
-    found = [row.value for name in PAPER for row in printed("thesis-table4.3.csv") if row.columns["attack"] == name]
-    assert found == [float(number) for line in lines for number in line.split()]
+    values = [row.value for name in PAPER for row in printed("thesis-table4.3.csv") if row.columns["attack"] == name]
+    assert values == [float(number) for line in lines for number in line.split()]
 
 
 def test_the_parameters_of_section_4_4_1() -> None:
     """Absolute steps 0.08 at epsilon 0.3 and 0.1255 and 3 at 5, Adam's rate, constants, margins and alphas."""
-    for found, largest, c, kappa, alpha in ((MNIST, 0.3, 15, 1, 0.95), (PAPERS, 0.1255, 100, 0, 0.997)):
-        bim: Any = inside("I-FGSM", radii("I-FGSM", found)[-1], found)
-        pgd: Any = inside("PGD2", 5.0, found)
+    for parameters, largest, c, kappa, alpha in ((MNIST, 0.3, 15, 1, 0.95), (PAPERS, 0.1255, 100, 0, 0.997)):
+        bim: Any = inside("I-FGSM", radii("I-FGSM", parameters)[-1], parameters)
+        pgd: Any = inside("PGD2", 5.0, parameters)
         assert bim.ball.radius == pytest.approx(largest, abs=5e-5)
         assert bim.step_size * bim.ball.radius == pytest.approx(0.08)
         assert pgd.step_size * pgd.ball.radius == pytest.approx(3)
         assert not pgd.random_start
-        smooth: Any = minimal("sC&W", found)
-        plain: Any = minimal("C&W", found)
-        for made in (smooth, plain):
-            assert (made.c, made.kappa, made.lr, made.search_steps, made.steps) == (c, kappa, 0.1, 5, 1000)
+        smooth: Any = minimal("sC&W", parameters)
+        plain: Any = minimal("C&W", parameters)
+        for one in (smooth, plain):
+            assert (one.c, one.kappa, one.lr, one.search_steps, one.steps) == (c, kappa, 0.1, 5, 1000)
         assert smooth.smoothness == alpha
-        quick: Any = inside("qPGD2", 5.0, found)
+        quick: Any = inside("qPGD2", 5.0, parameters)
         assert (quick.smoothness, quick.rate) == (smooth.smoothness, smooth.rate)
 
 
 def test_radii() -> None:
     assert geometric(1, 8, 4) == pytest.approx([1, 2, 4, 8])
     assert (radii("PGD2", MNIST)[0], radii("qPGD2", MNIST)[-1]) == pytest.approx((1, 6))
-    photographs = DOMAINS["imagenet"]
+    photographs = PARAMETERS["imagenet"]
     assert radii("PGD2", photographs)[0] == pytest.approx(0.5 * 227 / 299)
     assert radii("FGSM", photographs) == pytest.approx(geometric(1 / 255, 32 / 255, 8))
 
@@ -113,11 +113,11 @@ def test_the_chapter_is_not_rounded_and_the_rest_is() -> None:
 @pytest.mark.parametrize("constants", [1, 5])
 def test_equal_gradients_and_equal_objectives(constants: int) -> None:
     for spent in gradients(MNIST, constants):
-        made: list[Any] = [attack(name, MNIST, constants, spent) for name in CURVES]
-        assert {m.passes[1] for m in made} == {spent}
-        assert len({(m.c, m.lr, m.kappa, m.search_steps) for m in made}) == 1
-        assert [type(m) for m in made] == [CW, SCW, SCW]
-        assert made[1] == replace(made[2], smoothness=0.0)
+        attacks: list[Any] = [attack(name, MNIST, constants, spent) for name in CURVES]
+        assert {one.passes[1] for one in attacks} == {spent}
+        assert len({(one.c, one.lr, one.kappa, one.search_steps) for one in attacks}) == 1
+        assert [type(one) for one in attacks] == [CW, SCW, SCW]
+        assert attacks[1] == replace(attacks[2], smoothness=0.0)
 
 
 def judged(labels: list[int], distance: float) -> pa.Table:
@@ -146,11 +146,11 @@ LESS = [np.array([1.0, 5.0, 2.0, 0.0, 0.0]), np.array([2.0, 4.0, 2.0, 9.0, 9.0])
 def test_whose_value_is_lower_counts_images_that_both_fool() -> None:
     """Of images 0, 1, 2 the first attack is lower on 0, higher on 1, and on 2 equal."""
     both = Judged([[FIRST, SECOND]], CLEAN, [LESS])
-    found, n = lower(both, targeted=False)
-    assert (found.per_seed, n) == ([pytest.approx(1 / 3)], 3)
+    share, n = lower(both, targeted=False)
+    assert (share.per_seed, n) == ([pytest.approx(1 / 3)], 3)
     craft = Craft(CW(), SOURCE, targeted=False)
     cell = TableCell(craft, Judge(("A",)), "MAD_lower", {}, "", (craft,))
-    assert measured(cell, both) == (found, 3)
+    assert measured(cell, both) == (share, 3)
     assert lower(Judged([[FIRST, SECOND]], CLEAN, [LESS]), targeted=True)[1] == 2
     none, n = lower(Judged([[CLEAN, SECOND]], CLEAN, [LESS]), targeted=False)
     assert (none.per_seed, none.interval, n) == ([], None, 0)
@@ -171,10 +171,10 @@ def test_the_scatter_of_figure_4_4(tmp_path: Path) -> None:
             assert set(panel.x[1] + panel.y[1]) <= known
             assert {craft.grid for craft in panel.x[1] + panel.y[1]} == {grid}
     folder = reproduce("thesis-fig4.4", "smoke", tmp_path, images=2)
-    told = json.loads((folder / "reproduction.json").read_text())
-    assert [figure["kind"] for figure in told["figures"]] == ["scatter"] * 2
-    dots = [list(zip(f["series"][0]["x"], f["series"][0]["y"], strict=True)) for f in told["figures"]]
-    (row,) = told["rows"]
+    reproduction = json.loads((folder / "reproduction.json").read_text())
+    assert [figure["kind"] for figure in reproduction["figures"]] == ["scatter"] * 2
+    dots = [list(zip(f["series"][0]["x"], f["series"][0]["y"], strict=True)) for f in reproduction["figures"]]
+    (row,) = reproduction["rows"]
     assert len(dots[0]) == row["n"] > 0
     assert sum(y < x for x, y in dots[0]) == round(row["ours"] * row["n"])
     page = (folder / "report.html").read_text()

@@ -16,21 +16,19 @@ from vauban.core.norms import Linf
 from vauban.engine import BoundThreat, Oracle
 from vauban.reproduce import load
 from vauban.reproduce.declarations import Craft, Judge, TableCell, WeightedNetwork
-from vauban.reproduce.papers.thesis5.cells import benchmark, runs
-from vauban.reproduce.papers.thesis5.declare import gradients, timed
+from vauban.reproduce.papers.thesis5.attacks import DATA, FURTHER, IMAGENET, MNIST, attacks, crafts, radii
 from vauban.reproduce.papers.thesis5.networks import CLEAN_SCALES, ROBUST_SCALES, SMOKE
-from vauban.reproduce.papers.thesis5.setting import DATA, IMAGENET, MNIST, OURS, RIVALS, attacks, radii
+from vauban.reproduce.papers.thesis5.setting import comparison, gradients, timed
 from vauban.reproduce.registry import registry
 
 NAMES = [name for name in registry.names() if name.startswith(("thesis-5", "thesis-fig5"))]
 PAPER, SMALL = CLEAN_SCALES["mnist"]["paper"], CLEAN_SCALES["mnist"]["small"]
-BEYOND = (*RIVALS, *dict(OURS))
 
 
 def test_every_table_and_figure_is_there():
     three = [
-        f"thesis-{item}-{here.name}"
-        for here in DATA
+        f"thesis-{item}-{data.name}"
+        for data in DATA
         for item in ("5.2", "5.3", "5.4", "fig5.3", "fig5.4", "fig5.5", "fig5.6", "fig5.7", "fig5.8")
     ]
     assert set(NAMES) == {*three, "thesis-5.1", "thesis-5.5-mnist", "thesis-5.5-cifar10", "thesis-fig5.1"}
@@ -40,11 +38,11 @@ def test_every_table_and_figure_is_there():
     ("scale", "count"), [(PAPER, 20), (SMALL, 8), (CLEAN_SCALES["imagenet"]["small"], 5), (SMOKE, 2)]
 )
 def test_the_set_of_radii_is_geometric(scale, count):
-    found = radii((0.25, 8.0), scale)
-    ratios = [b / a for a, b in itertools.pairwise(found)]
-    assert len(found) == count
-    assert found[0] == 0.25
-    assert found[-1] == pytest.approx(8.0)
+    eps = radii((0.25, 8.0), scale)
+    ratios = [b / a for a, b in itertools.pairwise(eps)]
+    assert len(eps) == count
+    assert eps[0] == 0.25
+    assert eps[-1] == pytest.approx(8.0)
     assert ratios == pytest.approx([32 ** (1 / (count - 1))] * (count - 1))
 
 
@@ -62,7 +60,7 @@ def test_printed_parameters():
     assert {attack.step_size for attack in attacks("PGD2", "20", MNIST, PAPER)} == {0.5}
 
 
-@pytest.mark.parametrize("name", [*BEYOND, "PGD2", "C&W", "DDN", "BP"])
+@pytest.mark.parametrize("name", [*FURTHER, "PGD2", "C&W", "DDN", "BP"])
 @pytest.mark.parametrize("n", [20, 100])
 def test_every_attack_takes_the_gradients_of_its_row_and_no_more(name, n):
     """Counted at the door, on a linear classifier of 12 classes that no step within [0,1] fools."""
@@ -80,20 +78,20 @@ def test_every_attack_takes_the_gradients_of_its_row_and_no_more(name, n):
 
 def test_what_is_rounded_when_and_what_is_handed_over():
     ball, cw, ddn, bp = (
-        runs(name, "20" if name != "C&W" else "5x20", MNIST, SMALL)[0] for name in ("PGD2", "C&W", "DDN", "BP")
+        crafts(name, "20" if name != "C&W" else "5x20", MNIST, SMALL)[0] for name in ("PGD2", "C&W", "DDN", "BP")
     )
     assert [craft.grid for craft in (ball, cw, ddn, bp)] == [None, None, 256, 256]
     assert [craft.keep for craft in (ball, cw, ddn, bp)] == ["last", "best", "best", "best"]
     for name in ("PGD2", "BP"):
-        for craft in runs(name, "20", MNIST, SMALL, quantised=False):
+        for craft in crafts(name, "20", MNIST, SMALL, quantised=False):
             assert (craft.grid, craft.saved, craft.targeted) == (None, "float", False)
 
 
 def test_the_nearest_of_all_attacks_has_every_run():
-    cells = benchmark("thesis-table5.2-mnist.csv", MNIST, SMALL)
+    cells = comparison("thesis-table5.2-mnist.csv", MNIST, SMALL)
     every = {craft for cell in cells[:-4] for craft in (cell.craft, *cell.also)}
     assert all({cell.craft, *cell.also} == every and len(cell.also) == len(every) - 1 for cell in cells[-4:])
-    assert [cell.at for cell in cells if cell.metric == "P_upp"] == [2] * (11 + 2 * len(BEYOND) + 1)
+    assert [cell.at for cell in cells if cell.metric == "P_upp"] == [2] * (11 + 2 * len(FURTHER) + 1)
 
 
 def test_minutes_count_a_run_once():
@@ -120,11 +118,11 @@ def test_a_recipe_starts_from_a_network_of_its_own_architecture(name):
 
 def test_the_radius_of_training_rises_to_the_printed_one():
     recipes = ROBUST_SCALES["mnist"]["small"].recipes
-    role, found = "robust", []
+    role, trained_at = "robust", []
     while recipes[role].adversarial is not None:
-        found.append(recipes[role].adversarial.ball.radius)
+        trained_at.append(recipes[role].adversarial.ball.radius)
         role = recipes[role].start
-    assert found == [0.3, 0.2, 0.1]
+    assert trained_at == [0.3, 0.2, 0.1]
     assert role == "network"
     printed = ROBUST_SCALES["mnist"]["paper"].recipes["robust"].adversarial
     assert math.isclose(printed.step_size * printed.ball.radius, 0.01)

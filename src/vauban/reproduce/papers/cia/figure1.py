@@ -17,6 +17,7 @@ from vauban.reproduce.registry import register
 
 CSV = "cia-figure1.csv"
 DELTA = 4
+RADIUS = DELTA / 255
 SOURCES = through(["IncV3_a"])
 
 
@@ -25,36 +26,37 @@ def carlini(box: float | None = None, c: float = 1.0) -> CW:
     return CW(search_steps=1, steps=20, lr=0.05, c=c, box=box)
 
 
-def drawn(row: Row) -> Craft:
+RIVALS: dict[str, Attack] = {
+    "CIA": cia(DELTA),
+    "C&W inside CIA's interval": carlini(box=RADIUS),
+    "PGD": PGD(Linf(RADIUS), steps=20, loss=cross_entropy),
+    "APGD": APGD(Linf(RADIUS), steps=20, loss=cross_entropy),
+    "MI-FGSM": MIFGSM(Linf(RADIUS), steps=20, loss=cross_entropy),
+}
+
+
+def craft(row: Row) -> Craft:
+    """Part a of the figure is C&W, part b the same image clipped, part c CIA."""
     if row["item"].startswith("Figure 1 a"):
         return Craft(carlini(), SOURCES)
-    return (
-        Craft(carlini(), SOURCES, clip=DELTA / 255)
-        if row["item"].startswith("Figure 1 b")
-        else Craft(cia(DELTA), SOURCES)
-    )
+    if row["item"].startswith("Figure 1 b"):
+        return Craft(carlini(), SOURCES, clip=RADIUS)
+    return Craft(cia(DELTA), SOURCES)
 
 
 def cells(scale: Scale) -> list[TableCell]:
-    judge = on("IncV3_a")
-    found = [TableCell(drawn(row), judge, row["metric"], row, row["item"]) for row in rows_of(CSV)]
-    rivals: dict[str, Attack] = {
-        "CIA": cia(DELTA),
-        "C&W inside CIA's interval": carlini(box=DELTA / 255),
-        "PGD": PGD(Linf(DELTA / 255), steps=20, loss=cross_entropy),
-        "APGD": APGD(Linf(DELTA / 255), steps=20, loss=cross_entropy),
-        "MI-FGSM": MIFGSM(Linf(DELTA / 255), steps=20, loss=cross_entropy),
-    }
+    printed = [TableCell(craft(row), on("IncV3_a"), row["metric"], row, row["item"]) for row in rows_of(CSV)]
+    beyond = []
     for c in (1.0, 10.0, 100.0):
-        for clip, shown in ((None, "before clipping"), (DELTA / 255, "after clipping")):
-            craft = Craft(carlini(c=c), SOURCES, clip=clip)
-            found += both(craft, f"C&W, c = {c:g}, {shown}")
-    for name, attack in rivals.items():
-        found += both(Craft(attack, SOURCES), f"{name}, 20 gradients, Δ=4")
-    return found
+        for clip, moment in ((None, "before clipping"), (RADIUS, "after clipping")):
+            beyond += confidence_and_success(Craft(carlini(c=c), SOURCES, clip=clip), f"C&W, c = {c:g}, {moment}")
+    for name, attack in RIVALS.items():
+        beyond += confidence_and_success(Craft(attack, SOURCES), f"{name}, 20 gradients, Δ=4")
+    return printed + beyond
 
 
-def both(craft: Craft, label: str) -> list[TableCell]:
+def confidence_and_success(craft: Craft, label: str) -> list[TableCell]:
+    """The two cells of an attack beyond the figure."""
     metrics = ("target_confidence", "targeted_success_rate")
     return [TableCell(craft, on("IncV3_a"), metric, {}, f"{label}: {metric.replace('_', ' ')}") for metric in metrics]
 

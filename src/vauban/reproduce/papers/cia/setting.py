@@ -1,44 +1,51 @@
-"""What the tables of the paper share: five networks, their stand-ins, the attack's settings, and a cell per printed row."""
+"""Shared by the tables of the paper: five networks, their stand-ins, the settings of the attack, a cell per printed row."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from vauban.attacks.fixed_budget.cia import CIA
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
+from vauban.defences.inputs.jpeg import JPEG
 from vauban.defences.inputs.mean_filter import MeanFilter
 from vauban.reproduce.declarations import Craft, Judge, Path, Scale, TableCell, WeightedNetwork
+from vauban.reproduce.papers import stand_ins
 from vauban.reproduce.printed import rows_of
 
 SOURCE = "Clipping Free Attacks Against Neural Networks, under review at ICLR 2018"
 NETWORKS = ("IncV3_a", "IncV4", "IncRes_a", "IncV3_b", "IncRes_b")
+VOTE = "the vote's rule and its ties are not stated; plurality with ties by summed probability is used"
 FILTER = MeanFilter(size=3, border="edge")
 
 STAND_INS = {
-    "IncV3_a": "small-branched:weights={weights}/small-branched.safetensors",
-    "IncV4": "small-separable:weights={weights}/small-separable.safetensors",
-    "IncRes_a": "small-dense:weights={weights}/small-dense.safetensors",
-    "IncV3_b": "small-plain:weights={weights}/small-plain.safetensors",
-    "IncRes_b": "small-residual:weights={weights}/small-residual.safetensors",
+    "IncV3_a": stand_ins.BRANCHED,
+    "IncV4": stand_ins.SEPARABLE,
+    "IncRes_a": stand_ins.DENSE,
+    "IncV3_b": stand_ins.PLAIN,
+    "IncRes_b": stand_ins.RESIDUAL,
 }
 """Five architectures on CIFAR-10, the last two adversarially trained as the paper's IncV3_b and IncRes_b are."""
 
 ORIGINALS = {
-    "IncV3_a": "timm:name=inception_v3.tf_in1k,pretrained=true",
+    "IncV3_a": stand_ins.INCEPTION_V3,
     "IncV4": "timm:name=inception_v4.tf_in1k,pretrained=true",
     "IncRes_a": "timm:name=inception_resnet_v2.tf_in1k,pretrained=true",
-    "IncV3_b": "timm:name=inception_v3.tf_adv_in1k,pretrained=true",
+    "IncV3_b": stand_ins.INCEPTION_V3_ADVERSARIAL,
     "IncRes_b": "timm:name=inception_resnet_v2.tf_ens_adv_in1k,pretrained=true",
 }
-SQUEEZENET = {"IncV3_a": "squeezenet:weights={data}/imagenet/squeezenet1_0.safetensors"}
 
 Row = Mapping[str, str]
 
 
 def five(small: float, paper: float) -> dict[str, Scale]:
-    """Scales of a table over all five networks; minutes on two cores: measured at scale small, estimated
-    from the networks' sizes (5.7 to 13 billion multiplications a pass) at scale paper."""
+    """Scales of a table over all five networks.
+
+    Args:
+        small: minutes at scale small on two cores, as measured.
+        paper: minutes at scale paper, estimated from the networks' sizes (5.7 to 13 billion multiplications a pass).
+    """
     return {
         "smoke": Scale(
             "colours/test[:6]", STAND_INS, 6, (0,), 0.5, "stand-in", "six made-up images: a trial of the code"
@@ -66,13 +73,19 @@ def five(small: float, paper: float) -> dict[str, Scale]:
 
 
 def single(small: float, paper: float, cifar: float = 3) -> dict[str, Scale]:
-    """Scales of a table over IncV3_a alone: SqueezeNet on ImageNet images stands in, at scale cifar a small network."""
+    """Scales of a table over IncV3_a alone: SqueezeNet on ImageNet images stands in, at scale cifar a small network.
+
+    Args:
+        small: minutes at scale small on two cores.
+        paper: minutes at scale paper.
+        cifar: minutes at scale cifar.
+    """
     over_five = five(cifar, paper)
     return {
         "smoke": over_five["smoke"],
         "small": Scale(
             "imagenet/val1000:crop=227",
-            SQUEEZENET,
+            {"IncV3_a": stand_ins.SQUEEZENET},
             1000,
             (0,),
             small,
@@ -91,7 +104,13 @@ def thorough(scale: Scale) -> bool:
 
 
 def cia(delta: float, steps: int = 20, **options: object) -> CIA:
-    """The attack at Delta / 255 with the paper's settings: Adam(0.2, 0.1, 0.6), 20 iterations, cross-entropy."""
+    """CIA with the paper's settings: Adam(0.2, 0.1, 0.6), 20 iterations, cross-entropy.
+
+    Args:
+        delta: the paper's Delta, in 1/255 of the pixel range.
+        steps: iterations.
+        **options: further parameters of the attack.
+    """
     return CIA(Linf(delta / 255), steps=steps, loss=cross_entropy, **options)  # type: ignore[arg-type]
 
 
@@ -110,28 +129,40 @@ def on(name: str, path: tuple[Path, ...] = ()) -> Judge:
     return Judge(NETWORKS if name.lower().startswith("vote") else (name,), path)
 
 
-def deployed(row: Row) -> tuple[Path, ...]:
-    """What a printed row's defence column puts in front of every network."""
+def filter_deployed(row: Row) -> tuple[Path, ...]:
+    """The mean filter where a printed row's defence column names it."""
     return (FILTER,) if row["defence"].startswith("3x3 mean filter") else ()
 
 
+def jpeg_deployed(row: Row) -> tuple[Path, ...]:
+    """JPEG at the quality that a printed row's defence column names."""
+    quality = re.search(r"Q=(\d+)", row["defence"])
+    return (JPEG(int(quality[1])),) if quality else ()
+
+
 def printed_cells(
-    csv: str, craft: Callable[[Row], Craft | None], path: Callable[[Row], tuple[Path, ...]] = deployed
+    csv: str, craft: Callable[[Row], Craft | None], deployed: Callable[[Row], tuple[Path, ...]] = filter_deployed
 ) -> list[TableCell]:
-    """One cell for every printed row of a table, whose craft and deployed defence follow from the row."""
+    """One cell for every printed row of a table.
+
+    Args:
+        csv: the packaged table.
+        craft: from a row to its adversarial images, None for the clean ones.
+        deployed: from a row to what stands in front of every judge.
+    """
     cells = []
     for row in rows_of(csv):
         delta = f"Δ={row['delta_255']}, " if row["delta_255"] else ""
-        shown = "" if row["defence"] == "none" else f", {row['defence']}"
+        defence = "" if row["defence"] == "none" else f", {row['defence']}"
         metric = row["metric"].replace("_", " ")
         goal = "untargeted, " if row["attack"].endswith("untargeted") else ""
-        label = f"{delta}{goal}{row['network']}: {metric}{shown}"
-        cells.append(TableCell(craft(row), on(row["network"], path(row)), row["metric"], row, label))
+        label = f"{delta}{goal}{row['network']}: {metric}{defence}"
+        cells.append(TableCell(craft(row), on(row["network"], deployed(row)), row["metric"], row, label))
     return cells
 
 
 def both_rates(craft: Craft, judge: Judge, label: str) -> list[TableCell]:
-    """A cell beyond the paper for each of the two rates."""
+    """A cell beyond the paper for each of the two rates; an untargeted craft has no rate of targeted success."""
     return [
         TableCell(craft, judge, metric, {}, f"{label}: {metric.replace('_', ' ')}")
         for metric in ("targeted_success_rate", "misclassification_rate")
@@ -141,10 +172,10 @@ def both_rates(craft: Craft, judge: Judge, label: str) -> list[TableCell]:
 
 def present(cells: Sequence[TableCell], scale: Scale) -> list[TableCell]:
     """The cells whose networks the scale has."""
-    return [cell for cell in cells if needed(cell) <= set(scale.models)]
+    return [cell for cell in cells if networks_of(cell) <= set(scale.models)]
 
 
-def needed(cell: TableCell) -> set[str]:
-    """The networks a cell asks for."""
+def networks_of(cell: TableCell) -> set[str]:
+    """The networks that a cell attacks or asks."""
     sources = {source.network for source in cell.craft.through} if cell.craft else set()
     return sources | set(cell.judge.networks)

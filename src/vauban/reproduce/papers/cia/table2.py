@@ -16,48 +16,47 @@ from vauban.threats import Diverse, Translated
 
 CSV = "cia-table2.csv"
 BALL = Linf(16 / 255)
+DIVERSE, SMOOTH = (Diverse(),), (Translated(size=3, sigma=1.0),)
+RIVALS: list[tuple[str, Attack, tuple[Path, ...]]] = [
+    ("CIA", cia(16), ()),
+    ("CIA, input diversity", cia(16), DIVERSE),
+    ("CIA, translation invariance", cia(16), SMOOTH),
+    ("CIA, both", cia(16), SMOOTH + DIVERSE),
+    ("MI-FGSM", MIFGSM(BALL, steps=20, loss=cross_entropy), ()),
+    ("MI-FGSM, both", MIFGSM(BALL, steps=20, loss=cross_entropy), SMOOTH + DIVERSE),
+    ("PGD", PGD(BALL, steps=20, loss=cross_entropy), ()),
+    ("APGD", APGD(BALL, steps=20, loss=cross_entropy), ()),
+]
+"""Attacks at 20 gradients and Delta = 16, and the objectives made for transfer that they go through."""
 
 
 def cells(scale: Scale) -> list[TableCell]:
+    printed = printed_cells(CSV, lambda row: Craft(cia(float(row["delta_255"])), through(["IncV3_b"])))
+    return printed + every_source() + rivals()
+
+
+def every_source() -> list[TableCell]:
+    """'Verified when attacking any other classifier alone': every other network as the source, Delta = 16."""
     return [
-        *printed_cells(CSV, lambda row: Craft(cia(float(row["delta_255"])), through(["IncV3_b"]))),
-        *matrix(),
-        *contest(),
+        cell
+        for source in NETWORKS
+        if source != "IncV3_b"
+        for judge in NETWORKS
+        for cell in both_rates(
+            Craft(cia(16), through([source])), on(judge), f"CIA on {source}, Δ=16, judged by {judge}"
+        )
     ]
 
 
-def matrix() -> list[TableCell]:
-    """'Verified when attacking any other classifier alone': every network as the source, Delta = 16."""
-    found = []
-    for source in NETWORKS:
-        if source != "IncV3_b":
-            craft = Craft(cia(16), through([source]))
-            for judged in NETWORKS:
-                found += both_rates(craft, on(judged), f"CIA on {source}, Δ=16, judged by {judged}")
-    return found
-
-
-def contest() -> list[TableCell]:
-    """Other attacks at 20 gradients and Delta = 16, and objectives made for transfer, from IncV3_a, targeted and not."""
-    diverse, smooth = (Diverse(),), (Translated(size=3, sigma=1.0),)
-    rivals: list[tuple[str, Attack, tuple[Path, ...]]] = [
-        ("CIA", cia(16), ()),
-        ("CIA, input diversity", cia(16), diverse),
-        ("CIA, translation invariance", cia(16), smooth),
-        ("CIA, both", cia(16), smooth + diverse),
-        ("MI-FGSM", MIFGSM(BALL, steps=20, loss=cross_entropy), ()),
-        ("MI-FGSM, both", MIFGSM(BALL, steps=20, loss=cross_entropy), smooth + diverse),
-        ("PGD", PGD(BALL, steps=20, loss=cross_entropy), ()),
-        ("APGD", APGD(BALL, steps=20, loss=cross_entropy), ()),
-    ]
-    found = []
-    for name, attack, path in rivals:
-        for targeted in (True, False):
+def rivals() -> list[TableCell]:
+    """RIVALS from IncV3_a, targeted and not."""
+    cells = []
+    for name, attack, path in RIVALS:
+        for targeted, goal in ((True, "targeted"), (False, "untargeted")):
             craft = Craft(attack, through(["IncV3_a"], *path), targeted=targeted)
-            for judged in NETWORKS:
-                goal = "targeted" if targeted else "untargeted"
-                found += both_rates(craft, on(judged), f"{name} on IncV3_a, {goal}, Δ=16, judged by {judged}")
-    return found
+            for judge in NETWORKS:
+                cells += both_rates(craft, on(judge), f"{name} on IncV3_a, {goal}, Δ=16, judged by {judge}")
+    return cells
 
 
 @register("cia-2")

@@ -7,6 +7,7 @@ from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.papers.cia.setting import (
     NETWORKS,
     SOURCE,
+    VOTE,
     both_rates,
     cia,
     five,
@@ -18,18 +19,18 @@ from vauban.reproduce.papers.cia.setting import (
 from vauban.reproduce.registry import register
 
 CSV = "cia-table3.csv"
+ALL_FIVE = through(NETWORKS)
 
 
 def cells(scale: Scale) -> list[TableCell]:
-    whole = Craft(cia(4), through(NETWORKS))
-    found = printed_cells(CSV, lambda row: Craft(cia(float(row["delta_255"])), through(NETWORKS)))
-    found += both_rates(whole, Judge(NETWORKS, rule="mean"), "Δ=4, mean of the probabilities instead of a vote")
+    printed = printed_cells(CSV, lambda row: Craft(cia(float(row["delta_255"])), ALL_FIVE))
+    mean = Judge(NETWORKS, rule="mean")
+    beyond = both_rates(Craft(cia(4), ALL_FIVE), mean, "Δ=4, mean of the probabilities instead of a vote")
     for curve in ("sigmoid", "sin"):
-        craft = Craft(cia(4, curve=curve), through(NETWORKS))
-        found += both_rates(craft, on("Vote"), f"Δ=4, g = {curve}, vote")
+        beyond += both_rates(Craft(cia(4, curve=curve), ALL_FIVE), on("Vote"), f"Δ=4, g = {curve}, vote")
     if thorough(scale):
-        found += both_rates(Craft(cia(4, steps=100), through(NETWORKS)), on("Vote"), "Δ=4, 100 iterations, vote")
-    return found
+        beyond += both_rates(Craft(cia(4, steps=100), ALL_FIVE), on("Vote"), "Δ=4, 100 iterations, vote")
+    return printed + beyond
 
 
 @register("cia-3")
@@ -42,5 +43,5 @@ def table3() -> Experiment:
         cells,
         five(small=8, paper=18000),
         CSV,
-        ambiguous="the vote's rule and its ties are not stated; plurality with ties by summed probability is used",
+        ambiguous=VOTE,
     )

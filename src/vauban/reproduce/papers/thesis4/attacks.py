@@ -25,26 +25,39 @@ from vauban.laplacian.smoothing import DIGITS, PHOTOGRAPHS
 from vauban.reproduce.declarations import Craft, FitOnUse, Scale, WeightedNetwork
 
 PAPER = ("FGSM", "I-FGSM", "PGD2", "C&W", "qPGD2", "sC&W")
+IN_A_BALL = ("FGSM", "I-FGSM", "PGD2", "qPGD2")
+PENALISED = ("C&W", "sC&W")
 SMOOTH = ("qPGD2", "sC&W")
 RIVALS = ("DDN", "smooth DDN", "BP", "smooth BP")
 SIDE = 299  # of the images that the paper's distances on ImageNet are printed for
 STEP_LINF, STEP_L2 = 0.08, 3 / 5  # of I-FGSM, on an epsilon of 0.3 or 0.1255; of PGD2, relative to its epsilon of 5
 
-OTHERS = {
+FITTING_DATA = {
     "colours": "colours/test[:4]:seed=11",
     "cifar10": "cifar10/train[:500]",
     "imagenet": "imagenet/val1000[20:1000:20]:crop=227",
     "nips2017": "imagenet/train[::128]:size=299,crop=299",
 }
-"""Images to fit a universal perturbation on: 4, 500, 49, and about the 10000 of its paper."""
+"""Images to fit a universal perturbation on, none of which is attacked: 4, 500, 49, and about the 10000 of its paper."""
+
+
+Runs = tuple[Craft, ...]
+"""All runs of an attack: one, or one for each radius of those inside a ball."""
 
 
 @dataclass(frozen=True)
-class DataSetting:
-    """What depends on the images: side and channels, and how much is spent on them.
+class AttackParameters:
+    """The parameters of the attacks on the images of one data set, and how much is spent on them.
 
-    radii: of an attack inside a ball. steps: gradients of each of its runs. search, inner: constants of C&W and gradients
-    for each. long: gradients of the attacks beyond the paper. shape: of the kernel of the graph.
+    Attributes:
+        side: pixels.
+        channels: 1 or 3.
+        radii: number of radii of an attack inside a ball.
+        steps: gradients of each of its runs.
+        search: constants of C&W.
+        inner: gradients for each constant.
+        long: gradients of the attacks beyond the paper.
+        shape: of the kernel of the graph.
     """
 
     side: int
@@ -78,19 +91,19 @@ class DataSetting:
         return {"c": c, "kappa": kappa, "lr": 0.1}
 
 
-DOMAINS = {
-    "digits": DataSetting(8, 1, 2, 3, 2, 3, 4),
-    "colours": DataSetting(32, 3, 2, 3, 2, 3, 4),
-    "mnist": DataSetting(28, 1, 20, 20, 5, 1000),
-    "cifar10": DataSetting(32, 3, 12, 20, 5, 100),
-    "imagenet": DataSetting(227, 3, 8, 20, 5, 40),
-    "nips2017": DataSetting(SIDE, 3, 20, 20, 5, 1000),
+PARAMETERS = {
+    "digits": AttackParameters(8, 1, 2, 3, 2, 3, 4),
+    "colours": AttackParameters(32, 3, 2, 3, 2, 3, 4),
+    "mnist": AttackParameters(28, 1, 20, 20, 5, 1000),
+    "cifar10": AttackParameters(32, 3, 12, 20, 5, 100),
+    "imagenet": AttackParameters(227, 3, 8, 20, 5, 40),
+    "nips2017": AttackParameters(SIDE, 3, 20, 20, 5, 1000),
 }
 
 
-def domain(scale: Scale) -> DataSetting:
-    """What the scale's data are."""
-    return next(found for name, found in DOMAINS.items() if scale.data.startswith(name))
+def parameters_of(scale: Scale) -> AttackParameters:
+    """The parameters for the scale's data."""
+    return next(parameters for name, parameters in PARAMETERS.items() if scale.data.startswith(name))
 
 
 def geometric(low: float, high: float, n: int) -> list[float]:
@@ -98,66 +111,93 @@ def geometric(low: float, high: float, n: int) -> list[float]:
     return [low * (high / low) ** (i / (n - 1)) for i in range(n)]
 
 
-def radii(name: str, found: DataSetting) -> list[float]:
+def radii(name: str, parameters: AttackParameters) -> list[float]:
     """The sets of target distortions, not printed but for [1, 6] of PGD2 and qPGD2 on MNIST (Fig. 4.5).
 
     For the rest 20 values in geometric progression (fewer where time is short) that end at the printed epsilon, on
     photographs in L2 at 20, since 7.86 is a printed mean.
     """
+    n = parameters.radii
     if name in ("FGSM", "I-FGSM"):
-        return geometric(0.02, 0.3, found.radii) if found.grey else geometric(1 / 255, 32 / 255, found.radii)
-    low, high = (1.0, 6.0) if found.grey else (0.5, 20.0)
-    return [found.unit * radius for radius in geometric(low, high, found.radii)]
+        return geometric(0.02, 0.3, n) if parameters.grey else geometric(1 / 255, 32 / 255, n)
+    low, high = (1.0, 6.0) if parameters.grey else (0.5, 20.0)
+    return [parameters.unit * radius for radius in geometric(low, high, n)]
 
 
-def inside(name: str, radius: float, found: DataSetting) -> Attack:
+def inside(name: str, radius: float, parameters: AttackParameters) -> Attack:
     """An attack inside a ball, along the margin, (2.19)."""
     if name == "FGSM":
         return FGSM(Linf(radius), loss=margin)
     if name == "I-FGSM":
-        largest = 0.3 if found.grey else 32 / 255
-        return BIM(Linf(radius), steps=found.steps, step_size=STEP_LINF / largest, loss=margin)
+        largest = 0.3 if parameters.grey else 32 / 255
+        return BIM(Linf(radius), steps=parameters.steps, step_size=STEP_LINF / largest, loss=margin)
     if name == "PGD2":
-        return PGD(L2(radius), steps=found.steps, step_size=STEP_L2, loss=margin, random_start=False)
-    return QPGD2(**found.smoothing, ball=L2(radius), steps=found.steps, step_size=STEP_L2, loss=margin)
+        return PGD(L2(radius), steps=parameters.steps, step_size=STEP_L2, loss=margin, random_start=False)
+    return QPGD2(**parameters.smoothing, ball=L2(radius), steps=parameters.steps, step_size=STEP_L2, loss=margin)
 
 
-def minimal(name: str, found: DataSetting, inner: int | None = None) -> Attack:
-    """An attack that looks for the distance itself. inner: gradients of C&W for each constant."""
-    spent: dict[str, Any] = {"search_steps": found.search, "steps": found.inner if inner is None else inner}
-    made: dict[str, Callable[[], Attack]] = {
-        "C&W": lambda: CW(**spent, **found.carlini),
-        "sC&W": lambda: SCW(**found.smoothing, **spent, **found.carlini),
-        "DDN": lambda: DDN(steps=found.long),
-        "smooth DDN": lambda: SmoothDDN(**found.smoothing, steps=found.long),
-        "BP": lambda: BP(steps=found.long),
-        "smooth BP": lambda: SmoothBP(**found.smoothing, steps=found.long),
+def minimal(name: str, parameters: AttackParameters, inner: int | None = None) -> Attack:
+    """An attack that looks for the distance itself.
+
+    Args:
+        name: as in the tables.
+        parameters: of the data.
+        inner: gradients of C&W for each constant, None for those of the parameters.
+    """
+    search: dict[str, Any] = {
+        "search_steps": parameters.search,
+        "steps": parameters.inner if inner is None else inner,
+        **parameters.carlini,
     }
-    return made[name]()
+    makers: dict[str, Callable[[], Attack]] = {
+        "C&W": lambda: CW(**search),
+        "sC&W": lambda: SCW(**parameters.smoothing, **search),
+        "DDN": lambda: DDN(steps=parameters.long),
+        "smooth DDN": lambda: SmoothDDN(**parameters.smoothing, steps=parameters.long),
+        "BP": lambda: BP(steps=parameters.long),
+        "smooth BP": lambda: SmoothBP(**parameters.smoothing, steps=parameters.long),
+    }
+    return makers[name]()
 
 
 def crafts(
-    name: str, found: DataSetting, through: tuple[WeightedNetwork, ...], bits: Literal[8, 32] = 32
-) -> tuple[Craft, ...]:
-    """The runs of an attack. bits: 32 saves the images as they are, the chapter's attacks ending where they do; 8 rounds
-    every query and the image that is saved, with at most 100 gradients for each constant of C&W."""
-    door: dict[str, Any] = {"saved": "float"} if bits == 32 else {"grid": 256}
-    if name in ("FGSM", "I-FGSM", "PGD2", "qPGD2"):
-        attacks = [inside(name, radius, found) for radius in radii(name, found)]
-        return tuple(Craft(attack, through, targeted=False, **door) for attack in attacks)
-    attack = minimal(name, found, None if bits == 32 else min(found.inner, 100))
-    return (Craft(attack, through, targeted=False, keep="best", **door),)
+    name: str, parameters: AttackParameters, through: tuple[WeightedNetwork, ...], bits: Literal[8, 32] = 32
+) -> Runs:
+    """The runs of an attack.
+
+    Args:
+        name: as in the tables.
+        parameters: of the data.
+        through: the networks attacked.
+        bits: 32 saves the images as they are, the chapter's attacks ending where they do; 8 rounds every query and the
+            image that is saved, with at most 100 gradients for each constant of C&W.
+    """
+    rounding: dict[str, Any] = {"saved": "float"} if bits == 32 else {"grid": 256}
+    if name in IN_A_BALL:
+        attacks = [inside(name, radius, parameters) for radius in radii(name, parameters)]
+        return tuple(Craft(attack, through, targeted=False, **rounding) for attack in attacks)
+    attack = minimal(name, parameters, None if bits == 32 else min(parameters.inner, 100))
+    return (Craft(attack, through, targeted=False, keep="best", **rounding),)
 
 
-def universal(scale: Scale, through: tuple[WeightedNetwork, ...]) -> tuple[Craft, ...]:
+def universal(scale: Scale, through: tuple[WeightedNetwork, ...]) -> Runs:
     """The run of a universal perturbation at its paper's radius on ImageNet, fitted on images that the scale leaves out."""
-    others = next(found for name, found in OTHERS.items() if scale.data.startswith(name))
-    fitter = Universal(Linf(10 / 255), epochs=2 if others.startswith("colours") else 10)
-    return (Craft(FitOnUse(fitter, others), through, targeted=False, saved="float"),)
+    data = next(spec for name, spec in FITTING_DATA.items() if scale.data.startswith(name))
+    fitter = Universal(Linf(10 / 255), epochs=2 if data.startswith("colours") else 10)
+    return (Craft(FitOnUse(fitter, data), through, targeted=False, saved="float"),)
 
 
-def transfer_radius(target: float, found: DataSetting) -> tuple[float, float]:
+def transfer_radius(target: float, parameters: AttackParameters) -> tuple[float, float]:
     """L-infinity and L2 radii of a target distortion of about 5 or 10: 0.01 or 0.02 on every component, as L2 distance
     sqrt(components) times that, 5.18 and 10.36 on the paper's images."""
     size = target / 5 * 0.01
-    return size, size * math.sqrt(found.channels) * found.side
+    return size, size * math.sqrt(parameters.channels) * parameters.side
+
+
+def at_distortion(name: str, target: float, parameters: AttackParameters, through: tuple[WeightedNetwork, ...]) -> Runs:
+    """One run at a target distortion: no choice for each image; C&W and sC&W have none."""
+    if name in PENALISED:
+        return crafts(name, parameters, through)
+    size, distance = transfer_radius(target, parameters)
+    attack = inside(name, size if name in ("FGSM", "I-FGSM") else distance, parameters)
+    return (Craft(attack, through, targeted=False, saved="float"),)

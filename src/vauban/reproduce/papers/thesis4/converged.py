@@ -1,4 +1,4 @@
-"""Is smoothness still free when C&W is converged? One constant or five, the same Adam, from 20 gradients on."""
+"""Beyond chapter 4: is smoothness still free when C&W is converged? One constant or five, from 20 gradients on."""
 
 from __future__ import annotations
 
@@ -14,79 +14,93 @@ from vauban.engine import Attack
 from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
-from vauban.reproduce.papers.thesis4.attacks import DOMAINS, DataSetting, domain
-from vauban.reproduce.papers.thesis4.setting import NOTES, SOURCE, V3, attained, digits, on, photographs, through
+from vauban.reproduce.papers.thesis4.attacks import PARAMETERS, AttackParameters, parameters_of
+from vauban.reproduce.papers.thesis4.networks import C4, V3, digits, photographs
+from vauban.reproduce.papers.thesis4.setting import NOTES, SOURCE, attained, on, through
 from vauban.reproduce.registry import register
 
 GRADIENTS = (20, 100, 300, 1000)
 CURVES = ("C&W", "C&W without its chart", "sC&W")
 METRICS = {"P_suc": "share fooled", "D_median_L2": "median L2 distance", "roughness_avg": "mean roughness"}
+CONSTANTS = {1: "one constant", 5: "five constants"}
 
 
-def gradients(found: DataSetting, constants: int) -> Sequence[int]:
+def gradients(parameters: AttackParameters, constants: int) -> Sequence[int]:
     """20 to 1000, and on MNIST the 5000 of five constants of Table 4.1; up to 300 where a gradient is slow, and few for a
     trial of the code."""
-    if found.long < GRADIENTS[0]:
+    if parameters.long < GRADIENTS[0]:
         return (10, 20)
-    if found.side == DOMAINS["imagenet"].side:
+    if parameters.side == PARAMETERS["imagenet"].side:
         return GRADIENTS[:3]
-    return (*GRADIENTS, 5000) if found.grey and constants == 5 else GRADIENTS
+    return (*GRADIENTS, 5000) if parameters.grey and constants == 5 else GRADIENTS
 
 
-def attack(name: str, found: DataSetting, constants: int, spent: int) -> Attack:
-    """An attack of `spent` gradients, shared among `constants` values of c; C&W's change of variable, (4.9) as it stands,
-    which is sC&W with alpha = 0, or sC&W. All have the same c, rate and margin."""
-    steps: dict[str, Any] = {"search_steps": constants, "steps": spent // constants}
+def attack(name: str, parameters: AttackParameters, constants: int, spent: int) -> Attack:
+    """One of CURVES; all have the same c, rate and margin.
+
+    Args:
+        name: C&W; C&W without its change of variable, (4.9) as it stands, which is sC&W with alpha = 0; or sC&W.
+        parameters: of the data.
+        constants: number of values of c.
+        spent: gradients in all, shared among the constants.
+    """
+    search: dict[str, Any] = {"search_steps": constants, "steps": spent // constants, **parameters.carlini}
     if name == "C&W":
-        return CW(**steps, **found.carlini)
-    smooth = SCW(**found.smoothing, **steps, **found.carlini)
+        return CW(**search)
+    smooth = SCW(**parameters.smoothing, **search)
     return smooth if name == "sC&W" else replace(smooth, smoothness=0.0)
 
 
-def role(scale: Scale) -> str:
-    return "C4" if domain(scale).grey else V3
+def network(scale: Scale) -> str:
+    return C4 if parameters_of(scale).grey else V3
+
+
+def cell(attack: Attack, scale: Scale, metric: str, label: str) -> TableCell:
+    """A metric of the nearest success of an attack, its images unrounded."""
+    role = network(scale)
+    craft = Craft(attack, through(role), targeted=False, keep="best", saved="float")
+    return attained((craft,), on(role), metric, label)
 
 
 def measured(scale: Scale, name: str, constants: int, metric: str) -> Iterator[tuple[float, TableCell]]:
     """A metric for each number of gradients."""
-    for spent in gradients(domain(scale), constants):
-        made = attack(name, domain(scale), constants, spent)
-        craft = Craft(made, through(role(scale)), targeted=False, keep="best", saved="float")
-        shown = "one constant" if constants == 1 else f"{constants} constants"
-        label = f"{name}, {shown}, {spent} gradients"
-        yield spent, attained((craft,), on(role(scale)), metric, label)
+    number = CONSTANTS[1] if constants == 1 else f"{constants} constants"
+    for spent in gradients(parameters_of(scale), constants):
+        converging = attack(name, parameters_of(scale), constants, spent)
+        yield spent, cell(converging, scale, metric, f"{name}, {number}, {spent} gradients")
 
 
-def floor(scale: Scale) -> list[TableCell]:
+def fastest(scale: Scale) -> list[TableCell]:
     """How near these networks' boundaries are: the attacks that converge fastest, at the largest number of gradients."""
-    spent, found = max(gradients(domain(scale), 1)), []
-    for name, made in (("DDN", DDN(steps=spent)), ("BP", BP(steps=spent))):
-        craft = Craft(made, through(role(scale)), targeted=False, keep="best", saved="float")
-        found += [attained((craft,), on(role(scale)), m, f"{name}, {spent} gradients") for m in (*METRICS, "D_avg_L2")]
-    return found
+    spent = max(gradients(parameters_of(scale), 1))
+    return [
+        cell(rival, scale, metric, f"{name}, {spent} gradients")
+        for name, rival in (("DDN", DDN(steps=spent)), ("BP", BP(steps=spent)))
+        for metric in (*METRICS, "D_avg_L2")
+    ]
 
 
 def cells(scale: Scale) -> list[TableCell]:
-    found = [
-        cell
-        for constants in (1, 5)
+    converging = [
+        point
+        for constants in CONSTANTS
         for name in CURVES
         for metric in (*METRICS, "D_avg_L2")
-        for _, cell in measured(scale, name, constants, metric)
+        for _, point in measured(scale, name, constants, metric)
     ]
-    return found + floor(scale)
+    return converging + fastest(scale)
 
 
 def panels(scale: Scale) -> list[Panel]:
     return [
         Sweep(
-            f"{shown} with {'one constant' if constants == 1 else 'five constants'}",
+            f"{y_label} with {number}",
             "gradients",
-            shown,
+            y_label,
             {name: list(measured(scale, name, constants, metric)) for name in CURVES},
         )
-        for constants in (1, 5)
-        for metric, shown in METRICS.items()
+        for constants, number in CONSTANTS.items()
+        for metric, y_label in METRICS.items()
     ]
 
 

@@ -1,30 +1,18 @@
-"""What the experiments of the chapter share: networks and their stand-ins, scales, and cells."""
+"""Shared by the tables and figures of chapter 4: open questions, cells, and the rows and curves that several have."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import replace
 
-from vauban.attacks.fixed_budget.fgsm import FGSM
-from vauban.core.losses import cross_entropy
-from vauban.core.norms import Linf
-from vauban.reproduce.declarations import Craft, Judge, Path, Scale, TableCell, TrainingRun, WeightedNetwork
-from vauban.reproduce.papers.cia.setting import ORIGINALS, SQUEEZENET, STAND_INS
+from vauban.defences.inputs.bilateral import Bilateral
+from vauban.reproduce.declarations import Judge, Path, Scale, TableCell, WeightedNetwork
+from vauban.reproduce.figures import OperatingCurves, Panel
+from vauban.reproduce.papers.thesis4.attacks import PAPER, RIVALS, SMOOTH, Runs, crafts, parameters_of
+from vauban.reproduce.papers.thesis4.networks import C4, RESNET, V3
+from vauban.reproduce.printed import rows_of
 
 SOURCE = "H. Zhang, Deep learning in adversarial context, thesis, Rennes 2021, chapter 4 (arXiv:1903.11862)"
-V3, RESNET, V3_ADV, C4_ADV = "InceptionV3", "ResNetV2-50", "InceptionV3 (step l.l.)", "C4 (FGSM)"
-C4 = TrainingRun("mnist-c4", "mnist/train", 6, minutes=3)
-C4_FGSM = TrainingRun(
-    "mnist-c4", "mnist/train", 6, adversarial=FGSM(Linf(0.3), loss=cross_entropy), regenerate="epoch", minutes=8
-)
-TRIAL = TrainingRun(
-    "digits-cnn", "digits/train", 2, lr=2e-3, adversarial=FGSM(Linf(0.3), loss=cross_entropy), regenerate="epoch"
-)
-COLOURS = {V3: STAND_INS["IncV3_a"], RESNET: STAND_INS["IncRes_a"], V3_ADV: STAND_INS["IncV3_b"]}
-INCEPTION = {
-    V3: ORIGINALS["IncV3_a"],
-    RESNET: "timm:name=resnetv2_50.a1h_in1k,pretrained=true",
-    V3_ADV: ORIGINALS["IncV3_b"],
-}
 AMBIGUOUS = (
     "the sets of target distortions, the numbers of iterations, the kernel's widths and neighbourhood, and whether images "
     "were rounded are not printed"
@@ -40,73 +28,10 @@ FREE = (
     "The smoothing is invertible, so sC&W and C&W at one constant have the same minimum: whether smoothness is free is a "
     "question of where each stops; see thesis-4-converged.",
 )
-
-
-def digits(small: float, paper: float, role: str = "C4") -> dict[str, Scale]:
-    """Scales on MNIST with C4 in the role, plainly trained or (C4_ADV) on FGSM too; minutes on two cores, without the
-    training: estimated from 0.35 ms for the gradient of an image."""
-    plain = role == "C4"
-    recipes = {role: C4 if plain else C4_FGSM}
-    same = "the chapter's network and data, trained here: 6 epochs of Adam at 1e-3, batches of 128" + (
-        "" if plain else "; images and their FGSM versions at 0.3, made anew after every epoch"
-    )
-    smoke = {"C4": "digits-cnn"} if plain else {}
-    return {
-        "smoke": Scale(
-            "digits/test[:6]",
-            smoke,
-            6,
-            (0,),
-            0.2,
-            "stand-in",
-            "six digits of 8x8 pixels: a trial of the code",
-            {} if plain else {role: TRIAL},
-        ),
-        "small": Scale("mnist/test", {}, 200, (0,), small, "same", same, recipes),
-        "paper": Scale("mnist/test", {}, 10000, (0,), paper, "same", same, recipes),
-    }
-
-
-def photographs(
-    small: float, paper: float, roles: Sequence[str] = (V3,), cifar: float | None = None
-) -> dict[str, Scale]:
-    """Scales on ImageNet: at scale small SqueezeNet for InceptionV3 where `cifar` gives the minutes of a scale with small
-    networks on CIFAR-10, else these at scale small; minutes on two cores: estimated from 30 ms (SqueezeNet), 1 ms (small
-    networks) and 250 ms (paper) for the gradient of an image."""
-    few = {role: COLOURS[role] for role in roles}
-    names = ", ".join(f"{role}: {few[role].split(':')[0]}" for role in roles)
-    cut = Scale(
-        "cifar10/test",
-        few,
-        200,
-        (0,),
-        small if cifar is None else cifar,
-        "stand-in",
-        f"small networks on CIFAR-10 in place of ImageNet's ({names}; the adversarial one trained on PGD)",
-    )
-    large = Scale(
-        "imagenet/val1000:crop=227",
-        {V3: SQUEEZENET["IncV3_a"]},
-        20,
-        (0,),
-        small,
-        "stand-in",
-        "SqueezeNet 1.0 in place of InceptionV3; 20 ImageNet images of 227x227",
-    )
-    smoke = Scale(
-        "colours/test[30:51:10]:seed=11", few, 3, (0,), 0.3, "stand-in", "three made-up images: a trial of the code"
-    )
-    paper_scale = Scale(
-        "nips2017/dev",
-        {role: INCEPTION[role] for role in roles},
-        1000,
-        (0,),
-        paper,
-        "same",
-        "the architectures with timm's weights (ResNetV2-50's are not the thesis') on the NIPS 2017 development set",
-    )
-    scales = {"smoke": smoke, "small": cut if cifar is None else large, "paper": paper_scale}
-    return scales if cifar is None else {**scales, "cifar": cut}
+FILTER = Bilateral(sigma_domain=0.5, sigma_range=0.2)
+"""The bilateral filter of Table 4.3 and Figure 4.7."""
+CURVES = ("PGD2", "qPGD2", "C&W", "sC&W")
+"""The attacks of Figures 4.5 and 4.6."""
 
 
 def through(role: str, *path: Path) -> tuple[WeightedNetwork, ...]:
@@ -118,12 +43,97 @@ def on(role: str, *path: Path) -> Judge:
 
 
 def attained(
-    runs: tuple[Craft, ...],
-    judge: Judge,
-    metric: str,
-    label: str,
-    key: dict[str, str] | None = None,
-    at: float | None = None,
+    runs: Runs, judge: Judge, metric: str, label: str, key: dict[str, str] | None = None, at: float | None = None
 ) -> TableCell:
-    """The nearest success among all runs of an attack."""
+    """A cell over the nearest success among all runs of an attack.
+
+    Args:
+        runs: of the attack.
+        judge: who says what succeeded.
+        metric: one of `declarations.ATTAINED`.
+        label: the attack, to which the metric is added.
+        key: the printed row that stands beside it, None for a cell beyond the chapter.
+        at: the distance of P_upp.
+    """
     return TableCell(runs[0], judge, metric, key or {}, f"{label}: {metric}", runs[1:], at)
+
+
+def paper_runs(scale: Scale, role: str) -> dict[str, Runs]:
+    """The runs of the six attacks of the tables."""
+    return {name: crafts(name, parameters_of(scale), through(role)) for name in PAPER}
+
+
+def six_attacks(csv: str, role: str) -> Callable[[Scale], list[TableCell]]:
+    """The cells of Tables 4.1 and 4.2 for one network.
+
+    One cell for each printed row; beyond them the median with failures infinite, the rounded attacks, DDN and BP, and on
+    digits the kernel that the text has.
+    """
+
+    def cells(scale: Scale) -> list[TableCell]:
+        judge, runs = on(role), paper_runs(scale, role)
+        printed = [_beside(row, runs, judge) for row in rows_of(csv)]
+        medians = [attained(runs[name], judge, "D_median_L2", name) for name in PAPER]
+        rounded = [
+            attained(crafts(name, parameters_of(scale), through(role), bits=8), judge, metric, f"{name}, 8 bits")
+            for name in ("PGD2", "C&W", "qPGD2", "sC&W", *RIVALS)
+            for metric in ("P_suc", "D_avg_L2", "D_median_L2")
+        ]
+        return printed + medians + rounded + (_laplacian(scale, role) if parameters_of(scale).grey else [])
+
+    return cells
+
+
+def _beside(row: dict[str, str], runs: dict[str, Runs], judge: Judge) -> TableCell:
+    """The cell of a printed row: an attack, or the accuracy without one."""
+    if row["metric"] == "accuracy":
+        return TableCell(None, judge, "accuracy", row, "clean images: accuracy")
+    return attained(runs[row["attack"]], judge, row["metric"], row["attack"], row)
+
+
+def _laplacian(scale: Scale, role: str) -> list[TableCell]:
+    """The text's kernel exp(-rate |difference|) in place of the Gaussian one of the authors' program."""
+    parameters = replace(parameters_of(scale), shape="laplacian")
+    return [
+        attained(crafts(name, parameters, through(role), bits=8), on(role), metric, f"{name}, 8 bits, Laplacian kernel")
+        for name in SMOOTH
+        for metric in ("P_suc", "D_avg_L2")
+    ]
+
+
+def worst_case_cells(runs: dict[str, Runs], role: str) -> list[TableCell]:
+    """Success, distance and roughness of each attack of Figures 4.1 to 4.3, whose pictures are of the same images."""
+    return [
+        attained(runs_of_one, on(role), metric, name)
+        for name, runs_of_one in runs.items()
+        for metric in ("P_suc", "D_avg_L2", "roughness_avg")
+    ]
+
+
+def operating_runs(scale: Scale, role: str) -> dict[str, Runs]:
+    """Figures 4.5 and 4.6: the chapter's attacks as they leave their images, DDN and BP as they are meant: on 8 bits."""
+    parameters, source = parameters_of(scale), through(role)
+    unrounded = {name: crafts(name, parameters, source) for name in CURVES}
+    return unrounded | {f"{name}, 8 bits": crafts(name, parameters, source, bits=8) for name in RIVALS}
+
+
+def operating_cells(scale: Scale) -> list[TableCell]:
+    """Success and median distance of each curve of Figures 4.5 and 4.6."""
+    return [
+        attained(runs, on(role), metric, f"{name} on {role}")
+        for role in _roles(scale)
+        for name, runs in operating_runs(scale, role).items()
+        for metric in ("P_suc", "D_median_L2")
+    ]
+
+
+def operating_panels(scale: Scale) -> list[Panel]:
+    """P(D) of Figures 4.5 and 4.6, a panel for each network."""
+    parameters = parameters_of(scale)
+    upto = 6.0 if parameters.grey else 15 * parameters.unit
+    return [OperatingCurves(f"P(D) on {role}", operating_runs(scale, role), on(role), upto) for role in _roles(scale)]
+
+
+def _roles(scale: Scale) -> list[str]:
+    """The networks that the scale has."""
+    return [role for role in (C4, V3, RESNET) if role in scale.models or role in scale.recipes]

@@ -27,8 +27,6 @@ RADIUS = 0.35
 STEPS = 20
 SHARP = 12.0
 """Logits per unit of height: at the start the true class has a probability of 0.98."""
-
-
 DRAWN = replace(SMOKE, minutes=0.1, note="computed, not measured: no data, no network")
 
 
@@ -73,6 +71,7 @@ def path(name: str) -> list[tuple[float, float]]:
 
 
 def boundary(points: int = 201) -> Series:
+    """The boundary of the classifier over the unit interval."""
     x1 = torch.linspace(0, 1, points)
     return Series("boundary", x1.tolist(), height(x1).tolist())
 
@@ -85,8 +84,10 @@ def circle(points: int = 201) -> Series:
 
 
 def draw() -> list[Series]:
+    """The boundary, the sphere of PGD2, and the path of every attack."""
     paths = {name: path(name) for name in ATTACKS}
-    return [boundary(), circle(), *(Series(n, [a for a, _ in p], [b for _, b in p]) for n, p in paths.items())]
+    lines = [Series(name, [x1 for x1, _ in points], [x2 for _, x2 in points]) for name, points in paths.items()]
+    return [boundary(), circle(), *lines]
 
 
 def panels(scale: Scale) -> list[Panel]:

@@ -1,28 +1,26 @@
-"""The scales of the chapter: which images, which networks, and how long."""
+"""The networks of the chapter and their stand-ins, and the scales of the clean and of the robust ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
-from vauban.reproduce.declarations import Scale, TrainingRun
+from vauban.reproduce.declarations import Scale, Setting, TrainingRun
+from vauban.reproduce.papers import stand_ins
+from vauban.reproduce.papers.stand_ins import C4
 
-PACKAGED = "small-{0}:weights={{weights}}/small-{0}.safetensors"
-CLEAN, ROBUST, OTHER = (PACKAGED.format(name) for name in ("branched", "residual", "plain"))
 SMOKE = Scale(
     "colours/test:n=600[172:303:130]",
-    {"network": CLEAN, "robust": ROBUST},
+    {"network": stand_ins.BRANCHED, "robust": stand_ins.RESIDUAL},
     2,
     (0,),
     0,
     "stand-in",
     "two made-up images and attacks of 2 or 3 steps: a trial of the code",
 )
-C4 = TrainingRun("mnist-c4", "mnist/train", 6, minutes=3)
 
 
 def against(eps: float, steps: int, share: float) -> PGD:
@@ -32,10 +30,10 @@ def against(eps: float, steps: int, share: float) -> PGD:
 
 def rising(data: str, epochs: int) -> dict[str, TrainingRun]:
     """C4 against PGD of a radius that rises to 0.3: from clean weights at 0.3 at once it stays at chance."""
-    found = {"network": C4}
+    recipes = {"network": C4}
     for role, start, eps in (("eps 0.1", "network", 0.1), ("eps 0.2", "eps 0.1", 0.2)):
-        found[role] = TrainingRun("mnist-c4", data, 1, adversarial=against(eps, 7, 0.25), start=start, minutes=2)
-    found["robust"] = TrainingRun(
+        recipes[role] = TrainingRun("mnist-c4", data, 1, adversarial=against(eps, 7, 0.25), start=start, minutes=2)
+    recipes["robust"] = TrainingRun(
         "mnist-c4",
         data,
         epochs,
@@ -45,21 +43,12 @@ def rising(data: str, epochs: int) -> dict[str, TrainingRun]:
         start="eps 0.2",
         minutes=2 * epochs,
     )
-    return found
+    return recipes
 
 
 PRINTED_C4 = TrainingRun("mnist-c4", "mnist/train", 100, batch=50, adversarial=against(0.3, 40, 1 / 30), minutes=1500)
 NINE = TrainingRun("cifar10-thesis", "cifar10/train", 200, minutes=5000)
 PRINTED_NINE = replace(NINE, adversarial=against(8 / 255, 7, 0.25), minutes=40000)
-ORIGINAL = "timm:name=inception_v3.tf_in1k,pretrained=true"
-ADVERSARIAL = "timm:name=inception_v3.tf_adv_in1k,pretrained=true"
-SQUEEZENET = "squeezenet:weights={data}/imagenet/squeezenet1_0.safetensors"
-
-
-def _scale(data: str, images: int, setting: Any, note: str, models: Any = (), recipes: Any = ()) -> Scale:
-    return Scale(data, dict(models), images, (0,), 0, setting, note, dict(recipes))
-
-
 QUARTER = TrainingRun(
     "cifar10-thesis:width=0.25,dropout=0.25", "cifar10/train", 16, lr=3e-3, cosine=True, augment=True, minutes=30
 )
@@ -69,37 +58,63 @@ QUARTER_NOTE = (
     "the 9-convolution network with a quarter of the maps (0.28 million parameters), 16 epochs in place of 200{}; "
     "500 test images; 8 eps per attack in a ball"
 )
+
+MILLISECONDS = {
+    "mnist-c4": 0.35,
+    "small-": 0.4,
+    QUARTER.model: 1.3,
+    NINE.model: 30.0,
+    "squeezenet": 30.0,
+    "timm": 350.0,
+}
+"""Of a gradient of one image on two cores, by network; the last and the 9 convolutions are not measured."""
+
+
+def untimed(
+    data: str,
+    images: int,
+    setting: Setting,
+    note: str,
+    models: Mapping[str, str] | None = None,
+    recipes: Mapping[str, TrainingRun] | None = None,
+) -> Scale:
+    """A scale whose minutes follow from the experiment, see `setting.timed`."""
+    return Scale(data, models or {}, images, (0,), 0, setting, note, recipes or {})
+
+
 CLEAN_SCALES: Mapping[str, Mapping[str, Scale]] = {
     "mnist": {
-        "small": _scale(
+        "small": untimed(
             "mnist/test[::10]",
             1000,
             "same",
             "C4 trained as printed, every tenth test image; 8 eps per attack in a ball",
             recipes={"network": C4},
         ),
-        "paper": _scale("mnist/test", 10000, "same", "C4 trained as printed, all test images", recipes={"network": C4}),
+        "paper": untimed(
+            "mnist/test", 10000, "same", "C4 trained as printed, all test images", recipes={"network": C4}
+        ),
     },
     "cifar10": {
-        "small": _scale("cifar10/test[::20]", 500, "stand-in", QUARTER_NOTE.format(""), recipes={"network": QUARTER}),
-        "paper": _scale(
+        "small": untimed("cifar10/test[::20]", 500, "stand-in", QUARTER_NOTE.format(""), recipes={"network": QUARTER}),
+        "paper": untimed(
             "cifar10/test", 10000, "same", "the 9-convolution network as printed", recipes={"network": NINE}
         ),
     },
     "imagenet": {
-        "small": _scale(
+        "small": untimed(
             "imagenet/val1000:crop=227[::20]",
             50,
             "stand-in",
             "SqueezeNet 1.0 on 50 validation images at 227x227 in place of InceptionV3 on 1000 at 299x299; 5 eps",
-            {"network": SQUEEZENET},
+            {"network": stand_ins.SQUEEZENET},
         ),
-        "paper": _scale(
+        "paper": untimed(
             "nips2017/dev",
             1000,
             "same",
             "timm's InceptionV3 on the NIPS 2017 development images",
-            {"network": ORIGINAL},
+            {"network": stand_ins.INCEPTION_V3},
         ),
     },
 }
@@ -125,14 +140,14 @@ ROBUST_SCALES: Mapping[str, Mapping[str, Scale]] = {
     "imagenet": {
         "small": replace(
             CLEAN_SCALES["cifar10"]["small"],
-            models={"robust": OTHER},
+            models={"robust": stand_ins.PLAIN},
             recipes={},
             note="small-plain (0.2 million parameters, 8 epochs against one step of random start at eps 8/255) on 500 "
             "CIFAR-10 test images stands in for a robust ImageNet network; 8 eps per attack in a ball",
         ),
         "paper": replace(
             CLEAN_SCALES["imagenet"]["paper"],
-            models={"robust": ADVERSARIAL},
+            models={"robust": stand_ins.INCEPTION_V3_ADVERSARIAL},
             setting="stand-in",
             note="timm has InceptionV3 trained on its own adversarial images, not on an ensemble's; NIPS 2017 images",
         ),

@@ -1,128 +1,207 @@
-"""What the tables of the chapter share: the three data sets with their printed parameters, and the attacks by name."""
+"""Shared by the tables and figures of chapter 5: cells, comparisons of all attacks, an experiment per data set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from vauban.attacks.fixed_budget.apgd import APGD
-from vauban.attacks.fixed_budget.bim import BIM
-from vauban.attacks.fixed_budget.fgsm import FGSM
-from vauban.attacks.fixed_budget.pgd import PGD
-from vauban.attacks.minimal.bp import BP
-from vauban.attacks.minimal.cw_l2 import CW
-from vauban.attacks.minimal.ddn import DDN
-from vauban.attacks.minimal.deepfool import DeepFool
-from vauban.attacks.minimal.fmn import FMN
-from vauban.attacks.minimal.sapper import Sapper
-from vauban.core.losses import margin
-from vauban.core.norms import L2, Linf
-from vauban.engine import Attack, Bisection
-from vauban.reproduce.declarations import Scale
+from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell
+from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.figures import OperatingCurves, Panel
+from vauban.reproduce.panels import needed
+from vauban.reproduce.papers.thesis5.attacks import DATA, FURTHER, DataSetting, Runs, compared, crafts
+from vauban.reproduce.papers.thesis5.networks import CLEAN_SCALES, MILLISECONDS, SMOKE
+from vauban.reproduce.printed import rows_of
+from vauban.reproduce.registry import register
 
 SOURCE = "H. Zhang, Deep learning in adversarial context, thesis, Rennes 2021, chapter 5"
-IFGSM_STEP = 0.08
-SEARCH = 5  # values of a searched constant or radius, as in the printed 5 x 20 of C&W
-
-
-@dataclass(frozen=True)
-class DataSetting:
-    """A data set of the chapter, `printed` as in its tables.
-
-    d_upp: the distance of P_upp. carlini: learning rate and constant by printed number of iterations. pgd2_step: the
-    absolute alpha of PGD2, None for half the radius. linf, l2: the least and the largest radius of the attacks in a ball.
-    """
-
-    name: str
-    printed: str
-    d_upp: float
-    carlini: Mapping[str, tuple[float, float]]
-    pgd2_step: float | None
-    linf: tuple[float, float]
-    l2: tuple[float, float]
-
-
-MNIST = DataSetting("mnist", "MNIST", 2, {"5x20": (0.5, 1), "1x100": (0.1, 10)}, None, (0.02, 0.8), (0.25, 8))
-CIFAR10 = DataSetting(
-    "cifar10", "CIFAR10", 0.7, {"5x20": (0.1, 0.1), "1x100": (0.01, 1)}, None, (1 / 255, 0.3), (0.05, 4)
+AMBIGUOUS = (
+    "the loss of BP, DDN and PGD2 is not stated; here the cross-entropy wherever it has a gradient, else the margin. The "
+    "sets of eps are not printed: geometric here. C&W's initial constant is read as the weight of the loss"
 )
-IMAGENET = DataSetting("imagenet", "ImageNet", 1, {"5x20": (0.01, 20), "1x100": (0.01, 1)}, 3, (1 / 255, 0.1), (0.1, 8))
-DATA = (MNIST, CIFAR10, IMAGENET)
+NOTES = (
+    "BP as printed: where the plane of case OUT is farther than the wanted distance, z is the plane's nearest point.",
+    "Distances and successes are those of the saved image, read again.",
+)
+PRINTED_N = {"mnist": 10000, "cifar10": 10000, "imagenet": 1000}
+BUDGETS = (20, 100)
+"""Numbers of gradients of the tables."""
+DISTANCES = ("P_suc", "D_avg_L2", "P_upp", "D_median_L2")
+
+Row = Mapping[str, str]
+Cells = Callable[[DataSetting, Scale], Sequence[TableCell]]
+Panels = Callable[[DataSetting, Scale], Sequence[Panel]]
+Scales = Mapping[str, Scale]
 
 
-def tiny(scale: Scale) -> bool:
-    """Whether the scale is a trial of the code, which a few steps serve."""
-    return scale.data.startswith("colours")
+def measured(runs: Runs, judge: Judge, metric: str, label: str, data: DataSetting, key: Row | None = None) -> TableCell:
+    """A cell over all runs of an attack; without a key the paper does not have it."""
+    at = data.d_upp if metric == "P_upp" else None
+    return TableCell(runs[0], judge, metric, key or {}, f"{label}: {metric}", runs[1:], at)
 
 
-def steps(n: int, scale: Scale) -> int:
-    """n gradients as printed; at scale smoke 2 or 3."""
-    return min(n, 2 + n // 100) if tiny(scale) else n
+def beyond(
+    runs: Runs, judge: Judge, label: str, data: DataSetting, metrics: Sequence[str] = DISTANCES
+) -> list[TableCell]:
+    """Cells without a printed row, one for each metric."""
+    return [measured(runs, judge, metric, label, data) for metric in metrics]
 
 
-def radii(span: tuple[float, float], scale: Scale) -> list[float]:
-    """The geometric set of eps: 20 on a whole test set, 8 on a part of one, 5 on a part of ImageNet, 2 at scale smoke."""
-    count = 20 if "[" not in scale.data else 2 if tiny(scale) else 5 if scale.data.startswith("imagenet") else 8
-    low, high = span
-    return [low * (high / low) ** (i / (count - 1)) for i in range(count)]
+def printed_cells(
+    csv: str, data: DataSetting, craft: Callable[[Row], Runs], label: Callable[[Row], str], role: Callable[[Row], str]
+) -> list[TableCell]:
+    """A cell for every printed row of a table and, once for every attack, the median with failures as infinite.
+
+    Args:
+        csv: the packaged table.
+        data: the data set.
+        craft: from a row to the runs of its attack.
+        label: from a row to what the report calls it.
+        role: from a row to the network that judges.
+    """
+    rows = rows_of(csv)
+    cells = [measured(craft(row), Judge((role(row),)), row["metric"], label(row), data, row) for row in rows]
+    for row in rows:
+        if row["metric"] == "P_suc":
+            cells += beyond(craft(row), Judge((role(row),)), label(row), data, ["D_median_L2"])
+    return cells
 
 
-def fgsm(here: DataSetting, n: int, scale: Scale) -> list[Attack]:
-    return [FGSM(Linf(eps)) for eps in radii(here.linf, scale)]
+def comparison(
+    csv: str, data: DataSetting, scale: Scale, role: str = "network", quantised: bool = True
+) -> list[TableCell]:
+    """The cells of Tables 5.2 to 5.4: the printed rows, the attacks beyond them, and the nearest of all per image.
+
+    Args:
+        csv: the packaged table.
+        data: the data set.
+        scale: how much is run.
+        role: the network attacked.
+        quantised: whether images are saved on 8 bits, see `attacks.crafts`.
+    """
+    judge = Judge((role,))
+
+    def craft(row: Row) -> Runs:
+        return crafts(row["attack"], row["iterations"], data, scale, role, quantised)
+
+    def label(row: Row) -> str:
+        return f"{row['attack']}, {row['iterations']} gradients"
+
+    cells = printed_cells(csv, data, craft, label, lambda row: role)
+    every_run = tuple(dict.fromkeys(run for cell in cells for run in crafts_of(cell)))
+    for name in FURTHER:
+        for n in BUDGETS:
+            runs = crafts(name, str(n), data, scale, role, quantised)
+            cells += beyond(runs, judge, f"{name}, {n} gradients", data)
+            every_run += runs
+    return cells + beyond(every_run, judge, "the nearest of all attacks per image", data)
 
 
-def ifgsm(here: DataSetting, n: int, scale: Scale) -> list[Attack]:
-    return [BIM(Linf(eps), steps(n, scale), IFGSM_STEP / eps) for eps in radii(here.linf, scale)]
+def curve_cells(data: DataSetting, scale: Scale, role: str = "network", quantised: bool = True) -> list[TableCell]:
+    """P_upp and the median distance of each curve of Figures 5.4 to 5.6."""
+    cells = []
+    for n in BUDGETS:
+        for name, runs in compared(n, data, scale, role, quantised).items():
+            cells += beyond(runs, Judge((role,)), f"{name}, {n} gradients", data, ["P_upp", "D_median_L2"])
+    return cells
 
 
-def pgd2(here: DataSetting, n: int, scale: Scale) -> list[Attack]:
-    """Steps of eps / 2, or of the data set's own length, without a random start."""
-    share = [0.5 if here.pgd2_step is None else here.pgd2_step / eps for eps in radii(here.l2, scale)]
-    sizes = zip(radii(here.l2, scale), share, strict=True)
-    return [PGD(L2(eps), steps(n, scale), alpha, random_start=False) for eps, alpha in sizes]
+def curve_panels(data: DataSetting, scale: Scale, role: str = "network", quantised: bool = True) -> list[Panel]:
+    """P(D) of Figures 5.4 to 5.6, a panel for each number of gradients."""
+    return [
+        OperatingCurves(
+            f"P(D), {n} gradients", compared(n, data, scale, role, quantised), Judge((role,)), farthest(data, role)
+        )
+        for n in reversed(BUDGETS)
+    ]
 
 
-def carlini(here: DataSetting, iterations: str, scale: Scale) -> list[Attack]:
-    """C&W at "5x20" or "1x100"; another number n of gradients is 5 values of c with n / 5 steps each."""
-    known = iterations if iterations in here.carlini else "5x20"
-    rate, c = here.carlini[known]
-    rounds, each = map(int, iterations.split("x")) if "x" in iterations else (SEARCH, int(iterations) // SEARCH)
-    return [CW(min(rounds, 2) if tiny(scale) else rounds, steps(each, scale), rate, c)]
+def farthest(data: DataSetting, role: str) -> float:
+    """The distance at which operating curves end."""
+    return data.d_upp * (3 if role == "robust" else 2)
 
 
-def bp(n: int, scale: Scale, **options: object) -> BP:
-    """Boundary projection as printed, with alpha = 2, gamma_min = 0.7, beta_min = 0.1."""
-    return BP(steps=steps(n, scale), **{"retreat": False, **options})  # type: ignore[arg-type]
+def register_per_data_set(
+    number: str,
+    title: str,
+    cells: Cells,
+    panels: Panels | None = None,
+    *,
+    csv: str = "",
+    data_sets: Sequence[DataSetting] = DATA,
+    scales: Mapping[str, Scales] = CLEAN_SCALES,
+    ambiguous: str = AMBIGUOUS,
+) -> None:
+    """Register a table or figure over several data sets: an experiment `thesis-<number>-<data set>` for each.
+
+    Args:
+        number: as in the chapter.
+        title: without the data set.
+        cells: of a data set and a scale.
+        panels: of a data set and a scale, None for a table.
+        csv: the packaged table without `-<data set>.csv`, "" for none.
+        data_sets: those that the table has.
+        scales: by data set and by the scale's name; scale smoke is added where it is absent.
+        ambiguous: what the text leaves open.
+    """
+    for data in data_sets:
+        printed = f"{csv}-{data.name}.csv" if csv else None
+        name, own_title = f"thesis-{number}-{data.name}", f"{title}, {data.printed}"
+        register_experiment(name, own_title, data, cells, panels, scales[data.name], printed, ambiguous)
 
 
-def apgd(here: DataSetting, n: int, scale: Scale) -> Attack:
-    """APGD as an attack of minimal norm: its radius searched per image, n gradients in all."""
-    each = APGD(L2(here.d_upp), steps=steps(n // SEARCH, scale), random_start=False)
-    return Bisection(each, "eps", here.d_upp, rounds=2 if tiny(scale) else SEARCH, growth=2)
+def register_experiment(
+    name: str,
+    title: str,
+    data: DataSetting,
+    cells: Cells,
+    panels: Panels | None,
+    scales: Scales,
+    csv: str | None,
+    ambiguous: str = AMBIGUOUS,
+) -> None:
+    """Register the experiment `name` of one data set; csv: the packaged table with its printed values."""
+
+    def experiment() -> Experiment:
+        return Experiment(
+            name,
+            title,
+            SOURCE,
+            lambda scale: cells(data, scale),
+            {
+                key: timed(scale, cells(data, scale), panels(data, scale) if panels else ())
+                for key, scale in {"smoke": SMOKE, **scales}.items()
+            },
+            csv,
+            PRINTED_N[data.name],
+            ambiguous,
+            NOTES,
+            panels=None if panels is None else lambda scale: panels(data, scale),
+        )
+
+    experiment.__doc__ = f"{title}."
+    register(name)(experiment)
 
 
-Rival = Callable[[DataSetting, int, Scale], Attack]
-RIVALS: Mapping[str, Rival] = {
-    "BP, OUT with retreat": lambda here, n, scale: bp(n, scale, retreat=True),
-    "BP, margin loss": lambda here, n, scale: bp(n, scale, loss=margin),
-    "FMN": lambda here, n, scale: FMN(steps=steps(n, scale)),
-    "APGD, radius searched": apgd,
-    "DeepFool": lambda here, n, scale: DeepFool(steps=n // 10, classes=3 if tiny(scale) else 10),
-}
-"""Attacks beyond the paper's, by the total number n of gradients; DeepFool takes 10 in each of its n / 10 steps."""
-
-OURS: Sequence[tuple[str, Rival]] = (("Sapper", lambda here, n, scale: Sapper(steps=steps(n, scale))),)
-"""Our attacks, as those of RIVALS: every table and curve has them."""
+def timed(scale: Scale, cells: Sequence[TableCell], panels: Sequence[Panel]) -> Scale:
+    """The scale with the minutes that its networks and all its different crafts take."""
+    different = {craft for cell in [*cells, *needed(panels)] for craft in crafts_of(cell)}
+    networks = [*scale.models.values(), *(recipe.model for recipe in scale.recipes.values())]
+    dearest = max(next(ms for name, ms in MILLISECONDS.items() if spec.startswith(name)) for spec in networks)
+    crafting = sum(gradients(craft.attack) for craft in different) * scale.images * dearest / 60000
+    training = sum(recipe.minutes for recipe in scale.recipes.values())
+    return replace(scale, minutes=max(0.1, round(crafting + training, 1)))
 
 
-def attacks(name: str, iterations: str, here: DataSetting, scale: Scale) -> list[Attack]:
-    """The runs of a printed row: one for each eps of the attacks in a ball."""
-    if name == "C&W":
-        return carlini(here, iterations, scale)
-    n = int(iterations)
-    runs = {"FGSM": fgsm, "I-FGSM": ifgsm, "PGD2": pgd2}
-    if name in runs:
-        return runs[name](here, n, scale)
-    if name in ("DDN", "BP"):
-        return [DDN(steps=steps(n, scale)) if name == "DDN" else bp(n, scale)]
-    return [{**RIVALS, **dict(OURS)}[name](here, n, scale)]
+def crafts_of(cell: TableCell) -> Iterator[Craft]:
+    """Every run of a cell."""
+    if cell.craft is not None:
+        yield cell.craft
+    yield from cell.also
+
+
+def gradients(attack: Any) -> int:
+    """The gradients per image of a run that nothing ends early."""
+    passes = None if isinstance(attack, FitOnUse) else attack.passes
+    return int(attack.steps) if not passes or not passes[1] else passes[1]

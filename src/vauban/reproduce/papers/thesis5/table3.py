@@ -1,0 +1,16 @@
+"""Table 5.3: all attacks without quantisation, on three data sets."""
+
+from __future__ import annotations
+
+from vauban.reproduce.declarations import Scale, TableCell
+from vauban.reproduce.papers.thesis5.attacks import DataSetting
+from vauban.reproduce.papers.thesis5.setting import comparison, register_per_data_set
+
+CSV = "thesis-table5.3"
+
+
+def cells(data: DataSetting, scale: Scale) -> list[TableCell]:
+    return comparison(f"{CSV}-{data.name}.csv", data, scale, quantised=False)
+
+
+register_per_data_set("5.3", "Table 5.3: attacks, without quantisation", cells, csv=CSV)

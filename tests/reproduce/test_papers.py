@@ -1,0 +1,69 @@
+"""Folders of papers: a table's file stands alone, and nothing is shared between papers but what lies above them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import vauban.reproduce.papers as papers
+from vauban.reproduce import registry
+
+ROOT = Path(papers.__file__).parent
+PREFIX = "vauban.reproduce.papers."
+SHARED = {"setting", "networks", "attacks"}
+BEYOND_THE_PAPERS = {"converged", "frontier"}
+FILES = sorted(file for file in ROOT.glob("*/*.py") if file.stem != "__init__")
+TABLES = [file for file in FILES if file.stem not in SHARED]
+
+
+def imported(file: Path) -> set[tuple[str, ...]]:
+    """What a file imports of the papers, as the parts of the names below `vauban.reproduce.papers`."""
+    modules = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return {tuple(name.removeprefix(PREFIX).split(".")) for name in modules if name.startswith(PREFIX)}
+
+
+def name_of(file: Path) -> str:
+    return f"{file.parent.name}/{file.stem}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_a_file_imports_the_shared_parts_of_its_own_paper_alone(file: Path) -> None:
+    folders = {folder.name for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
+    assert file.parent.name in folders
+    for folder, *module in imported(file):
+        if folder in folders:
+            assert folder == file.parent.name
+            assert not module or module[0] in SHARED
+
+
+def file_of(experiment: str) -> str:
+    """Where an experiment is declared, by its id."""
+    if experiment.startswith("frontier-"):
+        return "thesis5/frontier"
+    if experiment == "thesis-4-converged":
+        return "thesis4/converged"
+    numbered = re.fullmatch(r"(cia-|thesis-)(fig)?(?:(\d)\.)?(\d+)(-.*)?", experiment)
+    paper = "cia" if numbered[1] == "cia-" else f"thesis{numbered[3]}"
+    return f"{paper}/{'figure' if numbered[2] else 'table'}{numbered[4]}"
+
+
+def test_every_experiment_has_the_file_of_its_number() -> None:
+    ours = [name for name in registry.names() if name.startswith(("cia-", "thesis-", "frontier-"))]
+    assert {file_of(name) for name in ours} == {name_of(file) for file in TABLES}
+
+
+@pytest.mark.parametrize("file", TABLES, ids=name_of)
+def test_a_file_says_first_which_table_or_figure_it_is(file: Path) -> None:
+    first = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))).split("\n")[0]
+    kind = re.match(r"[a-z]+", file.stem)[0].capitalize()
+    chapter = {"cia": "", "thesis4": "4.", "thesis5": "5."}[file.parent.name]
+    numbered = first.startswith(f"{kind} {chapter}{file.stem.removeprefix(kind.lower())}: ")
+    assert numbered or file.stem in BEYOND_THE_PAPERS
