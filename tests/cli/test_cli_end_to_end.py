@@ -29,7 +29,7 @@ COMMANDS = ("evaluate", "report", "table", "status", "verify", "magnify", "train
 
 def process(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "vauban.cli", *words],
+        [sys.executable, "-m", "vauban", *words],
         capture_output=True,
         text=True,
         timeout=120,
@@ -257,6 +257,6 @@ def test_train_writes_weights_that_evaluate_takes(vauban: Run, project: Path) ->
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m vauban.cli list losses | true"
+    command = f"{sys.executable} -m vauban list losses | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in done.stderr
