@@ -58,7 +58,11 @@ def declared_metrics(meta: Mapping[str, Any]) -> tuple[MetricColumn, ...]:
 
 
 def _declaration(entry: Any) -> MetricColumn:
-    if not isinstance(entry, Mapping) or set(entry) != set(FIELDS) or not all(isinstance(entry[f], str) for f in FIELDS):
+    if (
+        not isinstance(entry, Mapping)
+        or set(entry) != set(FIELDS)
+        or not all(isinstance(entry[f], str) for f in FIELDS)
+    ):
         raise ContractError(f"metrics: expected text for {', '.join(FIELDS)}, got {entry!r}; see MetricColumn")
     if not entry["name"].isidentifier():
         raise ContractError(f"metrics: expected letters, digits and _ in a name, got {entry['name']!r}; rename it")
