@@ -326,13 +326,13 @@ def test_headers_have_a_scope_and_links_a_target(folder):
 
 
 def test_panels_group_by_what_changes_slowly():
-    found = dot_panels(table2())
-    assert [panel.heading for panel in found][:2] == [
+    drawn = dot_panels(table2())
+    assert [panel.heading for panel in drawn][:2] == [
         "targeted success rate · delta 4/255",
         "misclassification rate · delta 4/255",
     ]
-    assert [len(panel.lanes) for panel in found] == [5] * 6
-    assert [lane.name for lane in found[0].lanes] == list(NETWORKS)
+    assert [len(panel.lanes) for panel in drawn] == [5] * 6
+    assert [lane.name for lane in drawn[0].lanes] == list(NETWORKS)
     loose = dot_panels(beyond())
     assert [(panel.heading, [lane.name for lane in panel.lanes]) for panel in loose] == [
         ("targeted success rate", ["PGD, 20 gradients"]),
@@ -393,11 +393,11 @@ def test_cells_of_ours_are_gathered_where_they_share_labels():
         return first | {"label": f"{label}: {metric}", "metric": metric, "key": {}}
 
     rows = [cell("BP", "P_suc"), cell("BP", "D_median_L2"), cell("DDN", "D_median_L2")]
-    found = table_by_name(rows, row_label)
-    assert found.metrics == ("P_suc", "D_median_L2")
-    assert [line.names for line in found.lines] == [("BP",), ("DDN",)]
-    assert [[row is not None for row in line.rows] for line in found.lines] == [[True, True], [False, True]]
-    assert found.lines[1].rows[1] is rows[2]
+    gathered = table_by_name(rows, row_label)
+    assert gathered.metrics == ("P_suc", "D_median_L2")
+    assert [line.names for line in gathered.lines] == [("BP",), ("DDN",)]
+    assert [[row is not None for row in line.rows] for line in gathered.lines] == [[True, True], [False, True]]
+    assert gathered.lines[1].rows[1] is rows[2]
     assert table_by_name([*rows, cell("BP", "P_suc")], row_label) is None
     assert table_by_name([cell("BP", "P_suc"), cell("DDN", "P_suc")], row_label) is None
 
@@ -448,11 +448,11 @@ def test_a_grid_needs_several_metrics_on_its_lines_and_none_twice():
 
 
 def test_lanes_take_more_names_where_panels_would_be_small():
-    found = dot_panels(table5())
-    assert [panel.heading for panel in found] == ["P suc", "D avg L2", "P upp · D upp: 2"]
-    assert [lane.name for lane in found[0].lanes][:3] == ["FGSM · 1", "I-FGSM · 20", "I-FGSM · 100"]
-    assert [panel.top for panel in found] == [1, 6, 1]
-    assert found[1].ticks == ("0", "3", "6")
+    drawn = dot_panels(table5())
+    assert [panel.heading for panel in drawn] == ["P suc", "D avg L2", "P upp · D upp: 2"]
+    assert [lane.name for lane in drawn[0].lanes][:3] == ["FGSM · 1", "I-FGSM · 20", "I-FGSM · 100"]
+    assert [panel.top for panel in drawn] == [1, 6, 1]
+    assert drawn[1].ticks == ("0", "3", "6")
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,12 @@ def test_csv_has_the_raw_numbers(run):
     low, high = wilson(robust * 200, 200)
     assert (float(line["robust_low"]), float(line["robust_high"])) == pytest.approx((low, high))
     assert (line["population"], int(line["n"])) == ("correct", right.sum())
-    found = columns["linf"][right]
-    assert float(line["p_suc"]) == pytest.approx(np.isfinite(found).mean())
-    assert float(line["median"]) == pytest.approx(np.median(found))
-    assert float(line["conditional_mean"]) == pytest.approx(found[np.isfinite(found)].mean())
+    distances = columns["linf"][right]
+    assert float(line["p_suc"]) == pytest.approx(np.isfinite(distances).mean())
+    assert float(line["median"]) == pytest.approx(np.median(distances))
+    assert float(line["conditional_mean"]) == pytest.approx(distances[np.isfinite(distances)].mean())
     assert float(line["gradients"]) == pytest.approx(columns["backwards"][right].mean())
-    assert float(line["unrounded_median"]) == pytest.approx(np.median(found) * 0.99)
+    assert float(line["unrounded_median"]) == pytest.approx(np.median(distances) * 0.99)
 
 
 def test_every_form_has_every_row_and_the_population_is_named(run):
@@ -207,8 +207,8 @@ def test_an_invalid_finding_stands_on_the_verdict_of_its_network_alone(run):
         "message": "m",
         "about": "cifar10-cnn | jpeg | adaptive",
     }
-    found = headlines(type(run)(run.path, {}, run.cells, [finding]))
-    assert [h.invalid for h in found] == [(), ("noise-beats-attack",), (), ()]
+    verdicts = headlines(type(run)(run.path, {}, run.cells, [finding]))
+    assert [h.invalid for h in verdicts] == [(), ("noise-beats-attack",), (), ()]
 
 
 @pytest.mark.parametrize(

@@ -95,5 +95,9 @@ def test_a_wrong_declaration_is_refused_before_anything_is_written(tmp_path, met
     assert not cell.exists
 
 
+def test_further_facts_of_a_metric_are_no_part_of_its_column(meta):
+    assert declared_metrics(meta | {"metrics": [ROUGHNESS.to_json() | {"reads": ["image"]}]}) == (ROUGHNESS,)
+
+
 def test_cells_without_a_declaration_have_no_metrics(meta):
     assert declared_metrics(meta) == ()

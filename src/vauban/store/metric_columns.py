@@ -38,8 +38,8 @@ def declared_metrics(meta: Mapping[str, Any]) -> tuple[MetricColumn, ...]:
     """The metric columns that a cell's facts declare, in their order.
 
     Args:
-        meta: The facts of a cell; `meta["metrics"]` is a list of `{"name", "unit", "direction", "aggregate"}`, absent
-            where the cell has the fixed columns alone.
+        meta: The facts of a cell; `meta["metrics"]` is a list of `{"name", "unit", "direction", "aggregate"}`, each
+            perhaps with further facts, absent where the cell has the fixed columns alone.
 
     Returns:
         One `MetricColumn` for each entry.
@@ -58,17 +58,14 @@ def declared_metrics(meta: Mapping[str, Any]) -> tuple[MetricColumn, ...]:
 
 
 def _declaration(entry: Any) -> MetricColumn:
-    if (
-        not isinstance(entry, Mapping)
-        or set(entry) != set(FIELDS)
-        or not all(isinstance(entry[f], str) for f in FIELDS)
-    ):
+    fields: dict[str, Any] = {name: entry.get(name) for name in FIELDS} if isinstance(entry, Mapping) else {}
+    if not fields or not all(isinstance(value, str) for value in fields.values()):
         raise ContractError(f"metrics: expected text for {', '.join(FIELDS)}, got {entry!r}; see MetricColumn")
-    if not entry["name"].isidentifier():
-        raise ContractError(f"metrics: expected letters, digits and _ in a name, got {entry['name']!r}; rename it")
+    if not fields["name"].isidentifier():
+        raise ContractError(f"metrics: expected letters, digits and _ in a name, got {fields['name']!r}; rename it")
     for field, allowed in (("direction", DIRECTIONS), ("aggregate", AGGREGATES)):
-        if entry[field] not in allowed:
+        if fields[field] not in allowed:
             raise ContractError(
-                f"metric {entry['name']!r}: expected {field} {' or '.join(allowed)}, got {entry[field]!r}; correct it"
+                f"metric {fields['name']!r}: expected {field} {' or '.join(allowed)}, got {fields[field]!r}; correct it"
             )
-    return MetricColumn(**entry)
+    return MetricColumn(**fields)

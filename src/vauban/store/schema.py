@@ -69,7 +69,9 @@ def schema_with(metrics: Sequence[str]) -> pa.Schema:
         ContractError: A metric has the name of a fixed column.
     """
     if taken := [name for name in metrics if name in SCHEMA.names]:
-        raise ContractError(f"metrics: expected names beside the fixed columns, got {', '.join(taken)}; rename them")
+        raise ContractError(
+            f"metrics: expected names beside the fixed columns, got {', '.join(taken)}; drop what is there already"
+        )
     return pa.schema([*SCHEMA, *(pa.field(name, pa.float64()) for name in metrics)])
 
 
