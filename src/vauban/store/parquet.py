@@ -172,11 +172,7 @@ class CellStore:
                 yield part
 
     def part(self, index: int) -> StoredPart:
-        """The part `index`.
-
-        Raises:
-            ContractError: It is absent or damaged.
-        """
+        """The part `index`; a ContractError where it is absent or damaged."""
         return _part(part_file(self.path / "parts", index), self._metrics())
 
     def _metrics(self) -> list[str]:
