@@ -29,7 +29,7 @@ COMMANDS = ("evaluate", "report", "table", "status", "verify", "magnify", "train
 
 def process(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "vauban.cli", *words],
+        [sys.executable, "-m", "vauban", *words],
         capture_output=True,
         text=True,
         timeout=120,
@@ -149,8 +149,8 @@ def test_the_users_own(case: str, evaluate: Run, project: Path) -> None:
 def test_a_class_keeps_its_own_budget_unless_told(evaluate: Run, project: Path) -> None:
     evaluate("--attack", "mine.py:Mine", "--attack", "mine.py:Mine:norm=l2", "--no-preflight", "--dry-run")
     evaluate("--attack", "mine.py:Mine", "--attack", "mine.py:Mine:norm=l2", "--no-preflight")
-    found = {(cell.meta["norm"], cell.meta["eps"]) for cell in query.load(project / "run").cells}
-    assert found == {("linf", 0.15), ("l2", 1.0)}
+    budgets = {(cell.meta["norm"], cell.meta["eps"]) for cell in query.load(project / "run").cells}
+    assert budgets == {("linf", 0.15), ("l2", 1.0)}
 
 
 def test_fail_under(evaluate: Run, project: Path) -> None:
@@ -190,10 +190,10 @@ def test_budget_levels_goal_and_labels(evaluate: Run, project: Path) -> None:
         (cell,) = query.load(project / folder).cells
         return cell.meta, cell.columns
 
-    meta, found = columns()
-    inside = (found["linf"][np.isfinite(found["linf"])] * 255).round(3)
+    meta, attacked = columns()
+    inside = (attacked["linf"][np.isfinite(attacked["linf"])] * 255).round(3)
     assert (inside == inside.round()).all()
-    assert found["forwards"].max() > 5
+    assert attacked["forwards"].max() > 5
     _, cheap = columns("--budget", "5")
     assert 0 < cheap["forwards"].max() <= 5
     meta, _ = columns("--unrounded")
@@ -232,11 +232,11 @@ def test_verify_agrees_with_the_run_that_made_the_images(evaluate: Run, vauban: 
         "--budget",
         "linf:0.25",
     ]
-    found = json.loads(vauban("verify", *words, "--json").out)
-    assert found["samples"] == 8
-    assert found["in_budget"] == found["in_range"] == found["on_grid"] == 1
-    assert found["success"] == found["success_reloaded"] == cell.columns["success"].mean()
-    assert found["robust_accuracy"] == 1 - cell.columns["misclassified"].mean()
+    verdict = json.loads(vauban("verify", *words, "--json").out)
+    assert verdict["samples"] == 8
+    assert verdict["in_budget"] == verdict["in_range"] == verdict["on_grid"] == 1
+    assert verdict["success"] == verdict["success_reloaded"] == cell.columns["success"].mean()
+    assert verdict["robust_accuracy"] == 1 - cell.columns["misclassified"].mean()
     text = vauban("verify", *words)
     assert (text.code, text.err) == (0, "")
     assert "robust accuracy" in text.out
@@ -257,6 +257,6 @@ def test_train_writes_weights_that_evaluate_takes(vauban: Run, project: Path) ->
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m vauban.cli list losses | true"
+    command = f"{sys.executable} -m vauban list losses | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert "Traceback" not in done.stderr

@@ -17,7 +17,7 @@ from vauban.evaluate import magnified
 from vauban.evaluate.study import Study
 from vauban.metrics import magnify
 from vauban.report import write
-from vauban.report.run.examples import galleries
+from vauban.report.run.example_images import galleries
 from vauban.store import load
 
 

@@ -120,7 +120,7 @@ def build(folder: Path, n=200, models=("cifar10-cnn", "cifar10-resnet"), defence
                     "dtype": "float32",
                     "device": "cpu",
                     "torch": "2.9.0",
-                    "versions": {"vauban": "0.1.0", "numpy": "2.3.5"},
+                    "versions": {"vauban": "0.2.0", "numpy": "2.3.5"},
                     "params": {
                         "attack": {"steps": spec[3], "eps": spec[1]},
                         "threat": {"draws": 1},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vauban.report.run.headlines import _invalid
-from vauban.report.run.paired import against_undefended
+from vauban.report.run.paired_difference import against_undefended
 from vauban.store import CellRows
 
 MASKED = [

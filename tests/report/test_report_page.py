@@ -12,7 +12,7 @@ from PIL import Image
 
 from vauban.report import write
 from vauban.report.run import page
-from vauban.report.run.examples import amplify
+from vauban.report.run.example_images import amplified_perturbation
 from vauban.store import Store, load
 
 EVIL = "<script>alert(1)</script>"
@@ -119,13 +119,13 @@ def test_the_perturbation_is_amplified_around_gray(mode):
     adv = clean.copy()
     adv[0, 0] += 8
     adv[1, 1] -= 4
-    picture, gain = amplify(_png(clean), _png(adv))
+    picture, gain = amplified_perturbation(_png(clean), _png(adv))
     shown = np.asarray(Image.open(io.BytesIO(picture)), float) / 255
     assert gain == pytest.approx(255 / 16)
     assert np.allclose(shown[0, 0], 1.0)
     assert np.allclose(shown[1, 1], 0.25, atol=1 / 255)
     assert np.allclose(shown[3, 3], 0.5, atol=1 / 255)
-    flat, none = amplify(_png(clean), _png(clean))
+    flat, none = amplified_perturbation(_png(clean), _png(clean))
     assert none == 0.0
     assert np.allclose(np.asarray(Image.open(io.BytesIO(flat))), 128)
 

@@ -13,9 +13,16 @@ from PIL import Image
 
 from vauban.core.errors import ContractError
 from vauban.report.reproduction import page as reproduction
-from vauban.report.reproduction.dot_panels import panels, short
-from vauban.report.reproduction.numbers import measured, points, points_range, printed, raw
-from vauban.report.reproduction.printed_table import gathered, grid
+from vauban.report.reproduction.comparison_dots import dot_panels
+from vauban.report.reproduction.metric_table import table_by_key, table_by_name
+from vauban.report.reproduction.number_text import (
+    difference_interval,
+    difference_text,
+    our_number,
+    printed_number,
+    source_quote,
+)
+from vauban.report.reproduction.row_labels import row_label
 from vauban.statistics.compare import compare
 from vauban.statistics.intervals import Interval
 
@@ -205,13 +212,13 @@ def test_every_number_is_on_the_page(folder):
     html = text_of(target.read_text(encoding="utf-8"))
     body = html[html.index("<tbody>") :]
     lines = re.findall(r"<tr.*?</tr>", body, flags=re.DOTALL)
-    for held, line in zip(grid(record()["rows"]).lines, lines, strict=False):
+    for held, line in zip(table_by_key(record()["rows"]).lines, lines, strict=False):
         for row in held.rows:
-            assert printed(row) in line
+            assert printed_number(row) in line
             assert f">{100 * row['ours']:.1f}\u00a0%<" in line
             assert f"[{100 * row['low']:.1f}–{100 * row['high']:.1f}\u00a0%]" in line
-            assert points(row) in line
-            assert points_range(row) in line
+            assert difference_text(row) in line
+            assert difference_interval(row) in line
             assert row["reason"] in line
     assert "over 400 images" in html
     assert html.count("43.2\u00a0%") >= 2
@@ -319,19 +326,19 @@ def test_headers_have_a_scope_and_links_a_target(folder):
 
 
 def test_panels_group_by_what_changes_slowly():
-    found = panels(table2())
-    assert [panel.heading for panel in found][:2] == [
+    drawn = dot_panels(table2())
+    assert [panel.heading for panel in drawn][:2] == [
         "targeted success rate · delta 4/255",
         "misclassification rate · delta 4/255",
     ]
-    assert [len(panel.lanes) for panel in found] == [5] * 6
-    assert [lane.name for lane in found[0].lanes] == list(NETWORKS)
-    loose = panels(beyond())
+    assert [len(panel.lanes) for panel in drawn] == [5] * 6
+    assert [lane.name for lane in drawn[0].lanes] == list(NETWORKS)
+    loose = dot_panels(beyond())
     assert [(panel.heading, [lane.name for lane in panel.lanes]) for panel in loose] == [
         ("targeted success rate", ["PGD, 20 gradients"]),
         ("misclassification rate", ["PGD, 20 gradients"]),
     ]
-    assert panels([]) == []
+    assert dot_panels([]) == []
 
 
 def test_what_a_run_can_say():
@@ -366,9 +373,9 @@ def test_markdown_columns(folder):
     assert fields == [
         "Δ=4, IncV3_a",
         "targeted success rate",
-        printed(row),
-        measured(row),
-        f"{points(row)} {points_range(row)}",
+        printed_number(row),
+        our_number(row),
+        f"{difference_text(row)} {difference_interval(row)}",
         "different setting",
     ]
     assert 'source: "25.2%-' in lines[9]
@@ -386,20 +393,20 @@ def test_cells_of_ours_are_gathered_where_they_share_labels():
         return first | {"label": f"{label}: {metric}", "metric": metric, "key": {}}
 
     rows = [cell("BP", "P_suc"), cell("BP", "D_median_L2"), cell("DDN", "D_median_L2")]
-    found = gathered(rows, short)
-    assert found.metrics == ("P_suc", "D_median_L2")
-    assert [line.names for line in found.lines] == [("BP",), ("DDN",)]
-    assert [[row is not None for row in line.rows] for line in found.lines] == [[True, True], [False, True]]
-    assert found.lines[1].rows[1] is rows[2]
-    assert gathered([*rows, cell("BP", "P_suc")], short) is None
-    assert gathered([cell("BP", "P_suc"), cell("DDN", "P_suc")], short) is None
+    gathered = table_by_name(rows, row_label)
+    assert gathered.metrics == ("P_suc", "D_median_L2")
+    assert [line.names for line in gathered.lines] == [("BP",), ("DDN",)]
+    assert [[row is not None for row in line.rows] for line in gathered.lines] == [[True, True], [False, True]]
+    assert gathered.lines[1].rows[1] is rows[2]
+    assert table_by_name([*rows, cell("BP", "P_suc")], row_label) is None
+    assert table_by_name([cell("BP", "P_suc"), cell("DDN", "P_suc")], row_label) is None
 
 
 @pytest.mark.parametrize(
     ("given", "shown"), [("25%", ""), ("25,0%", ""), ("25.0", ""), ("25.0%-", "25.0%-"), ("^5%", "^5%"), ("24%", "24%")]
 )
 def test_the_source_is_quoted_where_it_differs(given, shown):
-    assert raw(table2()[0] | {"printed": 0.25, "raw": given}) == shown
+    assert source_quote(table2()[0] | {"printed": 0.25, "raw": given}) == shown
 
 
 def test_one_line_has_all_metrics_of_an_attack(tmp_path):
@@ -429,23 +436,23 @@ def test_one_line_has_all_metrics_of_an_attack(tmp_path):
     assert body.count("<tr>") == 10
     assert "5.80\u00a0%" not in html
     for row in table5():
-        assert all(f">{text}<" in body for text in (printed(row), points_range(row)))
+        assert all(f">{text}<" in body for text in (printed_number(row), difference_interval(row)))
 
 
 def test_a_grid_needs_several_metrics_on_its_lines_and_none_twice():
     rows = table5()
-    assert grid(rows).metrics == ("P_suc", "D_avg_L2", "P_upp")
-    assert grid([row for row in rows if row["metric"] == "P_suc"]) is None
-    assert grid([*rows, rows[0]]) is None
-    assert grid(beyond()) is None
+    assert table_by_key(rows).metrics == ("P_suc", "D_avg_L2", "P_upp")
+    assert table_by_key([row for row in rows if row["metric"] == "P_suc"]) is None
+    assert table_by_key([*rows, rows[0]]) is None
+    assert table_by_key(beyond()) is None
 
 
 def test_lanes_take_more_names_where_panels_would_be_small():
-    found = panels(table5())
-    assert [panel.heading for panel in found] == ["P suc", "D avg L2", "P upp · D upp: 2"]
-    assert [lane.name for lane in found[0].lanes][:3] == ["FGSM · 1", "I-FGSM · 20", "I-FGSM · 100"]
-    assert [panel.top for panel in found] == [1, 6, 1]
-    assert found[1].ticks == ("0", "3", "6")
+    drawn = dot_panels(table5())
+    assert [panel.heading for panel in drawn] == ["P suc", "D avg L2", "P upp · D upp: 2"]
+    assert [lane.name for lane in drawn[0].lanes][:3] == ["FGSM · 1", "I-FGSM · 20", "I-FGSM · 100"]
+    assert [panel.top for panel in drawn] == [1, 6, 1]
+    assert drawn[1].ticks == ("0", "3", "6")
 
 
 @pytest.mark.parametrize(
@@ -454,8 +461,8 @@ def test_lanes_take_more_names_where_panels_would_be_small():
 )
 def test_distances_have_two_or_three_digits(number, shown):
     row = next(row for row in table5() if row["metric"] == "D_avg_L2")
-    assert measured(row | {"ours": number, "low": 0.5, "high": None}).startswith(f"{shown} [0.500–∞], n")
-    assert points(row | {"difference": -number}) == (f"−{shown}" if number else "0")
+    assert our_number(row | {"ours": number, "low": 0.5, "high": None}).startswith(f"{shown} [0.500–∞], n")
+    assert difference_text(row | {"difference": -number}) == (f"−{shown}" if number else "0")
 
 
 @pytest.mark.parametrize(
@@ -463,12 +470,12 @@ def test_distances_have_two_or_three_digits(number, shown):
 )
 def test_a_printed_distance_keeps_its_digits(paper, given, shown):
     row = next(row for row in table5() if row["metric"] == "D_avg_L2")
-    assert printed(row | {"printed": paper, "raw": given}) == shown
+    assert printed_number(row | {"printed": paper, "raw": given}) == shown
 
 
 def test_a_rate_printed_as_a_fraction_is_no_other_number():
-    assert raw(table2()[0] | {"printed": 0.89, "raw": "0.89"}) == ""
-    assert raw(table2()[0] | {"printed": 0.89, "raw": "0.89%"}) == "0.89%"
+    assert source_quote(table2()[0] | {"printed": 0.89, "raw": "0.89"}) == ""
+    assert source_quote(table2()[0] | {"printed": 0.89, "raw": "0.89%"}) == "0.89%"
 
 
 @pytest.mark.parametrize("field", ["figures", "unit"])
@@ -484,7 +491,7 @@ def test_an_old_record_is_refused_in_one_line(tmp_path, field):
 
 def test_signs_of_differences():
     row = table2()[0]
-    shown = [points(row | {"difference": value}) for value in (0.1234, -0.05, 0.0001, -0.0001, None)]
+    shown = [difference_text(row | {"difference": value}) for value in (0.1234, -0.05, 0.0001, -0.0001, None)]
     assert shown == ["+12.3", "−5.0", "0.0", "0.0", "–"]
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from vauban.core.errors import UnknownName
 from vauban.report import headlines, render
-from vauban.report.run.matrix import matrices
-from vauban.report.run.rows import labels, rows
+from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.result_grid import result_grids
+from vauban.report.run.result_rows import result_rows
 from vauban.report.shared import format as fmt
 from vauban.statistics.intervals import wilson
 from vauban.store import CellRows, Store, load
@@ -40,16 +41,16 @@ def test_csv_has_the_raw_numbers(run):
     low, high = wilson(robust * 200, 200)
     assert (float(line["robust_low"]), float(line["robust_high"])) == pytest.approx((low, high))
     assert (line["population"], int(line["n"])) == ("correct", right.sum())
-    found = columns["linf"][right]
-    assert float(line["p_suc"]) == pytest.approx(np.isfinite(found).mean())
-    assert float(line["median"]) == pytest.approx(np.median(found))
-    assert float(line["conditional_mean"]) == pytest.approx(found[np.isfinite(found)].mean())
+    distances = columns["linf"][right]
+    assert float(line["p_suc"]) == pytest.approx(np.isfinite(distances).mean())
+    assert float(line["median"]) == pytest.approx(np.median(distances))
+    assert float(line["conditional_mean"]) == pytest.approx(distances[np.isfinite(distances)].mean())
     assert float(line["gradients"]) == pytest.approx(columns["backwards"][right].mean())
-    assert float(line["unrounded_median"]) == pytest.approx(np.median(found) * 0.99)
+    assert float(line["unrounded_median"]) == pytest.approx(np.median(distances) * 0.99)
 
 
 def test_every_form_has_every_row_and_the_population_is_named(run):
-    count = len(rows(run))
+    count = len(result_rows(run))
     for population in ("all", "correct", "common"):
         markdown = render(run, "md", population).splitlines()
         assert len(markdown) == count + 2
@@ -64,7 +65,7 @@ def test_every_form_has_every_row_and_the_population_is_named(run):
 
 
 def test_unfinished_and_stale_rows_say_so(run):
-    notes = {(row.model, row.defence, row.attack): row.notes for row in rows(run)}
+    notes = {(row.model, row.defence, row.attack): row.notes for row in result_rows(run)}
     assert notes["cifar10-resnet", "jpeg", "ddn"] == ("incomplete, 150 of 200",)
     assert notes["cifar10-resnet", "jpeg", "cw-l2"] == ("stale",)
     assert notes["cifar10-cnn", "none", "ddn"] == ()
@@ -139,7 +140,7 @@ def test_union_and_worst_rows(tmp_path, fake_run):
         columns[name] = np.where(columns["success"], columns[name], np.inf)
     columns["misclassified"] = columns["reached"] = columns["success"].astype(float)
     again.append(0, {k: [None if v != v else v for v in x] for k, x in columns.items()})
-    (union,) = [row for row in rows(load(folder)) if row.kind == "union"]
+    (union,) = [row for row in result_rows(load(folder)) if row.kind == "union"]
     assert union.attack == "apgd (union of 2 budgets)"
     assert union.robust_accuracy.value == pytest.approx(
         np.mean((base.columns["clean_correct"] == 1) & ~base.columns["success"])
@@ -158,13 +159,13 @@ def test_labels_name_only_what_tells_cells_apart(run):
         True,
     )
     targeted = CellRows({**one.meta, "hash": "c", "goal": "least-likely"}, one.columns, [], [], True)
-    assert labels([one]) == {one.meta["hash"]: "apgd"}
-    names = labels([one, other, targeted])
+    assert attack_labels([one]) == {one.meta["hash"]: "apgd"}
+    names = attack_labels([one, other, targeted])
     assert names == {one.meta["hash"]: "apgd steps=100", "b": "apgd steps=200", "c": "apgd (least-likely)"}
 
 
 def test_matrix_shows_each_number_once(run):
-    first, second = matrices(rows(run), headlines(run))
+    first, second = result_grids(result_rows(run), headlines(run))
     assert (first.model, second.model) == ("cifar10-cnn", "cifar10-resnet")
     assert first.columns == (("none", "white-box"), ("jpeg", "adaptive"))
     assert [line.attack for line in first.lines] == ["cw-l2", "ddn", "apgd", "fgsm", "square", "worst case"]
@@ -206,8 +207,8 @@ def test_an_invalid_finding_stands_on_the_verdict_of_its_network_alone(run):
         "message": "m",
         "about": "cifar10-cnn | jpeg | adaptive",
     }
-    found = headlines(type(run)(run.path, {}, run.cells, [finding]))
-    assert [h.invalid for h in found] == [(), ("noise-beats-attack",), (), ()]
+    verdicts = headlines(type(run)(run.path, {}, run.cells, [finding]))
+    assert [h.invalid for h in verdicts] == [(), ("noise-beats-attack",), (), ()]
 
 
 @pytest.mark.parametrize(
@@ -222,4 +223,4 @@ def test_an_invalid_finding_stands_on_the_verdict_of_its_network_alone(run):
 )
 def test_an_attack_is_called_by_its_word_without_the_budget(run, word, label):
     cell = CellRows({**run.cells[1].meta, "attack": word}, run.cells[1].columns, [], [], True)
-    assert list(labels([cell]).values()) == [label]
+    assert list(attack_labels([cell]).values()) == [label]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ import pytest
 
 from vauban.core.errors import ContractError
 from vauban.store import Store, load
-from vauban.store.sources import changed, describe
+from vauban.store.sources import changed, described
 
 
 def test_round_trip_is_bit_exact(tmp_path, meta, make_batch):
@@ -167,7 +168,7 @@ def stuck(handle):
     time.sleep(60)
 files.os.fsync = stuck
 cell = Store(sys.argv[1]).cell("abc")
-with cell.lock() as mine:
+with cell.lock(0) as mine:
     files.write_atomic(cell.path / "parts" / "00000.parquet", lambda path: path.write_bytes(b"half"))
 """
 
@@ -175,22 +176,26 @@ with cell.lock() as mine:
 def test_kill_in_the_middle_of_a_write_leaves_no_part_and_the_lock_is_free(tmp_path, meta, make_batch):
     cell = Store(tmp_path).cell("abc")
     cell.create(meta)
-    with cell.lock() as mine:
+    with cell.lock(0) as mine:
         assert mine
     child = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "writing\n"
     leftovers = list((cell.path / "parts").glob(".*.tmp"))
     assert len(leftovers) == 1
-    with cell.lock() as mine:
+    with cell.lock(0) as mine:
         assert not mine
-    assert leftovers[0].exists()
+    with cell.lock(1) as other:
+        assert other
+    cell.create(meta)
+    assert leftovers[0].exists()  # its writer lives
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     child.stdout.close()
     assert cell.parts() == set()
-    with cell.lock() as mine:
+    with cell.lock(0) as mine:
         assert mine
+    cell.create(meta)
     assert not leftovers[0].exists()
 
 
@@ -254,7 +259,7 @@ def test_concurrent_writers_and_readers_never_see_half_a_part(tmp_path, meta, ma
 def test_stale_after_the_source_changes(tmp_path, meta):
     mine = tmp_path / "attack.py"
     mine.write_text("x = 1\n")
-    sources = describe([mine])
+    sources = described([mine])
     assert changed(sources) == []
     cell = Store(tmp_path).cell("abc")
     cell.create(meta | {"sources": sources})
@@ -268,8 +273,8 @@ def test_stale_after_the_source_changes(tmp_path, meta):
 def test_package_sources_are_named_independently_of_the_checkout():
     import vauban.store.files as module
 
-    assert list(describe([module.__file__])) == ["vauban/store/files.py"]
-    assert changed(describe([module.__file__])) == []
+    assert list(described([Path(module.__file__)])) == ["vauban/store/files.py"]
+    assert changed(described([Path(module.__file__)])) == []
 
 
 def test_study_and_findings(tmp_path):
@@ -305,5 +310,5 @@ def test_cells_that_the_last_plan_contradicts_are_superseded(tmp_path, meta):
         store.cell(key).create(facts)
     assert not any(cell.superseded for cell in load(tmp_path).cells)
     store.write_study({"cells": ["planned"]})
-    found = {cell.meta["hash"]: cell.superseded for cell in load(tmp_path).cells}
-    assert [key for key, old in found.items() if old] == ["other-network", "same-words"]
+    superseded = {cell.meta["hash"]: cell.superseded for cell in load(tmp_path).cells}
+    assert [key for key, old in superseded.items() if old] == ["other-network", "same-words"]

@@ -1,4 +1,4 @@
-"""The commands in the order of the help, and what an error, Ctrl-C or an exit code becomes."""
+"""Command line application: the commands in the order of the help, and the exit codes of errors and Ctrl-C."""
 
 from __future__ import annotations
 

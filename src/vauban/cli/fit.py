@@ -28,7 +28,7 @@ def fit(
     from vauban.evaluate import fit as fitting
     from vauban.words.named import defence_of, goal_of, model_of
 
-    found = fitting.fit(
+    fitted = fitting.fit(
         attack,
         defence_of(defence).value.wrap(model_of(model).value),
         datasets.load(data, root=data_root),
@@ -39,8 +39,8 @@ def fit(
         device=device_of(device),
         name=model if defence == "none" else f"{model} behind {defence}",
     )
-    passes = "1 pass" if found.epochs == 1 else f"{found.epochs} passes"
+    passes = "1 pass" if fitted.epochs == 1 else f"{fitted.epochs} passes"
     typer.echo(
-        f"{out}: fooling rate {found.rate:.1%} on {found.images} images after {passes} over them, "
-        f"{found.forwards:,} forwards and {found.backwards:,} backwards"
+        f"{out}: fooling rate {fitted.rate:.1%} on {fitted.images} images after {passes} over them, "
+        f"{fitted.forwards:,} forwards and {fitted.backwards:,} backwards"
     )

@@ -1,4 +1,4 @@
-"""Images as files: `vauban verify|magnify`."""
+"""Commands on image files: `vauban verify|magnify`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def verify(
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Judge adversarial images that somebody else made: in budget, in range, on the lattice, success after reload."""
+    """Judge adversarial images that somebody else made: in budget, in range, on the pixel grid, success after reload."""
     from vauban import data as datasets
     from vauban import defences, models
     from vauban.evaluate.verify import verify as judge
 
     defended = defences.load(defence).wrap(models.load(model))
-    found = judge(defended, datasets.load(data, root=data_root), adv, budget).as_dict()
+    verdict = judge(defended, datasets.load(data, root=data_root), adv, budget).as_dict()
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(verdict, indent=2))
         return
-    for name, value in found.items():
+    for name, value in verdict.items():
         typer.echo(f"{name.replace('_', ' '):>18}  {value if isinstance(value, int) else format(value, '.4f')}")
 
 

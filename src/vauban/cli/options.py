@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their words are read."""
+"""Options that several commands share, and the readers of their words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder tha
 
 
 def number_of(option: str, text: str) -> float:
-    """A number or a fraction."""
+    """A number or a fraction.
+
+    Args:
+        option: The name of the option, for the error.
+        text: Its word, for example `5/255`.
+
+    Raises:
+        VaubanError: The word is no number.
+    """
     value = parse_value(text)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise VaubanError(f"expected {option} as a number or a fraction such as 5/255, got {text!r}")
@@ -23,7 +31,11 @@ def number_of(option: str, text: str) -> float:
 
 
 def batch_size_of(text: str) -> int | None:
-    """A positive whole number; None for auto."""
+    """Batch size from the word of `--batch-size`: a whole number above 0, None for `auto`.
+
+    Raises:
+        VaubanError: The word is neither.
+    """
     if text == "auto":
         return None
     if not text.isdigit() or int(text) < 1:
@@ -32,7 +44,11 @@ def batch_size_of(text: str) -> int | None:
 
 
 def device_of(text: str) -> str:
-    """A device that this machine has."""
+    """Device from the word of `--device`, one that this machine has.
+
+    Raises:
+        VaubanError: The word names no device, or one that this machine has not.
+    """
     import torch
 
     try:
@@ -41,9 +57,9 @@ def device_of(text: str) -> str:
         raise VaubanError(f"expected --device cpu, cuda or cuda:0, got {text!r}") from None
     if device.type not in ("cpu", "cuda"):
         raise VaubanError(f"expected --device cpu, cuda or cuda:0, got {text!r}")
-    found = torch.cuda.device_count() if device.type == "cuda" and torch.cuda.is_available() else 0
-    if device.type == "cuda" and not found:
+    devices = torch.cuda.device_count() if device.type == "cuda" and torch.cuda.is_available() else 0
+    if device.type == "cuda" and not devices:
         raise VaubanError(f"--device {text}: this machine has no CUDA device that torch can use; use --device cpu")
-    if device.type == "cuda" and (device.index or 0) >= found:
-        raise VaubanError(f"--device {text}: this machine has {found} CUDA devices, the first is cuda:0")
+    if device.type == "cuda" and (device.index or 0) >= devices:
+        raise VaubanError(f"--device {text}: this machine has {devices} CUDA devices, the first is cuda:0")
     return text

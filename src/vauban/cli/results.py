@@ -1,4 +1,4 @@
-"""What reads without running anything: `vauban report|table|status|list`."""
+"""Commands that read without running anything: `vauban report|table|status|list`."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def list_(
     debug: DebugOption = False,
 ) -> None:
     """List what is built in, with a line on each."""
-    from vauban.cli.screens import entries
+    from vauban.cli.screens import registry_entries
 
-    found = entries(kind)
+    entries = registry_entries(kind)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, default=str))
+        typer.echo(json.dumps(entries, indent=2, default=str))
         return
-    width = max(len(str(e["name"])) for e in found)
-    for entry in found:
+    width = max(len(str(entry["name"])) for entry in entries)
+    for entry in entries:
         typer.echo(f"{entry['name']!s:<{width}}  {entry['summary']}")

@@ -15,7 +15,7 @@ from vauban.core.errors import ContractError
 from vauban.data.encoded import Framing
 from vauban.evaluate.batch import png
 from vauban.metrics import magnify
-from vauban.report.run.examples import picks
+from vauban.report.run.example_images import example_rows
 from vauban.store import Store
 from vauban.store.files import write_atomic
 from vauban.store.query import read_cell
@@ -93,7 +93,7 @@ def magnify_examples(store: Store, keys: Sequence[str], device: str = "cpu") -> 
     """
     for key in keys:
         cell = read_cell(store.cell(key))
-        shown = [cell.columns[name][row] for _, row in picks(cell) for name in ("clean_png", "adv_png")]
+        shown = [cell.columns[name][row] for _, row in example_rows(cell) for name in ("clean_png", "adv_png")]
         missing = [picture for picture in dict.fromkeys(shown) if not magnified_at(store.path, picture).exists()]
         if not missing:
             continue

@@ -19,7 +19,12 @@ _FOREIGN_AGE_SECONDS = 86_400.0
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to disk, rename it, flush the folder."""
+    """Write a file whole or not at all: a temporary one beside it is flushed to disk and renamed.
+
+    Args:
+        path: The file to write; its folder is made.
+        write: Fills the temporary file that it is given.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The owner is in the name, so that a cleaner never takes the file from under a living writer.
     temporary = path.with_name(f".{path.name}~{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(4)}{_SUFFIX}")
@@ -84,7 +89,11 @@ def read_lines(path: Path) -> list[Any]:
 
 
 def clean_leftovers(folder: Path) -> list[Path]:
-    """Remove temporary files whose writer is dead (here) or silent for a day (another machine); returns them."""
+    """Remove the temporary files of a folder whose writer is dead (here) or silent for a day (another machine).
+
+    Returns:
+        The removed files.
+    """
     removed = []
     for path in sorted(folder.glob(f".*{_SUFFIX}")):
         if _orphan(path):
@@ -111,9 +120,13 @@ def _orphan(path: Path) -> bool:
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[bool]:
-    """Advisory lock on a file: yields whether it was free; the system releases it when the holder dies.
+    """Advisory lock on a file; the system releases it when the holder dies.
 
-    Raises ContractError where the system has no `fcntl`.
+    Yields:
+        Whether the lock was free and is now held.
+
+    Raises:
+        ContractError: The system has no `fcntl`.
     """
     fcntl = _fcntl()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A run directory: one Parquet file per finished batch, so that a kill loses at most the batch in flight."""
+"""Run directory on disk: one Parquet file per finished batch, so that a kill loses at most the batch in flight."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ import pyarrow as pa
 
 from vauban.core.errors import ContractError
 from vauban.store import files
+from vauban.store.metric_columns import declared_metrics
 from vauban.store.part import part_file, read_part, unreadable, write_part
-from vauban.store.schema import SCHEMA, SCHEMA_VERSION, completed, table
+from vauban.store.schema import SCHEMA_VERSION, completed, schema_with, table
 
 log = logging.getLogger("vauban.store")
 
 
 @dataclass(frozen=True)
 class StoredPart:
-    """One readable batch: its index, its rows, and the seconds it took."""
+    """One readable batch.
+
+    Attributes:
+        index: Its place among the batches of the cell, from 0.
+        rows: One row per sample.
+        seconds: The time it took.
+    """
 
     index: int
     rows: pa.Table
@@ -40,7 +47,14 @@ class Store:
         object.__setattr__(self, "path", Path(path))
 
     def cell(self, key: str) -> CellStore:
-        """The cell with content hash `key` (letters, digits, `-`, `_`); its folder appears with `create`."""
+        """The cell with a content hash; its folder appears with `create`.
+
+        Args:
+            key: The hash: letters, digits, `-` and `_`.
+
+        Raises:
+            ContractError: The hash has other characters, and could leave the run directory.
+        """
         if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
             raise ContractError(f"cell hash: expected letters and digits, got {key!r}; pass the hash of the plan")
         return CellStore(self.path / "cells" / key)
@@ -89,10 +103,18 @@ class CellStore:
         return (self.path / "cell.json").exists()
 
     def create(self, meta: Mapping[str, Any]) -> dict[str, Any]:
-        """Write `cell.json` (with the time as `created`) unless it is there, and return what is there.
+        """Write `cell.json` unless it is there.
 
-        Raises ContractError where the cell was written with another schema version.
+        Args:
+            meta: The facts of the cell; the time is added as `created`.
+
+        Returns:
+            The facts that are there.
+
+        Raises:
+            ContractError: The cell was written with another schema version, or declares metrics that are none.
         """
+        schema_with([metric.name for metric in declared_metrics(meta)])
         files.clean_leftovers(self.path)
         files.clean_leftovers(self.path / "parts")
         if not self.exists:
@@ -102,7 +124,11 @@ class CellStore:
         return self.meta()
 
     def meta(self) -> dict[str, Any]:
-        """What the cell is: model, defence, threat, attack, data, settings, versions."""
+        """The facts of the cell: model, defence, threat, attack, data, settings, versions, declared metrics.
+
+        Raises:
+            ContractError: The file is damaged, or of another schema version.
+        """
         meta = dict(files.read_json(self.path / "cell.json"))
         if meta.get("schema") != SCHEMA_VERSION:
             raise ContractError(
@@ -112,8 +138,19 @@ class CellStore:
         return meta
 
     def append(self, index: int, columns: Mapping[str, Any], seconds: float = 0.0) -> None:
-        """Store batch `index` (>= 0) under its final name, whole or not at all; an older part is replaced."""
-        rows = table(columns, clean_only=bool(self.meta().get("clean_only", False)))
+        """Store one batch under its final name, whole or not at all; an older part is replaced.
+
+        Args:
+            index: The place of the batch, at least 0.
+            columns: Names to values `(batch,)`: fixed columns, and metrics that the cell declares.
+            seconds: The time the batch took.
+
+        Raises:
+            ContractError: The columns are not those of the cell, see `schema.table`.
+        """
+        meta = self.meta()
+        metrics = [metric.name for metric in declared_metrics(meta)]
+        rows = table(columns, clean_only=bool(meta.get("clean_only", False)), metrics=metrics)
         rows = rows.replace_schema_metadata({"vauban_schema": str(SCHEMA_VERSION), "vauban_seconds": repr(seconds)})
         write_part(part_file(self.path / "parts", index), rows)
 
@@ -127,18 +164,23 @@ class CellStore:
 
     def read(self) -> Iterator[StoredPart]:
         """The readable batches in order; a damaged one is logged in one line, once, and treated as missing."""
-        for path in self.files():
-            part = self._open(path)
+        paths = self.files()
+        metrics = self._metrics() if paths else []
+        for path in paths:
+            part = self._open(path, metrics)
             if part is not None:
                 yield part
 
     def part(self, index: int) -> StoredPart:
-        """The part `index`. Raises ContractError where it is absent or damaged."""
-        return _part(part_file(self.path / "parts", index))
+        """The part `index`; a ContractError where it is absent or damaged."""
+        return _part(part_file(self.path / "parts", index), self._metrics())
 
-    def _open(self, path: Path) -> StoredPart | None:
+    def _metrics(self) -> list[str]:
+        return [metric.name for metric in declared_metrics(self.meta())]
+
+    def _open(self, path: Path, metrics: Sequence[str]) -> StoredPart | None:
         try:
-            return _part(path)
+            return _part(path, metrics)
         except ContractError as error:
             if path.name not in self._reported:
                 self._reported.add(path.name)
@@ -176,7 +218,9 @@ class CellStore:
 
     def holds(self, index: int, ids: Sequence[int], column: str | None = None) -> bool:
         """Whether the part `index` is stored with these samples, and with `column` filled where one is named."""
-        part = self._open(part_file(self.path / "parts", index)) if index in self.indices() else None
+        if index not in self.indices():
+            return False
+        part = self._open(part_file(self.path / "parts", index), self._metrics())
         if part is None or part.rows["id"].to_pylist() != list(ids):
             return False
         return column is None or part.rows[column].null_count == 0
@@ -186,9 +230,11 @@ class CellStore:
         return {int(path.stem) for path in self.files()}
 
 
-def _part(path: Path) -> StoredPart:
-    rows = completed(read_part(path))
-    if not rows.schema.equals(SCHEMA):
+def _part(path: Path, metrics: Sequence[str]) -> StoredPart:
+    rows, schema = completed(read_part(path), metrics), schema_with(metrics)
+    if set(rows.schema.names) == set(schema.names):
+        rows = rows.select(schema.names)
+    if not rows.schema.equals(schema):
         raise unreadable(path, "columns of another schema")
     facts = rows.schema.metadata or {}
     try:

@@ -1,4 +1,4 @@
-"""One Parquet file per finished batch: whole or absent after a kill, its pages checked when it is read."""
+"""Parquet file of one finished batch: whole or absent after a kill, its pages checked when it is read."""
 
 from __future__ import annotations
 
@@ -12,19 +12,28 @@ from vauban.store import files
 
 
 def part_file(folder: Path, index: int) -> Path:
-    """Where the part `index` of a folder is: `folder/00007.parquet`."""
+    """File of the part `index` of a folder: `folder/00007.parquet`."""
     return folder / f"{index:05d}.parquet"
 
 
 def write_part(path: Path, rows: pa.Table) -> None:
-    """Store a part under its final name, whole or not at all; an older one is replaced."""
+    """Store a part under its final name, whole or not at all; an older one is replaced.
+
+    Args:
+        path: The file, as `part_file` names it.
+        rows: One row per sample; the metadata of its schema is stored with it.
+    """
     files.write_atomic(
         path, lambda temporary: pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True)
     )
 
 
 def read_part(path: Path) -> pa.Table:
-    """The rows of a part with their metadata. Raises ContractError, one line, where the file is absent or damaged."""
+    """The rows of a part with their metadata.
+
+    Raises:
+        ContractError: The file is absent or damaged, in one line.
+    """
     try:
         return pq.read_table(path, page_checksum_verification=True, memory_map=False)
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Read a run directory back into plain columns."""
+"""Reader of a run directory: its cells as plain columns."""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ import numpy as np
 import pyarrow as pa
 
 from vauban.core.errors import ContractError
+from vauban.store.metric_columns import MetricColumn, declared_metrics
 from vauban.store.parquet import CellStore, Store
-from vauban.store.schema import SCHEMA, to_numpy
-from vauban.store.sources import changed
+from vauban.store.schema import schema_with, to_numpy
+from vauban.store.sources import changed, earlier_version
 
 Columns = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
 class CellRows:
-    """One cell as read. `columns` are arrays `(rows,)` in the order of the batches.
+    """One cell as read.
 
-    `meta["seconds"]`: the time of the stored batches. `complete`: all `meta["n"]` samples are there. `checked`: findings
-    were looked for, so that none means something. `superseded`: under the same names the last plan judges another
-    network or runs another code. `changed`: source files that differ from those which made the rows. `damaged`:
-    unreadable part files.
+    Attributes:
+        meta: The facts of the cell; `meta["seconds"]` is the time of the stored batches.
+        columns: Arrays `(rows,)` in the order of the batches, fixed columns and declared metrics.
+        findings: What the diagnostics say of the cell.
+        failures: The last failure of each batch that has no rows.
+        complete: Whether all `meta["n"]` samples are there.
+        checked: Whether findings were looked for, so that none means something.
+        superseded: Whether the last plan judges another network or runs another code under the same names.
+        changed: Source files that differ from those which made the rows.
+        damaged: Part files that cannot be read.
+        earlier_version: The version that made the rows where its files cannot be compared with today's (`0.1`), else "".
     """
 
     meta: dict[str, Any]
@@ -36,16 +44,29 @@ class CellRows:
     superseded: bool = False
     changed: tuple[str, ...] = ()
     damaged: tuple[Path, ...] = ()
+    earlier_version: str = ""
 
     @property
     def stale(self) -> bool:
         """Whether the code or the network that made these rows has changed since."""
         return bool(self.changed) or self.superseded
 
+    @property
+    def metrics(self) -> tuple[MetricColumn, ...]:
+        """The metric columns beside the fixed ones."""
+        return declared_metrics(self.meta)
+
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory as read."""
+    """A run directory as read.
+
+    Attributes:
+        path: The directory.
+        study: The last plan, {} where none was written.
+        cells: Every cell, in the order of the hashes.
+        findings: Findings that compare cells.
+    """
 
     path: Path
     study: dict[str, Any]
@@ -56,7 +77,14 @@ class Run:
 def load(path: Path | str) -> Run:
     """Read every cell of a run directory.
 
-    Raises ContractError where the folder holds no run, or one of another schema version.
+    Args:
+        path: The `--out` of a run.
+
+    Returns:
+        The run, its cells marked where the last plan supersedes them.
+
+    Raises:
+        ContractError: The folder holds no run, or one of another schema version.
     """
     store = Store(path)
     cells = store.cells()
@@ -85,7 +113,9 @@ def _supersede(cells: list[CellRows], study: dict[str, Any]) -> list[CellRows]:
 def _contradict(old: CellRows, now: CellRows) -> bool:
     if any(old.meta.get(key) != now.meta.get(key) for key in ("model", "defence", "data")):
         return False
-    words = ("threat", "attack", "goal", "norm", "eps", "levels", "seed", "batch_size", "device", "params")
+    words = ["threat", "attack", "goal", "norm", "eps", "levels", "seed", "batch_size", "device"]
+    if old.earlier_version == now.earlier_version:  # two versions describe the same parameters in two forms
+        words.append("params")
     if all(old.meta.get(key) == now.meta.get(key) for key in words):
         return True
     before, after = (np.asarray(cell.meta.get("probe", []), dtype=np.float64) for cell in (old, now))
@@ -96,9 +126,11 @@ def read_cell(cell: CellStore) -> CellRows:
     """Read one cell."""
     meta = cell.meta()
     parts = list(cell.read())
-    columns = to_numpy(pa.concat_tables([part.rows for part in parts]) if parts else SCHEMA.empty_table())
+    empty = schema_with([metric.name for metric in declared_metrics(meta)]).empty_table()
+    columns = to_numpy(pa.concat_tables([part.rows for part in parts]) if parts else empty)
     meta["seconds"] = sum(part.seconds for part in parts)
     read = {part.index for part in parts}
+    earlier = earlier_version(meta)
     return CellRows(
         meta,
         columns,
@@ -106,6 +138,7 @@ def read_cell(cell: CellStore) -> CellRows:
         cell.failures(),
         checked=cell.checked,
         complete=len(np.unique(columns["id"])) == int(meta.get("n", -1)),
-        changed=tuple(changed(meta.get("sources", {}))),
+        changed=() if earlier else tuple(changed(meta.get("sources", {}))),
         damaged=tuple(path for path in cell.files() if int(path.stem) not in read),
+        earlier_version=earlier,
     )

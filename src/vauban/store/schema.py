@@ -1,4 +1,4 @@
-"""The columns of a cell: one row per sample, units in the names that have one."""
+"""Columns of a cell: one row per sample, units in the names that have one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vauban.core.errors import ContractError
 SCHEMA_VERSION = 1
 
 # Distances are in pixels of [0,1], of the successful image, +inf where the attack failed. `raw_*` is the image before
-# the door rounds it. Counts (forwards, backwards, switches, vanished, unsolved) are per sample; unsolved are smoothing
+# the oracle rounds it. Counts (forwards, backwards, switches, vanished, unsolved) are per sample; unsolved are smoothing
 # solves that missed their tolerance. Rates are over verdict draws: 0 or 1 on a deterministic model. An image outside
 # the limit never counts as misclassified: the evaluator then writes the rate of the clean image.
 _CLEAN = {
@@ -56,30 +56,68 @@ SCHEMA = pa.schema(
 )
 
 
-def table(columns: Mapping[str, Any], clean_only: bool = False) -> pa.Table:
+def schema_with(metrics: Sequence[str]) -> pa.Schema:
+    """The fixed columns, then one nullable float64 column for each declared metric.
+
+    Args:
+        metrics: The names that the cell declares, none of them a fixed column.
+
+    Returns:
+        The Arrow schema of the cell's parts.
+
+    Raises:
+        ContractError: A metric has the name of a fixed column.
+    """
+    if taken := [name for name in metrics if name in SCHEMA.names]:
+        raise ContractError(
+            f"metrics: expected names beside the fixed columns, got {', '.join(taken)}; drop what is there already"
+        )
+    return pa.schema([*SCHEMA, *(pa.field(name, pa.float64()) for name in metrics)])
+
+
+def table(columns: Mapping[str, Any], clean_only: bool = False, metrics: Sequence[str] = ()) -> pa.Table:
     """Arrow table of one batch.
 
-    `columns` maps names to sequences of equal length, `(batch,)`; None marks a missing value of a nullable column. A
-    cell of clean answers alone (`clean_only`) has nulls in every attack column. Raises ContractError for a missing or
-    unknown column, unequal lengths, a null where none is allowed, or a value of the wrong type.
+    Args:
+        columns: Names to sequences of equal length, `(batch,)`; None marks a missing value of a nullable column.
+        clean_only: Whether the cell has clean answers alone: every attack column is then null.
+        metrics: The metric columns that the cell declares; one that `columns` lacks is null.
+
+    Returns:
+        One row per sample, in the columns of `schema_with(metrics)`.
+
+    Raises:
+        ContractError: A required column is missing, one is unknown, lengths differ, a value is null where none is
+            allowed, or of the wrong type.
     """
+    schema = schema_with(metrics)
     required = set(_CLEAN) | (set() if clean_only else set(_ATTACKED))
     if missing := sorted(required - set(columns)):
         raise ContractError(f"expected every required column, {', '.join(missing)} missing; add it to the part")
-    if unknown := sorted(set(columns) - set(SCHEMA.names)):
-        raise ContractError(f"expected columns of schema {SCHEMA_VERSION}, got {', '.join(unknown)}; drop or rename")
+    if unknown := sorted(set(columns) - set(schema.names)):
+        raise ContractError(
+            f"expected columns of schema {SCHEMA_VERSION} or declared metrics, got {', '.join(unknown)}; drop or rename"
+        )
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) != 1:
         raise ContractError(f"expected columns of equal length, got {lengths}; pass one value per sample")
     rows = lengths["id"]
-    return pa.table([_array(f, columns.get(f.name), rows, f.name in required) for f in SCHEMA], schema=SCHEMA)
+    return pa.table([_array(f, columns.get(f.name), rows, f.name in required) for f in schema], schema=schema)
 
 
-def completed(part: pa.Table) -> pa.Table:
-    """A stored part with the columns that were added to this version after it was written."""
-    for name, kind in _LATER.items():
+def completed(part: pa.Table, metrics: Sequence[str] = ()) -> pa.Table:
+    """A stored part with the columns that it was written without, null there.
+
+    Args:
+        part: The rows of a part as they were read.
+        metrics: The metric columns that the cell declares.
+
+    Returns:
+        The rows with every later column of this version and every declared metric.
+    """
+    for name, kind in {**_LATER, **dict.fromkeys(metrics, pa.float64())}.items():
         if name not in part.schema.names:
-            part = part.append_column(SCHEMA.field(name), pa.nulls(len(part), kind))
+            part = part.append_column(pa.field(name, kind), pa.nulls(len(part), kind))
     return part
 
 
@@ -96,18 +134,25 @@ def _array(field: pa.Field, values: Sequence[Any] | None, rows: int, required: b
 
 
 def to_numpy(data: pa.Table) -> dict[str, np.ndarray[Any, Any]]:
-    """Columns as numpy arrays `(rows,)`: a number with nulls becomes float64 with NaN, binary an object array."""
-    out: dict[str, np.ndarray[Any, Any]] = {}
-    for field in SCHEMA:
+    """Columns as numpy arrays.
+
+    Args:
+        data: The rows of a cell, fixed columns and declared metrics.
+
+    Returns:
+        An array `(rows,)` for each column: a number with nulls becomes float64 with NaN, binary an object array.
+    """
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for field in data.schema:
         column = data.column(field.name)
         if pa.types.is_binary(field.type):
             values = np.empty(len(column), dtype=object)
             values[:] = column.to_pylist()
-            out[field.name] = values
+            arrays[field.name] = values
         elif column.null_count and pa.types.is_boolean(field.type):
-            out[field.name] = column.fill_null(False).to_numpy()
+            arrays[field.name] = column.fill_null(False).to_numpy()
         elif column.null_count:
-            out[field.name] = column.cast(pa.float64()).to_numpy()
+            arrays[field.name] = column.cast(pa.float64()).to_numpy()
         else:
-            out[field.name] = column.to_numpy()
-    return out
+            arrays[field.name] = column.to_numpy()
+    return arrays

@@ -1,4 +1,4 @@
-"""Sources: the code that made the rows, as a name and a digest per file, checked again when the rows are read."""
+"""Source files that made the rows of a cell: a digest of each, compared again when the rows are read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
+UNCOMPARED = "0.1"
+"""The version whose files have since been moved and renamed: its rows are named by it and not compared file by file."""
 
 
 def described(files: Iterable[Path]) -> dict[str, str]:
@@ -23,6 +26,19 @@ def described(files: Iterable[Path]) -> dict[str, str]:
         inside = file.is_relative_to(PACKAGE)
         named[f"{PACKAGE.name}/{file.relative_to(PACKAGE).as_posix()}" if inside else str(file)] = digest(file)
     return named
+
+
+def earlier_version(meta: Mapping[str, Any]) -> str:
+    """The earlier version of vauban whose source files cannot be compared with today's.
+
+    Args:
+        meta: The facts of a cell; `meta["versions"]["vauban"]` is the version that made its rows.
+
+    Returns:
+        `0.1` for rows of any version 0.1.x; "" for every other version, and where none is recorded.
+    """
+    version = str((meta.get("versions") or {}).get("vauban", ""))
+    return UNCOMPARED if version.startswith(f"{UNCOMPARED}.") else ""
 
 
 def changed(sources: Mapping[str, str]) -> list[str]:

@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def magnified(run: Path, picture: bytes) -> Path:
-    """Where the magnified view of a stored PNG is in a run directory; named by its content, so that cells share it."""
+    """File of the magnified view of a stored PNG is in a run directory; named by its content, so that cells share it."""
     return run / "magnified" / f"{hashlib.sha256(picture).hexdigest()[:32]}.png"

@@ -1,14 +1,14 @@
-"""What the command line shows: plans, progress, outcomes, status, lists."""
+"""Screens of the command line: plans, progress, outcomes, status, lists."""
 
 from vauban.cli.screens.layout import console
-from vauban.cli.screens.lists import entries, show_epoch
+from vauban.cli.screens.lists import registry_entries, show_epoch
 from vauban.cli.screens.reproduction import reproduce_with_progress, show_experiments, show_reproduction
 from vauban.cli.screens.status import show_status
 from vauban.cli.screens.study import run_with_progress, show_outcomes, show_plan
 
 __all__ = [
     "console",
-    "entries",
+    "registry_entries",
     "reproduce_with_progress",
     "run_with_progress",
     "show_epoch",

@@ -1,4 +1,4 @@
-"""How every screen is laid out: one console, tables, plurals, durations."""
+"""Layout of every screen: one console, tables, plurals, durations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.table import Table
 console = Console()
 
 
-def listing(*columns: str) -> Table:
-    """A table of text columns; `>` in front of a name aligns it right."""
+def text_table(*columns: str) -> Table:
+    """An empty table of text columns; `>` in front of a name aligns it right."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in columns:
         table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
@@ -24,20 +24,20 @@ def indented(text: str) -> Padding:
     return Padding(text, (0, 0, 0, 2), expand=False)
 
 
-def subject(model: str, defence: str, threat: str) -> str:
-    """What a group of lines is about, in markup."""
+def cell_heading(model: str, defence: str, threat: str) -> str:
+    """Heading of the cells of one model, defence and threat, in markup."""
     behind = "undefended" if defence == "none" else f"behind {escape(defence)}"
     return f"[bold]{escape(model)}[/], {behind}, {escape(threat)}"
 
 
 def plural(n: int, word: str) -> str:
-    """`3 cells`, `1 batch`."""
+    """A count with its word: `3 cells`, `1 batch`."""
     many = f"{word}es" if word.endswith("ch") else f"{word}s"
     return f"{n} {word if n == 1 else many}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that reads best."""
+    """A duration given in seconds, in milliseconds, seconds or minutes."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"

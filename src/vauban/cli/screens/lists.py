@@ -1,4 +1,4 @@
-"""What the registries hold, and a line of training progress."""
+"""Lists of what the registries hold, and a line of training progress."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ if TYPE_CHECKING:
     from vauban.training.loop import Epoch
 
 
-def entries(kind: str) -> list[dict[str, Any]]:
-    """What a registry holds, as plain data."""
+def registry_entries(kind: str) -> list[dict[str, Any]]:
+    """Entries of a registry as plain data.
+
+    Args:
+        kind: `attacks`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses` or `experiments`.
+
+    Returns:
+        Name, summary and facts of each entry, in the order of the names.
+
+    Raises:
+        UnknownName: There is no such registry.
+    """
     from vauban import attacks, data, defences, metrics, models, threats
     from vauban import reproduce as experiments
     from vauban.core.losses import LOSSES

@@ -1,4 +1,4 @@
-"""Experiments on the screen: the list, the progress, ours beside printed."""
+"""Screens of a reproduction: the list of experiments, the progress, ours beside printed."""
 
 from __future__ import annotations
 
@@ -9,27 +9,37 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vauban.cli.screens.layout import console, indented, listing, plural
+from vauban.cli.screens.layout import console, indented, plural, text_table
 
 if TYPE_CHECKING:
-    from vauban.report.reproduction.printed_table import TableLine
+    from vauban.report.reproduction.metric_table import MetricTableLine
     from vauban.statistics.compare import ComparisonRow
 
 
 def show_experiments() -> None:
-    """Every experiment: id, title, and the minutes of each scale on two cores."""
+    """Print every experiment: id, title, and the minutes of each scale on two cores."""
     from vauban import reproduce as experiments
 
-    table = listing("id", "title", "scale (minutes)")
+    table = text_table("id", "title", "scale (minutes)")
     for entry in experiments.registry:
-        found = experiments.load(entry.name)
-        scales = ", ".join(f"{name} ({scale.minutes:g})" for name, scale in found.scales.items())
-        table.add_row(escape(found.id), escape(found.title), escape(scales))
+        experiment = experiments.load(entry.name)
+        scales = ", ".join(f"{name} ({scale.minutes:g})" for name, scale in experiment.scales.items())
+        table.add_row(escape(experiment.id), escape(experiment.title), escape(scales))
     console.print(table)
 
 
 def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) -> Path:
-    """Run an experiment under a live bar, one line for crafting and one for judging; returns its folder."""
+    """Run an experiment under a live bar, one line for crafting and one for judging.
+
+    Args:
+        name: The id of the experiment.
+        scale: The name of its scale.
+        out: The folder that all experiments share.
+        options: Further arguments of `reproduce.reproduce`.
+
+    Returns:
+        The folder of the experiment.
+    """
     from vauban import reproduce as experiments
 
     fields = (
@@ -57,27 +67,34 @@ def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) ->
 
 
 def show_reproduction(folder: Path) -> int:
-    """Print ours beside printed, and the path of the page; returns how many batches failed."""
-    from vauban.report.reproduction.dot_panels import short
-    from vauban.report.reproduction.printed_table import gathered
+    """Print ours beside printed, and the path of the page.
+
+    Args:
+        folder: The folder of the experiment.
+
+    Returns:
+        The number of batches that failed.
+    """
+    from vauban.report.reproduction.metric_table import table_by_name
+    from vauban.report.reproduction.row_labels import row_label
     from vauban.store import files
 
-    told = files.read_json(folder / "reproduction.json")
+    record = files.read_json(folder / "reproduction.json")
     console.print(
-        f"\n[bold]{escape(told['id'])}[/], scale {escape(told['scale'])}: {escape(told['title'])}", soft_wrap=True
+        f"\n[bold]{escape(record['id'])}[/], scale {escape(record['scale'])}: {escape(record['title'])}", soft_wrap=True
     )
-    console.print(indented(escape(told["scale_note"])))
-    rows = told["rows"] + told["beyond"]
-    found = gathered(rows, short)
-    many = [] if found is None else [line for line in found.lines if sum(row is not None for row in line.rows) > 1]
-    if found is not None and many:
-        console.print(_wide(many, found.metrics))
-    within = {name for line in many for name in line.names}
-    if alone := [row for row in rows if short(row) not in within]:
-        console.print(_long(alone))
-    for note in told["notes"]:
+    console.print(indented(escape(record["scale_note"])))
+    rows = record["rows"] + record["beyond"]
+    table = table_by_name(rows, row_label)
+    many = [] if table is None else [line for line in table.lines if sum(row is not None for row in line.rows) > 1]
+    if table is not None and many:
+        console.print(_line_per_cell(many, table.metrics))
+    shown = {name for line in many for name in line.names}
+    if rest := [row for row in rows if row_label(row) not in shown]:
+        console.print(_line_per_number(rest))
+    for note in record["notes"]:
         console.print(indented(escape(note)))
-    failures = int(told.get("failures", 0))
+    failures = int(record.get("failures", 0))
     if failures:
         console.print(
             f"\n[red]{plural(failures, 'batch')} failed[/]; run the same command to try again", soft_wrap=True
@@ -86,13 +103,13 @@ def show_reproduction(folder: Path) -> int:
     return failures
 
 
-def _long(rows: list[ComparisonRow]) -> Table:
+def _line_per_number(rows: list[ComparisonRow]) -> Table:
     """A line for each number, with its interval and what is made of the difference."""
-    table = listing("", ">printed", ">ours", ">95 % interval", "reading")
+    table = text_table("", ">printed", ">ours", ">95 % interval", "reading")
     for row in rows:
         name = row["label"] or ", ".join(text for text in row["key"].values() if text)
         printed, ours, low, high = (
-            _measured(value, row) for value in (row["printed"], row["ours"], row["low"], row["high"])
+            _number(value, row) for value in (row["printed"], row["ours"], row["low"], row["high"])
         )
         table.add_row(
             escape(name),
@@ -104,22 +121,22 @@ def _long(rows: list[ComparisonRow]) -> Table:
     return table
 
 
-def _wide(lines: list[TableLine], metrics: tuple[str, ...]) -> Table:
+def _line_per_cell(lines: list[MetricTableLine], metrics: tuple[str, ...]) -> Table:
     """A line for each cell with all its metrics, printed and ours or ours alone; the report has intervals and readings."""
     kept = [at for at in range(len(metrics)) if any(line.rows[at] for line in lines)]
-    table = listing("printed, ours", *(f">{metrics[at]}" for at in kept))
+    table = text_table("printed, ours", *(f">{metrics[at]}" for at in kept))
     for line in lines:
-        found = [line.rows[at] for at in kept]
-        table.add_row(escape(line.names[0]), *("" if row is None else _both(row) for row in found))
+        rows = [line.rows[at] for at in kept]
+        table.add_row(escape(line.names[0]), *("" if row is None else _printed_and_ours(row) for row in rows))
     return table
 
 
-def _both(row: ComparisonRow) -> str:
-    ours = _measured(row["ours"], row) or "none"
-    return ours if row["printed"] is None else f"{_measured(row['printed'], row)}, {ours}"
+def _printed_and_ours(row: ComparisonRow) -> str:
+    ours = _number(row["ours"], row) or "none"
+    return ours if row["printed"] is None else f"{_number(row['printed'], row)}, {ours}"
 
 
-def _measured(value: float | None, row: ComparisonRow) -> str:
+def _number(value: float | None, row: ComparisonRow) -> str:
     """A number of a row in its unit: a rate in per cent, a distance as it is."""
     if value is None:
         return ""

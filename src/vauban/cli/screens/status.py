@@ -1,4 +1,4 @@
-"""What a run directory holds, one line per cell."""
+"""Status of a run directory, one line per cell."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.markup import escape
 from rich.table import Table
 
-from vauban.cli.screens.layout import console, plural, subject
+from vauban.cli.screens.layout import cell_heading, console, plural
 
 if TYPE_CHECKING:
     from vauban.store import CellRows
 
 
 def show_status(directory: Path) -> None:
-    """One line per cell: complete, partial, stale, failed."""
+    """Print one line per cell: complete, partial, stale or failed, and the version of vauban where it is an earlier one."""
     from vauban.store import query
 
     run = query.load(directory)
     planned = set(run.study.get("cells", []))
     order = {key: i for i, key in enumerate(run.study.get("cells", []))}
     cells = sorted(run.cells, key=lambda c: (*_undefended_first(c), order.get(c.meta["hash"], len(order))))
-    for subjects, group in groupby(cells, key=words):
-        console.print(f"\n{subject(*subjects)}", soft_wrap=True)
+    for key, group in groupby(cells, key=model_defence_threat):
+        console.print(f"\n{cell_heading(*key)}", soft_wrap=True)
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         justified: tuple[Literal["left", "right"], ...] = ("left", "left", "right", "left")
         for justify in justified:
@@ -36,22 +36,24 @@ def show_status(directory: Path) -> None:
             table.add_row("  " + str(cell.meta["hash"])[:8], escape(str(cell.meta["attack"])), rows, state)
         console.print(table)
     counts = Counter(_state(cell, planned).split(":")[0].split(";")[0] for cell in cells)
-    told = ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing has run"
-    console.print(f"\n{plural(len(cells), 'cell')}: {told}")
+    total = ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing has run"
+    earlier = Counter(cell.earlier_version for cell in cells if cell.earlier_version)
+    versions = "".join(f"; {n} made by vauban {version}" for version, n in earlier.items())
+    console.print(f"\n{plural(len(cells), 'cell')}: {total}{versions}")
 
 
-def words(cell: CellRows) -> tuple[str, str, str]:
+def model_defence_threat(cell: CellRows) -> tuple[str, str, str]:
     """Model, defence and threat of a cell."""
     return str(cell.meta["model"]), str(cell.meta["defence"]), str(cell.meta["threat"])
 
 
 def _undefended_first(cell: CellRows) -> tuple[Any, ...]:
-    model, defence, threat = words(cell)
+    model, defence, threat = model_defence_threat(cell)
     return model, defence != "none", defence, threat
 
 
 def _state(cell: CellRows, planned: set[str]) -> str:
-    """One of complete, partial, failed, stale, with the reason."""
+    """One of complete, partial, failed, stale, with the reason; an earlier version of vauban is named."""
     if cell.changed:
         names = sorted({Path(path).name for path in cell.changed})
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -62,4 +64,6 @@ def _state(cell: CellRows, planned: set[str]) -> str:
         reason = next(iter(str(cell.failures[-1]["error"]).splitlines()), "")
         return f"failed: {plural(len(cell.failures), 'batch')}, the last with {reason}"
     state = "complete" if cell.complete else "partial"
+    if cell.earlier_version:
+        state = f"{state}; made by vauban {cell.earlier_version}"
     return state if not planned or cell.meta["hash"] in planned else f"{state}; not in the last plan"

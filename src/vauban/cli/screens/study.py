@@ -1,4 +1,4 @@
-"""A study on the screen: its plan, its progress, its verdict."""
+"""Screens of a study: its plan, its progress, its verdict."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from vauban.cli.screens.layout import console, duration, indented, listing, plural, subject
-from vauban.cli.screens.status import words
+from vauban.cli.screens.layout import cell_heading, console, duration, indented, plural, text_table
+from vauban.cli.screens.status import model_defence_threat
 
 if TYPE_CHECKING:
     from vauban.evaluate.cell import Cell
@@ -24,29 +24,37 @@ if TYPE_CHECKING:
 
 
 def show_plan(study: Study) -> None:
-    """The cells of a study with passes per sample and time, all upper bounds."""
+    """Print the cells of a study with passes per sample and time, all upper bounds."""
     from vauban.evaluate.estimate import estimate
 
-    found = estimate(study.cells)
-    for subjects, group in groupby(found, key=lambda e: (e.cell.model.name, e.cell.defence.name, e.cell.threat_name)):
-        console.print(f"\n{subject(*subjects)}", soft_wrap=True)
-        table = listing("attack", ">samples", ">forward", ">backward", ">time at most")
+    estimates = estimate(study.cells)
+    for key, group in groupby(estimates, key=lambda e: (e.cell.model.name, e.cell.defence.name, e.cell.threat_name)):
+        console.print(f"\n{cell_heading(*key)}", soft_wrap=True)
+        table = text_table("attack", ">samples", ">forward", ">backward", ">time at most")
         for e in group:
             numbers = ["?" if n is None else f"{n:,}" for n in (e.forwards, e.backwards)]
             seconds = "?" if e.seconds is None else duration(e.seconds)
             table.add_row(escape(e.cell.attack.name), str(len(e.cell.data)), *numbers, seconds)
         console.print(table)
-    known = sum(e.seconds for e in found if e.seconds is not None)
-    unknown = sum(e.seconds is None for e in found)
+    known = sum(e.seconds for e in estimates if e.seconds is not None)
+    unknown = sum(e.seconds is None for e in estimates)
     rest = f" and {unknown} of unknown cost" if unknown else ""
     console.print(
-        f"{plural(len(found), 'cell')}, at most {duration(known)}{rest}; nothing was run "
+        f"{plural(len(estimates), 'cell')}, at most {duration(known)}{rest}; nothing was run "
         "(passes are per sample, upper bounds)"
     )
 
 
 def run_with_progress(study: Study, workers: int = 1) -> list[Outcome]:
-    """Run a study under a live bar, one line per cell."""
+    """Run a study under a live bar, one line per cell.
+
+    Args:
+        study: The study.
+        workers: The number of processes over which batches are spread.
+
+    Returns:
+        The outcome of each cell.
+    """
     fields = (
         TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=12),
@@ -56,7 +64,7 @@ def run_with_progress(study: Study, workers: int = 1) -> list[Outcome]:
     )
     from vauban.evaluate.job import CellJob
 
-    told = _telling(study.cells)
+    label = _short_label(study.cells)
     tasks: dict[Any, Any] = {}
     fooled: dict[Any, list[float]] = {}
     with Progress(*fields, console=console, expand=True) as bar:
@@ -66,7 +74,7 @@ def run_with_progress(study: Study, workers: int = 1) -> list[Outcome]:
             cell, rows = progress.work.cell, progress.columns
             task = id(cell.attack), id(cell.defended), cell.threat_name
             if task not in tasks:
-                tasks[task] = bar.add_task(escape(told(cell)), total=progress.total, note="")
+                tasks[task] = bar.add_task(escape(label(cell)), total=progress.total, note="")
                 fooled[task] = []
             if rows is not None:
                 fooled[task] += [float(v) for v in rows["success"]]
@@ -77,18 +85,26 @@ def run_with_progress(study: Study, workers: int = 1) -> list[Outcome]:
         return study.run(tell, workers)
 
 
-def _telling(cells: Sequence[Cell]) -> Callable[[Cell], str]:
+def _short_label(cells: Sequence[Cell]) -> Callable[[Cell], str]:
     """A cell's words without those that all cells share; the attack always."""
 
-    def words(cell: Cell) -> tuple[str, str, str]:
+    def names(cell: Cell) -> tuple[str, str, str]:
         return cell.model.name, cell.defence.name, cell.threat_name
 
-    varies = [len(set(column)) > 1 for column in zip(*map(words, cells), strict=True)]
-    return lambda cell: " | ".join([*compress(words(cell), varies), cell.attack.name])
+    varies = [len(set(column)) > 1 for column in zip(*map(names, cells), strict=True)]
+    return lambda cell: " | ".join([*compress(names(cell), varies), cell.attack.name])
 
 
 def show_outcomes(study: Study, page: Path) -> float | None:
-    """Print the verdict and where the report is; returns the lowest robust accuracy at a budget, if any."""
+    """Print the verdict and where the report is.
+
+    Args:
+        study: The study that ran.
+        page: The path of its page.
+
+    Returns:
+        The lowest robust accuracy at a budget; None where no attack had one.
+    """
     from vauban.report.run import headlines as verdict
     from vauban.store import query
 
@@ -121,13 +137,15 @@ def _show_findings(run: Run) -> None:
     about: dict[tuple[str, str, str], list[str]] = {}
     for cell in run.cells:
         for f in cell.findings:
-            about.setdefault((f["severity"], f["code"], f["message"]), []).append(" | ".join(words(cell)))
+            about.setdefault((f["severity"], f["code"], f["message"]), []).append(
+                " | ".join(model_defence_threat(cell))
+            )
     for f in run.findings:
         about.setdefault((f["severity"], f["code"], f["message"]), []).append(str(f.get("about", "")))
-    told = {key: list(dict.fromkeys(where)) for key, where in about.items() if key[0] != "info"}
-    if told:
+    grave = {key: list(dict.fromkeys(where)) for key, where in about.items() if key[0] != "info"}
+    if grave:
         console.print()
-    for (severity, code, message), where in told.items():
+    for (severity, code, message), where in grave.items():
         colour = "red" if severity == "invalid" else "yellow"
         places = f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: " if where[0] else ""
         console.print(indented(f"[{colour}]{severity}[/] {escape(code)}: {escape(places + message)}"))

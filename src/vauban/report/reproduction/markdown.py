@@ -1,4 +1,4 @@
-"""The numbers of a reproduction as GitHub tables."""
+"""Markdown tables of a reproduction, as GitHub reads them."""
 
 from __future__ import annotations
 
@@ -6,75 +6,94 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vauban.report.reproduction.dot_panels import alone, column, metric_title, short, words
-from vauban.report.reproduction.numbers import measured, points, points_range, printed, raw
-from vauban.report.reproduction.printed_table import PrintedTable, gathered, grid, reasons
+from vauban.report.reproduction.metric_table import MetricTable, reasons_of_line, table_by_key, table_by_name
+from vauban.report.reproduction.number_text import (
+    difference_interval,
+    difference_text,
+    our_number,
+    printed_number,
+    source_quote,
+)
+from vauban.report.reproduction.row_labels import column_head, column_value, metric_head, row_label, spaced
 from vauban.statistics.compare import ComparisonRow
 
 OURS = "Ours [95 % interval], n"
 UNCERTAIN = "damaged in the source: shown, not scored"
 
 
-def tables(record: Mapping[str, Any]) -> str:
-    """GitHub tables: the paper's numbers beside ours, then the cells that the paper does not have."""
-    found = grid(record["rows"]) if record["rows"] else None
-    text = _wide(found, record["rows"]) if found else _long(record["rows"]) if record["rows"] else ""
+def markdown_tables(record: Mapping[str, Any]) -> str:
+    """The paper's numbers beside ours, then the cells that the paper does not have.
+
+    Args:
+        record: The content of a `reproduction.json`.
+    """
+    table = table_by_key(record["rows"]) if record["rows"] else None
+    text = (
+        _line_per_cell(table, record["rows"]) if table else _line_per_number(record["rows"]) if record["rows"] else ""
+    )
     if any(not row["certain"] for row in record["rows"]):
         text += f"\n? {UNCERTAIN}.\n"
     if record["beyond"]:
-        text += ("\n" if text else "") + "Beyond the paper:\n\n" + _alone(record["beyond"])
+        text += ("\n" if text else "") + "Beyond the paper:\n\n" + _ours_alone(record["beyond"])
     return text
 
 
-def _alone(rows: Sequence[ComparisonRow]) -> str:
+def _ours_alone(rows: Sequence[ComparisonRow]) -> str:
     """Numbers of ours: a line for each cell with all its metrics, where cells have several."""
-    found = gathered(rows, short)
-    if found is None:
-        return _table(("Cell", "Metric", OURS), [(short(row), words(row["metric"]), measured(row)) for row in rows], 2)
-    head = [f"{column(metric)}, ours [95 % interval], n" for metric in found.metrics]
-    lines = [(*line.names, *("" if row is None else measured(row) for row in line.rows)) for line in found.lines]
-    return _table((*found.columns, *head), lines, 1)
+    table = table_by_name(rows, row_label)
+    if table is None:
+        lines = [(row_label(row), spaced(row["metric"]), our_number(row)) for row in rows]
+        return _markdown(("Cell", "Metric", OURS), lines, 2)
+    head = [f"{column_head(metric)}, ours [95 % interval], n" for metric in table.metrics]
+    wide = [(*line.names, *("" if row is None else our_number(row) for row in line.rows)) for line in table.lines]
+    return _markdown((*table.columns, *head), wide, 1)
 
 
-def _long(rows: Sequence[ComparisonRow]) -> str:
-    """A line for each number."""
+def _line_per_number(rows: Sequence[ComparisonRow]) -> str:
     heads = {"rate": "Difference in points", "distance": "Difference"}
     units = {row["unit"] for row in rows}
     difference = heads[units.pop()] if len(units) == 1 else "Difference, of rates in points"
     head = ("Cell", "Metric", "Paper", OURS, f"{difference} [95 % interval]", "Reason")
     lines = [
-        (short(r), words(r["metric"]), _printed(r), measured(r), f"{points(r)} {points_range(r)}".strip(), r["reason"])
-        for r in rows
+        (
+            row_label(row),
+            spaced(row["metric"]),
+            _paper(row),
+            our_number(row),
+            f"{difference_text(row)} {difference_interval(row)}".strip(),
+            row["reason"],
+        )
+        for row in rows
     ]
-    return _table(head, lines, 2)
+    return _markdown(head, lines, 2)
 
 
-def _wide(found: PrintedTable, rows: Sequence[ComparisonRow]) -> str:
-    """A line for each line of the printed table."""
-    head = [*map(column, found.columns)]
-    for metric in found.metrics:
-        head += [f"{metric_title(rows, metric)}: paper", f"{OURS[0].lower()}{OURS[1:]}"]
+def _line_per_cell(table: MetricTable, rows: Sequence[ComparisonRow]) -> str:
+    head = [*map(column_head, table.columns)]
+    for metric in table.metrics:
+        head += [f"{metric_head(rows, metric)}: paper", f"{OURS[0].lower()}{OURS[1:]}"]
     lines = []
-    for line in found.lines:
-        fields = [alone(name, text) for name, text in zip(found.columns, line.names, strict=True)]
+    for line in table.lines:
+        fields = [column_value(name, text) for name, text in zip(table.columns, line.names, strict=True)]
         for row in line.rows:
-            fields += ["", ""] if row is None else [_printed(row), measured(row)]
-        why = [f"{reason} ({words(names)})" if names else reason for reason, names in reasons(line.rows)]
+            fields += ["", ""] if row is None else [_paper(row), our_number(row)]
+        why = [f"{reason} ({spaced(names)})" if names else reason for reason, names in reasons_of_line(line.rows)]
         lines.append((*fields, "; ".join(why)))
-    return _table((*head, "Reason"), lines, len(found.columns))
+    return _markdown((*head, "Reason"), lines, len(table.columns))
 
 
-def _printed(row: ComparisonRow) -> str:
-    found = raw(row)
-    return printed(row) + ("" if row["certain"] else " ?") + (f" (source: {found})" if found else "")
+def _paper(row: ComparisonRow) -> str:
+    quote = source_quote(row)
+    return printed_number(row) + ("" if row["certain"] else " ?") + (f" (source: {quote})" if quote else "")
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
+def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
+    """A table whose first `left` columns and reasons are aligned left, the others right."""
     rule = ["---" if at < left or name == "Reason" else "---:" for at, name in enumerate(head)]
-    return "".join("| " + " | ".join(map(_md, line)) + " |\n" for line in (head, rule, *lines))
+    return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in (head, rule, *lines))
 
 
-def _md(text: str) -> str:
+def _escaped(text: str) -> str:
     plain = re.sub(r"[ \t\r\n]+", " ", text).replace("&", "&amp;").replace("<", "&lt;")
     # An underscore inside a word and a bracket that opens no link are text already.
     return re.sub(r"[\\|`*]|(?<!\w)_|_(?!\w)|\](?=\()", r"\\\g<0>", plain)

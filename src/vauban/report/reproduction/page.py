@@ -1,4 +1,4 @@
-"""A paper's numbers beside ours: one self-contained page and a Markdown table, from `reproduction.json` alone."""
+"""Page of a reproduction: a paper's numbers beside ours, from `reproduction.json` alone, and its Markdown table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from vauban.core.errors import ContractError
-from vauban.report.reproduction import figures, plot_area
-from vauban.report.reproduction.dot_panels import alone, column, common, metric_title, panels, said, short, words
-from vauban.report.reproduction.markdown import UNCERTAIN, tables
-from vauban.report.reproduction.numbers import limits, points, points_range, printed, raw, value, within
-from vauban.report.reproduction.printed_table import gathered, grid, reasons
+from vauban.report.reproduction import figure_layout, number_text, row_labels
+from vauban.report.reproduction.comparison_dots import dot_panels
+from vauban.report.reproduction.figures import draw_figure
+from vauban.report.reproduction.markdown import UNCERTAIN, markdown_tables
+from vauban.report.reproduction.metric_table import reasons_of_line, table_by_key, table_by_name
 from vauban.report.shared import format as fmt
 from vauban.report.shared.assets import asset, template
 from vauban.statistics.compare import REASONS, UNITS, ComparisonRow
@@ -48,7 +48,17 @@ FIELDS = (
 
 
 def write(folder: Path) -> Path:
-    """Write `report.html` from `reproduction.json` in the folder, atomically; returns where. ContractError as `read`."""
+    """Write `report.html` from `reproduction.json` in the same folder, atomically.
+
+    Args:
+        folder: The folder of one reproduction.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ContractError: The record cannot be read, see `read`.
+    """
     html, target = page(read(folder)), Path(folder) / "report.html"
 
     def fill(temporary: Path) -> None:
@@ -59,7 +69,17 @@ def write(folder: Path) -> Path:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The record of a reproduction; a missing, damaged or incomplete file is a ContractError."""
+    """The record of a reproduction.
+
+    Args:
+        folder: The folder that holds `reproduction.json`.
+
+    Returns:
+        Its content, with every name of `FIELDS`.
+
+    Raises:
+        ContractError: The file is missing, damaged or incomplete.
+    """
     path = Path(folder) / FILE
     record = read_json(path)
     missing = [name for name in FIELDS if name not in record] if isinstance(record, dict) else list(FIELDS)
@@ -78,38 +98,30 @@ def read(folder: Path) -> dict[str, Any]:
 def page(record: Mapping[str, Any]) -> str:
     """The page as text; every string of the record is escaped."""
     rows: list[ComparisonRow] = record["rows"]
-    stated = shared(rows)
+    explanations = shared_explanations(rows)
     units = {row["unit"] for row in rows}
     return template("reproduction/template.html").render(
         record=record,
         meaning=meaning(record),
-        tally=[(reason, count, stated.get(reason, [])) for reason, count in tally(rows)],
-        stated={why for sentences in stated.values() for why in sentences},
-        grid=grid(rows),
-        more=gathered(record["beyond"], short),
+        tally=[(reason, count, explanations.get(reason, [])) for reason, count in tally(rows)],
+        explained={why for sentences in explanations.values() for why in sentences},
+        paper_table=table_by_key(rows),
+        beyond_table=table_by_name(record["beyond"], row_labels.row_label),
         units=units,
-        plot_area=plot_area,
-        drawn=[figures.figure(one) for one in record["figures"]],
-        common=[said(*fact) for fact in common(rows).items()],
-        charts=[("rows", panels(rows)), ("beyond", panels(record["beyond"]))],
+        layout=figure_layout,
+        figures=[draw_figure(figure) for figure in record["figures"]],
+        shared_key=[row_labels.column_with_value(*part) for part in row_labels.shared_key(rows).items()],
+        paper_panels=dot_panels(rows),
+        beyond_panels=dot_panels(record["beyond"]),
         pictures=[picture | _size(picture["png"]) for picture in record["pictures"]],
-        printed_sizes=fmt.listing([fmt.count(n) for n in sorted({row["printed_n"] for row in rows})]),
+        printed_sizes=fmt.enumeration([fmt.count(n) for n in sorted({row["printed_n"] for row in rows})]),
         uncertain=any(not row["certain"] for row in rows),
         duration=fmt.seconds(60 * record["minutes"]),
-        printed=printed,
-        raw=raw,
-        value=value,
-        within=within,
-        limits=limits,
         sizes=sorted({row["n"] for row in rows}),
-        metric_title=partial(metric_title, rows),
-        points=points,
-        points_range=points_range,
-        short=short,
-        words=words,
-        alone=alone,
-        column=column,
-        reasons=reasons,
+        metric_head=partial(row_labels.metric_head, rows),
+        labels=row_labels,
+        numbers=number_text,
+        reasons_of_line=reasons_of_line,
         unsure=UNCERTAIN,
         style=asset("shared/style.css") + asset("reproduction/style.css"),
         fmt=fmt,
@@ -117,12 +129,12 @@ def page(record: Mapping[str, Any]) -> str:
 
 
 def markdown(folder: Path) -> str:
-    """GitHub tables: the paper's numbers beside ours, then the cells that the paper does not have."""
-    return tables(read(folder))
+    """The numbers of a reproduction as GitHub tables: the paper's beside ours, then ours alone. Raises as `read`."""
+    return markdown_tables(read(folder))
 
 
 def meaning(record: Mapping[str, Any]) -> str:
-    """What a run of this setting and size can say about the paper, and what it cannot."""
+    """Sentences on what a run of this setting and size can say about the paper, and what it cannot."""
     rows: list[ComparisonRow] = record["rows"]
     if not rows:
         return "The paper prints no numbers here; these are ours alone."
@@ -150,21 +162,24 @@ def meaning(record: Mapping[str, Any]) -> str:
 
 
 def tally(rows: Sequence[ComparisonRow]) -> list[tuple[str, int]]:
-    """How many rows each reason has, the gravest first, those that have none left out."""
+    """The number of rows of each reason, the gravest first, those that have none left out."""
     counts = Counter(row["reason"] for row in rows)
     return [(reason, counts[reason]) for reason in REASONS if counts[reason]]
 
 
-def shared(rows: Sequence[ComparisonRow]) -> dict[str, list[str]]:
-    """The sentences of each reason which all its rows of one unit, several, give: said once, not in every row."""
+def shared_explanations(rows: Sequence[ComparisonRow]) -> dict[str, list[str]]:
+    """Sentences by reason that stand on the page once instead of in every row.
+
+    They are those which all rows of one reason and one unit give, where there are several such rows.
+    """
     sentences: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         sentences.setdefault((row["reason"], row["unit"]), []).append(row["why"])
-    found: dict[str, list[str]] = {}
+    shared: dict[str, list[str]] = {}
     for (reason, _), given in sentences.items():
-        if len(given) > 1 and len(set(given)) == 1 and given[0] not in found.setdefault(reason, []):
-            found[reason].append(given[0])
-    return found
+        if len(given) > 1 and len(set(given)) == 1 and given[0] not in shared.setdefault(reason, []):
+            shared[reason].append(given[0])
+    return shared
 
 
 def _size(png: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Data of the interactive charts, small enough to embed: step curves and points, no images."""
+"""Data of the interactive curves, small enough to embed: step curves and points, no images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vauban.report.run.rows import attacked, fresh, labels, subject, undefended_first
+from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.judged_cells import attacked_cells, current_cells, judged_network, undefended_first
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of, worst_curve
 from vauban.statistics.summary import Array, distortion, operating_characteristic, population, robust_curve, select
@@ -19,13 +20,16 @@ _STEPS = 120
 
 
 def chart_data(run: Run) -> dict[str, Any]:
-    """`attacks`: legend; `norms`: what the page can switch between; `panels`: one per norm, kind and judged network.
+    """Data of every curve of a run.
 
-    Kinds: `characteristic` (P(D) over the correct images), `budget` (robust accuracy over all images, with the worst
-    case), `cost` (gradients per image against the median distance; null where more than half failed).
+    Returns:
+        `attacks`: the legend; `norms`: those that the page can switch between; `panels`: one per norm, kind and judged
+        network. Kinds are `characteristic` (P(D) over the correct images), `budget` (robust accuracy over all images,
+        with the worst case) and `cost` (gradients per image against the median distance; null where more than half
+        failed).
     """
-    cells = attacked(run)
-    names = labels(cells)
+    cells = attacked_cells(run)
+    names = attack_labels(cells)
     legend = sorted(set(names.values()))
     panels: list[dict[str, Any]] = []
     # First the norm that most attacks minimise: at a fixed budget a curve is a step.
@@ -33,7 +37,7 @@ def chart_data(run: Run) -> dict[str, Any]:
     every = [norm_of(cell) for cell in cells]
     norms = sorted(set(every), key=lambda norm: (-free.count(norm), -every.count(norm), norm))
     for norm in norms:
-        groups = group([cell for cell in cells if norm_of(cell) == norm], subject)
+        groups = group([cell for cell in cells if norm_of(cell) == norm], judged_network)
         for key in sorted(groups, key=undefended_first):
             panels += _panels(key, groups[key], norm, names, legend)
     return {"attacks": legend, "norms": [{"id": n, "name": fmt.norm_name(n)} for n in norms], "panels": panels}
@@ -61,7 +65,7 @@ def _panels(
         at = _steps(distortion(cell.columns, norm))
         shown["budget"].append(tag | _curve(at, robust_curve(cell.columns, norm, at)))
         shown["cost"].append(tag | _point(cell, distance))
-    if len(cells := fresh(cells)) > 1:
+    if len(cells := current_cells(cells)) > 1:
         at = _steps(np.concatenate([distortion(cell.columns, norm) for cell in cells]))
         shown["budget"].append({"attack": -1, "label": "worst case"} | _curve(at, worst_curve(cells, norm, at)))
     return [base | {"kind": kind, "series": series} for kind, series in shown.items()]
@@ -74,11 +78,11 @@ def _label(cell: CellRows, name: str, with_threat: bool) -> str:
 
 
 def _steps(distance: Array) -> Array:
-    """Where a step curve is evaluated: every distance, or as many quantiles as a screen can show."""
-    found = np.unique(distance[np.isfinite(distance)])
-    if len(found) > _STEPS:
-        found = found[np.linspace(0, len(found) - 1, _STEPS).round().astype(int)]
-    return np.concatenate([[0.0], found[found > 0]])
+    """Distances at which a step curve is evaluated: every one, or as many quantiles as a screen can show."""
+    finite = np.unique(distance[np.isfinite(distance)])
+    if len(finite) > _STEPS:
+        finite = finite[np.linspace(0, len(finite) - 1, _STEPS).round().astype(int)]
+    return np.concatenate([[0.0], finite[finite > 0]])
 
 
 def _curve(x: Array, y: Array) -> dict[str, Any]:

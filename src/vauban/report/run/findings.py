@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from vauban.report.run.rows import subject
+from vauban.report.run.judged_cells import judged_network
 from vauban.store import CellRows, Run
 
 _ORDER = {"invalid": 0, "warning": 1, "info": 2}
@@ -13,7 +13,14 @@ _ORDER = {"invalid": 0, "warning": 1, "info": 2}
 
 @dataclass
 class FindingCase:
-    """What was measured, the share of samples, and where: 'defence · threat: attack, attack'."""
+    """One measurement and the cells it was made in.
+
+    Attributes:
+        message: The measurement as a sentence.
+        share: The share of samples, None where it has none.
+        threshold: The share from which on it is a finding, None where it has none.
+        places: Attacks by 'defence · threat'.
+    """
 
     message: str
     share: float | None
@@ -28,7 +35,7 @@ class FindingCase:
 
 @dataclass
 class FindingGroup:
-    """All cases of one code."""
+    """All measurements of one code, by their messages."""
 
     code: str
     severity: str
@@ -36,22 +43,27 @@ class FindingGroup:
     cases: dict[str, FindingCase] = field(default_factory=dict)
 
 
-def articles(run: Run, names: dict[str, str]) -> list[FindingGroup]:
-    """The findings of the run and of its cells, the gravest first; names are the attacks' labels by cell hash."""
+def finding_groups(run: Run, labels: dict[str, str]) -> list[FindingGroup]:
+    """The findings of the run and of its cells, the gravest first.
+
+    Args:
+        run: The run.
+        labels: The attacks' labels by cell hash.
+    """
     several = len({cell.meta.get("model") for cell in run.cells}) > 1
-    places = {cell.meta["hash"]: (_place(cell, several), names[cell.meta["hash"]]) for cell in run.cells}
-    found: dict[tuple[str, str], FindingGroup] = {}
+    places = {cell.meta["hash"]: (_place(cell, several), labels[cell.meta["hash"]]) for cell in run.cells}
+    groups: dict[tuple[str, str], FindingGroup] = {}
     for cell in run.cells:
         for finding in cell.findings:
-            _add(found, finding, *places[cell.meta["hash"]])
+            _add(groups, finding, *places[cell.meta["hash"]])
     for finding in run.findings:
         about = str(finding.get("about") or "whole run")
-        _add(found, finding, *places.get(about, (about.replace(" | ", " · "), "")))
-    return sorted(found.values(), key=lambda article: (_ORDER.get(article.severity, 1), article.code))
+        _add(groups, finding, *places.get(about, (about.replace(" | ", " · "), "")))
+    return sorted(groups.values(), key=lambda group: (_ORDER.get(group.severity, 1), group.code))
 
 
 def _place(cell: CellRows, several: bool) -> str:
-    model, defence, _ = subject(cell)
+    model, defence, _ = judged_network(cell)
     words = ([model] if several else []) + [
         "undefended" if defence == "none" else defence,
         str(cell.meta.get("threat")),
@@ -59,11 +71,11 @@ def _place(cell: CellRows, several: bool) -> str:
     return " · ".join(words)
 
 
-def _add(found: dict[tuple[str, str], FindingGroup], finding: dict[str, Any], place: str, attack: str) -> None:
+def _add(groups: dict[tuple[str, str], FindingGroup], finding: dict[str, Any], place: str, attack: str) -> None:
     code, severity = str(finding.get("code", "finding")), str(finding.get("severity", "warning"))
-    article = found.setdefault((severity, code), FindingGroup(code, severity, str(finding.get("advice") or "")))
+    group = groups.setdefault((severity, code), FindingGroup(code, severity, str(finding.get("advice") or "")))
     message = str(finding.get("message") or "")
-    case = article.cases.setdefault(message, FindingCase(message, finding.get("share"), finding.get("threshold")))
+    case = group.cases.setdefault(message, FindingCase(message, finding.get("share"), finding.get("threshold")))
     attacks = case.places.setdefault(place, [])
     if attack and attack not in attacks:
         attacks.append(attack)

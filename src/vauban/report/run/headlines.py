@@ -1,4 +1,4 @@
-"""The verdict in plain words: an upper bound per judged network, never praise."""
+"""Verdict in plain words: an upper bound per judged network, never praise."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vauban.report.run.paired import against_undefended
-from vauban.report.run.rows import attacked, fresh, labels, mean_cost, subject, undefended_first
+from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.judged_cells import attacked_cells, current_cells, judged_network, undefended_first
+from vauban.report.run.paired_difference import against_undefended
+from vauban.report.run.result_rows import mean_cost
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of, worst_case
 from vauban.statistics.intervals import median_interval
@@ -24,7 +26,16 @@ CAVEAT = (
 
 @dataclass(frozen=True)
 class BudgetBound:
-    """Robust accuracy over `all` within one budget, worst case over every attack and threat of the run."""
+    """Robust accuracy over `all` within one budget, worst case over every attack and threat of the run.
+
+    Attributes:
+        norm: The norm of the budget.
+        eps: The budget in pixels of [0,1].
+        robust: The accuracy with its 95 % interval.
+        gradients: Backward passes per sample, of all attacks together.
+        queries: Forward passes per sample, of all attacks together.
+        sentence: The bound as a sentence.
+    """
 
     norm: str
     eps: float
@@ -41,7 +52,14 @@ class BudgetBound:
 
 @dataclass(frozen=True)
 class MinimalDistance:
-    """Smallest distance over the attacks that minimise one norm, over the correctly classified images."""
+    """Smallest distance over the attacks that minimise one norm, over the correctly classified images.
+
+    Attributes:
+        norm: The norm.
+        p_suc: The share of the images that any attack broke.
+        median: The median distance, failures infinite; nan without correct images.
+        sentence: The distance as a sentence.
+    """
 
     norm: str
     p_suc: Rate
@@ -51,9 +69,20 @@ class MinimalDistance:
 
 @dataclass(frozen=True)
 class Headline:
-    """What the run says about one network: bounds at budgets, smallest distances, and what is missing.
+    """Verdict on one network: bounds at budgets, smallest distances, and what is missing.
 
-    `invalid` are the codes of the findings after which its numbers cannot be relied on.
+    Attributes:
+        model: The model.
+        defence: The defence in front of it, `none` without one.
+        data: The data set.
+        clean: Accuracy without attack.
+        bounds: One bound per norm that has a budget.
+        minimal: One smallest distance per norm that an attack minimises.
+        unfinished: The number of judged cells that lack samples.
+        stale: The number of cells whose code or network has changed since.
+        only_stale: Whether all cells are stale, so that they are counted.
+        invalid: Codes of the findings after which the numbers cannot be relied on.
+        earlier: The number of judged cells of each earlier version of vauban.
     """
 
     model: str
@@ -66,6 +95,7 @@ class Headline:
     stale: int
     only_stale: bool
     invalid: tuple[str, ...]
+    earlier: tuple[tuple[str, int], ...] = ()
 
     @property
     def lowest(self) -> float:
@@ -75,11 +105,11 @@ class Headline:
 
 def headlines(run: Run) -> list[Headline]:
     """One headline per model, defence and data set, in the order of the names."""
-    cells = attacked(run)
-    names = labels(cells)
-    groups = group(cells, subject)
+    cells = attacked_cells(run)
+    labels = attack_labels(cells)
+    groups = group(cells, judged_network)
     return [
-        _headline(key, groups[key], groups.get((key[0], "none", key[2]), []), names, run.findings)
+        _headline(key, groups[key], groups.get((key[0], "none", key[2]), []), labels, run.findings)
         for key in sorted(groups, key=undefended_first)
     ]
 
@@ -88,15 +118,15 @@ def _headline(
     key: tuple[str, str, str],
     cells: list[CellRows],
     bare: list[CellRows],
-    names: dict[str, str],
+    labels: dict[str, str],
     findings: list[dict[str, Any]],
 ) -> Headline:
     # 'removed' judges the network without its defence: its rows say nothing about the defended one.
     defended = [cell for cell in cells if not str(cell.meta.get("threat")).startswith("removed")]
-    judged, undefended = fresh(defended), fresh(bare) if key[1] != "none" else []
-    bounds = tuple(_bound(judged, undefended, norm, eps, names) for norm, eps in sorted(_budgets(judged).items()))
+    judged, undefended = current_cells(defended), current_cells(bare) if key[1] != "none" else []
+    bounds = tuple(_bound(judged, undefended, norm, eps, labels) for norm, eps in sorted(_budgets(judged).items()))
     free = group([cell for cell in judged if cell.meta.get("eps") is None], norm_of)
-    minimal = tuple(_minimal(members, norm, names) for norm, members in sorted(free.items()))
+    minimal = tuple(_minimal(members, norm, labels) for norm, members in sorted(free.items()))
     return Headline(
         *key,
         rate(worst_case(judged or cells).clean),
@@ -106,6 +136,7 @@ def _headline(
         stale=sum(cell.stale for cell in defended),
         only_stale=bool(defended) and all(cell.stale for cell in defended),
         invalid=_invalid(judged, findings),
+        earlier=tuple(sorted(Counter(cell.earlier_version for cell in judged if cell.earlier_version).items())),
     )
 
 
@@ -126,9 +157,9 @@ def _invalid(cells: list[CellRows], findings: list[dict[str, Any]]) -> tuple[str
 def _codes(cells: list[CellRows], findings: list[dict[str, Any]]) -> set[str]:
     about = {cell.meta["hash"] for cell in cells}
     about |= {" | ".join(str(cell.meta.get(k)) for k in ("model", "defence", "threat")) for cell in cells}
-    found = [finding for cell in cells for finding in cell.findings]
-    found += [finding for finding in findings if finding.get("about") in about]
-    return {str(f.get("code")) for f in found if f.get("severity") == "invalid"}
+    theirs = [finding for cell in cells for finding in cell.findings]
+    theirs += [finding for finding in findings if finding.get("about") in about]
+    return {str(f.get("code")) for f in theirs if f.get("severity") == "invalid"}
 
 
 def _budgets(cells: list[CellRows]) -> dict[str, float]:
@@ -140,11 +171,11 @@ def _budgets(cells: list[CellRows]) -> dict[str, float]:
     return chosen
 
 
-def _attackers(cells: list[CellRows], names: dict[str, str]) -> str:
-    return fmt.listing(sorted({names[cell.meta["hash"]] for cell in cells}))
+def _attackers(cells: list[CellRows], labels: dict[str, str]) -> str:
+    return fmt.enumeration(sorted({labels[cell.meta["hash"]] for cell in cells}))
 
 
-def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, names: dict[str, str]) -> BudgetBound:
+def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, labels: dict[str, str]) -> BudgetBound:
     worst = worst_case(cells, norm, eps)
     robust, (gradients, queries) = rate(worst.robust), mean_cost(worst)
     at = f"{fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
@@ -152,14 +183,14 @@ def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, n
     sentence = (
         f"Robust accuracy at {at} is at most {fmt.percent(robust.value)} "
         f"(95\u00a0% interval {100 * robust.interval.low:.1f} to {fmt.percent(robust.interval.high)}, "
-        f"all {robust.n} images). {left} by {_attackers(cells, names)} at "
+        f"all {robust.n} images). {left} by {_attackers(cells, labels)} at "
         f"{fmt.count(queries)} forward and {fmt.count(gradients)} backward passes per image."
     )
     compared = against_undefended(cells, [c for c in bare if norm_of(c) == norm], norm, eps)
     return BudgetBound(norm, eps, robust, gradients, queries, f"{sentence} {compared}" if compared else sentence)
 
 
-def _minimal(cells: list[CellRows], norm: str, names: dict[str, str]) -> MinimalDistance:
+def _minimal(cells: list[CellRows], norm: str, labels: dict[str, str]) -> MinimalDistance:
     ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells]))
     nearest, correct = np.full(len(ids), np.inf), np.zeros(len(ids), bool)
     for cell in cells:
@@ -167,13 +198,13 @@ def _minimal(cells: list[CellRows], norm: str, names: dict[str, str]) -> Minimal
         np.minimum.at(nearest, at, distortion(cell.columns, norm))
         correct[at] |= population(cell.columns, "correct")
     chosen = nearest[correct]
-    found = rate(np.isfinite(chosen).astype(float))
+    broken = rate(np.isfinite(chosen).astype(float))
     median = float(np.median(chosen)) if len(chosen) else float("nan")
     spread = median_interval(chosen)
     sentence = (
-        f"Smallest perturbation found by {_attackers(cells, names)}: median {fmt.norm_name(norm)} distance "
+        f"Smallest perturbation found by {_attackers(cells, labels)}: median {fmt.norm_name(norm)} distance "
         f"{fmt.distance(median, norm)} (95\u00a0% interval {fmt.distance(spread.low, norm)} to "
-        f"{fmt.distance(spread.high, norm)}) over the {found.n} correctly classified images, of which "
-        f"{fmt.percent(found.value)} were broken; failures count as infinite."
+        f"{fmt.distance(spread.high, norm)}) over the {broken.n} correctly classified images, of which "
+        f"{fmt.percent(broken.value)} were broken; failures count as infinite."
     )
-    return MinimalDistance(norm, found, median, sentence)
+    return MinimalDistance(norm, broken, median, sentence)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a run: no script, font, image or style comes from elsewhere."""
+"""Page of a run, self-contained: no script, font, image or style comes from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 from markupsafe import Markup
 
+from vauban.report.run.attack_labels import attack_labels
 from vauban.report.run.curves import chart_data, to_json
-from vauban.report.run.examples import galleries
-from vauban.report.run.findings import articles
+from vauban.report.run.example_images import galleries
+from vauban.report.run.findings import finding_groups
 from vauban.report.run.headlines import CAVEAT, headlines
-from vauban.report.run.matrix import matrices
-from vauban.report.run.rows import attacked, labels, rows, subject
-from vauban.report.run.tables import HEADERS, cells
+from vauban.report.run.judged_cells import attacked_cells, judged_network
+from vauban.report.run.result_grid import result_grids
+from vauban.report.run.result_rows import result_rows
+from vauban.report.run.tables import formatted_row, headers, table_metrics
 from vauban.report.shared import format as fmt
 from vauban.report.shared.assets import asset, template
 from vauban.statistics.combine import norm_of
@@ -23,7 +25,18 @@ from vauban.store.files import write_atomic
 
 
 def write(path: Path | str, to: Path | str | None = None) -> Path:
-    """Read a run directory and write its page, atomically, to `to` or `report.html` inside it; returns where."""
+    """Read a run directory and write its page, atomically.
+
+    Args:
+        path: The run directory.
+        to: The page; None for `report.html` inside the run directory.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ContractError: The folder holds no run, or one of another schema version.
+    """
     run = load(path)
     html = page(run)
     target = run.path / "report.html" if to is None else Path(to)
@@ -37,28 +50,30 @@ def write(path: Path | str, to: Path | str | None = None) -> Path:
 
 def page(run: Run) -> str:
     """The page as text; every string of the run is escaped."""
-    table, verdicts = rows(run), headlines(run)
-    shown = galleries(run)
-    names = labels(run.cells)
+    rows, verdicts = result_rows(run), headlines(run)
+    metrics, shown = table_metrics(rows), galleries(run)
+    labels = attack_labels(run.cells)
+    common, different = _settings(run.cells)
     return template("run/template.html").render(
         title=run.study.get("title") or "Robustness evaluation",
         headlines=verdicts,
         caveat=CAVEAT,
-        findings=articles(run, names),
-        unchecked=sum(not cell.checked for cell in attacked(run)),
-        matrices=matrices(table, verdicts),
-        headers=HEADERS,
-        table=[(row, cells(row)) for row in table],
+        findings=finding_groups(run, labels),
+        unchecked=sum(not cell.checked for cell in attacked_cells(run)),
+        grids=result_grids(rows, verdicts),
+        headers=headers(metrics),
+        table=[(row, formatted_row(row, metrics)) for row in rows],
+        metrics=metrics,
         charts=Markup(to_json(chart_data(run))),
         galleries=shown,
-        magnified=any(e.views for _, found in shown for gallery in found for e in gallery.examples),
-        troubles=_troubles(run, names),
-        common=_settings(run.cells)[0],
-        settings=[(_where(cell, names), facts) for cell, facts in zip(run.cells, _settings(run.cells)[1], strict=True)],
-        timings=[(_where(cell, names), fmt.seconds(cell.meta["seconds"])) for cell in run.cells],
+        magnified=any(e.views for _, by_attack in shown for gallery in by_attack for e in gallery.examples),
+        troubles=_troubles(run, labels),
+        common=common,
+        settings=[(_where(cell, labels), facts) for cell, facts in zip(run.cells, different, strict=True)],
+        timings=[(_where(cell, labels), fmt.seconds(cell.meta["seconds"])) for cell in run.cells],
         total=fmt.seconds(sum(cell.meta["seconds"] for cell in run.cells)),
         samples=sum(len(cell.columns["id"]) for cell in run.cells),
-        data=fmt.listing(sorted({subject(cell)[2] for cell in run.cells})),
+        data=fmt.enumeration(sorted({judged_network(cell)[2] for cell in run.cells})),
         created=max((str(cell.meta.get("created") or "") for cell in run.cells), default=""),
         command=_command(run.study.get("command")),
         style=asset("shared/style.css"),
@@ -67,34 +82,36 @@ def page(run: Run) -> str:
     )
 
 
-def _where(cell: CellRows, names: dict[str, str]) -> str:
-    model, defence, _ = subject(cell)
+def _where(cell: CellRows, labels: dict[str, str]) -> str:
+    model, defence, _ = judged_network(cell)
     threat, limit = cell.meta.get("threat"), fmt.budget(norm_of(cell), cell.meta.get("eps"))
-    return f"{model} · {defence} · {threat} · {names[cell.meta['hash']]} · {limit}"
+    return f"{model} · {defence} · {threat} · {labels[cell.meta['hash']]} · {limit}"
 
 
-def _troubles(run: Run, names: dict[str, str]) -> list[tuple[str, str, str]]:
+def _troubles(run: Run, labels: dict[str, str]) -> list[tuple[str, str, str]]:
     """(kind, where, what) of everything that is missing or no longer trustworthy."""
-    found = []
+    troubles = []
     for cell in run.cells:
-        where = _where(cell, names)
-        found += [("failed", where, f"batch {f['index']}: {f['error']}") for f in cell.failures]
-        found += [("damaged", where, f"{path.name} cannot be read; run again to compute it") for path in cell.damaged]
+        where = _where(cell, labels)
+        troubles += [("failed", where, f"batch {f['index']}: {f['error']}") for f in cell.failures]
+        troubles += [
+            ("damaged", where, f"{path.name} cannot be read; run again to compute it") for path in cell.damaged
+        ]
         if cell.superseded:
-            found.append(("superseded", where, "the last run judges another network or code under the same names"))
+            troubles.append(("superseded", where, "the last run judges another network or code under the same names"))
         if cell.changed:
-            found.append(("stale", where, f"made by code that has changed since: {', '.join(cell.changed)}"))
+            troubles.append(("stale", where, f"made by code that has changed since: {', '.join(cell.changed)}"))
         if not cell.complete:
             have, want = len(cell.columns["id"]), cell.meta.get("n", "?")
-            found.append(("incomplete", where, f"{have} of {want} images; run the same command again to finish"))
-    return found
+            troubles.append(("incomplete", where, f"{have} of {want} images; run the same command again to finish"))
+    return troubles
 
 
-def _settings(found: list[CellRows]) -> tuple[dict[str, str], list[dict[str, str]]]:
+def _settings(cells: list[CellRows]) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Settings that all cells share, and for each cell the others; nested ones are joined with dots."""
     flat = [
         _flatten({k: v for k, v in cell.meta.items() if k not in ("seconds", "created", "probe", "sources")})
-        for cell in found
+        for cell in cells
     ]
     if len(flat) < 2:
         return (flat[0] if flat else {}), [{} for _ in flat]

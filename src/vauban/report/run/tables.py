@@ -1,4 +1,4 @@
-"""The results table as Markdown, CSV or LaTeX."""
+"""Results table as Markdown, CSV or LaTeX."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vauban.core.errors import UnknownName
-from vauban.report.run.rows import ResultRow, rows
+from vauban.report.run.metric_values import metric_head, metric_text, metrics_of_any
+from vauban.report.run.result_rows import ResultRow, result_rows
 from vauban.report.shared import format as fmt
-from vauban.store import Run
+from vauban.store import MetricColumn, Run
 
-HEADERS = (
+_FIRST = (
     "Model",
     "Defence",
     "Threat",
@@ -29,10 +30,41 @@ HEADERS = (
     "Median distance",
     "Mean distance | success",
     "Unrounded median",
-    "Gradients",
-    "Queries",
-    "Notes",
 )
+_LAST = ("Gradients", "Queries", "Notes")
+
+_RAW = (
+    "model",
+    "defence",
+    "data",
+    "threat",
+    "attack",
+    "kind",
+    "norm",
+    "eps",
+    "clean_accuracy",
+    "robust_accuracy",
+    "robust_low",
+    "robust_high",
+    "images",
+    "population",
+    "n",
+    "p_suc",
+    "p_suc_low",
+    "p_suc_high",
+    "d_upp",
+    "p_upp",
+    "misclassified",
+    "median",
+    "median_low",
+    "median_high",
+    "conditional_mean",
+    "unrounded_p_suc",
+    "unrounded_median",
+    "median_ssim",
+    "median_psnr_db",
+)
+_RAW_LAST = ("gradients", "queries", "notes")
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -51,27 +83,47 @@ _LATEX = {
     "∞": r"$\infty$",
     "≤": r"$\le$",
     "–": "--",
+    "−": "$-$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
     "\u00a0": "~",
     "\u202f": r"\,",
 }
 
 
 def render(run: Run, form: str = "md", population: str = "correct") -> str:
-    """The table of a run.
+    """The results table of a run.
 
-    `form` is `md`, `csv` (raw numbers, one column per interval end) or `latex` (booktabs). Robust and clean accuracy
-    are over `all`, the other rates over `population`. Raises UnknownName for another form or population.
+    Args:
+        run: The run.
+        form: `md`, `csv` (raw numbers, one column per interval end) or `latex` (booktabs).
+        population: The set (`all`, `correct` or `common`) of all numbers but robust and clean accuracy, which are over
+            `all`.
+
+    Raises:
+        UnknownName: There is no such form or population.
     """
     forms: dict[str, Callable[[Sequence[ResultRow]], str]] = {"md": _markdown, "csv": _csv, "latex": _latex}
     if form not in forms:
         raise UnknownName("format", form, forms)
-    return forms[form](rows(run, population))
+    return forms[form](result_rows(run, population))
 
 
-def cells(row: ResultRow) -> list[str]:
-    """The formatted fields of a row, in the order of HEADERS."""
+def table_metrics(rows: Sequence[ResultRow]) -> tuple[MetricColumn, ...]:
+    """The declared metrics that the rows of a table have, in order of appearance."""
+    return metrics_of_any(row.metrics for row in rows)
+
+
+def headers(metrics: Sequence[MetricColumn]) -> tuple[str, ...]:
+    """The heads of the columns, with one for each declared metric."""
+    return (*_FIRST, *map(metric_head, metrics), *_LAST)
+
+
+def formatted_row(row: ResultRow, metrics: Sequence[MetricColumn]) -> list[str]:
+    """The fields of a row as text, in the order of `headers`."""
     numbers = row.summary
-    tail = [fmt.count(row.gradients), fmt.count(row.queries), "; ".join(row.notes)]
+    tail = [metric_text(row.metrics.get(metric, math.nan)) for metric in metrics]
+    tail += [fmt.count(row.gradients), fmt.count(row.queries), "; ".join(row.notes)]
     head = [row.model, row.defence, row.threat, row.attack, row.budget]
     # Without a budget there is no robust accuracy, only distances.
     robust = fmt.DASH if row.eps is None else fmt.rate(row.robust_accuracy)
@@ -96,56 +148,24 @@ def _markdown(table: Sequence[ResultRow]) -> str:
     def line(fields: Sequence[str]) -> str:
         return "| " + " | ".join(re.sub(r"([|\\])", r"\\\1", field).replace("\n", " ") for field in fields) + " |"
 
-    body = [line(cells(row)) for row in table]
-    return "\n".join([line(HEADERS), "|" + "---|" * len(HEADERS), *body]) + "\n"
+    metrics = table_metrics(table)
+    body = [line(formatted_row(row, metrics)) for row in table]
+    head = headers(metrics)
+    return "\n".join([line(head), "|" + "---|" * len(head), *body]) + "\n"
 
 
 def _csv(table: Sequence[ResultRow]) -> str:
+    metrics = table_metrics(table)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(_raw(None)), lineterminator="\n")
+    names = [*_RAW, *(name for metric in metrics for name in _raw_metric(metric, None))]
+    writer = csv.DictWriter(text, [*dict.fromkeys(names), *_RAW_LAST], lineterminator="\n")
     writer.writeheader()
     writer.writerows(_raw(row) for row in table)
     return text.getvalue()
 
 
-def _raw(row: ResultRow | None) -> dict[str, Any]:
-    """Unrounded fields; `None` gives the names."""
-    names = (
-        "model",
-        "defence",
-        "data",
-        "threat",
-        "attack",
-        "kind",
-        "norm",
-        "eps",
-        "clean_accuracy",
-        "robust_accuracy",
-        "robust_low",
-        "robust_high",
-        "images",
-        "population",
-        "n",
-        "p_suc",
-        "p_suc_low",
-        "p_suc_high",
-        "d_upp",
-        "p_upp",
-        "misclassified",
-        "median",
-        "median_low",
-        "median_high",
-        "conditional_mean",
-        "unrounded_p_suc",
-        "unrounded_median",
-        "median_ssim",
-        "median_psnr_db",
-        "gradients",
-        "queries",
-        "notes",
-    )
-    if row is None:
-        return dict.fromkeys(names)
+def _raw(row: ResultRow) -> dict[str, Any]:
+    """The unrounded fields of a row by their names."""
     robust = row.robust_accuracy
     values: list[Any] = [row.model, row.defence, row.data, row.threat, row.attack, row.kind, row.norm, row.eps]
     values += [row.clean_accuracy.value, robust.value, *robust.interval, robust.n]
@@ -156,12 +176,20 @@ def _raw(row: ResultRow | None) -> dict[str, Any]:
         values += [s.population, s.n, s.p_suc.value, *s.p_suc.interval, s.d_upp, s.p_upp.value, s.misclassified.value]
         values += [s.median, *s.median_interval, s.conditional.mean]
         values += [s.unrounded_p_suc, s.unrounded_median, s.median_ssim, s.median_psnr_db]
-    values += [row.gradients, row.queries, "; ".join(row.notes)]
-    return dict(zip(names, map(_cell, values), strict=True))
+    fields = dict(zip(_RAW, values, strict=True))
+    for metric, value in row.metrics.items():
+        fields |= _raw_metric(metric, value)
+    fields |= dict(zip(_RAW_LAST, (row.gradients, row.queries, "; ".join(row.notes)), strict=True))
+    return {name: _disarmed(value) for name, value in fields.items()}
 
 
-def _cell(value: Any) -> Any:
-    # A spreadsheet runs a text that starts like a formula.
+def _raw_metric(metric: MetricColumn, value: float | None) -> dict[str, Any]:
+    name = f"{metric.aggregate}_{metric.name}"
+    return {f"metric_{name}": value, f"unit_{name}": metric.unit, f"direction_{name}": metric.direction}
+
+
+def _disarmed(value: Any) -> Any:
+    """A text that starts like a formula with a quote in front: a spreadsheet would run it."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
@@ -169,6 +197,8 @@ def _latex(table: Sequence[ResultRow]) -> str:
     def line(fields: Sequence[str]) -> str:
         return " & ".join("".join(_LATEX.get(letter, letter) for letter in field) for field in fields) + r" \\"
 
-    body = [line(cells(row)) for row in table]
-    top = [rf"\begin{{tabular}}{{{'l' * 6}{'r' * 10}l}}", r"\toprule", line(HEADERS), r"\midrule"]
+    metrics = table_metrics(table)
+    body = [line(formatted_row(row, metrics)) for row in table]
+    aligned = "l" * 6 + "r" * (10 + len(metrics)) + "l"
+    top = [rf"\begin{{tabular}}{{{aligned}}}", r"\toprule", line(headers(metrics)), r"\midrule"]
     return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"

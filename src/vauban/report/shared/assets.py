@@ -11,9 +11,13 @@ from markupsafe import Markup
 
 @cache
 def template(name: str) -> jinja2.Template:
-    """A packaged template by its path below the report package.
+    """A packaged template.
 
-    Every string put into it is escaped; an unknown name in it is an error.
+    Args:
+        name: Its path below the report package, for example `run/template.html`.
+
+    Returns:
+        The template: every string put into it is escaped, an unknown name in it is an error.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(str(asset(name)))

@@ -1,4 +1,4 @@
-"""How numbers are written: percent with one decimal, budgets as the field writes them, infinity as a sign."""
+"""Numbers as text: percent with one decimal, budgets as the field writes them, infinity as a sign."""
 
 from __future__ import annotations
 
@@ -32,7 +32,12 @@ def rate(value: Rate) -> str:
 
 
 def distance(value: float, norm: str) -> str:
-    """Three digits; an L-infinity distance on the 8-bit lattice as a fraction of 255."""
+    """A distance with three digits; an L-infinity one on the 8-bit pixel grid as a fraction of 255.
+
+    Args:
+        value: The distance in pixels of [0,1]; a number of components for L0.
+        norm: `l0`, `l1`, `l2` or `linf`.
+    """
     if math.isnan(value):
         return DASH
     if math.isinf(value):
@@ -51,7 +56,7 @@ def decimal(value: float) -> str:
 
 
 def budget(norm: str, eps: float | None) -> str:
-    """The limit of an attack, or that it minimises the norm."""
+    """The limit of an attack (`L∞ ≤ 8/255`); that it minimises the norm where `eps` is None."""
     return f"minimal {norm_name(norm)}" if eps is None else f"{norm_name(norm)} ≤ {distance(eps, norm)}"
 
 
@@ -63,12 +68,12 @@ def count(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration in its natural unit."""
+    """A duration given in seconds, in seconds, minutes or hours."""
     if value < 120:
         return f"{value:.1f} s"
     return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
-def listing(names: list[str]) -> str:
-    """`a, b and c`."""
+def enumeration(names: list[str]) -> str:
+    """Names as a phrase: `a, b and c`."""
     return " and ".join(", ".join(names).rsplit(", ", 1)) if len(names) > 1 else "".join(names)

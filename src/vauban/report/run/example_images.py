@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vauban.report.run.rows import attacked, labels, subject, undefended_first
+from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.judged_cells import attacked_cells, judged_network, undefended_first
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of
 from vauban.statistics.summary import distortion
@@ -20,9 +21,20 @@ from vauban.store.views import magnified
 
 
 @dataclass(frozen=True)
-class Example:
-    """One image: data URIs of original, adversarial and amplified perturbation, its captions, and the magnified views
-    of original and adversarial where the run has stored them."""
+class ExampleImages:
+    """One image before and after an attack; pictures are data URIs.
+
+    Attributes:
+        which: `smallest`, `median` or `largest` distortion.
+        original: The image before the attack.
+        adversarial: The image after it.
+        perturbation: Their difference, amplified around gray.
+        factor: The amplification as text.
+        before: Class and confidence of the original.
+        after: Class and confidence of the adversarial image.
+        distance: Norm and distance as text.
+        views: Magnified original and adversarial, None where the run has stored none.
+    """
 
     which: str
     original: str
@@ -37,30 +49,42 @@ class Example:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The examples of one attack on one network."""
+    """The examples of one attack under one threat on one network."""
 
     attack: str
     threat: str
-    examples: tuple[Example, ...]
+    examples: tuple[ExampleImages, ...]
 
 
 def galleries(run: Run) -> list[tuple[tuple[str, str, str], list[Gallery]]]:
-    """Galleries per (model, defence, data), of the cells that stored images."""
-    cells = attacked(run)
-    names = labels(cells)
-    groups = group(cells, subject)
-    found = []
+    """Galleries of the cells that stored images, by judged network: model, defence, data."""
+    cells = attacked_cells(run)
+    labels = attack_labels(cells)
+    groups = group(cells, judged_network)
+    by_network = []
     for key in sorted(groups, key=undefended_first):
-        shown = [Gallery(names[c.meta["hash"]], str(c.meta.get("threat")), _examples(c, run.path)) for c in groups[key]]
+        shown = [
+            Gallery(labels[cell.meta["hash"]], str(cell.meta.get("threat")), _examples(cell, run.path))
+            for cell in groups[key]
+        ]
         if shown := [gallery for gallery in shown if gallery.examples]:
-            found.append((key, sorted(shown, key=lambda gallery: gallery.attack)))
-    return found
+            by_network.append((key, sorted(shown, key=lambda gallery: gallery.attack)))
+    return by_network
 
 
-def amplify(original: bytes, adversarial: bytes) -> tuple[bytes, float]:
-    """PNG of 0.5 + delta / (2 max|delta|), delta = adversarial - original in [0,1], and the gain 1 / (2 max|delta|).
+def amplified_perturbation(original: bytes, adversarial: bytes) -> tuple[bytes, float]:
+    """Difference of two images as a picture: 0.5 + delta / (2 max|delta|), delta = adversarial - original in [0,1].
 
-    An unchanged image gives plain gray and gain 0. Raises UnidentifiedImageError or ValueError for damaged images.
+    Args:
+        original: A PNG.
+        adversarial: A PNG of the same shape.
+
+    Returns:
+        The picture as a PNG, and the gain 1 / (2 max|delta|). An unchanged image gives plain gray and gain 0.
+
+    Raises:
+        UnidentifiedImageError: An image is damaged.
+        ValueError: The shapes differ.
     """
     before, after = _pixels(original), _pixels(adversarial)
     delta = after - before
@@ -76,8 +100,8 @@ def _pixels(png: bytes) -> np.ndarray:
         return np.asarray(image, dtype=float) / 255
 
 
-def picks(cell: CellRows) -> list[tuple[str, int]]:
-    """The examples of a cell: which they are, and their rows."""
+def example_rows(cell: CellRows) -> list[tuple[str, int]]:
+    """Rows of the examples of a cell, each with `smallest`, `median` or `largest`, among the stored successes."""
     distance = distortion(cell.columns, norm_of(cell))
     # Distance 0 is an image that was wrong before the attack: nothing to see.
     usable = [i for i in np.argsort(distance, kind="stable") if 0 < distance[i] < np.inf and _stored(cell, int(i))]
@@ -86,8 +110,8 @@ def picks(cell: CellRows) -> list[tuple[str, int]]:
     return [(name, int(usable[at])) for at, name in zip(places, which, strict=False)]
 
 
-def _examples(cell: CellRows, run: Path) -> tuple[Example, ...]:
-    made = [_example(cell, row, name, run) for name, row in picks(cell)]
+def _examples(cell: CellRows, run: Path) -> tuple[ExampleImages, ...]:
+    made = [_example(cell, row, name, run) for name, row in example_rows(cell)]
     return tuple(example for example in made if example is not None)
 
 
@@ -95,16 +119,16 @@ def _stored(cell: CellRows, row: int) -> bool:
     return cell.columns["clean_png"][row] is not None and cell.columns["adv_png"][row] is not None
 
 
-def _example(cell: CellRows, row: int, which: str, run: Path) -> Example | None:
+def _example(cell: CellRows, row: int, which: str, run: Path) -> ExampleImages | None:
     columns, classes = cell.columns, cell.meta.get("class_names")
     clean, adv = columns["clean_png"][row], columns["adv_png"][row]
     try:
-        perturbation, gain = amplify(clean, adv)
+        perturbation, gain = amplified_perturbation(clean, adv)
     except (UnidentifiedImageError, ValueError, OSError):
         return None
     norm = norm_of(cell)
     views = [magnified(run, picture) for picture in (clean, adv)]
-    return Example(
+    return ExampleImages(
         which=which,
         original=_uri(clean),
         adversarial=_uri(adv),

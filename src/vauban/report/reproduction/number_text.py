@@ -1,4 +1,4 @@
-"""The numbers of one row of a reproduction as text: rates in percent, distances as plain decimals."""
+"""Numbers of one comparison row as text: rates in percent, distances as plain decimals."""
 
 from __future__ import annotations
 
@@ -7,47 +7,46 @@ from vauban.statistics.compare import ComparisonRow
 from vauban.statistics.intervals import Interval
 
 
-def value(number: float | None, row: ComparisonRow) -> str:
+def number_text(number: float | None, row: ComparisonRow) -> str:
     """A number in the unit of its row."""
     if number is None:
         return fmt.DASH
     return fmt.percent(number) if row["unit"] == "rate" else fmt.decimal(number)
 
 
-def printed(row: ComparisonRow) -> str:
+def printed_number(row: ComparisonRow) -> str:
     """The paper's number; a distance with the digits that the paper gives it."""
-    return (
-        row["raw"].strip() if row["unit"] == "distance" and row["raw"] and not raw(row) else value(row["printed"], row)
-    )
+    as_printed = row["unit"] == "distance" and row["raw"] and not source_quote(row)
+    return row["raw"].strip() if as_printed else number_text(row["printed"], row)
 
 
-def raw(row: ComparisonRow) -> str:
-    """The characters found in the source, where they say anything else than the number."""
-    found = row["raw"].strip()
+def source_quote(row: ComparisonRow) -> str:
+    """The characters of the source where they say anything else than the number; "" where they agree."""
+    quote = row["raw"].strip()
     try:
-        number = float(found.removesuffix("%").strip().replace(",", "."))
+        number = float(quote.removesuffix("%").strip().replace(",", "."))
     except ValueError:
-        return found
+        return quote
     readings = [number] if row["unit"] == "distance" else [number / 100]
-    if not found.endswith("%"):
+    if not quote.endswith("%"):
         readings.append(number)  # some papers print a rate as a fraction
     same = row["printed"] is not None and any(abs(reading - row["printed"]) < 1e-9 for reading in readings)
-    return "" if same else found
+    return "" if same else quote
 
 
-def measured(row: ComparisonRow) -> str:
+def our_number(row: ComparisonRow) -> str:
     """Our number with its interval and the number of images."""
-    return fmt.DASH if row["ours"] is None else f"{value(row['ours'], row)} {within(row)}"
+    return fmt.DASH if row["ours"] is None else f"{number_text(row['ours'], row)} {interval_and_count(row)}"
 
 
-def within(row: ComparisonRow) -> str:
-    """The interval of our number and the number of images."""
-    interval = limits(row)
+def interval_and_count(row: ComparisonRow) -> str:
+    """The interval of our number and the number of images: `[12.0-15.0 %], n = 400`."""
+    interval = our_interval(row)
     return f"{interval}{', ' if interval else ''}n\u00a0=\u00a0{fmt.count(row['n'])}"
 
 
-def limits(row: ComparisonRow) -> str:
-    """The interval of our number."""
+def our_interval(row: ComparisonRow) -> str:
+    """The 95 % interval of our number in brackets; "" where it has none."""
     low, high = row["low"], row["high"]
     if low is not None and row["unit"] == "distance":
         return f"[{fmt.decimal(low)}–{fmt.INFINITY if high is None else fmt.decimal(high)}]"
@@ -56,13 +55,13 @@ def limits(row: ComparisonRow) -> str:
     return ""
 
 
-def points(row: ComparisonRow) -> str:
-    """Ours minus the paper's: percentage points, or a distance."""
+def difference_text(row: ComparisonRow) -> str:
+    """Ours minus the paper's with its sign: percentage points, or a distance."""
     return fmt.DASH if row["difference"] is None else _signed(row["difference"], row)
 
 
-def points_range(row: ComparisonRow) -> str:
-    """The interval of the difference."""
+def difference_interval(row: ComparisonRow) -> str:
+    """The interval of the difference in brackets; "" where it has none."""
     low, high = row["diff_low"], row["diff_high"]
     if low is None or (high is None and row["unit"] == "rate"):
         return ""

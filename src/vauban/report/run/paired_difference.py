@@ -1,4 +1,4 @@
-"""Two networks on the same images: the difference of their robust accuracies, paired."""
+"""Paired difference of the robust accuracies of two networks on the same images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from vauban.store import CellRows
 
 
 def against_undefended(defended: list[CellRows], bare: list[CellRows], norm: str, eps: float) -> str | None:
-    """What a defence changes within one budget, in a sentence; None where the two cannot be paired.
+    """Sentence on the change that a defence makes within one budget.
 
-    Paired over the images that both networks were attacked on. A randomised network has rates between 0 and 1, to which
-    a test on pairs of yes and no does not apply.
+    Args:
+        defended: The cells of the defended network.
+        bare: The cells of the same network without the defence.
+        norm: The norm of the budget.
+        eps: The budget in pixels of [0,1].
+
+    Returns:
+        The sentence, paired over the images that both networks were attacked on; None where there are none, and for a
+        randomised network: it has rates between 0 and 1, to which a test on pairs of yes and no does not apply.
     """
     if not defended or not bare:
         return None

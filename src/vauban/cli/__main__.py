@@ -1,5 +1,0 @@
-"""`python -m vauban.cli` is `vauban`."""
-
-from vauban.cli import main
-
-main()

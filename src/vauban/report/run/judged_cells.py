@@ -1,0 +1,44 @@
+"""Cells of a run as the report groups them: by the network they judge, the current ones apart from the stale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vauban.store import CellRows, Run
+
+
+def attacked_cells(run: Run) -> list[CellRows]:
+    """The cells of attacks that have rows."""
+    return [cell for cell in run.cells if not cell.meta.get("clean_only") and len(cell.columns["id"])]
+
+
+def current_cells(cells: Sequence[CellRows]) -> list[CellRows]:
+    """The cells that a worst case may count.
+
+    Stale rows judge another network and are left out, unless nothing newer is there. Rows of an earlier version count
+    like any other until the last plan supersedes them.
+    """
+    return [cell for cell in cells if not cell.stale] or list(cells)
+
+
+def judged_network(cell: CellRows) -> tuple[str, str, str]:
+    """The network that a cell judges: model, defence, data."""
+    return str(cell.meta.get("model")), str(cell.meta.get("defence") or "none"), str(cell.meta.get("data"))
+
+
+def undefended_first(key: tuple[str, ...]) -> tuple[Any, ...]:
+    """Sort key of (model, defence, ...): by model, the bare network before its defences."""
+    return key[0], key[1] != "none", key[1:]
+
+
+def cell_notes(cell: CellRows) -> tuple[str, ...]:
+    """Remarks that a reader must know before trusting the row of a cell: stale, incomplete, of an earlier version."""
+    notes = []
+    if cell.stale:
+        notes.append("stale")
+    if not cell.complete:
+        notes.append(f"incomplete, {len(cell.columns['id'])} of {cell.meta.get('n', '?')}")
+    if cell.earlier_version:
+        notes.append(f"made by vauban {cell.earlier_version}")
+    return tuple(notes)
