@@ -107,7 +107,8 @@ def name_of(value: Any) -> str:
     """The name of a class or a function for an identity.
 
     Of a registered thing the kind and the name, of a loss its name, of vauban's other things their own name, which no two
-    of them share; of a user's, file stem and name (its content is among the sources), and of what has no file also its code.
+    of them share; of a user's, file stem and name (its content is among the sources), and of what has no file also its
+    code.
     """
     registered = registered_as(value)
     if registered is not None:
