@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -14,7 +15,12 @@ from vauban.attacks.minimal.ddn import DDN
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.engine import BoundThreat, Oracle
+from vauban.evaluate.train import train
 from vauban.models import weights
+from vauban.training.adversarial_training import EpochAdversarial
+from vauban.training.mirror_shift import MirrorShift
+from vauban.training.recipe import Recipe
+from vauban.training.run import TrainingRun
 
 # The reference attacks of section 3.2.2 and the distance, in their own norm, within which a success counts.
 REFERENCES = {
@@ -34,8 +40,13 @@ def digits():
 def clean(digits, tmp_path_factory):
     """A digits-cnn after six plain epochs."""
     path = tmp_path_factory.mktemp("clean") / "clean.safetensors"
-    models.train("digits-cnn", digits, path, 6, batch=32, lr=2e-3, holdout=0)
+    train(run(6, batch=32, lr=2e-3, holdout=0), digits, path)
     return path
+
+
+def run(epochs=1, **fields):
+    """A run of the digits network; the text that names its data is of no account here."""
+    return TrainingRun("digits-cnn", "digits/train", epochs, **fields)
 
 
 def stands(path, attack, distance):
@@ -49,58 +60,45 @@ def stands(path, attack, distance):
 def test_the_trained_network_stands_more_of_its_reference_attack(name, digits, clean, tmp_path):
     attack, distance = REFERENCES[name]
     tuned, plain = tmp_path / "tuned.safetensors", tmp_path / "plain.safetensors"
-    common = {"batch": 32, "lr": 2e-3, "holdout": 0, "start": clean}
-    models.train("digits-cnn", digits, tuned, 4, adversarial=attack, regenerate="epoch", **common)
-    models.train("digits-cnn", digits, plain, 8, **common)  # as many steps without the attack
+    common = {"batch": 32, "lr": 2e-3, "holdout": 0, "start": str(clean)}
+    train(run(4, recipe=EpochAdversarial(attack, first=True), **common), digits, tuned)
+    train(run(8, **common), digits, plain)  # as many steps without the attack
     ours, theirs = stands(tuned, attack, distance), stands(plain, attack, distance)
     gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     assert gained - lost > 4 * (gained + lost) ** 0.5  # McNemar's sign test: four standard deviations
 
 
-def test_the_whole_recipe_is_in_the_file(digits, clean, tmp_path):
+def test_the_whole_run_is_in_the_file(digits, clean, tmp_path):
     path = tmp_path / "tuned.safetensors"
-    small, attack = digits[:60], DDN(steps=3)
-    models.train(
-        "digits-cnn",
-        small,
-        path,
+    made = run(
         2,
-        5,
+        seed=5,
         batch=20,
-        lr=1e-3,
         optimiser="sgd",
-        adversarial=attack,
-        regenerate="epoch",
-        start=clean,
-        augment=True,
+        weight_decay=1e-4,
+        schedule="cosine",
+        recipe=EpochAdversarial(DDN(steps=3), first=True) + MirrorShift(2),
+        start=str(clean),
     )
-    recipe = weights.metadata(path)["recipe"]
-    assert recipe.pop("start") == {
+    train(made, digits[:60], path)
+    meta = weights.metadata(path)
+    told = meta["run"]
+    assert set(told) == {f.name for f in fields(TrainingRun)} - {"minutes"}
+    assert told.pop("start") == {
         "file": "clean.safetensors",
         "sha256": hashlib.sha256(clean.read_bytes()).hexdigest(),
-        "recipe": weights.metadata(clean)["recipe"],
+        "run": weights.metadata(clean)["run"],
     }
-    assert recipe == {
-        "epochs": 2,
-        "batch": 20,
-        "lr": 1e-3,
-        "optimiser": "sgd",
-        "weight_decay": 0.0,
-        "cosine": False,
-        "augment": True,
-        "adversarial": str(attack),
-        "regenerate": "epoch",
-        "samples": 55,
-    }
-    assert "steps=3" in recipe["adversarial"]
-    assert str(tmp_path) not in json.dumps(weights.metadata(path))
-    plain = weights.metadata(clean)["recipe"]
-    assert (plain["adversarial"], plain["regenerate"], plain["start"]) == (None, None, None)
+    assert told.pop("recipe") == "epoch-at:attack=[ddn:steps=3],first=true+mirror-shift:reach=2"
+    assert told == {name: getattr(made, name) for name in told}
+    assert meta["data"]["trained"] == 55
+    assert str(tmp_path) not in json.dumps(meta)
+    assert (weights.metadata(clean)["run"]["recipe"], weights.metadata(clean)["run"]["start"]) == ("standard", None)
 
 
 def test_no_epoch_gives_the_weights_that_it_started_from(digits, clean, tmp_path):
     path = tmp_path / "same.safetensors"
-    fitted = models.train("digits-cnn", digits, path, 0, start=clean)
+    fitted = train(run(0, start=str(clean)), digits, path)
     before, after = weights.read(clean), weights.read(path)
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert fitted.history == ()
@@ -111,8 +109,8 @@ def test_no_epoch_gives_the_weights_that_it_started_from(digits, clean, tmp_path
 
 def test_training_goes_on_from_the_start(digits, clean, tmp_path):
     """A learning rate of nothing leaves the started network; without a start it leaves the initialisation."""
-    for name, start in (("a", clean), ("b", None)):
-        models.train("digits-cnn", digits[:40], tmp_path / f"{name}.safetensors", 1, lr=0.0, start=start)
+    for name, start in (("a", str(clean)), ("b", None)):
+        train(run(lr=0.0, start=start), digits[:40], tmp_path / f"{name}.safetensors")
     before, after = weights.read(clean), weights.read(tmp_path / "a.safetensors")
     assert all(torch.equal(before[k], after[k]) for k in before)
     fresh = weights.read(tmp_path / "b.safetensors")
@@ -123,54 +121,50 @@ def test_the_same_settings_give_the_same_file_content(digits, tmp_path):
     made = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         path = tmp_path / f"{name}.safetensors"
-        attack = PGD(Linf(0.1), steps=2)
-        models.train("digits-cnn", digits[:80], path, 2, seed, batch=20, adversarial=attack, regenerate="epoch")
+        recipe = EpochAdversarial(PGD(Linf(0.1), steps=2))
+        train(run(2, seed=seed, batch=20, recipe=recipe), digits[:80], path)
         made.append(weights.read(path))
     assert all(torch.equal(v, made[1][k]) for k, v in made[0].items())
     assert not all(torch.equal(v, made[2][k]) for k, v in made[0].items())
 
 
-def test_the_first_epoch_has_adversarial_images_only_where_the_network_is_trained(digits, clean, tmp_path):
-    """One epoch: with `start` it differs from plain training, without it there is nothing to forge yet."""
-
-    def one(start, attack):
+def test_the_first_epoch_has_adversarial_images_only_where_the_recipe_says_so(digits, clean, tmp_path):
+    def one(recipe):
         path = tmp_path / "one.safetensors"
-        models.train(
-            "digits-cnn",
-            digits[:80],
-            path,
-            1,
-            adversarial=attack,
-            start=start,
-            regenerate="batch" if attack is None else "epoch",
-        )
+        train(run(recipe=recipe, start=str(clean)), digits[:80], path)
         return weights.read(path)
 
-    for start, same in ((None, True), (clean, False)):
-        plain, attacked = one(start, None), one(start, FGSM(Linf(0.1)))
-        assert all(torch.equal(v, attacked[k]) for k, v in plain.items()) == same
+    plain = one(Recipe())
+    for first in (False, True):
+        attacked = one(EpochAdversarial(FGSM(Linf(0.1)), first))
+        assert all(torch.equal(v, attacked[k]) for k, v in plain.items()) != first
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"regenerate": "epoch"}, "with an adversarial attack"),
-        ({"regenerate": "step", "adversarial": FGSM()}, "regenerate='batch'"),
         ({"epochs": 0}, "0 with weights to start from"),
+        ({"holdout": 1.0}, "holdout of TrainingRun"),
+        ({"batch": 0}, "batch of TrainingRun"),
+        ({"optimiser": "adamw"}, "one of adam, sgd"),
+        ({"schedule": "steps"}, "constant, cosine, linear"),
+        ({"selection": "best"}, "selection of TrainingRun"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(changes, says, digits, tmp_path):
+def test_settings_that_do_not_go_together_are_refused(changes, says):
     with pytest.raises(ContractError, match=says):
-        models.train("digits-cnn", digits, tmp_path / "w.safetensors", **{"epochs": 1, **changes})
+        run(**changes)
 
 
 def test_a_start_of_another_architecture_is_refused_and_parameters_are_its_own(digits, clean, tmp_path):
     with pytest.raises(ContractError, match=r"holds weights of 'digits-cnn', expected 'mnist-c4'"):
-        models.train("mnist-c4", digits, tmp_path / "w.safetensors", 1, start=clean)
+        train(replace(run(start=str(clean)), model="mnist-c4"), digits, tmp_path / "w.safetensors")
     net = models.build("mnist-c4", activation="elu")
     weights.save(net, tmp_path / "elu.safetensors", {"architecture": "mnist-c4", "params": {"activation": "elu"}})
     mnist_like = data.load("digits/train[:5]")
     with pytest.raises(ContractError, match="activation=elu"):
-        models.train(
-            "mnist-c4:activation=relu", mnist_like, tmp_path / "w.safetensors", 1, start=tmp_path / "elu.safetensors"
+        train(
+            replace(run(start=str(tmp_path / "elu.safetensors")), model="mnist-c4:activation=relu"),
+            mnist_like,
+            tmp_path / "w.safetensors",
         )

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vauban.attacks.fixed_budget.fgsm import FGSM
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
-from vauban.reproduce.declarations import Craft, Judge, Path, Scale, TableCell, TrainingRun, WeightedNetwork
+from vauban.reproduce.declarations import Craft, Judge, Path, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.papers.cia.setting import ORIGINALS, SQUEEZENET, STAND_INS
+from vauban.training.adversarial_training import EpochAdversarial
+from vauban.training.run import TrainingRun
 
 SOURCE = "H. Zhang, Deep learning in adversarial context, thesis, Rennes 2021, chapter 4 (arXiv:1903.11862)"
 V3, RESNET, V3_ADV, C4_ADV = "InceptionV3", "ResNetV2-50", "InceptionV3 (step l.l.)", "C4 (FGSM)"
-C4 = TrainingRun("mnist-c4", "mnist/train", 6, minutes=3)
-C4_FGSM = TrainingRun(
-    "mnist-c4", "mnist/train", 6, adversarial=FGSM(Linf(0.3), loss=cross_entropy), regenerate="epoch", minutes=8
-)
-TRIAL = TrainingRun(
-    "digits-cnn", "digits/train", 2, lr=2e-3, adversarial=FGSM(Linf(0.3), loss=cross_entropy), regenerate="epoch"
-)
+WITH_FGSM = EpochAdversarial(FGSM(Linf(0.3), loss=cross_entropy))
+C4 = TrainingRun("mnist-c4", "mnist/train", 6, holdout=0, minutes=3)
+C4_FGSM = replace(C4, recipe=WITH_FGSM, minutes=8)
+TRIAL = TrainingRun("digits-cnn", "digits/train", 2, WITH_FGSM, lr=2e-3, holdout=0)
 COLOURS = {V3: STAND_INS["IncV3_a"], RESNET: STAND_INS["IncRes_a"], V3_ADV: STAND_INS["IncV3_b"]}
 INCEPTION = {
     V3: ORIGINALS["IncV3_a"],
