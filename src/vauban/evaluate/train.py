@@ -60,17 +60,14 @@ def train(
         ContractError: Another suffix, values that do not go together, a start that does not fit the architecture.
     """
     path, recipe = weights.output(out), recipe_of(run.recipe)
-    kept = len(data) - (round(run.holdout * len(data)) if validation is None else 0)
-    samples = Subset(data, torch.arange(kept))
-    if kept < len(data):
-        validation = Subset(data, torch.arange(kept, len(data)))
+    samples, held = _parts(run, data, validation)
     start = None if run.start is None else Path(run.start).expanduser()
     module, architecture = _started(run, start, recipe, device)
     network = module if run.defence == "none" else defences.load(run.defence).wrap(module)
-    history = TrainingHistory(())
-    checkpoint = None if scratch is None else Path(scratch) / f"{_key(run, recipe, data, start)}.checkpoint"
+    history, checkpoint = TrainingHistory(()), None
     if run.epochs:
-        if checkpoint is not None and checkpoint.parent.is_dir():
+        if scratch is not None:
+            checkpoint = Path(scratch) / f"{_key(run, recipe, data, start)}.checkpoint"
             files.clean_leftovers(checkpoint.parent)
         history = optimise(
             network,
@@ -83,26 +80,39 @@ def train(
             weight_decay=run.weight_decay,
             schedule=run.schedule,
             seed=run.seed,
-            validation=validation,
+            validation=held,
             checkpoint=checkpoint,
             callback=callback,
         )
-    held = history.validation
-    if not run.epochs and validation is not None:
-        held = accuracy(network, validation)
     meta = {
         "format": FORMAT,
         **architecture,
         "run": {**run.describe(), "start": None if start is None else _origin(start)},
-        "data": {"name": data_name(data), "samples": len(data), "trained": kept, "fingerprint": data.fingerprint},
+        "data": {
+            "name": data_name(data),
+            "samples": len(data),
+            "trained": len(samples),
+            "fingerprint": data.fingerprint,
+        },
         "train_accuracy": accuracy(network, samples),
-        "validation_accuracy": held,
+        "validation_accuracy": None
+        if held is None
+        else accuracy(network, held)
+        if history.validation is None
+        else history.validation,
         "torch": torch.__version__,
     }
     weights.save(module, path, meta)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return history
+
+
+def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple[Samples, Samples | None]:
+    """What is trained on, and what is validated on: `validation`, else the last samples."""
+    kept = len(data) - (round(run.holdout * len(data)) if validation is None else 0)
+    held = Subset(data, torch.arange(kept, len(data))) if kept < len(data) else validation
+    return Subset(data, torch.arange(kept)), held
 
 
 def _started(run: TrainingRun, start: Path | None, recipe: Recipe, device: str) -> tuple[nn.Module, Mapping[str, Any]]:

@@ -10,4 +10,4 @@ from typing import Any
 from vauban.core.registry import Registry
 
 registry: Registry[Any] = Registry("recipe", "vauban.training")
-"""Parts of a recipe. Fact `words`: the parameters that are named, each with what its text stands for (`attack`)."""
+"""Parts of a recipe, subclasses of `vauban.training.recipe.Part`."""

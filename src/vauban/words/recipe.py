@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from vauban.core import text as specs
 from vauban.core.errors import ContractError
+from vauban.core.parameters import declared
 from vauban.core.registry import Entry
+from vauban.engine.attack import Attack
 from vauban.training import registry
 from vauban.training.recipe import Part, Recipe
 from vauban.words.attack import attack_of
 
-RESOLVED: Mapping[str, Callable[[str], Any]] = {"attack": lambda text: attack_of(text).value}
-"""What a parameter stands for that a registry entry declares among its `words`."""
+READERS: Mapping[type, Callable[[str], Any]] = {Attack: lambda text: attack_of(text).value}
+"""How the text of a parameter is read that is annotated with one of these classes."""
 
 
 def recipe_of(word: str | Part | Recipe) -> Recipe:
@@ -32,20 +34,23 @@ def recipe_of(word: str | Part | Recipe) -> Recipe:
 
 
 def _part(spec: specs.Spec) -> Part:
-    if spec.file is not None:
-        made = specs.from_file(replace(spec, params={}))
-        entry = Entry(spec.text, made, "", {"words": getattr(made, "words", {})})
-        part = made if isinstance(made, Part) else _built(entry, spec.params)
-    else:
+    if spec.file is None:
         part = _built(registry.get(spec.name), spec.params)
+    else:
+        part = specs.from_file(replace(spec, params={}))
+        if not isinstance(part, Part):
+            part = _built(Entry(spec.text, part, ""), spec.params)
     if not isinstance(part, Part):
         raise ContractError(f"expected {spec.text!r} to be a part of a recipe, got {type(part).__name__}")
     return part
 
 
-def _built(entry: Entry[Any], given: Mapping[str, Any]) -> Any:
-    params = dict(given)
-    for name, kind in entry.facts.get("words", {}).items():
-        if isinstance(params.get(name), str):
-            params[name] = RESOLVED[kind](params[name])
-    return entry.build(registry.kind, params)
+def _built(entry: Entry[Any], params: Mapping[str, Any]) -> Any:
+    hints = declared(entry.make)
+    return entry.build(registry.kind, {name: _read(value, hints.get(name)) for name, value in params.items()})
+
+
+def _read(value: Any, hint: Any) -> Any:
+    """What a parameter is given: text is read where the annotation is a class of READERS, or a union with one."""
+    readers = [read for owner, read in READERS.items() if owner is hint or owner in get_args(hint)]
+    return readers[0](value) if readers and isinstance(value, str) else value

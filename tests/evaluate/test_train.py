@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,11 +18,14 @@ from vauban.core.norms import Linf
 from vauban.engine import BoundThreat, Oracle
 from vauban.evaluate.train import train
 from vauban.models import weights
-from vauban.training.adversarial_training import EpochAdversarial
+from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
+from vauban.training.loop import optimise
 from vauban.training.mirror_shift import MirrorShift
 from vauban.training.recipe import Recipe
 from vauban.training.run import TrainingRun
 
+OLD = Path(__file__).parents[1] / "fixtures" / "vauban-0.1" / "weights.safetensors"
+BOTH = AdversarialTraining(PGD(Linf(0.1), steps=2), alpha=0.5)
 # The reference attacks of section 3.2.2 and the distance, in their own norm, within which a success counts.
 REFERENCES = {
     "fgsm": (FGSM(Linf(0.15)), 0.15),
@@ -168,3 +172,34 @@ def test_a_start_of_another_architecture_is_refused_and_parameters_are_its_own(d
             mnist_like,
             tmp_path / "w.safetensors",
         )
+
+
+def test_a_network_behind_a_defence_learns_what_the_defence_lets_through(digits, tmp_path):
+    """Bits of depth in front are the same as rounded images without; the file holds the network alone."""
+    behind, plain = tmp_path / "behind.safetensors", tmp_path / "plain.safetensors"
+    train(run(2, batch=20, defence="bit-depth:bits=2", holdout=0), digits[:60], behind)
+    train(run(2, batch=20, holdout=0), digits[:60], plain)
+    module, images = models.build("digits-cnn"), digits[:60].all()
+    rounded = replace(images, x=(images.x * 3).round() / 3, levels=None)
+    optimise(module.to(memory_format=torch.channels_last), rounded, epochs=2, batch=20)
+    made = weights.read(behind)
+    assert all(torch.equal(v, made[k]) for k, v in module.state_dict().items())
+    assert not all(torch.equal(v, made[k]) for k, v in weights.read(plain).items())
+    assert weights.metadata(behind)["run"]["defence"] == "bit-depth:bits=2"
+
+
+def test_text_and_objects_of_a_recipe_are_one_training(digits, tmp_path):
+    made = []
+    for name, recipe in (("a", "at:attack=[pgd:eps=0.1,steps=2],alpha=0.5"), ("b", BOTH)):
+        path = tmp_path / f"{name}.safetensors"
+        train(run(recipe=recipe, batch=20), digits[:60], path)
+        made.append(weights.read(path))
+    assert all(torch.equal(v, made[1][k]) for k, v in made[0].items())
+
+
+def test_weights_of_before_can_be_started_from(digits, tmp_path):
+    path = tmp_path / "w.safetensors"
+    train(run(0, start=str(OLD)), digits[:20], path)
+    before, after = weights.read(OLD), weights.read(path)
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert weights.metadata(path)["run"]["start"]["run"] == weights.metadata(OLD)["recipe"]
