@@ -17,14 +17,14 @@ from vauban.training import registry
 from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
 from vauban.training.mirror_shift import MirrorShift
 from vauban.training.objectives import AdversarialObjective, CleanObjective
-from vauban.training.recipe import Part, Recipe, Standard
+from vauban.training.recipe import Recipe, RecipePart, Standard
 from vauban.training.samples import training_samples
 
 ATTACK = PGD(Linf(8 / 255), steps=7)
 
 
 @dataclass(frozen=True)
-class Doubled(Part):
+class Doubled(RecipePart):
     """Twice the data, and a layer more."""
 
     times: int = 2

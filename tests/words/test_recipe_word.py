@@ -65,8 +65,8 @@ def test_objects_are_taken_as_they_are():
 
 def test_a_part_from_a_file(tmp_path: Path):
     (tmp_path / "mine.py").write_text(
-        "from dataclasses import dataclass\nfrom vauban.engine import Attack\nfrom vauban.training.recipe import Part\n"
-        "@dataclass(frozen=True)\nclass Mine(Part):\n    size: int = 3\n    attack: Attack | None = None\nmade = Mine(7)\n"
+        "from dataclasses import dataclass\nfrom vauban.engine import Attack\nfrom vauban.training.recipe import RecipePart\n"
+        "@dataclass(frozen=True)\nclass Mine(RecipePart):\n    size: int = 3\n    attack: Attack | None = None\nmade = Mine(7)\n"
     )
     recipe = recipe_of(f"{tmp_path}/mine.py:Mine:size=5,attack=[ddn]+{tmp_path}/mine.py:made+standard")
     assert [getattr(part, "size", None) for part in recipe.parts] == [5, 7, None]

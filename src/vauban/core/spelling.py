@@ -21,7 +21,8 @@ def spelled(value: Any) -> str:
     """
     if not is_dataclass(value) or isinstance(value, type):
         return _value(value)
-    name = registered_as(type(value)) or type(value).__name__
+    registered = registered_as(type(value))
+    name = type(value).__name__ if registered is None else registered.rsplit(" ", 1)[1]
     shown = [part for field in fields(value) for part in _parts(field, getattr(value, field.name))]
     return f"{name}:{','.join(shown)}" if shown else name
 

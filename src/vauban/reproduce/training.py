@@ -65,7 +65,7 @@ class TrainingWorker:
         path = self.folder / f"{_short(run)}-{_key(run, dataset, start)}.safetensors"
         if path.exists():
             return path
-        with files.wait_for_lock(path.with_suffix(".lock")):
+        with files.wait_for(path.with_suffix(".lock"), lambda: told(f"training {role}", 0, run.epochs * len(dataset))):
             if not path.exists():
                 log.info("training %s for the role %s: %s", path.name, role, run)
                 self._train(replace(run, start=None if start is None else str(start)), dataset, path, told, role)

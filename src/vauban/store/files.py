@@ -110,22 +110,6 @@ def _orphan(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def wait_for_lock(path: Path, every: float = 0.5) -> Iterator[None]:
-    """The lock of `lock`, once it is free.
-
-    Args:
-        path: The locked file.
-        every: Seconds between two tries.
-    """
-    while True:
-        with lock(path) as mine:
-            if mine:
-                yield
-                return
-        time.sleep(every)
-
-
-@contextlib.contextmanager
 def lock(path: Path) -> Iterator[bool]:
     """Advisory lock on a file: yields whether it was free; the system releases it when the holder dies.
 

@@ -10,4 +10,4 @@ from typing import Any
 from vauban.core.registry import Registry
 
 registry: Registry[Any] = Registry("recipe", "vauban.training")
-"""Parts of a recipe, subclasses of `vauban.training.recipe.Part`."""
+"""Parts of a recipe, subclasses of `vauban.training.recipe.RecipePart`."""

@@ -14,13 +14,13 @@ from vauban.engine.samples import Concatenated, Samples
 from vauban.training import registry
 from vauban.training.adversarial_set import adversarial_set
 from vauban.training.objectives import AdversarialObjective, Criterion
-from vauban.training.recipe import Part
+from vauban.training.recipe import RecipePart
 from vauban.training.samples import DerivedSamples, TrainingSamples
 
 
 @registry.register("at")
 @dataclass(frozen=True)
-class AdversarialTraining(Part):
+class AdversarialTraining(RecipePart):
     """Adversarial training: at every step the attack's images take the place of the clean ones, or stand beside them.
 
     The loss of a step is alpha J(x) + (1 - alpha) J(x'), x' the image the attack makes of x on the network of the moment:
@@ -40,7 +40,7 @@ class AdversarialTraining(Part):
 
 @registry.register("epoch-at")
 @dataclass(frozen=True)
-class EpochAdversarial(Part):
+class EpochAdversarial(RecipePart):
     """Adversarial training by epochs: each sees the data and what the attack made of all of it just before, see
     `adversarial_set`.
 

@@ -12,13 +12,13 @@ from vauban.core.contracts import Batch
 from vauban.core.parameters import Whole
 from vauban.core.rng import Stream
 from vauban.training import registry
-from vauban.training.recipe import Part
+from vauban.training.recipe import RecipePart
 from vauban.training.samples import DerivedSamples, TrainingSamples
 
 
 @registry.register("mirror-shift")
 @dataclass(frozen=True)
-class MirrorShift(Part):
+class MirrorShift(RecipePart):
     """A horizontal mirror image with probability 1/2, then a shift with zeros coming in, anew at every step.
 
     Attributes:

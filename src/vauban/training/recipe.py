@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vauban.training.samples import TrainingSamples
 
 
-class Part(Parameters):
+class RecipePart(Parameters):
     """A part of a recipe; subclasses are frozen dataclasses that override what they change.
 
     Parts are joined by `+`. At most one of a recipe gives an objective.
@@ -38,9 +38,9 @@ class Part(Parameters):
     @property
     def decides(self) -> bool:
         """Whether the part gives an objective."""
-        return type(self).objective is not Part.objective
+        return type(self).objective is not RecipePart.objective
 
-    def __add__(self, other: Part | Recipe) -> Recipe:
+    def __add__(self, other: RecipePart | Recipe) -> Recipe:
         return Recipe((self,)) + other
 
     def __str__(self) -> str:
@@ -60,16 +60,16 @@ class Recipe:
         ContractError: Two parts give an objective.
     """
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[RecipePart, ...] = ()
 
     def __post_init__(self) -> None:
-        if strange := [part for part in self.parts if not isinstance(part, Part)]:
+        if strange := [part for part in self.parts if not isinstance(part, RecipePart)]:
             raise ContractError(f"expected parts of a recipe, got {strange[0]!r}")
         deciding = [str(part) for part in self.parts if part.decides]
         if len(deciding) > 1:
             raise ContractError(f"expected one objective in a recipe, got {' and '.join(deciding)}; leave one out")
 
-    def __add__(self, other: Part | Recipe) -> Recipe:
+    def __add__(self, other: RecipePart | Recipe) -> Recipe:
         return Recipe((*self.parts, *(other.parts if isinstance(other, Recipe) else (other,))))
 
     def edit(self, module: nn.Module) -> nn.Module:
@@ -97,7 +97,7 @@ class Recipe:
 
 @registry.register("standard")
 @dataclass(frozen=True)
-class Standard(Part):
+class Standard(RecipePart):
     """Plain training: the criterion on the samples as they are."""
 
     def objective(self, criterion: Callable[[Tensor, Tensor], Tensor], seed: int) -> Objective:

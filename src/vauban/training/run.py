@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Count, NonNegative, Parameters, Range, Whole
-from vauban.training.recipe import Part, Recipe
+from vauban.training.recipe import Recipe, RecipePart
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrainingRun(Parameters):
     model: str
     data: str
     epochs: Whole = 6
-    recipe: str | Part | Recipe = "standard"
+    recipe: str | RecipePart | Recipe = "standard"
     defence: str = "none"
     batch: Count = 128
     lr: NonNegative = 1e-3

@@ -12,14 +12,14 @@ from vauban.core.parameters import declared
 from vauban.core.registry import Entry
 from vauban.engine.attack import Attack
 from vauban.training import registry
-from vauban.training.recipe import Part, Recipe
+from vauban.training.recipe import Recipe, RecipePart
 from vauban.words.attack import attack_of
 
 READERS: Mapping[type, Callable[[str], Any]] = {Attack: lambda text: attack_of(text).value}
 """How the text of a parameter is read that is annotated with one of these classes."""
 
 
-def recipe_of(word: str | Part | Recipe) -> Recipe:
+def recipe_of(word: str | RecipePart | Recipe) -> Recipe:
     """A recipe by text, `at:attack=[pgd:eps=0.3,steps=7],alpha=0.5+mirror-shift`, or by objects.
 
     Raises:
@@ -28,19 +28,19 @@ def recipe_of(word: str | Part | Recipe) -> Recipe:
     """
     if isinstance(word, Recipe):
         return word
-    if isinstance(word, Part):
+    if isinstance(word, RecipePart):
         return Recipe((word,))
     return Recipe(tuple(_part(specs.parse(text)) for text in specs.split(word, "+")))
 
 
-def _part(spec: specs.Spec) -> Part:
+def _part(spec: specs.Spec) -> RecipePart:
     if spec.file is None:
         part = _built(registry.get(spec.name), spec.params)
     else:
         part = specs.from_file(replace(spec, params={}))
-        if not isinstance(part, Part):
+        if not isinstance(part, RecipePart):
             part = _built(Entry(spec.text, part, ""), spec.params)
-    if not isinstance(part, Part):
+    if not isinstance(part, RecipePart):
         raise ContractError(f"expected {spec.text!r} to be a part of a recipe, got {type(part).__name__}")
     return part
 
