@@ -20,11 +20,13 @@ from benchmarks.passes import Traced
 from benchmarks.tables import publish, table
 from vauban import Linf, attacks
 from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.core.contracts import Batch
 from vauban.core.losses import cross_entropy
 from vauban.defences.inputs.bit_depth import BitDepth
-from vauban.engine import BoundThreat, Oracle, iterate, judge
+from vauban.engine import BoundThreat, Oracle, judge
 from vauban.engine.samples import Samples
-from vauban.training.loop import fit
+from vauban.training.loop import optimise
+from vauban.training.objectives import AdversarialObjective
 
 
 class Scaled(nn.Module):
@@ -92,12 +94,11 @@ def hardened(network: nn.Module, data: Samples, eps: float, epochs: int, lr: flo
     """Adversarial training with PGD-7, the budget growing over the first fifth of the steps; no augmentation."""
     steps = max(1, epochs * (len(data) // 64) // 5)
 
-    def perturb(module: nn.Module, x: Tensor, y: Tensor, ids: Tensor, step: int) -> Tensor:
+    def objective(module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
         ball = Linf(eps * min(1.0, (step + 1) / steps))
-        oracle = Oracle.open(BoundThreat(module, levels=None), x, y, ids=ids, seed=step)
-        return iterate(PGD(ball, 7, 0.25, cross_entropy), oracle, stop="never", keep="last").crafted
+        return AdversarialObjective(PGD(ball, 7, 0.25, cross_entropy))(module, batch, step)
 
-    fit(network, data, epochs=epochs, lr=lr, batch=64, perturb=perturb)
+    optimise(network, data, epochs=epochs, lr=lr, batch=64, objective=objective)
     return network.eval()
 
 

@@ -17,7 +17,7 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import VaubanError
 from vauban.engine.samples import Samples, as_samples
 from vauban.jobs.allocator import keep_freed
-from vauban.training.loop import fit
+from vauban.training.loop import optimise
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def network(weights: Path | None, data: Images) -> tuple[nn.Module, str]:
     epochs = 1 if len(data.train) > 10_000 else 10
     model = vb.models.build("mnist-c4")
     print(f"training C4 on {data.name} for {epochs} epoch(s)")
-    fit(model, data.train, epochs=epochs, batch=128 if epochs == 1 else 32)
+    optimise(model, data.train, epochs=epochs, batch=128 if epochs == 1 else 32)
     return model.eval(), f"C4, {epochs} epoch(s)"
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from vauban.core.norms import L0, L1, L2, Linf
     from vauban.evaluate.attack import attack
     from vauban.evaluate.study import Study
+    from vauban.evaluate.train import train
     from vauban.evaluate.verify import verify
+    from vauban.training.run import TrainingRun
 
 __version__ = "0.1.0"
 
@@ -37,6 +39,8 @@ _NAMES = {
     "RandomWrong": "core.goals",
     "attack": "evaluate.attack",
     "Study": "evaluate.study",
+    "TrainingRun": "training.run",
+    "train": "evaluate.train",
     "verify": "evaluate.verify",
 }
 
@@ -49,6 +53,7 @@ __all__ = [
     "RandomWrong",
     "Study",
     "Targeted",
+    "TrainingRun",
     "Untargeted",
     "attack",
     "attacks",
@@ -57,6 +62,7 @@ __all__ = [
     "metrics",
     "models",
     "threats",
+    "train",
     "verify",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Callable
@@ -150,23 +151,31 @@ def test_bad_input_is_told_in_one_line(case: str, vauban: Run, project: Path) ->
     assert not list(project.glob("*-magnified.png"))
 
 
-def test_train_regenerates_by_epoch_and_starts_from_weights(vauban: Run, project: Path) -> None:
+def test_train_takes_a_recipe_and_starts_from_weights(vauban: Run, project: Path) -> None:
     words = ("train", "--model", "digits-cnn", "--data", "digits/train[:40]", "--batch-size", "20")
     assert vauban(*words, "--epochs", "1", "--out", "a.safetensors").code == 0
     assert vauban(*words, "--epochs", "0", "--start", "a.safetensors", "--out", "b.safetensors").code == 0
     first, again = load_file("a.safetensors"), load_file("b.safetensors")
     assert all(torch.equal(first[name], again[name]) for name in first)
-    attacked = ("--adversarial", "fgsm:eps=0.1", "--regenerate", "epoch", "--epochs", "2", "--out", "c.safetensors")
+    recipe = "epoch-at:attack=[fgsm:eps=0.1]+mirror-shift"
+    attacked = ("--recipe", recipe, "--weight-decay", "0.01", "--epochs", "2", "--out", "c.safetensors")
     assert vauban(*words, *attacked).code == 0
     with safe_open("c.safetensors", "pt") as file:
-        assert "epoch" in str(file.metadata())
+        told = json.loads(file.metadata()["vauban"])["run"]
+    assert (told["recipe"], told["weight_decay"], told["batch"], told["holdout"]) == (recipe, 0.01, 20, 1 / 12)
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--regenerate", "step"], ("--regenerate", "batch or epoch", "'step'")),
-        (["--regenerate", "epoch"], ("adversarial",)),
+        (["--recipe", "aat:attack=[fgsm:eps=0.1]"], ("recipe", "'aat'", "'at'")),
+        (["--recipe", "at:attack=[pdg]"], ("attack", "'pdg'", "'pgd'")),
+        (["--recipe", "at:attack=[pgd:eps=0.1"], ("as many [ as ]",)),
+        (["--recipe", "at:attack=[fgsm:eps=0.1]+at:attack=[ddn]"], ("one objective",)),
+        (["--recipe", "at:attack=[fgsm:eps=0.1],alpha=1"], ("alpha", "below 1")),
+        (["--recipe", "at"], ("attack",)),
+        (["--optimiser", "adamw"], ("optimiser", "adam, sgd")),
+        (["--holdout", "half"], ("--holdout", "'half'")),
         (["--start", "none.safetensors"], ("none.safetensors",)),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from vauban.core.contracts import Batch
 from vauban.core.rng import seeded
 from vauban.data.digits import pixels_and_labels
-from vauban.training.loop import fit
+from vauban.training.loop import optimise
+from vauban.training.objectives import CleanObjective
 
 
 def _pixels(split: str) -> tuple[Tensor, Tensor]:
@@ -31,8 +33,12 @@ def _linear() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
 
-def _pgd_images(module: nn.Module, x: Tensor, y: Tensor, ids: Tensor, step: int) -> Tensor:
-    """Madry et al.'s inner maximisation at eps 0.15, four steps."""
+def _on_pgd_images(module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
+    """Cross-entropy on the images of Madry et al.'s inner maximisation at eps 0.15, four steps."""
+    return CleanObjective()(module, replace(batch, x=_pgd_images(module, batch.x, batch.y)), step)
+
+
+def _pgd_images(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     eps = 0.15
     adv = x
     for _ in range(4):
@@ -56,13 +62,13 @@ def train(kind: str, seed: int = 0) -> nn.Module:
     x, y = _pixels("train")
     with seeded("calibration", kind, seed):
         net = make()
-    fit(
+    optimise(
         net,
         Batch(x, y, torch.arange(len(x))),
         epochs=epochs,
         lr=2e-3,
         seed=seed,
-        perturb=_pgd_images if adversarial else None,
+        objective=_on_pgd_images if adversarial else None,
     )
     return net.eval()
 

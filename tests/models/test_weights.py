@@ -10,7 +10,9 @@ from torch import nn
 
 from vauban import data, models
 from vauban.core.errors import ContractError, UnknownName
+from vauban.evaluate.train import train
 from vauban.models import weights
+from vauban.training.run import TrainingRun
 
 X = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
@@ -121,18 +123,16 @@ from torch import nn
 def small(h=8):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, h), nn.ReLU(), nn.Linear(h, 10))
 """)
-    fitted = models.train(
-        f"{user}:small:h=24", digits, path, 3, 1, batch=20, lr=0.01, cosine=True, callback=seen.append
-    )
+    run = TrainingRun(f"{user}:small:h=24", "digits/train", 3, seed=1, batch=20, lr=0.01, schedule="cosine")
+    fitted = train(run, digits, path, callback=seen.append)
     meta = weights.metadata(path)
     assert len(seen) == 3
     assert meta["validation_accuracy"] == fitted.validation
-    assert meta["recipe"]["samples"] == 220
-    assert meta["data"] == {"name": "digits/train", "samples": 240, "fingerprint": digits.fingerprint}
-    assert (meta["seed"], meta["recipe"]["epochs"], meta["params"]) == (1, 3, {"h": 24})
+    assert meta["data"] == {"name": "digits/train", "samples": 240, "trained": 220, "fingerprint": digits.fingerprint}
+    assert (meta["run"]["seed"], meta["run"]["epochs"], meta["params"]) == (1, 3, {"h": 24})
     fails(path, "does not name a registered architecture", "nets.py:small")
     first = models.load(f"{user}:small:h=24,weights={path}")
-    models.train(f"{user}:small:h=24", digits, tmp_path / "again.safetensors", 3, 1, batch=20, lr=0.01, cosine=True)
+    train(run, digits, tmp_path / "again.safetensors")
     again = weights.read(tmp_path / "again.safetensors")
     assert all(torch.equal(v, again[k]) for k, v in first.state_dict().items())
 
@@ -140,10 +140,8 @@ def small(h=8):
 def test_train_refuses_bad_settings(tmp_path):
     digits = data.load("digits/train[:20]")
     with pytest.raises(ContractError, match=r"\.safetensors"):
-        models.train("digits-cnn", digits, tmp_path / "w.pt", 1)
-    with pytest.raises(ContractError, match="holdout"):
-        models.train("digits-cnn", digits, tmp_path / "w.safetensors", 1, holdout=1.0)
-    models.train("digits-cnn", digits, tmp_path / "w.safetensors", 1, holdout=0)
+        train(TrainingRun("digits-cnn", "digits/train", 1), digits, tmp_path / "w.pt")
+    train(TrainingRun("digits-cnn", "digits/train", 1, holdout=0), digits, tmp_path / "w.safetensors")
     assert weights.metadata(tmp_path / "w.safetensors")["validation_accuracy"] is None
 
 
@@ -194,7 +192,7 @@ def test_digits_cnn_trains_once_and_is_accurate(tmp_path, monkeypatch):
     model = models.load("digits-cnn")
     assert accuracy(model, data.load("digits/test")) > 0.97
     assert json.loads(json.dumps(weights.metadata(digits.cache_file())))["validation_accuracy"] > 0.97
-    monkeypatch.setattr(digits, "fit", None)  # a second load must not train
+    monkeypatch.setattr(digits, "optimise", None)  # a second load must not train
     again = models.load("digits-cnn").state_dict()
     assert all(torch.equal(v, again[k]) for k, v in model.state_dict().items())
     assert models.load(digits.cache_file()) is not None

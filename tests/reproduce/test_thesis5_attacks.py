@@ -119,11 +119,11 @@ def test_a_recipe_starts_from_a_network_of_its_own_architecture(name):
 def test_the_radius_of_training_rises_to_the_printed_one():
     recipes = ROBUST_SCALES["mnist"]["small"].recipes
     role, trained_at = "robust", []
-    while recipes[role].adversarial is not None:
-        trained_at.append(recipes[role].adversarial.ball.radius)
+    while recipes[role].recipe != "standard":
+        trained_at.append(recipes[role].recipe.attack.ball.radius)
         role = recipes[role].start
     assert trained_at == [0.3, 0.2, 0.1]
     assert role == "network"
-    printed = ROBUST_SCALES["mnist"]["paper"].recipes["robust"].adversarial
+    printed = ROBUST_SCALES["mnist"]["paper"].recipes["robust"].recipe.attack
     assert math.isclose(printed.step_size * printed.ball.radius, 0.01)
     assert printed.steps == 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,18 +14,19 @@ import torch
 
 from vauban import data, models
 from vauban.attacks.fixed_budget.pgd import PGD
-from vauban.core.errors import ContractError, VaubanError
+from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
-from vauban.models.train import train
+from vauban.evaluate.train import train
 from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, TrainingRun, WeightedNetwork, reproduce
 from vauban.reproduce.networks import Networks
-from vauban.reproduce.training import TrainingWorker, line
+from vauban.reproduce.training import TrainingWorker
 from vauban.store import files
+from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
 
 NETS = Path(__file__).with_name("nets.py")
-BASE = TrainingRun(f"{NETS}:FitWorker", "digits/train[:60]", 2, batch=20, lr=0.01)
+BASE = TrainingRun(f"{NETS}:FitWorker", "digits/train[:60]", 2, batch=20, lr=0.01, holdout=0)
 NEXT = replace(BASE, epochs=1, start="base", optimiser="sgd")
-AGAINST = replace(BASE, epochs=2, adversarial=PGD(Linf(0.1), steps=2), regenerate="epoch")
+AGAINST = replace(BASE, epochs=2, recipe=EpochAdversarial(PGD(Linf(0.1), steps=2)))
 
 
 def trainer(folder: Path, specs: dict[str, str] | None = None, **recipes: TrainingRun) -> TrainingWorker:
@@ -41,12 +43,12 @@ def same(a: Path, b: Path) -> bool:
 
 
 def test_trained_once_as_by_train(tmp_path: Path) -> None:
-    """The file is what `models.train` writes from the same recipe on all the images; progress counts images seen."""
+    """The file is what `train` writes of the same run; progress counts images seen."""
     told: list[tuple[str, int, int]] = []
     found = trainer(tmp_path / "a", base=BASE)
     path = found.weights("base", lambda *what: told.append(what))
     assert told == [("training base", 0, 120), ("training base", 60, 120), ("training base", 120, 120)]
-    train(BASE.model, data.load(BASE.data), tmp_path / "b.safetensors", 2, 0, batch=20, lr=0.01, holdout=0)
+    train(BASE, data.load(BASE.data), tmp_path / "b.safetensors")
     assert same(path, tmp_path / "b.safetensors")
     stamp = path.stat().st_mtime_ns
     again = trainer(tmp_path / "a", other=replace(BASE, minutes=7.0))  # neither role nor minutes change a network
@@ -59,7 +61,9 @@ def test_what_changes_a_network_changes_its_file(tmp_path: Path) -> None:
         "lr": replace(BASE, lr=0.02),
         "seed": replace(BASE, seed=1),
         "data": replace(BASE, data="digits/train[:80]"),
-        "adversarial": replace(BASE, adversarial=PGD(Linf(0.1), steps=2)),
+        "adversarial": replace(BASE, recipe=AdversarialTraining(PGD(Linf(0.1), steps=2))),
+        "decay": replace(BASE, weight_decay=1e-2),
+        "holdout": replace(BASE, holdout=0.5),
         "epoch": AGAINST,
         "next": NEXT,
         "next2": replace(NEXT, start="lr"),
@@ -68,6 +72,7 @@ def test_what_changes_a_network_changes_its_file(tmp_path: Path) -> None:
     paths = {role: found.weights(role) for role in found.recipes}
     assert len(set(paths.values())) == len(paths)
     assert not same(paths["adversarial"], paths["epoch"])
+    assert not same(paths["decay"], trainer(tmp_path, base=BASE).weights("base"))
 
 
 def test_started_from_a_recipe_or_a_file(tmp_path: Path) -> None:
@@ -77,18 +82,7 @@ def test_started_from_a_recipe_or_a_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
     from_file = trainer(tmp_path, {"base": f"{BASE.model}:weights={base}"}, next=NEXT)
     assert from_file.weights("next") == path  # the same bytes to start from
-    train(
-        BASE.model,
-        data.load(BASE.data),
-        tmp_path / "b.safetensors",
-        1,
-        0,
-        batch=20,
-        lr=0.01,
-        optimiser="sgd",
-        holdout=0,
-        start=base,
-    )
+    train(replace(NEXT, start=str(base)), data.load(BASE.data), tmp_path / "b.safetensors")
     assert same(path, tmp_path / "b.safetensors")
 
 
@@ -101,18 +95,52 @@ def test_starts_that_do_not_hold(tmp_path: Path) -> None:
         Networks({"base": "x"}, recipes={"base": BASE})
 
 
-def test_two_processes_do_not_train_one_network(tmp_path: Path) -> None:
-    found = trainer(tmp_path, base=BASE)
-    path = found.weights("base")
-    path.unlink()
-    with files.lock(path.with_suffix(".lock")), pytest.raises(VaubanError, match="another process trains"):
-        found.weights("base")
+def test_a_second_process_waits_for_the_one_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another holds the lock it sleeps; then it takes what the other has made, or trains where nothing was."""
+    worker = trainer(tmp_path, base=BASE)
+    path = worker.weights("base")
+    kept = path.read_bytes()
+    for other, trained in ((lambda: path.write_bytes(kept), 0), (lambda: None, 120)):
+        path.unlink()
+        naps: list[float] = []
+        with contextlib.ExitStack() as holding:
+            assert holding.enter_context(files.lock(path.with_suffix(".lock")))
+
+            def nap(seconds: float, other=other, holding=holding, naps=naps) -> None:  # type: ignore[no-untyped-def]
+                naps.append(seconds)
+                if len(naps) == 3:
+                    other()
+                    holding.close()
+
+            monkeypatch.setattr("vauban.store.files.time.sleep", nap)
+            told: list[int] = []
+            assert worker.weights("base", lambda what, done, total, told=told: told.append(done)) == path
+            assert (len(naps), max(told)) == (3, trained)
+
+
+def test_a_training_that_died_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
+    class DeathError(Exception):
+        pass
+
+    def die(what: str, done: int, total: int) -> None:
+        if done == 60:
+            raise DeathError
+
+    against = replace(BASE, epochs=3, recipe=AdversarialTraining(PGD(Linf(0.1), steps=2)))
+    with pytest.raises(DeathError):
+        trainer(tmp_path / "a", net=against).weights("net", die)
+    assert len(list((tmp_path / "a").glob("*.checkpoint"))) == 1
+    told: list[int] = []
+    path = trainer(tmp_path / "a", net=against).weights("net", lambda what, done, total: told.append(done))
+    assert told == [0, 120, 180]  # the first epoch is not trained again
+    assert same(path, trainer(tmp_path / "b", net=against).weights("net"))
+    assert not list((tmp_path / "a").glob("*.checkpoint"))
 
 
 def test_roles_of_equal_words_are_two_networks(tmp_path: Path) -> None:
     """A recipe in words leaves the learning rate out; the network does not."""
     found = Networks({}, recipes={"a": BASE, "b": replace(BASE, lr=0.05)}, trained=tmp_path)
-    assert line(BASE) == found.spec("b")
+    assert str(BASE) == found.spec("b")
     assert found.fingerprint("a") != found.fingerprint("b")
 
 
@@ -137,7 +165,7 @@ def test_an_experiment_trains_what_it_needs_and_no_more(
     assert len(stamps[0]) == (0 if untrained else 1)
     assert seen.count("training net") == (0 if untrained else 3)
     told: dict[str, Any] = json.loads((folder / "reproduction.json").read_text())
-    assert told["models"]["net"]["spec"] == line(BASE)
+    assert told["models"]["net"]["spec"] == str(BASE)
     clean = told["beyond"][1]["ours"]
     network = (
         models.build(BASE.model, 0) if untrained else models.load(BASE.model, next(tmp_path.glob("networks/*.safe*")))

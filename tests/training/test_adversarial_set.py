@@ -19,8 +19,11 @@ from vauban.core.pixel_grid import on_grid
 from vauban.core.rng import fold, seeded
 from vauban.engine import BoundThreat, Oracle, Point, Steps
 from vauban.engine.samples import Concatenated, Subset, as_samples
-from vauban.training.adversarial_set import AdversarialSet, adversarial_set, frozen, regenerated
-from vauban.training.loop import fit
+from vauban.training.adversarial_set import AdversarialSet, adversarial_set, frozen
+from vauban.training.adversarial_training import EpochAdversarial
+from vauban.training.loop import optimise
+from vauban.training.objectives import CleanObjective
+from vauban.training.samples import training_samples
 
 ATTACKS = [FGSM(Linf(0.1)), PGD(Linf(0.1), steps=5), DDN(steps=10), BP(steps=10)]
 
@@ -35,6 +38,11 @@ def grey(n=40, levels=256, dtype=torch.float32):
 def linear(seed=0, dtype=torch.float32):
     with seeded(seed):
         return nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).to(dtype)
+
+
+def beside(attack, data, seed=0, first=False):
+    """The samples of a training by epochs."""
+    return EpochAdversarial(attack, first).samples(training_samples(data), seed)
 
 
 def whole(samples):
@@ -174,26 +182,24 @@ def test_joined_samples_keep_the_order_that_was_asked_for():
 def test_each_epoch_is_the_originals_and_what_the_network_before_it_turned_them_into(first):
     module, data, seen, trained = linear(), grey(30), [], []
 
-    def note(module, x, y, ids, step):
-        trained.append((ids.tolist(), x.clone()))
-        return x
+    def note(module, batch, step):
+        trained.append((batch.ids.tolist(), batch.x.clone()))
+        return CleanObjective()(module, batch, step)
 
     after = []
-    beside = regenerated(Watched(seen), data, first=first, batch=8)
-    fit(
+    optimise(
         module,
-        data,
+        beside(Watched(seen), data, first=first),
         epochs=3,
         batch=16,
         lr=0.01,
-        perturb=note,
-        beside=beside,
+        objective=note,
         callback=lambda e: after.append(copy.deepcopy(module.state_dict())),
     )
     calls = 3 if first else 2
-    assert len(seen) == calls * 4  # 30 samples, 8 at a time
+    assert len(seen) == calls
     for epoch in range(calls):
-        mine = seen[4 * epoch : 4 * epoch + 4]
+        mine = seen[epoch : epoch + 1]
         assert torch.cat([ids for ids, _, _ in mine]).tolist() == data.ids.tolist()  # every sample exactly once
         assert torch.equal(torch.cat([x for _, x, _ in mine]), data.x)
         weights = [w for _, _, w in mine]
@@ -217,11 +223,11 @@ def test_each_epoch_is_the_originals_and_what_the_network_before_it_turned_them_
 def test_the_steps_of_all_epochs_are_numbered_through():
     steps = []
 
-    def note(module, x, y, ids, step):
+    def note(module, batch, step):
         steps.append(step)
-        return x
+        return CleanObjective()(module, batch, step)
 
-    fit(linear(), grey(30), epochs=3, batch=16, perturb=note, beside=regenerated(Watched([]), grey(30)))
+    optimise(linear(), beside(Watched([]), grey(30)), epochs=3, batch=16, objective=note)
     assert steps == list(range(2 + 4 + 4))
 
 
@@ -240,8 +246,8 @@ def test_it_equals_a_loop_by_hand():
         inputs, labels = (x, y) if more is None else (torch.cat([x, more]), torch.cat([y, y]))
         p = (inputs @ w.T + b).softmax(1) - labels
         w, b = w - 0.5 * p.T @ inputs / len(inputs), b - 0.5 * p.mean(0)
-    beside = regenerated(FGSM(Linf(0.1)), data)
-    fit(module, data, epochs=4, batch=80, optimiser=lambda p: torch.optim.SGD(p, lr=0.5), beside=beside)
+    samples = beside(FGSM(Linf(0.1)), data)
+    optimise(module, samples, epochs=4, batch=80, optimiser=lambda p: torch.optim.SGD(p, lr=0.5))
     torch.testing.assert_close(module[1].weight.detach(), w)
     torch.testing.assert_close(module[1].bias.detach(), b)
 
@@ -249,8 +255,8 @@ def test_it_equals_a_loop_by_hand():
 def test_epochs_draw_their_own_numbers_and_parts_keep_their_ids():
     data, module, attack = grey(), linear(), PGD(Linf(0.1), steps=1)
     part = Subset(data, torch.arange(10, 20))
-    beside = regenerated(attack, part, seed=4, first=True)
-    made = [beside(module, number) for number in (0, 1)]
+    samples = beside(attack, part, seed=4, first=True)
+    made = [samples.epoch(module, number).second for number in (0, 1)]
     assert not torch.equal(made[0].values, made[1].values)
     assert torch.equal(made[1].values, adversarial_set(attack, module, part, seed=fold(4, "forge", 1)).values)
     assert torch.equal(made[1].ids, data.ids[10:20])

@@ -40,7 +40,7 @@ def status(directory: Path, debug: DebugOption = False) -> None:
 
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="attacks, defences, models, datasets, threats, metrics, losses, experiments.")
+        str, typer.Argument(help="attacks, defences, models, datasets, threats, metrics, losses, recipes, experiments.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: DebugOption = False,

@@ -1,64 +1,57 @@
-"""`vauban train`: a registered architecture, a data set, one weights file."""
+"""`vauban train`: the options of a training run, one weights file."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption, device_of
-from vauban.core.errors import VaubanError
+from vauban.cli.options import DebugOption, RootOption, device_of, number_of
+from vauban.training.run import TrainingRun
 
 
 def train(
     model: Annotated[str, typer.Option(help="Architecture, e.g. mnist-c4.")],
     data: Annotated[str, typer.Option(help="Training data, e.g. mnist/train.")],
     out: Annotated[Path, typer.Option(help="Weights to write, .safetensors.")],
-    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 6,
-    batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 128,
-    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
-    optimiser: Annotated[str, typer.Option(help="adam or sgd.")] = "adam",
-    cosine: Annotated[bool, typer.Option("--cosine", help="Let the learning rate fall to zero.")] = False,
-    augment: Annotated[bool, typer.Option("--augment", help="Mirror and shift the images.")] = False,
-    adversarial: Annotated[str | None, typer.Option(help="Train on this attack's images, e.g. pgd:eps=8/255.")] = None,
-    regenerate: Annotated[str, typer.Option(help="Its images anew each batch, or for a whole epoch.")] = "batch",
-    start: Annotated[Path | None, typer.Option(help="Weights to train on from, .safetensors.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = TrainingRun.epochs,
+    recipe: Annotated[
+        str, typer.Option(help="Parts joined by +, e.g. 'at:attack=[pgd:eps=8/255]+mirror-shift'.")
+    ] = str(TrainingRun.recipe),
+    defence: Annotated[
+        str, typer.Option(help="What stands in front of the network in training.")
+    ] = TrainingRun.defence,
+    batch: Annotated[int, typer.Option("--batch-size", help="Samples per step.")] = TrainingRun.batch,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = TrainingRun.lr,
+    optimiser: Annotated[str, typer.Option(help="adam or sgd.")] = TrainingRun.optimiser,
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = TrainingRun.weight_decay,
+    schedule: Annotated[str, typer.Option(help="Learning rate: constant, cosine or linear.")] = TrainingRun.schedule,
+    start: Annotated[str | None, typer.Option(help="Weights to train on from, .safetensors.")] = TrainingRun.start,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = TrainingRun.seed,
     validation: Annotated[str | None, typer.Option(help="Validation data; else a part of the training data.")] = None,
+    holdout: Annotated[str, typer.Option(help="That part, e.g. 1/12; 0 for none.")] = "1/12",
+    scratch: Annotated[Path | None, typer.Option(help="Folder of checkpoints to go on from after a kill.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Train an architecture and write its weights with the recipe and the data fingerprint."""
-    from vauban import data as datasets
-    from vauban import models
-    from vauban.cli.screens import show_epoch
-    from vauban.words.attack import attack_of
+    """Train an architecture and write its weights with the whole run and the data fingerprint."""
+    given = {**locals(), "holdout": number_of("--holdout", holdout)}
+    run = TrainingRun(**{f.name: given[f.name] for f in fields(TrainingRun) if f.name in given})
 
-    held = datasets.load(validation, root=data_root) if validation else None
-    models.train(
-        model,
+    from vauban import data as datasets
+    from vauban.cli.screens import show_epoch
+    from vauban.evaluate.train import train as made
+
+    made(
+        run,
         datasets.load(data, root=data_root),
         out,
-        epochs,
-        seed,
-        batch=batch_size,
-        lr=lr,
-        optimiser=optimiser,
-        cosine=cosine,
-        augment=augment,
-        adversarial=attack_of(adversarial).value if adversarial else None,
-        regenerate=_moment(regenerate),
-        start=start,
-        validation=held,
+        validation=datasets.load(validation, root=data_root) if validation else None,
+        scratch=scratch,
         device=device_of(device),
         callback=show_epoch,
     )
     typer.echo(out)
-
-
-def _moment(text: str) -> Literal["batch", "epoch"]:
-    if text not in ("batch", "epoch"):
-        raise VaubanError(f"expected --regenerate batch or epoch, got {text!r}")
-    return "epoch" if text == "epoch" else "batch"

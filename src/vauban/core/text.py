@@ -50,8 +50,30 @@ def parse_value(text: str) -> Any:
         return text.strip()
 
 
+def split(text: str, mark: str) -> list[str]:
+    """The parts of a text between the marks that stand outside square brackets, stripped, empty ones left out.
+
+    Raises:
+        ContractError: A bracket that is not closed, or closes nothing.
+    """
+    parts, depth, start = [], 0, 0
+    for place, letter in enumerate(text):
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        if depth < 0:
+            break
+        if letter == mark and depth == 0:
+            parts.append(text[start:place])
+            start = place + 1
+    if depth:
+        raise ContractError(f"expected as many [ as ] in {text!r}, got {text.count('[')} and {text.count(']')}")
+    return [part.strip() for part in (*parts, text[start:]) if part.strip()]
+
+
 def parse(text: str) -> Spec:
-    """Read `name`, `name:key=value,key=value` or `file.py:name[:key=value,...]`."""
+    """Read `name`, `name:key=value,key=value` or `file.py:name[:key=value,...]`.
+
+    A value in square brackets is a spec of its own and stays text, without the brackets: `at:attack=[pgd:eps=0.3,steps=7]`.
+    """
     head, _, rest = text.partition(":")
     file = None
     name = head.strip()
@@ -61,15 +83,24 @@ def parse(text: str) -> Spec:
         if not name:
             raise ContractError(f"expected file.py:name, got {text!r}; name the object to take from the file")
     params: dict[str, Any] = {}
-    for item in filter(None, (part.strip() for part in rest.split(","))):
+    for item in split(rest, ","):
         key, equals, value = item.partition("=")
         if not equals:
             raise ContractError(f"expected key=value after the colon in {text!r}, got {item!r}")
         name_of = key.strip().replace("-", "_")
         if name_of in params:
             raise ContractError(f"expected each key once in {text!r}, got {name_of!r} twice")
-        params[name_of] = parse_value(value)
+        params[name_of] = value.strip()[1:-1].strip() if _bracketed(value.strip()) else parse_value(value)
     return Spec(text, name, params, file)
+
+
+def _bracketed(text: str) -> bool:
+    """Whether one pair of brackets encloses the whole text."""
+    depths, depth = [], 0
+    for letter in text:
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        depths.append(depth)
+    return text.startswith("[") and depth == 0 and all(depths[:-1])
 
 
 def load_file(path: Path) -> ModuleType:

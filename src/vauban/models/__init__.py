@@ -10,7 +10,6 @@ Every model takes images in [0,1] and returns logits; the normalisation is insid
 
 from vauban.models.black_box import BlackBox, black_box
 from vauban.models.named import build, load, registry
-from vauban.models.train import train
 from vauban.models.wrap import Bounded, Normalised, bounded, wrap
 
-__all__ = ["BlackBox", "Bounded", "Normalised", "black_box", "bounded", "build", "load", "registry", "train", "wrap"]
+__all__ = ["BlackBox", "Bounded", "Normalised", "black_box", "bounded", "build", "load", "registry", "wrap"]

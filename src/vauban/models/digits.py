@@ -15,7 +15,7 @@ from vauban.data.digits import pixels_and_labels
 from vauban.engine.samples import accuracy
 from vauban.models import weights
 from vauban.models.named import build, ready, registry
-from vauban.training.loop import fit
+from vauban.training.loop import optimise
 
 SEED, EPOCHS, BATCH, RATE = 0, 20, 32, 2e-3
 RECIPE = {
@@ -67,15 +67,7 @@ def trained(module: nn.Module) -> nn.Module:
     path = cache_file()
     if not path.is_file():
         fresh = build("digits-cnn", SEED)
-        fitted = fit(
-            fresh,
-            _batch("train"),
-            epochs=EPOCHS,
-            batch=BATCH,
-            lr=RATE,
-            seed=SEED,
-            schedule=lambda progress: 1 - progress,
-        )
+        fitted = optimise(fresh, _batch("train"), epochs=EPOCHS, batch=BATCH, lr=RATE, seed=SEED, schedule="linear")
         meta = {
             "format": 1,
             "architecture": "digits-cnn",

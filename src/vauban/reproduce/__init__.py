@@ -8,10 +8,11 @@ from typing import Any
 
 from vauban.core import text as specs
 from vauban.core.errors import VaubanError
-from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, TrainingRun, WeightedNetwork
+from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import ComputedFigure, OperatingCurves, Scatter, Series, Sweep, WorstCases
 from vauban.reproduce.registry import register, registry
+from vauban.training.run import TrainingRun
 
 
 def load(name: str) -> Experiment:

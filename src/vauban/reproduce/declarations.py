@@ -9,6 +9,7 @@ from typing import Literal
 from vauban.attacks.parts.fitter import Fitter
 from vauban.core.cards import Path as Path
 from vauban.engine import Attack
+from vauban.training.run import TrainingRun
 
 Setting = Literal["same", "stand-in"]
 RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
@@ -100,34 +101,12 @@ class TableCell:
 
 
 @dataclass(frozen=True)
-class TrainingRun:
-    """A network that is trained on first use, by `models.train` on all images of `data`, and kept in `OUT/networks`.
-
-    model: an architecture with its parameters. start: the role whose weights it starts from. adversarial, regenerate: as
-    in `models.train`. minutes: expected, on two CPU cores.
-    """
-
-    model: str
-    data: str
-    epochs: int
-    seed: int = 0
-    batch: int = 128
-    lr: float = 1e-3
-    optimiser: str = "adam"
-    cosine: bool = False
-    augment: bool = False
-    adversarial: Attack | None = None
-    regenerate: Literal["batch", "epoch"] = "batch"
-    start: str | None = None
-    minutes: float = 0
-
-
-@dataclass(frozen=True)
 class Scale:
     """How much of an experiment is run, on which data, with which network in each role.
 
     models: specs by role; `{weights}` in a spec is the folder of the packaged weights, `{data}` the data root. minutes:
-    expected, on two CPU cores. recipes: networks of further roles, trained on first use.
+    expected, on two CPU cores. recipes: networks of further roles, trained on first use
+    and kept in `OUT/networks`; `start` of one is a role.
     setting: "same" as in the paper, or "stand-in" for other data or networks, which `note` names.
     """
 

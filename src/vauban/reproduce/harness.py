@@ -32,7 +32,6 @@ from vauban.reproduce.pictures import pictures
 from vauban.reproduce.plan import Plan, Tally, Told, plan
 from vauban.reproduce.printed import Printed, beside, printed
 from vauban.reproduce.results import row
-from vauban.reproduce.training import line
 from vauban.store import files
 
 UNTRAINED = "networks with random weights: a trial of the code, the numbers mean nothing"
@@ -262,7 +261,7 @@ def summary(
 
 
 def _spec(scale: Scale, role: str) -> str:
-    return line(scale.recipes[role]) if role in scale.recipes else scale.models[role]
+    return str(scale.recipes[role]) if role in scale.recipes else scale.models[role]
 
 
 def _roles(cells: Sequence[TableCell]) -> list[str]:

@@ -14,11 +14,12 @@ from vauban.core.errors import ContractError, UnknownName
 from vauban.data.named import default_root
 from vauban.engine import BoundThreat
 from vauban.jobs.identity import address, describe
-from vauban.reproduce.declarations import Craft, Judge, TrainingRun
+from vauban.reproduce.declarations import Craft, Judge
 from vauban.reproduce.declarations import Path as Before
-from vauban.reproduce.training import TrainingWorker, line
+from vauban.reproduce.training import TrainingWorker
 from vauban.threats.adaptive import prescription
 from vauban.threats.base import is_random
+from vauban.training.run import TrainingRun
 
 WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = "pretrained=true"
@@ -55,7 +56,7 @@ class Networks:
     def spec(self, role: str) -> str:
         """What a role stands for: the spec of a network, or a recipe in words."""
         if role in self.recipes:
-            return line(self.recipes[role])
+            return str(self.recipes[role])
         if role not in self.specs:
             raise UnknownName("role", role, [*self.specs, *self.recipes])
         return self.specs[role]

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.contracts import Batch
-from vauban.core.rng import fold
 from vauban.engine import Oracle
 from vauban.engine.attack import Attack
 from vauban.engine.network import quiet
 from vauban.engine.samples import Samples, as_samples, device_of
 from vauban.engine.threat import BoundThreat
-from vauban.training.loop import Beside
 
 BYTE = 256  # pixel levels that one byte holds
 
@@ -25,8 +23,13 @@ BYTE = 256  # pixel levels that one byte holds
 class AdversarialSet:
     """Adversarial images in the CPU's memory, with the labels and ids of the samples they were made from.
 
-    values: the level of every pixel as uint8 where levels <= 256, one byte per component (MNIST 47 MB, CIFAR-10 154 MB);
-    else the images as they are (float32: four bytes). dtype: of the images handed out.
+    Attributes:
+        values: The level of every pixel as uint8 where levels <= 256, one byte per component (MNIST 47 MB, CIFAR-10
+            154 MB); else the images as they are (float32: four bytes).
+        y: Labels int64 `(samples,)`.
+        ids: Sample ids int64 `(samples,)`.
+        levels: Pixel levels of the data; None for continuous data.
+        dtype: Of the images handed out.
     """
 
     values: Tensor
@@ -50,12 +53,18 @@ def adversarial_set(
 ) -> AdversarialSet:
     """The adversarial version of every sample, by `attack` with its own parameters and its own rule of stopping.
 
-    The network is frozen: evaluation mode, no gradient for any parameter, everything as before afterwards. The door
+    The network is frozen: evaluation mode, no gradient for any parameter, everything as before afterwards. The oracle
     rounds to the data's pixel grid at every query, so the images are what a file could hold. An attack for the nearest
     image hands over its nearest success, one at a fixed budget what `Result.crafted` is for it (FGSM: the end of the
-    step; PGD: the first success, after which the row costs nothing more). An image that is not turned is used as the attack
-    leaves it, its last iterate; one that is misclassified before is its own nearest adversarial version. Random numbers
-    are keyed by (seed, id): `batch` changes speed and memory, and the images by no more than the network's rounding errors.
+    step; PGD: the first success, after which the row costs nothing more). An image that is not turned is used as the
+    attack leaves it, its last iterate; one that is misclassified before is its own nearest adversarial version.
+
+    Args:
+        attack: Makes the images.
+        module: The network.
+        data: The originals.
+        seed: Of the random numbers, which are keyed by (seed, id).
+        batch: Images at a time: changes speed and memory, and the images by no more than the network's rounding errors.
     """
     samples = as_samples(data)
     device = device_of(module)
@@ -70,24 +79,6 @@ def adversarial_set(
             labels.append(sample.y.cpu())
             ids.append(sample.ids.cpu())
     return AdversarialSet(torch.cat(values), torch.cat(labels), torch.cat(ids), sample.levels, sample.x.dtype)
-
-
-def regenerated(
-    attack: Attack, data: Samples | Batch, *, seed: int = 0, first: bool = False, batch: int = 250
-) -> Beside:
-    """Adversarial training by epochs: each epoch sees the originals and what `adversarial_set` made of all of them just before.
-
-    Section 5.5 of the thesis: at the end of an epoch the network is frozen, adversarial versions of the whole training set
-    are made with the reference attack, and the next epoch trains on the originals plus these. The first epoch has the
-    originals only, unless `first` (a network that is already trained). One set of random numbers per epoch.
-    """
-
-    def beside(module: nn.Module, number: int) -> Samples | None:
-        if number == 0 and not first:
-            return None
-        return adversarial_set(attack, module, data, seed=fold(seed, "forge", number), batch=batch)
-
-    return beside
 
 
 @contextmanager

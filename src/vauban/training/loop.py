@@ -4,156 +4,205 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from vauban.core.contracts import Batch, check_labels, check_logits
+from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.rng import fold, seeded
-from vauban.engine.samples import Concatenated, Samples, accuracy, as_samples, device_of
+from vauban.core.spelling import spelled
+from vauban.engine.samples import Samples, accuracy, as_samples, device_of
+from vauban.training.checkpoint import Checkpoint
+from vauban.training.history import Epoch, TrainingHistory
+from vauban.training.objectives import CleanObjective, Objective
+from vauban.training.samples import TrainingSamples, training_samples
+from vauban.training.schedules import Schedule, schedule_of
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """loss: mean over the epoch's samples; accuracy: on the samples as trained, before each step; validation: after.
-
-    seconds: of the epoch, with what was made for it and with the validation.
-    """
-
-    number: int
-    loss: float
-    accuracy: float
-    validation: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrainingHistory:
-    """What a training run went through."""
-
-    history: tuple[Epoch, ...]
-
-    @property
-    def validation(self) -> float | None:
-        """Accuracy on the validation samples after the last epoch; None without them or without an epoch."""
-        return self.history[-1].validation if self.history else None
-
-
-Perturb = Callable[[nn.Module, Tensor, Tensor, Tensor, int], Tensor]
-Beside = Callable[[nn.Module, int], Samples | None]
-TrainingLoss = Callable[[Tensor, Tensor], Tensor]
 Optimiser = Literal["adam", "sgd"] | Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+Callback = Callable[[Epoch], None]
+MOMENTUM = 0.9  # of 'sgd'
 
 
-def fit(
-    module: nn.Module,
-    data: Samples | Batch,
+def learning(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that require a gradient."""
+    return [p for p in network.parameters() if p.requires_grad]
+
+
+def awake(network: nn.Module) -> list[nn.Module]:
+    """The submodules that are in training mode."""
+    return [part for part in network.modules() if part.training]
+
+
+def optimise(
+    network: nn.Module,
+    data: TrainingSamples | Samples | Batch,
     *,
     epochs: int,
+    objective: Objective | None = None,
+    trainable: Callable[[nn.Module], Iterable[nn.Parameter]] = learning,
+    training_mode: Callable[[nn.Module], Iterable[nn.Module]] = awake,
     batch: int = 128,
     lr: float = 1e-3,
     optimiser: Optimiser = "adam",
     weight_decay: float = 0.0,
-    schedule: Callable[[float], float] | None = None,
+    schedule: Schedule = "constant",
     seed: int = 0,
     validation: Samples | Batch | None = None,
-    loss: TrainingLoss = F.cross_entropy,
-    perturb: Perturb | None = None,
-    beside: Beside | None = None,
-    callback: Callable[[Epoch], None] | None = None,
+    checkpoint: Path | None = None,
+    callback: Callback | None = None,
 ) -> TrainingHistory:
-    """Train `module` in place by mini-batches that are shuffled anew in every epoch.
+    """Train `network` in place by mini-batches that are shuffled anew in every epoch.
 
-    optimiser: 'adam', 'sgd' (momentum 0.9) or a function of the parameters. schedule: factor on lr by progress in [0, 1).
-    loss(logits, y) is a scalar. perturb(module, x, y, ids, step) -> x replaces the images of a step (adversarial or
-    augmented training; the module is in training mode then). beside(module, number) -> samples is asked before epoch
-    `number` (from 0) for samples that the epoch is trained on as well, shuffled among the data; None for none. Order and
-    dropout follow from `seed`; the global generators are left as they were, every submodule gets its mode back. Raises
-    ContractError on labels outside the model's classes and when the loss is no longer finite.
+    Order and dropout follow from `seed`; the global generators are left as they were. Afterwards every submodule has its
+    mode again and every parameter its flag.
+
+    Args:
+        network: Takes images, returns logits.
+        data: What is trained on; samples with `epoch` and `changed` are made anew for each epoch and step.
+        epochs: Passes over the data, 1 or more.
+        objective: What a step makes small; None: the cross-entropy.
+        trainable: The parameters to optimise; default: those that require a gradient. The others stay as they are.
+        training_mode: The submodules in training mode during a step; default: those that are when the network is handed
+            over, so that batch normalisation that was put in evaluation mode keeps its statistics, bit for bit.
+        batch: Samples of a step; a last one alone joins the batch before.
+        lr: Learning rate.
+        optimiser: 'adam', 'sgd' (momentum 0.9) or a function of the parameters, which knows its own rate and decay.
+        weight_decay: L2 penalty of 'adam' and 'sgd'.
+        schedule: Factor on lr: 'constant', 'cosine' and 'linear' (both to 0), or a function of progress in [0, 1).
+        seed: Seed.
+        validation: Samples whose accuracy is measured after each epoch.
+        checkpoint: A file that holds, after each epoch, all that the next one follows from. A training that was killed
+            goes on from there and ends with the same weights bit for bit.
+        callback: Called after each epoch of this run.
+
+    Raises:
+        ContractError: Labels outside the network's classes, nothing to train, a loss that is no longer finite, or the
+            checkpoint of another training.
     """
-    samples, held = as_samples(data), None if validation is None else as_samples(validation)
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    parameters = list(trainable(network))
     if epochs < 1 or batch < 1 or not parameters:
         raise ContractError(
-            f"expected epochs >= 1, batch >= 1 and a module with parameters to train, "
+            f"expected epochs >= 1, batch >= 1 and a network with parameters to train, "
             f"got epochs={epochs}, batch={batch}, {len(parameters)} parameters"
         )
-    run = _Run(module, _optimiser(optimiser, parameters, lr, weight_decay), batch, loss, perturb)
-    schedule = schedule or (lambda progress: 1.0)
-    modes = {part: part.training for part in module.modules()}
+    samples, held = training_samples(data), None if validation is None else as_samples(validation)
+    objective = CleanObjective() if objective is None else objective
+    made = _optimiser(optimiser, parameters, lr, weight_decay)
+    run = _Run(network, made, objective, samples, batch, seed, epochs, schedule_of(schedule))
     history: list[Epoch] = []
-    try:
-        for number in range(epochs):
+    kept = None
+    if checkpoint is not None:
+        settings = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
+        words = {"optimiser": spelled(optimiser), "objective": spelled(objective), "schedule": spelled(schedule)}
+        kept = Checkpoint(checkpoint, network, made, objective, {**settings, **words, "samples": len(samples)})
+        run.steps, history = kept.resume()
+    with _prepared(network, parameters, list(training_mode(network))):
+        for number in range(len(history), epochs):
             started = time.perf_counter()
-            more = None if beside is None else beside(module, number)
-            with seeded(seed, "fit", number, device=parameters[0].device):
-                mean, right = run.epoch(
-                    samples if more is None else Concatenated(samples, more), seed, number, epochs, schedule
-                )
-            if not math.isfinite(mean):
-                raise ContractError(f"the training loss became {mean} in epoch {number + 1}; lower lr (now {lr})")
-            checked = None if held is None else accuracy(module, held)
-            history.append(Epoch(number + 1, mean, right, checked, time.perf_counter() - started))
+            loss, share = run.epoch(number, parameters[0].device)
+            if not math.isfinite(loss):
+                raise ContractError(f"the training loss became {loss} in epoch {number + 1}; lower lr (now {lr})")
+            checked = None if held is None else accuracy(network, held)
+            history.append(Epoch(number + 1, loss, share, checked, time.perf_counter() - started))
+            if kept is not None:
+                kept.store(run.steps, history)
             if callback is not None:
                 callback(history[-1])
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-        for parameter in parameters:
-            parameter.grad = None
     return TrainingHistory(tuple(history))
 
 
-@dataclass
-class _Run:
-    module: nn.Module
-    optimiser: torch.optim.Optimizer
-    batch: int
-    loss: TrainingLoss
-    perturb: Perturb | None
-    steps: int = 0
+@contextmanager
+def _prepared(network: nn.Module, parameters: list[nn.Parameter], active: list[nn.Module]) -> Iterator[None]:
+    """Only `parameters` require gradients, only `active` is in training mode; flags and modes are restored afterwards."""
+    modes = {part: part.training for part in network.modules()}
+    flags = [(p, p.requires_grad) for p in dict.fromkeys((*network.parameters(), *parameters))]
+    chosen = set(parameters)
+    try:
+        for p, _ in flags:
+            p.requires_grad_(p in chosen)
+        for part in modes:
+            part.training = False
+        for part in active:
+            part.training = True
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+        for p, flag in flags:
+            p.requires_grad_(flag)
+        for p in parameters:
+            p.grad = None
 
-    def epoch(
-        self, data: Samples, seed: int, number: int, epochs: int, schedule: Callable[[float], float]
-    ) -> tuple[float, float]:
-        """(mean loss, accuracy) of one pass over the shuffled samples."""
-        order = torch.Generator().manual_seed(fold(seed, "order", number) % 2**63)
-        parts = torch.split(torch.randperm(len(data), generator=order), self.batch)
-        if len(parts) > 1 and len(parts[-1]) == 1:  # batch normalisation cannot train on a single sample
-            parts = (*parts[:-2], torch.cat(parts[-2:]))
+
+class _Run:
+    """The steps of one training.
+
+    Attributes:
+        steps: Steps so far, through all epochs.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        objective: Objective,
+        samples: TrainingSamples,
+        batch: int,
+        seed: int,
+        epochs: int,
+        schedule: Callable[[float], float],
+    ) -> None:
+        self.network, self.optimiser, self.objective, self.samples = network, optimiser, objective, samples
+        self.batch, self.seed, self.epochs, self.schedule = batch, seed, epochs, schedule
+        self.steps = 0
+
+    def epoch(self, number: int, device: torch.device) -> tuple[float, float | None]:
+        """(mean loss, accuracy where the objective gives logits) of one pass over the shuffled samples."""
+        samples = self.samples.epoch(self.network, number)
         rates = [group["lr"] for group in self.optimiser.param_groups]
-        device = device_of(self.module)
+        try:
+            with seeded(self.seed, "fit", number, device=device):
+                return self._pass(samples, number, rates)
+        finally:
+            for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate
+
+    def _pass(self, samples: Samples, number: int, rates: list[float]) -> tuple[float, float | None]:
+        device = device_of(self.network)
         total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+        counted = 0
+        parts = self._order(len(samples), number)
         for i, index in enumerate(parts):
             for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * schedule((number + i / len(parts)) / epochs)
-            sample = data.batch(index).to(device)
-            value, hits = self.step(sample, check=number == 0)
+                group["lr"] = rate * self.schedule((number + i / len(parts)) / self.epochs)
+            batch = self.samples.changed(samples.batch(index).to(device), self.steps)
+            value, logits = self._step(batch)
             total += value * len(index)
-            right += hits
-        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate
-        return float(total) / len(data), int(right) / len(data)
+            if logits is not None:
+                counted += len(index)
+                right += (logits.argmax(1) == batch.y).sum()
+        return float(total) / len(samples), int(right) / counted if counted else None
 
-    def step(self, sample: Batch, check: bool) -> tuple[Tensor, Tensor]:
-        self.module.train()
-        x = sample.x
-        if self.perturb is not None:
-            x = self.perturb(self.module, x, sample.y, sample.ids, self.steps).detach()
-        logits = check_logits(self.module(x), len(sample))
-        if check:
-            check_labels(sample.y, len(sample), logits.shape[1])
-        value = self.loss(logits, sample.y)
+    def _order(self, size: int, number: int) -> tuple[Tensor, ...]:
+        """The positions of each step of an epoch."""
+        order = torch.Generator().manual_seed(fold(self.seed, "order", number) % 2**63)
+        parts = torch.split(torch.randperm(size, generator=order), self.batch)
+        if len(parts) > 1 and len(parts[-1]) == 1:  # batch normalisation cannot train on a single sample
+            parts = (*parts[:-2], torch.cat(parts[-2:]))
+        return parts
+
+    def _step(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        value, logits = self.objective(self.network, batch, self.steps)
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.steps += 1
-        return value.detach(), (logits.argmax(1) == sample.y).sum()
+        return value.detach(), None if logits is None else logits.detach()
 
 
 def _optimiser(kind: Optimiser, parameters: list[nn.Parameter], lr: float, decay: float) -> torch.optim.Optimizer:
@@ -162,5 +211,5 @@ def _optimiser(kind: Optimiser, parameters: list[nn.Parameter], lr: float, decay
     if kind == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
     if kind == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=0.9, weight_decay=decay)
+        return torch.optim.SGD(parameters, lr=lr, momentum=MOMENTUM, weight_decay=decay)
     raise ContractError(f"expected the optimiser 'adam', 'sgd' or a function of the parameters, got {kind!r}")

@@ -8,7 +8,7 @@ from vauban.cli.screens.layout import console
 from vauban.core.errors import UnknownName
 
 if TYPE_CHECKING:
-    from vauban.training.loop import Epoch
+    from vauban.training.history import Epoch
 
 
 def registry_entries(kind: str) -> list[dict[str, Any]]:
@@ -26,6 +26,7 @@ def registry_entries(kind: str) -> list[dict[str, Any]]:
     from vauban import attacks, data, defences, metrics, models, threats
     from vauban import reproduce as experiments
     from vauban.core.losses import LOSSES
+    from vauban.training import registry as recipes
 
     if kind == "losses":
         return [{"name": n, "summary": (f.__doc__ or "").split("\n")[0]} for n, f in LOSSES.items()]
@@ -37,6 +38,7 @@ def registry_entries(kind: str) -> list[dict[str, Any]]:
         "threats": threats.registry,
         "metrics": metrics.registry,
         "experiments": experiments.registry,
+        "recipes": recipes,
     }
     if kind not in registries:
         raise UnknownName("list", kind, [*registries, "losses"])
@@ -45,7 +47,6 @@ def registry_entries(kind: str) -> list[dict[str, Any]]:
 
 def show_epoch(epoch: Epoch) -> None:
     """A line of training progress."""
-    held = "" if epoch.validation is None else f", validation {epoch.validation:.4f}"
-    console.print(
-        f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}{held} ({epoch.seconds:.0f} s)"
-    )
+    shares = {"accuracy": epoch.accuracy, "validation": epoch.validation}
+    shown = "".join(f", {name} {share:.4f}" for name, share in shares.items() if share is not None)
+    console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}{shown} ({epoch.seconds:.0f} s)")

@@ -5,7 +5,7 @@ In a model spec `{weights}` is the folder of the packaged weights and `{data}` t
 
 from __future__ import annotations
 
-from vauban.reproduce.declarations import TrainingRun
+from vauban.training.run import TrainingRun
 
 INCEPTION_V3 = "timm:name=inception_v3.tf_in1k,pretrained=true"
 INCEPTION_V3_ADVERSARIAL = "timm:name=inception_v3.tf_adv_in1k,pretrained=true"
@@ -19,5 +19,5 @@ BRANCHED, SEPARABLE, DENSE, PLAIN, RESIDUAL = (
 )
 """Five architectures of about 0.2 million parameters on CIFAR-10; PLAIN and RESIDUAL are adversarially trained."""
 
-C4 = TrainingRun("mnist-c4", "mnist/train", 6, minutes=3)
+C4 = TrainingRun("mnist-c4", "mnist/train", 6, holdout=0, minutes=3)
 """The MNIST network of H. Zhang's thesis."""

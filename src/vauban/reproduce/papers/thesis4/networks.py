@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vauban.attacks.fixed_budget.fgsm import FGSM
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
-from vauban.reproduce.declarations import Scale, TrainingRun
+from vauban.reproduce.declarations import Scale
 from vauban.reproduce.papers import stand_ins
+from vauban.training.adversarial_training import EpochAdversarial
+from vauban.training.run import TrainingRun
 
 C4, C4_ADV = "C4", "C4 (FGSM)"
 V3, RESNET, V3_ADV = "InceptionV3", "ResNetV2-50", "InceptionV3 (step l.l.)"
@@ -18,12 +21,9 @@ ORIGINALS = {
     RESNET: "timm:name=resnetv2_50.a1h_in1k,pretrained=true",
     V3_ADV: stand_ins.INCEPTION_V3_ADVERSARIAL,
 }
-C4_FGSM = TrainingRun(
-    "mnist-c4", "mnist/train", 6, adversarial=FGSM(Linf(0.3), loss=cross_entropy), regenerate="epoch", minutes=8
-)
-TRIAL = TrainingRun(
-    "digits-cnn", "digits/train", 2, lr=2e-3, adversarial=FGSM(Linf(0.3), loss=cross_entropy), regenerate="epoch"
-)
+WITH_FGSM = EpochAdversarial(FGSM(Linf(0.3), loss=cross_entropy))
+C4_FGSM = replace(stand_ins.C4, recipe=WITH_FGSM, minutes=8)
+TRIAL = TrainingRun("digits-cnn", "digits/train", 2, WITH_FGSM, lr=2e-3, holdout=0)
 
 
 def digits(small: float, paper: float, role: str = C4) -> dict[str, Scale]:

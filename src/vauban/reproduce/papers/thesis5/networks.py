@@ -8,9 +8,12 @@ from dataclasses import replace
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
-from vauban.reproduce.declarations import Scale, Setting, TrainingRun
+from vauban.reproduce.declarations import Scale, Setting
 from vauban.reproduce.papers import stand_ins
 from vauban.reproduce.papers.stand_ins import C4
+from vauban.training.adversarial_training import AdversarialTraining
+from vauban.training.mirror_shift import MirrorShift
+from vauban.training.run import TrainingRun
 
 SMOKE = Scale(
     "colours/test:n=600[172:303:130]",
@@ -23,37 +26,46 @@ SMOKE = Scale(
 )
 
 
-def against(eps: float, steps: int, share: float) -> PGD:
-    """The reference attack of training, with steps of `share` of the radius."""
-    return PGD(Linf(eps), steps, share, cross_entropy)
+def against(eps: float, steps: int, share: float) -> AdversarialTraining:
+    """Training on the images of the reference attack, with steps of `share` of the radius."""
+    return AdversarialTraining(PGD(Linf(eps), steps, share, cross_entropy))
 
 
 def rising(data: str, epochs: int) -> dict[str, TrainingRun]:
     """C4 against PGD of a radius that rises to 0.3: from clean weights at 0.3 at once it stays at chance."""
-    recipes = {"network": C4}
+    runs = {"network": C4}
     for role, start, eps in (("eps 0.1", "network", 0.1), ("eps 0.2", "eps 0.1", 0.2)):
-        recipes[role] = TrainingRun("mnist-c4", data, 1, adversarial=against(eps, 7, 0.25), start=start, minutes=2)
-    recipes["robust"] = TrainingRun(
-        "mnist-c4",
-        data,
-        epochs,
+        runs[role] = replace(C4, data=data, epochs=1, recipe=against(eps, 7, 0.25), start=start, minutes=2)
+    runs["robust"] = replace(
+        C4,
+        data=data,
+        epochs=epochs,
         lr=5e-4,
-        cosine=True,
-        adversarial=against(0.3, 7, 0.25),
+        schedule="cosine",
+        recipe=against(0.3, 7, 0.25),
         start="eps 0.2",
         minutes=2 * epochs,
     )
-    return recipes
+    return runs
 
 
-PRINTED_C4 = TrainingRun("mnist-c4", "mnist/train", 100, batch=50, adversarial=against(0.3, 40, 1 / 30), minutes=1500)
-NINE = TrainingRun("cifar10-thesis", "cifar10/train", 200, minutes=5000)
-PRINTED_NINE = replace(NINE, adversarial=against(8 / 255, 7, 0.25), minutes=40000)
+PRINTED_C4 = replace(C4, epochs=100, batch=50, recipe=against(0.3, 40, 1 / 30), minutes=1500)
+NINE = TrainingRun("cifar10-thesis", "cifar10/train", 200, holdout=0, minutes=5000)
+PRINTED_NINE = replace(NINE, recipe=against(8 / 255, 7, 0.25), minutes=40000)
 QUARTER = TrainingRun(
-    "cifar10-thesis:width=0.25,dropout=0.25", "cifar10/train", 16, lr=3e-3, cosine=True, augment=True, minutes=30
+    "cifar10-thesis:width=0.25,dropout=0.25",
+    "cifar10/train",
+    16,
+    MirrorShift(),
+    lr=3e-3,
+    schedule="cosine",
+    holdout=0,
+    minutes=30,
 )
 """The 9-convolution network with a quarter of the maps: as far as two cores allow."""
-QUARTER_ROBUST = replace(QUARTER, epochs=4, lr=1e-3, adversarial=against(8 / 255, 1, 1.25), start="network", minutes=15)
+QUARTER_ROBUST = replace(
+    QUARTER, epochs=4, lr=1e-3, recipe=against(8 / 255, 1, 1.25) + MirrorShift(), start="network", minutes=15
+)
 QUARTER_NOTE = (
     "the 9-convolution network with a quarter of the maps (0.28 million parameters), 16 epochs in place of 200{}; "
     "500 test images; 8 eps per attack in a ball"

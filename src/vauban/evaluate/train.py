@@ -1,0 +1,144 @@
+"""Training a network from words to a weights file that says what it followed from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vauban import defences
+from vauban.core import text as specs
+from vauban.data import Dataset
+from vauban.engine.samples import Samples, Subset, accuracy
+from vauban.evaluate.cell import data_name
+from vauban.jobs.identity import address, describe
+from vauban.models import weights
+from vauban.models.named import agreed, build
+from vauban.store import files
+from vauban.training.history import Epoch, TrainingHistory
+from vauban.training.loop import optimise
+from vauban.training.recipe import Recipe
+from vauban.training.run import TrainingRun
+from vauban.training.samples import training_samples
+from vauban.words.recipe import recipe_of
+
+FORMAT = 2
+
+
+def train(
+    run: TrainingRun,
+    data: Dataset,
+    out: str | Path,
+    *,
+    validation: Samples | None = None,
+    scratch: str | Path | None = None,
+    device: str = "cpu",
+    callback: Callable[[Epoch], None] | None = None,
+) -> TrainingHistory:
+    """Train the network of a run and write its weights, whole or not at all; `models.load(out)` needs nothing else.
+
+    Args:
+        run: What is trained, and how.
+        data: The samples that `run.data` names.
+        out: Weights file to write, .safetensors. Its metadata hold the architecture, the fields of the run, what it started
+            from by name, hash and run, the name and the fingerprint of the data, and accuracies.
+        validation: Samples to validate on in place of a part of the data.
+        scratch: Folder for a checkpoint after each epoch, from which the same training goes on after a kill; None: none
+            is kept.
+        device: Where to train.
+        callback: Called after each epoch.
+
+    Returns:
+        One entry per epoch.
+
+    Raises:
+        ContractError: Another suffix, values that do not go together, a start that does not fit the architecture.
+    """
+    path, recipe = weights.output(out), recipe_of(run.recipe)
+    samples, held = _parts(run, data, validation)
+    start = None if run.start is None else Path(run.start).expanduser()
+    module, architecture = _started(run, start, recipe, device)
+    network = module if run.defence == "none" else defences.load(run.defence).wrap(module)
+    history, checkpoint = TrainingHistory(()), None
+    if run.epochs:
+        if scratch is not None:
+            checkpoint = Path(scratch) / f"{_key(run, recipe, data, start)}.checkpoint"
+            files.clean_leftovers(checkpoint.parent)
+        history = optimise(
+            network,
+            recipe.samples(training_samples(samples), run.seed),
+            objective=recipe.objective(F.cross_entropy, run.seed),
+            epochs=run.epochs,
+            batch=run.batch,
+            lr=run.lr,
+            optimiser=run.optimiser,
+            weight_decay=run.weight_decay,
+            schedule=run.schedule,
+            seed=run.seed,
+            validation=held,
+            checkpoint=checkpoint,
+            callback=callback,
+        )
+    meta = {
+        "format": FORMAT,
+        **architecture,
+        "run": {**run.describe(), "start": None if start is None else _origin(start)},
+        "data": {
+            "name": data_name(data),
+            "samples": len(data),
+            "trained": len(samples),
+            "fingerprint": data.fingerprint,
+        },
+        "train_accuracy": accuracy(network, samples),
+        "validation_accuracy": None
+        if held is None
+        else accuracy(network, held)
+        if history.validation is None
+        else history.validation,
+        "torch": torch.__version__,
+    }
+    weights.save(module, path, meta)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return history
+
+
+def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple[Samples, Samples | None]:
+    """What is trained on, and what is validated on: `validation`, else the last samples."""
+    kept = len(data) - (round(run.holdout * len(data)) if validation is None else 0)
+    held = Subset(data, torch.arange(kept, len(data))) if kept < len(data) else validation
+    return Subset(data, torch.arange(kept)), held
+
+
+def _started(run: TrainingRun, start: Path | None, recipe: Recipe, device: str) -> tuple[nn.Module, Mapping[str, Any]]:
+    """The network to train, with the weights it starts from, and what a weights file says of its architecture."""
+    parsed = specs.parse(run.model)
+    params = parsed.params
+    if start is not None and parsed.file is None:
+        params = agreed(parsed.name, params, start)
+    module = recipe.edit(build(run.model, run.seed, **params)).to(device)
+    module = module.to(memory_format=torch.channels_last)  # training is up to 1.4 x faster on a CPU
+    if start is not None:
+        weights.load_into(module, start)
+    return module, {"architecture": parsed.name if parsed.file is None else run.model, "params": params}
+
+
+def _key(run: TrainingRun, recipe: Recipe, data: Dataset, start: Path | None) -> str:
+    """The name of a training's checkpoint: another one for everything that a network follows from."""
+    begun = None if start is None else _hash(start)
+    return address({"run": {**run.describe(), "start": begun}, "recipe": describe(recipe), "data": data.fingerprint})
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    """What is kept of the weights that training began with."""
+    meta = weights.metadata(path)
+    return {"file": path.name, "sha256": _hash(path), "run": meta.get("run", meta.get("recipe"))}

@@ -1,0 +1,76 @@
+"""Adversarial training step by step, Madry et al. 2018 (arXiv:1706.06083), and epoch by epoch, thesis section 5.5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from torch import nn
+
+from vauban.core.parameters import Range
+from vauban.core.rng import fold
+from vauban.engine.attack import Attack
+from vauban.engine.samples import Concatenated, Samples
+from vauban.training import registry
+from vauban.training.adversarial_set import adversarial_set
+from vauban.training.objectives import AdversarialObjective, Criterion
+from vauban.training.recipe import RecipePart
+from vauban.training.samples import DerivedSamples, TrainingSamples
+
+
+@registry.register("at")
+@dataclass(frozen=True)
+class AdversarialTraining(RecipePart):
+    """Adversarial training: at every step the attack's images take the place of the clean ones, or stand beside them.
+
+    The loss of a step is alpha J(x) + (1 - alpha) J(x'), x' the image the attack makes of x on the network of the moment:
+    see `AdversarialObjective`.
+
+    Attributes:
+        attack: Makes the images.
+        alpha: Share of the clean images in the loss; 0 replaces them.
+    """
+
+    attack: Attack
+    alpha: Annotated[float, Range(0, 1, open_high=True)] = 0.0
+
+    def objective(self, criterion: Criterion, seed: int) -> AdversarialObjective:
+        return AdversarialObjective(self.attack, self.alpha, criterion, seed)
+
+
+@registry.register("epoch-at")
+@dataclass(frozen=True)
+class EpochAdversarial(RecipePart):
+    """Adversarial training by epochs: each sees the data and what the attack made of all of it just before, see
+    `adversarial_set`.
+
+    Section 5.5 of the thesis: at the end of an epoch the network is frozen, adversarial versions of the whole training set
+    are made with the reference attack, and the next epoch trains on the originals plus these. In between they are held in
+    memory, one byte per component of 8-bit images.
+
+    Attributes:
+        attack: Makes the images, by its own parameters and its own rule of stopping.
+        first: Whether the first epoch has adversarial images too, for a network that is trained already.
+    """
+
+    attack: Attack
+    first: bool = False
+
+    def samples(self, data: TrainingSamples, seed: int) -> TrainingSamples:
+        return _Beside(data, self.attack, self.first, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Beside(DerivedSamples):
+    """The samples and their adversarial versions of each epoch, with one set of random numbers per epoch."""
+
+    attack: Attack
+    first: bool
+    seed: int
+
+    def epoch(self, network: nn.Module, number: int) -> Samples:
+        originals = self.data.epoch(network, number)
+        if number == 0 and not self.first:
+            return originals
+        made = adversarial_set(self.attack, network, self.data, seed=fold(self.seed, "forge", number))
+        return Concatenated(originals, made)
