@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import BudgetSpent, ContractError
+from vauban.core.parameters import Count
 from vauban.core.tensors import like, take, where
 from vauban.engine.attack import Attack
 from vauban.engine.oracle import Oracle
@@ -44,7 +45,7 @@ class Steps(Attack, Generic[S]):
         per_sample: Names of the hyper-parameters that `start` takes with one value per sample, beside the radius "eps".
     """
 
-    steps: int
+    steps: Count
     stop: ClassVar[Stop] = "first"
     keep: ClassVar[Keep] = "first"
     per_sample: ClassVar[tuple[str, ...]] = ()

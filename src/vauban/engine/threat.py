@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from torch import nn
+from torch import Tensor, nn
 
 from vauban.core.cards import Backward, carded
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
-from vauban.engine.network import WeightedModule
+from vauban.core.rng import seeded
+from vauban.engine.network import WeightedModule, predict, quiet
 
 ALL = frozenset({"gradients", "scores", "labels"})
 
@@ -88,3 +89,22 @@ class BoundThreat:
         """Whether the logits seen with a gradient are the judged network's own and deterministic."""
         networks = self.networks
         return len(networks) == 1 and networks[0][0] is self.target and not self.randomised
+
+
+def probe_classes(threat: BoundThreat, x: Tensor, seed: int = 0) -> int:
+    """Number of classes of every network of a threat, by asking each for the images x; not counted as a query.
+
+    Raises:
+        ContractError: A network fails on x, or the networks have different numbers of classes.
+    """
+    with quiet(threat.parts), seeded(seed, "probe", device=x.device):
+        try:
+            counts = [predict(net, x).shape[1] for net in dict.fromkeys((threat.target, *dict(threat.networks)))]
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise ContractError(
+                f"expected a model that takes {x.dtype} images of shape {tuple(x.shape)}, but it failed: {reason}"
+            ) from error
+    if len(set(counts)) > 1:
+        raise ContractError(f"expected sources with the target's {counts[0]} classes, got {counts[1:]}")
+    return counts[0]
