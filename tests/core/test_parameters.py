@@ -74,16 +74,17 @@ def test_values_by_hand(hint: Any, good: list[Any], bad: list[Any]) -> None:
     ("hint", "words"),
     [
         (Count, "a whole number of at least 1"),
-        (Positive, "a finite number above 0"),
-        (Positive | None, "a finite number above 0 or none"),
+        (Positive, "a number above 0"),
+        (Positive | None, "a number above 0 or none"),
         (Share, "a number of at least 0 and at most 1"),
         (Decay, "a number of at least 0 and below 1"),
         (Radius, "a number above 0 or infinite"),
-        (float, "a finite number"),
+        (float, "a number"),
         (bool, "true or false"),
         (Literal["l1", "en"], "one of l1, en"),
-        (tuple[Share, Positive], "(a number of at least 0 and at most 1, a finite number above 0)"),
-        (tuple[Count, ...], "(a whole number of at least 1, ...)"),
+        (tuple[Share, Positive], "(a number of at least 0 and at most 1, a number above 0)"),
+        (tuple[Positive, Positive], "2 values, each a number above 0"),
+        (tuple[Count, ...], "several values, each a whole number of at least 1"),
         (Tensor, "Tensor"),
         (Callable[[int], int], "a function"),
     ],
@@ -122,6 +123,7 @@ class Walk(Parameters):
     step_size: Positive | None = None
     momentum: Share = 0.9
     both: bool = False
+    reach: Radius = INF
     fixed: Count = field(default=1, init=False)
     kind: ClassVar[str] = "walk"
 
@@ -142,8 +144,10 @@ class Doubled(Walk):
     ("make", "message"),
     [
         (lambda: Walk(steps=0), "expected steps of Walk as a whole number of at least 1, got 0"),
-        (lambda: Walk(step_size=NAN), "expected step_size of Walk as a finite number above 0 or none, got nan"),
+        (lambda: Walk(step_size=NAN), "expected step_size of Walk as a number above 0 or none, got nan"),
         (lambda: Walk(step_size=-INF), "expected step_size of Walk as a finite number above 0 or none, got -inf"),
+        (lambda: Walk(reach=-INF), "expected reach of Walk as a number above 0 or infinite, got -inf"),
+        (lambda: Walk(reach=NAN), "expected reach of Walk as a number above 0 or infinite, got nan"),
         (lambda: Walk(momentum=1.5), "expected momentum of Walk as a number of at least 0 and at most 1, got 1.5"),
         (lambda: Walk(both="yes"), "expected both of Walk as true or false, got 'yes'"),
         (lambda: Doubled(steps=True), "expected steps of Doubled as a whole number of at least 1, got True"),
@@ -167,7 +171,7 @@ def test_a_long_value_is_shortened_to_one_line() -> None:
 def test_the_defaults_are_taken_and_class_variables_are_no_parameters() -> None:
     assert Walk() == Walk(10, None, 0.9, False)
     assert Doubled(steps=20).steps == 20
-    assert list(declared(Walk)) == ["steps", "step_size", "momentum", "both", "fixed"]
+    assert list(declared(Walk)) == ["steps", "step_size", "momentum", "both", "reach", "fixed"]
     assert declared(Doubled)["momentum"] == Share
 
 

@@ -54,11 +54,6 @@ class Range:
         high = "" if math.isinf(self.high) else f"{'below' if self.open_high else 'at most'} {self.high:g}"
         return " and ".join(filter(None, (low, high))) + (" or infinite" if self.infinite else "")
 
-    @property
-    def bounded(self) -> bool:
-        """Whether both ends are finite, so that infinity lies outside by itself."""
-        return not (math.isinf(self.low) or math.isinf(self.high))
-
 
 Count = Annotated[int, Range(1)]
 """A whole number of at least 1."""
@@ -106,9 +101,16 @@ def check_arguments(owner: str, make: Callable[..., Any], arguments: Mapping[str
 
 def check(owner: str, name: str, value: Any, hint: Any) -> None:
     """Check one value against an annotation. Raises ContractError, which names the owner and the field."""
-    if not fits(value, hint):
-        shown = textwrap.shorten(repr(value), LONGEST, placeholder=" ...")
-        raise ContractError(f"expected {name} of {owner} as {describe(hint)}, got {shown}")
+    if fits(value, hint):
+        return
+    asked = describe(hint)
+    if isinstance(value, float) and math.isinf(value) and "infinite" not in asked:
+        asked = asked.replace("a number", "a finite number")
+    raise ContractError(f"expected {name} of {owner} as {asked}, got {_shortened(value)}")
+
+
+def _shortened(value: Any) -> str:
+    return textwrap.shorten(repr(value), LONGEST, placeholder=" ...")
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -153,7 +155,7 @@ def _fits_class(value: Any, hint: Any) -> bool:
         return value is None
     if hint in (int, float):
         return _fits_annotated(value, hint, Range())
-    if not inspect.isclass(hint) or getattr(hint, "_is_protocol", False):
+    if hint is Any or not inspect.isclass(hint) or getattr(hint, "_is_protocol", False):
         return True
     return isinstance(value, hint)
 
@@ -163,20 +165,24 @@ def describe(hint: Any) -> str:
     origin = get_origin(hint)
     if origin is Annotated:
         base, *notes = get_args(hint)
-        ranges = _ranges(notes)
-        finite = base is float and not any(span.infinite or span.bounded for span in ranges)
-        kind = describe(base) if finite or base is not float else "a number"
-        return " ".join([kind, *(str(span) for span in ranges if str(span))])
+        return " ".join([describe(base), *(str(span) for span in _ranges(notes) if str(span))])
     if origin in (Union, types.UnionType):
         return " or ".join(describe(part) for part in get_args(hint))
     if origin is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
     if origin is tuple:
-        return "(" + ", ".join("..." if part is Ellipsis else describe(part) for part in get_args(hint)) + ")"
+        return _describe_tuple(get_args(hint))
     if origin is Callable:
         return "a function"
-    named = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "none"}
+    named = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
     return named.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _describe_tuple(parts: tuple[Any, ...]) -> str:
+    words = [describe(part) for part in parts if part is not Ellipsis]
+    if len(set(words)) > 1:
+        return f"({', '.join(words)})"
+    return f"{'several values' if Ellipsis in parts else f'{len(words)} values'}, each {words[0]}"
 
 
 def _ranges(notes: Iterable[Any]) -> list[Range]:
@@ -191,8 +197,10 @@ def _hints(owner: Any) -> Mapping[str, Any]:
 
 
 def _names_of(owner: Any) -> dict[str, Any] | None:
-    """The names that annotations of a class may use, where its module is not among the imported ones (a notebook's cell,
-    an executed page): those that its methods see. None: those of the module."""
+    """Names that annotations of a class may use, gathered from its methods; None for those of its module.
+
+    They are gathered where the module is not among the imported ones: a notebook's cell, an executed page.
+    """
     if not inspect.isclass(owner) or (
         owner.__module__ in sys.modules and hasattr(sys.modules[owner.__module__], owner.__name__)
     ):
