@@ -117,8 +117,8 @@ def fits(value: Any, hint: Any) -> bool:
     """Whether a value has the type and lies in the range of an annotation.
 
     Numbers, texts, choices, None, callables, and unions and tuples of them are looked at; of anything else only the
-    class, and where an annotation names no class at run time (a protocol, a type variable) every value fits. A number is
-    finite unless its `Range` says otherwise; true and false are no numbers.
+    class, and where an annotation names no class at run time (a protocol, a type variable) every value fits. A number
+    is finite unless its `Range` says otherwise; true and false are no numbers.
     """
     origin = get_origin(hint)
     if origin is Annotated:

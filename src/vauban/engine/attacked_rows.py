@@ -1,4 +1,4 @@
-"""Rows of a batch under attack: their domain, goal, random numbers, pass count and record, and narrowed copies of them."""
+"""Rows of a batch under attack: domain, goal, random numbers, pass count and record, and narrowed copies of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vauban.engine.threat import BoundThreat
 class AttackedRows:
     """What is known of some rows of one batch without asking a network; `Oracle` adds the questions.
 
-    `rows`, `repeat`, `fresh`, `with_goal`, `confined` and `recording` return narrowed copies. The pass count is shared by
-    all of them, the record of successes by those of one run.
+    `rows`, `repeat`, `fresh`, `with_goal`, `confined` and `recording` return narrowed copies. The pass count is shared
+    by all of them, the record of successes by those of one run.
 
     Attributes:
         threat: What the attacker may ask.
@@ -153,6 +153,7 @@ class AttackedRows:
         return self.goal.reached(logits)
 
     def _record(self, x: Tensor, logits: Tensor) -> None:
+        """Record the rows whose images x reach the goal by the judged network's logits, inside the domain."""
         best = self.best_so_far
         if best is None:
             return

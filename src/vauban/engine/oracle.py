@@ -28,8 +28,8 @@ class Oracle(AttackedRows):
 
     Every image is masked, clipped to [0,1] and rounded to the pixel grid before a network sees it; gradients pass the
     rounding straight through. An image is recorded as a success only when the logits are the judged network's own, the
-    goal is reached and the image is inside the ball. What is known without a network, and the narrowed copies, are those
-    of `AttackedRows`.
+    goal is reached and the image is inside the ball. What is known without a network, and the narrowed copies, are
+    those of `AttackedRows`.
 
     Raises:
         AccessError: A question asks for what the threat does not grant.
@@ -58,8 +58,8 @@ class Oracle(AttackedRows):
             ids: Sample ids int64 `(batch,)`, which key the random numbers; None: 0, 1, 2, ...
             seed: Seed of the random numbers.
             mask: False where the attacker may change nothing; broadcasts to x. None: everywhere.
-            classes: Number of classes where it is known already; else every network is asked for one image, which is not
-                counted as a query.
+            classes: Number of classes where it is known already; else every network is asked for one image, which is
+                not counted as a query.
 
         Raises:
             ContractError: Images, labels, mask or the model's output break the contract.

@@ -32,8 +32,8 @@ class BoundThreat:
         random: Two calls of the target on one image may differ.
         levels: Pixel levels of the images the networks are shown; None: unrounded.
         limit: The ball that the verdict enforces.
-        confirm: The loop asks the target for its label of every iterate, for gradients that do not show the target's own
-            logits; one more forward per step.
+        confirm: The loop asks the target for its label of every iterate, for gradients that do not show the target's
+            own logits; one more forward per step.
 
     Raises:
         ContractError: Unknown grants, no draw, weights that are all zero, or a rule for a module of no network.
@@ -71,7 +71,7 @@ class BoundThreat:
 
     @cached_property
     def networks(self) -> tuple[WeightedModule, ...]:
-        """The weighted networks whose loss is differentiated."""
+        """Weighted networks whose loss is differentiated."""
         return self.sources or ((self.target, 1.0),)
 
     @cached_property
@@ -92,7 +92,12 @@ class BoundThreat:
 
 
 def probe_classes(threat: BoundThreat, x: Tensor, seed: int = 0) -> int:
-    """Number of classes of every network of a threat, by asking each for the images x; not counted as a query.
+    """Number of classes of every network of a threat, by asking each for a few images; not counted as a query.
+
+    Args:
+        threat: The threat.
+        x: The images, `(batch, ...)`.
+        seed: Seed of the networks that draw random numbers.
 
     Raises:
         ContractError: A network fails on x, or the networks have different numbers of classes.

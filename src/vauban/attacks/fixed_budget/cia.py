@@ -140,5 +140,6 @@ def _feature(name: str, edge: Edge, x0: Tensor) -> Tensor:
         return bound.expand(x0.shape[1:])
     except RuntimeError:
         raise ContractError(
-            f"expected {name} as a number or one value per feature {tuple(x0.shape[1:])}, got shape {tuple(bound.shape)}"
+            f"expected {name} as a number or one value per feature {tuple(x0.shape[1:])}, "
+            f"got shape {tuple(bound.shape)}"
         ) from None
