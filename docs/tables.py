@@ -105,9 +105,13 @@ def paragraphs(make: Any) -> dict[str, list[str]]:
 
 def items(section: list[str]) -> list[tuple[str, str]]:
     """Name and text of each item of a section in Google form."""
-    lines = inspect.cleandoc("\n".join(section)).split("\n")
-    joined = re.sub(r"\n +", " ", "\n".join(lines)).split("\n")
-    return [(name, text.strip()) for name, _, text in (line.partition(":") for line in joined)]
+    joined: list[str] = []
+    for line in filter(None, (part.strip() for part in "\n".join(section).split("\n"))):
+        if re.match(r"\w+(, \w+)*: ", line) or not joined:
+            joined.append(line)
+        else:
+            joined[-1] += f" {line}"
+    return [(name, text.strip()) for name, _, text in (item.partition(":") for item in joined)]
 
 
 def flowing(text: str) -> str:
