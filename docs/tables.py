@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import torch
 
 from vauban import attacks, data, defences, metrics, models, threats
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Linf, Norm
+from vauban.core.parameters import declared, describe
 from vauban.words.attack import fraction
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,8 +25,9 @@ FAMILIES = {
     "smooth": "smooth perturbation",
     "blackbox": "scores or labels only",
     "universal": "one change for all images",
-    "battery": "battery",
+    "standard": "battery",
 }
+SECTIONS = ("Attributes", "Raises", "Departures")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -91,19 +93,68 @@ def attack_table() -> str:
     return table(["name", "looks for", "norms", "needs", "targeted", "draws", "forwards", "backwards"], rows)
 
 
+def paragraphs(make: Any) -> dict[str, list[str]]:
+    """Paragraphs of a docstring by section; "" has the prose, "Departures" those paragraphs."""
+    sections: dict[str, list[str]] = {}
+    for text in (inspect.getdoc(make) or "").split("\n\n"):
+        head, _, rest = text.partition(":")
+        section = head if head in SECTIONS else ""
+        sections.setdefault(section, []).append(rest.strip("\n") if section else text)
+    return sections
+
+
+def items(section: list[str]) -> list[tuple[str, str]]:
+    """Name and text of each item of a section in Google form."""
+    joined: list[str] = []
+    for line in filter(None, (part.strip() for part in "\n".join(section).split("\n"))):
+        if re.match(r"\w+(, \w+)*: ", line) or not joined:
+            joined.append(line)
+        else:
+            joined[-1] += f" {line}"
+    return [(name, text.strip()) for name, _, text in (item.partition(":") for item in joined)]
+
+
+def flowing(text: str) -> str:
+    """A paragraph on one line, or a formula that stands by itself as it is."""
+    if text.startswith("    "):
+        return f"```text\n{inspect.cleandoc(text)}\n```\n\n"
+    return prose(re.sub(r"\s+", " ", text.strip())) + "\n\n"
+
+
+def asked(make: Any, names: str) -> str:
+    """The annotation of parameters in words, where their numbers have a range and they share it."""
+    hints = declared(make)
+    words = {describe(hints[name]) for name in names.split(", ") if name in hints and limited(hints[name])}
+    return f" ({prose(words.pop())})" if len(words) == 1 else ""
+
+
+def limited(hint: Any) -> bool:
+    """Whether an annotation says more than a class: a range, a choice, or true and false."""
+    own = isinstance(hint, type(Annotated[int, 0])) or get_origin(hint) is Literal or hint is bool
+    return own or any(limited(part) for part in get_args(hint))
+
+
 def attack_details() -> str:
-    """Paper, call and docstring of every attack; the departures stand apart."""
+    """Call, docstring, parameters, departures and source of every attack."""
     out = []
     for entry in attacks.registry:
-        module = inspect.getdoc(sys.modules[entry.make.__module__]) or ""
-        text = inspect.getdoc(entry.make) or ""
-        text, _, departures = re.sub(r"\s+", " ", text).partition("Departures")
-        departures = re.sub(r"^( from the authors' code)?[.:] ", "", departures)
-        out.append(f"### {entry.name}\n\n`attacks.{signature(entry.make)}`\n\n{prose(text.strip())}\n\n")
-        if departures:
-            out.append(f"*Departures:* {prose(departures)}\n\n")
-        out.append(f"*Source:* {prose(re.sub(chr(10), ' ', module))}\n\n")
+        make, sections = entry.make, paragraphs(entry.make)
+        out.append(f"### {entry.name}\n\n`attacks.{signature(make)}`\n\n")
+        out += [flowing(text) for text in sections.get("", [])]
+        if named := items(sections["Attributes"]) if "Attributes" in sections else []:
+            rows = [f"- {parameter(names)}{asked(make, names)}: {prose(text)}\n" for names, text in named]
+            out.append("Parameters:\n\n" + "".join(rows) + "\n")
+        if "Raises" in sections:
+            refused = [f"`{error}`: {prose(text)}" for error, text in items(sections["Raises"])]
+            out.append(f"*Raises* {' '.join(refused)}\n\n")
+        out += [f"*Departures:* {flowing(text)}" for text in sections.get("Departures", [])]
+        module = inspect.getdoc(sys.modules[make.__module__]) or ""
+        out.append(f"*Source:* {flowing(module.partition(chr(10) * 2)[2] or module)}")
     return "".join(out).rstrip() + "\n"
+
+
+def parameter(names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names.split(", "))
 
 
 def defence_table() -> str:
@@ -178,7 +229,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def filled(text: str) -> str:
     """A page with its tables made again."""
-    return MARKED.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", text)
+    return MARKED.sub(lambda mark: f"{mark[1]}\n{TABLES[mark[2]]()}\n{mark[3]}", text)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
+import types
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from vauban.attacks import registry
-from vauban.core.errors import AccessError, VaubanError
+from vauban.core.errors import AccessError, ContractError, VaubanError
 from vauban.core.goals import Goal, RandomWrong, Targeted
 from vauban.core.norms import Ball, norm_by_name
+from vauban.core.parameters import Range, declared
 from vauban.core.pixel_grid import on_grid
 from vauban.engine import BoundThreat, Oracle, Result
 
@@ -303,3 +306,70 @@ def test_grants_are_needed(name: str, norm: str, context: Context) -> None:
     if needs in ("labels", "scores"):
         result, _ = context.run(attack_of(name, norm), context.mlp, grants=frozenset({needs}))
         assert len(result) == len(context.x)
+
+
+def spans(hint: Any) -> list[tuple[Any, type]]:
+    """Range (None where there is none) and type of every number that an annotation takes."""
+    if get_origin(hint) is Annotated:
+        base, *notes = get_args(hint)
+        own = [(note, base) for note in notes if isinstance(note, Range)]
+        return own or spans(base)
+    if hint in (int, float):
+        return [(None, hint)]
+    if get_origin(hint) in (Union, types.UnionType, tuple):
+        return [span for part in get_args(hint) for span in spans(part)]
+    return []
+
+
+def neighbours(end: float, kind: type) -> tuple[float, float]:
+    if kind is int:
+        return int(end) - 1, int(end) + 1
+    return math.nextafter(end, -math.inf), math.nextafter(end, math.inf)
+
+
+def inside(value: float, span: Range, kind: type) -> bool:
+    """Membership, written out again."""
+    if kind is int and not isinstance(value, int):
+        return False
+    above = span.low < value or (value == span.low and not span.open_low)
+    return above and (value < span.high or (value == span.high and not span.open_high)) and math.isfinite(value)
+
+
+def replaced(default: tuple[Any, ...], value: Any) -> list[tuple[Any, ...]]:
+    return [(*default[:i], value, *default[i + 1 :]) for i in range(len(default))]
+
+
+BUILT = [entry for entry in registry if not entry.facts.get("fitted")]
+DECLARED = [
+    (entry.make, f.name, declared(entry.make)[f.name])
+    for entry in BUILT
+    for f in dataclasses.fields(entry.make)
+    if f.init and f.name in declared(entry.make) and spans(declared(entry.make)[f.name])
+]
+
+
+@pytest.mark.parametrize("entry", list(registry), ids=[entry.name for entry in registry])
+def test_every_field_is_declared(entry: Any) -> None:
+    """A field has an annotation that can be resolved, and a number a range."""
+    hints = declared(entry.make)
+    for f in dataclasses.fields(entry.make):
+        assert f.name in hints
+        ranges = [span for span, _ in spans(hints[f.name])]
+        assert not f.init or None not in ranges, f"{f.name} has no range"
+
+
+@pytest.mark.parametrize(("make", "name", "hint"), DECLARED, ids=[f"{m.__name__}-{n}" for m, n, _ in DECLARED])
+def test_a_number_outside_its_range_is_refused(make: Any, name: str, hint: Any) -> None:
+    """NaN, infinity, a text, true for a number, and the numbers at and beside the ends of the declared ranges."""
+    default = getattr(make(), name)
+    ranges = [(span, kind) for span, kind in spans(hint) if span is not None]
+    ends = [(end, kind) for span, kind in ranges for end in (span.low, span.high) if math.isfinite(end)]
+    beside = {v for end, kind in ends for v in (end, *neighbours(end, kind))}
+    infinite = any(span.infinite for span, _ in ranges)
+    for value in (math.nan, -math.inf, "1", True, *([] if infinite else [math.inf]), *sorted(beside)):
+        if type(value) in (int, float) and any(inside(value, span, kind) for span, kind in ranges):
+            continue
+        for wrong in [value] if not isinstance(default, tuple) else replaced(default, value):
+            with pytest.raises(ContractError, match=rf"^expected {name} of {make.__name__} as .*, got ") as refusal:
+                make(**{name: wrong})
+            assert len(str(refusal.value).splitlines()) == 1

@@ -14,24 +14,27 @@ from __future__ import annotations
 import inspect
 import math
 import sys
+import textwrap
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from vauban.core.errors import ContractError
 
+LONGEST = 100  # characters of a refused value in a message, on one line
+
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`.
+    """Numbers from `low` to `high`, as a note beside a field: `Annotated[float, Range(0, 1)]`.
 
     Attributes:
         low, high: The ends; infinite for none.
         open_low, open_high: Whether the end itself is excluded.
-        infinite: Whether infinity is a value.
+        infinite: Whether infinity is a value; NaN never is.
     """
 
     low: float = -math.inf
@@ -41,7 +44,7 @@ class Range:
     infinite: bool = False
 
     def __contains__(self, value: float) -> bool:
-        if math.isnan(value) or (math.isinf(value) and not self.infinite):
+        if value != value or (value in (math.inf, -math.inf) and not self.infinite):
             return False
         above = value > self.low if self.open_low else value >= self.low
         return above and (value < self.high if self.open_high else value <= self.high)
@@ -49,7 +52,7 @@ class Range:
     def __str__(self) -> str:
         low = "" if math.isinf(self.low) else f"{'above' if self.open_low else 'of at least'} {self.low:g}"
         high = "" if math.isinf(self.high) else f"{'below' if self.open_high else 'at most'} {self.high:g}"
-        return " and ".join(filter(None, (low, high)))
+        return " and ".join(filter(None, (low, high))) + (" or infinite" if self.infinite else "")
 
 
 Count = Annotated[int, Range(1)]
@@ -98,27 +101,45 @@ def check_arguments(owner: str, make: Callable[..., Any], arguments: Mapping[str
 
 def check(owner: str, name: str, value: Any, hint: Any) -> None:
     """Check one value against an annotation. Raises ContractError, which names the owner and the field."""
-    if not fits(value, hint):
-        raise ContractError(f"expected {name} of {owner} as {describe(hint)}, got {value!r}")
+    if fits(value, hint):
+        return
+    asked = describe(hint)
+    if isinstance(value, float) and math.isinf(value) and "infinite" not in asked:
+        asked = asked.replace("a number", "a finite number")
+    raise ContractError(f"expected {name} of {owner} as {asked}, got {_shortened(value)}")
+
+
+def _shortened(value: Any) -> str:
+    return textwrap.shorten(repr(value), LONGEST, placeholder=" ...")
 
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value has the type and lies in the range of an annotation.
 
-    Numbers, texts, choices, None and unions and tuples of them are looked at; of anything else only the class, and
-    where an annotation names no class at run time (a callable, a protocol) every value fits.
+    Numbers, texts, choices, None, callables, and unions and tuples of them are looked at; of anything else only the
+    class, and where an annotation names no class at run time (a protocol, a type variable) every value fits. A number
+    is finite unless its `Range` says otherwise; true and false are no numbers.
     """
     origin = get_origin(hint)
     if origin is Annotated:
-        base, *notes = get_args(hint)
-        return fits(value, base) and all(value in note for note in notes if isinstance(note, Range))
+        return _fits_annotated(value, *get_args(hint))
     if origin in (Union, types.UnionType):
         return any(fits(value, part) for part in get_args(hint))
     if origin is Literal:
         return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
     if origin is tuple:
         return _fits_tuple(value, get_args(hint))
-    return _fits_class(value, hint)
+    if origin is Callable:
+        return callable(value)
+    return _fits_class(value, origin or hint)
+
+
+def _fits_annotated(value: Any, base: Any, *notes: Any) -> bool:
+    ranges = _ranges(notes)
+    if not ranges:
+        return fits(value, base)
+    kinds = {int: int, float: int | float}
+    return isinstance(value, kinds[base]) and not isinstance(value, bool) and all(value in span for span in ranges)
 
 
 def _fits_tuple(value: Any, parts: tuple[Any, ...]) -> bool:
@@ -132,31 +153,40 @@ def _fits_tuple(value: Any, parts: tuple[Any, ...]) -> bool:
 def _fits_class(value: Any, hint: Any) -> bool:
     if hint is None or hint is type(None):
         return value is None
-    if hint is bool:
-        return isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-    if not inspect.isclass(hint) or getattr(hint, "_is_protocol", False):
+    if hint in (int, float):
+        return _fits_annotated(value, hint, Range())
+    if hint is Any or not inspect.isclass(hint) or getattr(hint, "_is_protocol", False):
         return True
     return isinstance(value, hint)
 
 
 def describe(hint: Any) -> str:
-    """What an annotation asks for, in words."""
+    """An annotation in the words of an error message: "a whole number of at least 1"."""
     origin = get_origin(hint)
     if origin is Annotated:
         base, *notes = get_args(hint)
-        return " ".join([describe(base), *(str(note) for note in notes if isinstance(note, Range) and str(note))])
+        return " ".join([describe(base), *(str(span) for span in _ranges(notes) if str(span))])
     if origin in (Union, types.UnionType):
         return " or ".join(describe(part) for part in get_args(hint))
     if origin is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
     if origin is tuple:
-        return "(" + ", ".join("..." if part is Ellipsis else describe(part) for part in get_args(hint)) + ")"
+        return _describe_tuple(get_args(hint))
+    if origin is Callable:
+        return "a function"
     named = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
     return named.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _describe_tuple(parts: tuple[Any, ...]) -> str:
+    words = [describe(part) for part in parts if part is not Ellipsis]
+    if len(set(words)) > 1:
+        return f"({', '.join(words)})"
+    return f"{'several values' if Ellipsis in parts else f'{len(words)} values'}, each {words[0]}"
+
+
+def _ranges(notes: Iterable[Any]) -> list[Range]:
+    return [note for note in notes if isinstance(note, Range)]
 
 
 @cache
@@ -167,8 +197,10 @@ def _hints(owner: Any) -> Mapping[str, Any]:
 
 
 def _names_of(owner: Any) -> dict[str, Any] | None:
-    """The names that annotations of a class may use, where its module is not among the imported ones (a notebook's cell,
-    an executed page): those that its methods see. None: those of the module."""
+    """Names that annotations of a class may use, gathered from its methods; None for those of its module.
+
+    They are gathered where the module is not among the imported ones: a notebook's cell, an executed page.
+    """
     if not inspect.isclass(owner) or (
         owner.__module__ in sys.modules and hasattr(sys.modules[owner.__module__], owner.__name__)
     ):

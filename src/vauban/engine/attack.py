@@ -14,8 +14,9 @@ from vauban.engine.result import Result
 class Attack(Parameters, ABC):
     """An attack; subclasses are frozen dataclasses of hyper-parameters that implement `run`.
 
-    Everything else has a default that a subclass overrides by a field, a class variable or a property. An attack that runs
-    others (`Restarts`, `Cascade`, a battery) answers for what it holds, so that nobody need know its class.
+    The range of a hyper-parameter stands in the annotation of its field. Everything else has a default that a subclass
+    overrides by a field, a class variable or a property. An attack that runs others (`Restarts`, `Cascade`, a battery)
+    answers for what it holds, so that nobody need know its class.
 
     Attributes:
         ball: The budget the attack stays in; None for an attack that looks for the nearest image.
@@ -63,7 +64,7 @@ class Attack(Parameters, ABC):
 
 
 def total_passes(attacks: tuple[Attack, ...]) -> tuple[int, int] | None:
-    """Passes of several attacks in a row; None where one of them does not know."""
+    """Sum of the passes of several attacks in a row; None where one of them does not know."""
     known = [attack.passes for attack in attacks]
     if any(count is None for count in known):
         return None
@@ -71,12 +72,12 @@ def total_passes(attacks: tuple[Attack, ...]) -> tuple[int, int] | None:
 
 
 def shared_ball(attacks: tuple[Attack, ...]) -> Ball | None:
-    """The ball that all of several attacks stay in; None where they have none or different ones."""
+    """Ball that all of several attacks stay in; None where they have none or different ones."""
     balls = list(dict.fromkeys(attack.ball for attack in attacks))
     return balls[0] if len(balls) == 1 else None
 
 
 def strongest_need(attacks: tuple[Attack, ...]) -> str:
-    """What a threat must grant for all of several attacks."""
+    """Strongest of the grants that several attacks need."""
     order = ("unknown", "nothing", "labels", "scores", "gradients")
     return max((attack.needs for attack in attacks), key=order.index, default="unknown")

@@ -69,8 +69,8 @@ class Cascade(Attack):
 
     Attributes:
         attacks: The attacks in the order in which they run.
-        want: "success" is for attacks at a fixed budget; "nearest" runs every attack on every row and keeps the smallest
-            distance.
+        want: "success" is for attacks at a fixed budget; "nearest" runs every attack on every row and keeps the
+            smallest distance.
 
     Raises:
         ContractError: No attack, or attacks measured in different norms with want="nearest".
@@ -150,9 +150,9 @@ def sequence(runs: list[tuple[Attack, Oracle]], oracle: Oracle, want: Want) -> R
 class Bisection(Attack):
     """Smallest value of a per-sample parameter of a step attack at which it succeeds, by bisection.
 
-    A larger value makes success easier: the weight of the loss in Carlini and Wagner, the radius ("eps") of an attack at
-    a fixed budget. While no success is known the value is multiplied by `growth`; then the interval between the largest
-    failure and the smallest success is halved. The nearest success of all runs is kept.
+    A larger value makes success easier: the weight of the loss in Carlini and Wagner, the radius ("eps") of an attack
+    at a fixed budget. While no success is known the value is multiplied by `growth`; then the interval between the
+    largest failure and the smallest success is halved. The nearest success of all runs is kept.
 
     Attributes:
         attack: The attack that is run at each value.

@@ -34,9 +34,8 @@ class Domain:
         grid: PixelGrid | None = None,
     ) -> None:
         self.x0, self.mask, self.ball, self.limit, self.grid = x0, mask, ball, limit, grid
-        self._made: MutableMapping[Tensor, int] = (
-            WeakTensorKeyDictionary()
-        )  # quantised images, their versions when made
+        # quantised images, with their versions when made
+        self._made: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
         self._edges: Tensor | None = None  # the lowest and the highest image inside the ball, `(batch, 2 features)`
 
     def __len__(self) -> int:
@@ -79,10 +78,14 @@ class Domain:
         return x if not x.is_inference() and self._made.get(x) == x._version else self.quantise(x)
 
     def mix(self, a: Tensor, b: Tensor, where: Tensor) -> Tensor:
-        """b where `where` is 1 or true, a where it is 0; it broadcasts.
+        """Mixture of images: b where `where` is 1 or true, a where it is 0.
 
         With limits that hold for each component by itself - no ball, or an L-infinity one - a, b and the mixture are
         quantised images, so the mixture need not be rounded again.
+
+        Args:
+            a, b: Images `(batch, ...)`.
+            where: 0 or 1; it broadcasts against them.
         """
         componentwise = self.ball is None or self.ball.norm is Linf
         if componentwise:
@@ -116,7 +119,7 @@ class Domain:
 
     @property
     def regions(self) -> list[Ball]:
-        """The attack's ball and the threat's limit, those there are, each once."""
+        """Balls that an image must be in: the attack's and the threat's limit, those there are, each once."""
         return [region for region in dict.fromkeys((self.ball, self.limit)) if region is not None]
 
     def _remember(self, x: Tensor) -> Tensor:

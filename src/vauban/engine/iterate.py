@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import BudgetSpent, ContractError
+from vauban.core.parameters import Count
 from vauban.core.tensors import like, take, where
 from vauban.engine.attack import Attack
 from vauban.engine.oracle import Oracle
@@ -26,7 +27,11 @@ Callback = Callable[[int, Oracle, Any], None]
 
 @dataclass(frozen=True)
 class Point:
-    """State of an attack that remembers only where it is."""
+    """State of an attack that remembers only where it is.
+
+    Attributes:
+        x: The iterate, `(batch, ...)`.
+    """
 
     x: Tensor
 
@@ -44,7 +49,7 @@ class Steps(Attack, Generic[S]):
         per_sample: Names of the hyper-parameters that `start` takes with one value per sample, beside the radius "eps".
     """
 
-    steps: int
+    steps: Count
     stop: ClassVar[Stop] = "first"
     keep: ClassVar[Keep] = "first"
     per_sample: ClassVar[tuple[str, ...]] = ()
@@ -106,7 +111,8 @@ def iterate(
         oracle: Access to the networks for the rows to attack.
         stop, keep: As on the attack, which they override.
         query_each: Ask for the label of every iterate (for attacks that never see the target's logits).
-        close: Judge the last image of the rows that have not succeeded. Without it, success is what was seen on the way.
+        close: Judge the last image of the rows that have not succeeded. Without it, success is what was seen on the
+            way.
         callback: Called after each step.
         per_sample: Hyper-parameters with one value per row, `(batch,)` each. "eps" replaces the radius of the attack's
             ball, others are handed to `start`.
@@ -158,7 +164,7 @@ def iterate(
 
 
 def _confined(attack: Steps[Any], oracle: Oracle, per_sample: Mapping[str, Tensor]) -> tuple[Oracle, dict[str, Tensor]]:
-    """The oracle inside the attack's ball, and what `start` is handed."""
+    """Oracle inside the attack's ball, and what `start` is handed."""
     given = dict(per_sample)
     radius = given.pop("eps", None)
     name = type(attack).__name__
@@ -172,7 +178,7 @@ def _confined(attack: Steps[Any], oracle: Oracle, per_sample: Mapping[str, Tenso
 
 
 def _start(attack: Steps[Any], left: Oracle, per_sample: Mapping[str, Tensor]) -> tuple[Oracle, Any]:
-    """The first state of the rows whose budget allows for one."""
+    """First state of the rows whose budget allows for one, and these rows."""
     while len(left):
         try:
             return left, attack.start(left, **per_sample)
@@ -184,12 +190,12 @@ def _start(attack: Steps[Any], left: Oracle, per_sample: Mapping[str, Tensor]) -
 
 
 def _solvent(left: Oracle) -> Tensor:
-    """The rows to go on with after a call was refused: those that have spent less than the others."""
+    """Rows to go on with after a call was refused: those that have spent less than the others."""
     return left.forwards < left.forwards.max()
 
 
 def _worth_checking(t: int, x: Tensor) -> bool:
-    """Asking whether rows are finished waits for an accelerator; there, ask every fourth step."""
+    """Whether to ask which rows are finished; an accelerator waits for the answer, so there every fourth step."""
     return x.device.type == "cpu" or t % 4 == 3
 
 

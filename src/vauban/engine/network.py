@@ -1,4 +1,4 @@
-"""How a network is called: every submodule in evaluation mode for the call, gradients with respect to inputs only."""
+"""Calls of a network: evaluation mode for the call, gradients with respect to inputs only, backward rules (BPDA)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answer = tuple[Tensor, list[Tensor], list[Tensor]]
 
 @contextmanager
 def quiet(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Evaluation mode for the given submodules, the mode of each restored afterwards."""
+    """Evaluation mode for the given submodules while open; the mode of each is restored afterwards."""
     awake = [m for m in modules if m.training]
     for m in awake:
         m.training = False
@@ -32,7 +32,7 @@ def quiet(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 
 class _Reroute(torch.autograd.Function):
-    """The value of `output`, the gradient of `substitute`."""
+    """Function with the value of `output` and the gradient of `substitute`."""
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, substitute: Tensor) -> Tensor:
@@ -45,9 +45,12 @@ class _Reroute(torch.autograd.Function):
 
 @contextmanager
 def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
-    """BPDA (arXiv:1802.00420): while open, the gradient of each named module is that of its substitute.
+    """Backward rules in force while open: the gradient of each named module is that of its substitute.
 
-    A mapping from modules, so a module reachable under two names gets its rule once.
+    BPDA (Athalye et al., arXiv:1802.00420).
+
+    Args:
+        backward: Rules by module, so that a module reachable under two names gets its rule once; None is the identity.
     """
 
     def hook(rule: Backward) -> Callable[..., Tensor]:
@@ -66,7 +69,18 @@ def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
 
 
 def predict(module: nn.Module, x: Tensor) -> Tensor:
-    """Logits without gradients; the caller sets the modes. A module that writes into its input is refused."""
+    """Logits without gradients; the caller sets the modes.
+
+    Args:
+        module: The network.
+        x: Images `(batch, ...)`.
+
+    Returns:
+        Logits `(batch, classes)`.
+
+    Raises:
+        ContractError: The output is no batch of logits, or the module has written into its input.
+    """
     with torch.no_grad():
         version = 0 if x.is_inference() else x._version
         logits = check_logits(module(x), len(x))
@@ -76,9 +90,19 @@ def predict(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]) -> Answer:
-    """One forward, and one backward for each function of the logits: (logits, values, image gradients), detached.
+    """Logits of a network and image gradients of functions of them: one forward, and one backward for each function.
 
-    A value is `(batch,)` and is summed, so each sample's gradient is its own.
+    Args:
+        source: The network.
+        x: Images `(batch, ...)`.
+        functions: Functions of the logits with one value per sample; values are summed, so each sample's gradient is
+            its own.
+
+    Returns:
+        Logits `(batch, classes)`, values `(batch,)` and gradients `(batch, ...)` of each function, detached.
+
+    Raises:
+        NoGradient: A function does not depend on the image.
     """
     with torch.enable_grad():
         leaf = x.detach().requires_grad_(True)
@@ -94,15 +118,22 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
             if g is None:
                 raise NoGradient(
                     "expected a loss that is differentiable in the image, got one that does not depend on it; "
-                    "use threats.adaptive() where a defence's card prescribes a way, give the operation that blocks the "
-                    "gradient a backward rule (BPDA), or attack by scores or labels"
+                    "use threats.adaptive() where a defence's card prescribes a way, give the operation that blocks "
+                    "the gradient a backward rule (BPDA), or attack by scores or labels"
                 )
             gradients.append(g)
     return logits.detach(), [v.detach() for v in values], gradients
 
 
 def accumulate(total: Answer | None, answer: Answer, share: float, weight: float) -> Answer:
-    """Accumulate logits by `share`, values and gradients by `weight`; a single answer passes through untouched."""
+    """Sum of answers: logits weighed by `share`, values and gradients by `weight`.
+
+    Args:
+        total: The sum so far; None before the first answer.
+        answer: What is added; a single answer of share and weight 1 passes through untouched.
+        share: Weight of its logits.
+        weight: Weight of its values and gradients.
+    """
     logits, values, gradients = answer
     if total is None and share == 1 and weight == 1:
         return answer

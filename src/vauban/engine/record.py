@@ -125,13 +125,20 @@ class BestSoFar:
         self.success |= better
 
     def wanted(self, index: Tensor, ok: Tensor) -> Tensor:
-        """The rows among `ok` that could be recorded: all with keep="nearest", else those without a success."""
+        """Rows among `ok` that could be recorded: all with keep="nearest", else those without a success."""
         if self.keep == "nearest":
             return ok
         return ok > self.success if index is self.every else ok & ~self.success[index]
 
     def rank(self, index: Tensor, x: Tensor, loss: Tensor, distinct: bool) -> None:
-        """Keep the image of highest loss; minus infinity for what must not be kept."""
+        """Keep the image of highest loss.
+
+        Args:
+            index: Rows of the batch, `(rows,)`; they may repeat unless `distinct`.
+            x: Images `(rows, ...)`.
+            loss: Their losses, minus infinity for what must not be kept, `(rows,)`.
+            distinct: No row occurs twice in `index`.
+        """
         assert self.top is not None
         loss = loss.to(self.top_loss.dtype).nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         better = loss > self.top_loss[index]
@@ -143,7 +150,7 @@ class BestSoFar:
 
 
 def _first_smallest(size: Tensor, index: Tensor, batch: int) -> Tensor:
-    """One row for each index: the smallest size, the first among equals."""
+    """Mask of one row for each index: the smallest size, the first among equals."""
     best = torch.full((batch,), torch.inf, dtype=size.dtype, device=size.device)
     best = best.scatter_reduce(0, index, size, "amin")
     order = torch.arange(len(index), device=index.device)

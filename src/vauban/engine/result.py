@@ -1,4 +1,4 @@
-"""What a run returns."""
+"""Result of a run, one row per sample."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from vauban.core.tensors import like
 
 @dataclass(frozen=True)
 class Result:
-    """All tensors batch-leading.
+    """Images and costs of a run; every tensor is batch-leading.
 
-    crafted: the attack's own image, always (what adversarial training, transfer and filters need). adversarial: the best
-    successful image, the original where none succeeded. rate: share of the closing answers that reach the goal (0 or 1 on
-    a deterministic model). distance: of `adversarial` in the run's norm, infinite on failure. forwards, backwards: passes
-    of this run. first: backwards spent when the first success was seen, -1 where none was.
+    Attributes:
+        crafted: The attack's own image, success or not (what adversarial training, transfer and filters need), `(batch,
+            ...)`.
+        adversarial: The best successful image, the original where none succeeded, `(batch, ...)`.
+        rate: Share of the closing answers that reach the goal, 0 or 1 on a deterministic model, float64 `(batch,)`.
+        distance: Of `adversarial` in the run's norm, infinite on failure, `(batch,)`.
+        forwards, backwards: Passes of this run, int64 `(batch,)`.
+        first: Backward passes spent when the first success was seen, -1 without one, int64 `(batch,)`.
     """
 
     crafted: Tensor
@@ -30,14 +34,19 @@ class Result:
 
     @property
     def success(self) -> Tensor:
-        """`(batch,)` bool: more than half of the closing answers reach the goal."""
+        """Whether more than half of the closing answers reach the goal, bool `(batch,)`."""
         return self.rate > 0.5
 
     def __len__(self) -> int:
         return len(self.crafted)
 
     def choose(self, other: Result, better: Tensor) -> Result:
-        """`other` where `better`, self elsewhere, with the costs of both."""
+        """Result of two runs in a row: `other` where `better`, self elsewhere, with the costs of both.
+
+        Args:
+            other: The later run, on the same rows.
+            better: Which of its rows to take, `(batch,)`.
+        """
         merged = {}
         for f in fields(self):
             mine, theirs = getattr(self, f.name), getattr(other, f.name)
@@ -49,7 +58,7 @@ class Result:
         return Result(**merged)
 
     def at(self, index: Tensor) -> Result:
-        """The given rows."""
+        """Result of some rows."""
         return Result(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def spread(self, index: Tensor, part: Result) -> Result:
@@ -63,7 +72,7 @@ class Result:
 
 
 def untouched(x0: Tensor) -> Result:
-    """The result of doing nothing: the originals, no success, no cost."""
+    """Result of doing nothing: the originals, no success, no cost."""
     zeros = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
     distance = torch.full((len(x0),), torch.inf, dtype=x0.dtype, device=x0.device)
     rate = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)

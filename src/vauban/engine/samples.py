@@ -1,4 +1,4 @@
-"""What can be trained and measured on: a vauban data set, a part of one, or a `Batch` in memory."""
+"""Samples that can be trained and measured on: a vauban data set, a part of one, or a `Batch` in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Subset:
-    """Some samples of a larger collection (a whole `Batch` included), by their positions."""
+    """Some samples of a larger collection (a whole `Batch` included), by their positions.
+
+    Attributes:
+        whole: The collection.
+        index: Positions in it, int64 `(samples,)`.
+    """
 
     whole: Samples | Batch
     index: Tensor
@@ -39,7 +44,12 @@ class Subset:
 
 @dataclass(frozen=True, eq=False)
 class Concatenated:
-    """The samples of `first`, then those of `second`."""
+    """Samples of one collection, then those of another.
+
+    Attributes:
+        first: The collection that comes first.
+        second: The one after it.
+    """
 
     first: Samples
     second: Samples
@@ -59,18 +69,24 @@ class Concatenated:
 
 
 def as_samples(data: Samples | Batch) -> Samples:
-    """A `Batch` as something that can be sampled from; anything else is returned as it is."""
+    """Samples of a `Batch`, which can be sampled from; anything else is returned as it is."""
     return Subset(data, torch.arange(len(data))) if isinstance(data, Batch) else data
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where the module's parameters are (the CPU where it has none)."""
+    """Device of the module's parameters (the CPU where it has none)."""
     return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 @torch.no_grad()
 def accuracy(module: nn.Module, data: Samples | Batch, batch: int = 256) -> float:
-    """Share of samples that `module` (in evaluation mode; restored after) labels correctly."""
+    """Share of samples that a module labels correctly in evaluation mode; its modes are restored after.
+
+    Args:
+        module: The network.
+        data: Samples with labels.
+        batch: Number of samples that are asked at once.
+    """
     samples = as_samples(data)
     modes = {part: part.training for part in module.modules()}
     module.eval()

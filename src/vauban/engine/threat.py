@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from torch import nn
+from torch import Tensor, nn
 
 from vauban.core.cards import Backward, carded
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
-from vauban.engine.network import WeightedModule
+from vauban.core.rng import seeded
+from vauban.engine.network import WeightedModule, predict, quiet
 
 ALL = frozenset({"gradients", "scores", "labels"})
 
@@ -31,8 +32,8 @@ class BoundThreat:
         random: Two calls of the target on one image may differ.
         levels: Pixel levels of the images the networks are shown; None: unrounded.
         limit: The ball that the verdict enforces.
-        confirm: The loop asks the target for its label of every iterate, for gradients that do not show the target's own
-            logits; one more forward per step.
+        confirm: The loop asks the target for its label of every iterate, for gradients that do not show the target's
+            own logits; one more forward per step.
 
     Raises:
         ContractError: Unknown grants, no draw, weights that are all zero, or a rule for a module of no network.
@@ -70,7 +71,7 @@ class BoundThreat:
 
     @cached_property
     def networks(self) -> tuple[WeightedModule, ...]:
-        """The weighted networks whose loss is differentiated."""
+        """Weighted networks whose loss is differentiated."""
         return self.sources or ((self.target, 1.0),)
 
     @cached_property
@@ -88,3 +89,27 @@ class BoundThreat:
         """Whether the logits seen with a gradient are the judged network's own and deterministic."""
         networks = self.networks
         return len(networks) == 1 and networks[0][0] is self.target and not self.randomised
+
+
+def probe_classes(threat: BoundThreat, x: Tensor, seed: int = 0) -> int:
+    """Number of classes of every network of a threat, by asking each for a few images; not counted as a query.
+
+    Args:
+        threat: The threat.
+        x: The images, `(batch, ...)`.
+        seed: Seed of the networks that draw random numbers.
+
+    Raises:
+        ContractError: A network fails on x, or the networks have different numbers of classes.
+    """
+    with quiet(threat.parts), seeded(seed, "probe", device=x.device):
+        try:
+            counts = [predict(net, x).shape[1] for net in dict.fromkeys((threat.target, *dict(threat.networks)))]
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise ContractError(
+                f"expected a model that takes {x.dtype} images of shape {tuple(x.shape)}, but it failed: {reason}"
+            ) from error
+    if len(set(counts)) > 1:
+        raise ContractError(f"expected sources with the target's {counts[0]} classes, got {counts[1:]}")
+    return counts[0]

@@ -1,4 +1,4 @@
-"""The verdict is the evaluator's: on the image that would be saved, by the judged network, on fresh draws."""
+"""Verdict of the evaluator: on the image that would be saved, by the judged network, on fresh draws."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ from vauban.engine.threat import BoundThreat
 
 @dataclass(frozen=True)
 class Verdict:
-    """Per sample: label and confidence (softmax of the mean logits), the rates over the draws at which the label is not
-    y (misclassified) and at which the goal is reached, and whether the image is within the limit and in [0,1]."""
+    """Judgement of images, one row per sample.
+
+    Attributes:
+        label: Label of the mean logits, int64 `(batch,)`.
+        confidence: Softmax of the mean logits at that label, `(batch,)`.
+        misclassified: Share of the draws at which the label is not y, float64 `(batch,)`.
+        reached: Share of the draws at which the goal is reached, float64 `(batch,)`.
+        admissible: Whether the image is within the limit and in [0,1], bool `(batch,)`.
+    """
 
     label: Tensor
     confidence: Tensor
@@ -27,7 +34,7 @@ class Verdict:
 
     @property
     def success(self) -> Tensor:
-        """`(batch,)` bool: within the limit, and more than half of the draws reach the goal."""
+        """Whether the image is within the limit and more than half of the draws reach the goal, bool `(batch,)`."""
         return self.admissible & (self.reached > 0.5)
 
 
@@ -41,10 +48,22 @@ def judge(
     seed: int = 0,
     draws: int = 20,
 ) -> Verdict:
-    """Judge the images x `(batch, ...)` against the originals x0 on the threat's target.
+    """Judge images on the threat's target.
 
     A randomised target answers `draws` times under seeds that no attack has seen; a deterministic one once. NaN logits
-    reach no goal. limit: the ball to enforce, by default the threat's.
+    reach no goal.
+
+    Args:
+        threat: The threat whose target judges.
+        x0: The originals, `(batch, ...)`.
+        x: The images, `(batch, ...)`.
+        goal: The labels, and what is to be reached.
+        limit: The ball to enforce; None: the threat's.
+        seed: Seed of the draws of a randomised target.
+        draws: Number of its answers.
+
+    Returns:
+        One row per image.
     """
     limit = limit or threat.limit
     rounds = draws if threat.randomised else 1

@@ -219,7 +219,7 @@ def test_apgd_t_with_two_classes_and_with_a_spent_budget() -> None:
     spent = attacks.load("apgd-t", ball=Linf(0.05)).run(Oracle.open(BoundThreat(shifted, levels=None, budget=0), x, y))
     assert not spent.success.any()
     assert torch.equal(spent.crafted, x)
-    with pytest.raises(ContractError, match="n_target >= 1"):
+    with pytest.raises(ContractError, match="expected n_target of APGDT as a whole number of at least 1, got 0"):
         attacks.load("apgd-t", n_target=0)
 
 

@@ -79,7 +79,7 @@ def test_a_box_of_the_whole_range_is_no_box(digits_test: tuple[Tensor, Tensor], 
 
 def test_a_box_is_checked(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> None:
     x, y = (part[:2] for part in digits_test)
-    with pytest.raises(ContractError, match=r"^expected a box >= 0, got -0.1$"):
+    with pytest.raises(ContractError, match=r"^expected box of CW as a number of at least 0 or none, got -0.1$"):
         CW(box=-0.1)
     with pytest.raises(AccessError, match="larger than the threat's limit"):
         CW(box=0.2).run(Oracle.open(BoundThreat(digits_cnn, limit=Linf(0.1)), x, y))

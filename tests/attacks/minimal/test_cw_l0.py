@@ -95,5 +95,5 @@ def test_a_mask_stays_closed(digits_cnn, digits_test):
 
 
 def test_freeze_is_checked():
-    with pytest.raises(ContractError, match="freeze >= 0"):
+    with pytest.raises(ContractError, match=r"expected freeze of CWL0 as a number of at least 0, got -1.0"):
         CWL0(freeze=-1.0)

@@ -139,7 +139,7 @@ def test_cost(digits_cnn, digits_test):
 
 @pytest.mark.parametrize("params", [{"beta": -0.1}, {"rule": "l2"}, {"method": "adam"}])
 def test_refusals(params):
-    with pytest.raises(ContractError, match="expected beta >= 0"):
+    with pytest.raises(ContractError, match=f"expected {next(iter(params))} of EAD as"):
         EAD(**params)
 
 

@@ -246,7 +246,7 @@ def test_colour_images_count_components():
     [{"theta": 0.0}, {"theta": 1.5}, {"gamma": 0.0}, {"gamma": 1.1}, {"output": "probabilities"}, {"signs": "-"}],
 )
 def test_refusals(params):
-    with pytest.raises(ContractError, match="expected"):
+    with pytest.raises(ContractError, match=f"expected {next(iter(params))} of JSMA as"):
         JSMA(**params)
 
 

@@ -133,5 +133,5 @@ def test_log_wanted():
 
 
 def test_at_least_one_pair():
-    with pytest.raises(ContractError, match="memory >= 1"):
+    with pytest.raises(ContractError, match="expected memory of LBFGS as a whole number of at least 1, got 0"):
         LBFGS(memory=0)

@@ -1,5 +1,8 @@
-"""Auto-PGD. Croce and Hein, Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
-attacks, 2020 (arXiv:2003.01690), algorithm 1; for L1 Croce and Hein, Mind the box, 2021 (arXiv:2103.01208)."""
+"""Auto-PGD (Croce and Hein 2020; for L1 2021).
+
+Croce and Hein, Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks, 2020
+(arXiv:2003.01690), algorithm 1; for L1 Croce and Hein, Mind the box, 2021 (arXiv:2103.01208).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from vauban.attacks.parts.apgd_state import APGDState
 from vauban.attacks.parts.ball_steps import ascend, check_norm
 from vauban.core.losses import Loss, cross_entropy
 from vauban.core.norms import L1, L2, Ball, Linf
+from vauban.core.parameters import Count
 from vauban.core.tensors import like
 from vauban.engine import Oracle, Steps
 
@@ -25,19 +29,31 @@ MOMENTUM = 0.75  # alpha: the weight of the new direction
 
 
 def checkpoints(steps: int) -> tuple[int, ...]:
-    """w_1 < w_2 < ... < steps: w_j = ceil(p_j steps), p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06)
-    (section 3.2), in exact hundredths."""
-    percent, gap, found = 22, 22, []
+    """Steps at which the step size is reviewed, w_1 < w_2 < ... < steps (section 3.2), in exact hundredths.
+
+    w_j = ceil(p_j steps), p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06).
+    """
+    percent, gap, numbers = 22, 22, []
     while percent < 100:
-        found.append(-(-percent * steps // 100))
+        numbers.append(-(-percent * steps // 100))
         gap = max(gap - 3, 6)
         percent += gap
-    return tuple(w for w in dict.fromkeys(found) if w < steps)
+    return tuple(w for w in dict.fromkeys(numbers) if w < steps)
 
 
 def review(state: APGDState, spans: Tensor | float) -> APGDState:
-    """Halve the step and go back to the best point where too few of the last `spans` steps raised the loss (condition 1),
-    or where neither the step nor the best loss has changed since the last checkpoint (condition 2)."""
+    """Halve the step, and go back to the best point, in the rows where the ascent has stalled.
+
+    A row has stalled where too few of the last `spans` steps raised the loss (condition 1), or where neither the step
+    nor the best loss has changed since the last checkpoint (condition 2).
+
+    Args:
+        state: The state at a checkpoint.
+        spans: Steps since the checkpoint before, one number or `(batch,)`.
+
+    Returns:
+        The state from which the ascent goes on.
+    """
     stuck = ~state.halved & (state.best_loss == state.checked_loss)
     halve = (state.rises < RISING * spans) | stuck
     return replace(
@@ -50,7 +66,7 @@ def review(state: APGDState, spans: Tensor | float) -> APGDState:
 
 
 def move(oracle: Oracle, state: APGDState, first: bool) -> Tensor:
-    """z = P(x + eta s(g)), then P(x + a (z - x) + (1 - a) (x - x_old)), a = 1 in the first step."""
+    """Next point: z = P(x + eta s(g)), then P(x + a (z - x) + (1 - a) (x - x_old)), a = 1 in the first step."""
     z = ascend(oracle, state.x, state.gradient, like(state.step, state.x))
     if first:
         return z
@@ -63,19 +79,29 @@ class APGD(Steps[APGDState]):
     """PGD with momentum that halves each sample's step, and returns to its best point, when the loss stops rising.
 
     The step starts at 2 eps and is halved at checkpoints by two conditions; see `checkpoints` and `review`. For L1 the
-    step is sparse, and the projection is the exact one on the ball and [0,1] together; see `apgd_l1`. `steps` gradients
-    are taken, and the closing check judges the last point. Raises ContractError on another norm.
+    step is sparse, and the projection is the exact one on the ball and [0,1] together; see `apgd_l1`. The closing check
+    judges the last point.
 
-    Departures from the authors' code: condition 1 is strict, as in the paper; a random start is uniform in the L-infinity
-    ball instead of touching its surface, and of uniform radius for L2; L1 has no schedule of larger radii.
+    Departures: from the authors' code: condition 1 is strict, as in the paper; a random start is uniform in the
+    L-infinity ball instead of touching its surface, and of uniform radius for L2; L1 has no schedule of larger radii.
+
+    Attributes:
+        ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
+        steps: Number of steps, one gradient each.
+        loss: What is raised, one value per sample; larger is better for the attacker.
+        random_start: Whether to begin at a random point of the ball instead of the image.
+
+    Raises:
+        ContractError: A ball of another norm.
     """
 
     ball: Ball = Linf(8 / 255)
-    steps: int = 100
+    steps: Count = 100
     loss: Loss = cross_entropy
     random_start: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_norm(self.ball, Linf, L2, L1)
 
     @cached_property

@@ -1,5 +1,8 @@
-"""Targeted Auto-PGD over several classes. Croce and Hein, Reliable evaluation of adversarial robustness with an ensemble of
-diverse parameter-free attacks, 2020 (arXiv:2003.01690), section 4."""
+"""Targeted Auto-PGD over several classes (Croce and Hein 2020).
+
+Croce and Hein, Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks, 2020
+(arXiv:2003.01690), section 4.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.attacks.fixed_budget.apgd import APGD
 from vauban.attacks.parts.ball_steps import heading
-from vauban.core.errors import BudgetSpent, ContractError
+from vauban.core.errors import BudgetSpent
 from vauban.core.losses import Loss, dlr, margin
 from vauban.core.norms import Ball, Linf
+from vauban.core.parameters import Count
 from vauban.engine import Attack, Oracle, Result
 from vauban.engine.combine import sequence
 from vauban.engine.result import untouched
@@ -21,24 +25,32 @@ from vauban.engine.result import untouched
 @registry.register("apgd-t", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
 @dataclass(frozen=True)
 class APGDT(Attack):
-    """APGD toward each of the `n_target` likeliest wrong classes in turn, on the samples that still stand.
+    """APGD toward each of the likeliest wrong classes in turn, on the samples that still stand.
 
-    The classes are ordered by the logits of the clean image, for which one query is counted. The loss of each run is the
-    targeted one (None: DLR, and the margin with two classes, where DLR has no gradient); success stays the goal's: for an
-    untargeted goal any misclassification. A targeted goal leaves one class, one run and no query. Raises ContractError
-    where n_target < 1.
+    The classes are ordered by the logits of the clean image, for which one query is counted. The loss of each run is
+    the targeted one; success stays the goal's: for an untargeted goal any misclassification. A targeted goal leaves one
+    class, one run and no query.
+
+    Attributes:
+        ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
+        steps: Number of steps toward each class, one gradient each.
+        n_target: Number of classes that are tried.
+        loss: What is raised toward each class; None: DLR, and with two classes, where DLR has no gradient, the margin.
+        random_start: Whether each run begins at a random point of the ball instead of the image.
+
+    Raises:
+        ContractError: A ball of another norm.
     """
 
     ball: Ball = Linf(8 / 255)
-    steps: int = 100
-    n_target: int = 9
+    steps: Count = 100
+    n_target: Count = 9
     loss: Loss | None = None
     random_start: bool = True
 
     def __post_init__(self) -> None:
-        if self.n_target < 1:
-            raise ContractError(f"expected n_target >= 1, got {self.n_target}")
-        self._apgd(3)
+        super().__post_init__()
+        self._apgd(3)  # checks the norm
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -57,6 +69,6 @@ class APGDT(Attack):
         except BudgetSpent:
             return untouched(oracle.domain.x0)
         toward = wrong[:, : self.n_target].unbind(1)
-        views = [heading(oracle.fresh(i) if i else oracle, label) for i, label in enumerate(toward)]
-        total = sequence([(apgd, view) for view in views], oracle, "success")
+        oracles = [heading(oracle.fresh(i) if i else oracle, label) for i, label in enumerate(toward)]
+        total = sequence([(apgd, own) for own in oracles], oracle, "success")
         return replace(total, forwards=total.forwards + 1)

@@ -1,5 +1,7 @@
-"""The iterative least-likely class method. Kurakin, Goodfellow, Bengio, Adversarial examples in the physical world, 2017
-(arXiv:1607.02533), section 2.3."""
+"""Iterative least-likely class method, ILLC (Kurakin et al. 2017).
+
+Kurakin, Goodfellow, Bengio, Adversarial examples in the physical world, 2017 (arXiv:1607.02533), section 2.3.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +14,40 @@ from vauban.attacks.fixed_budget.bim import relative_step
 from vauban.attacks.parts.ball_steps import ascend, destination, heading
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
+from vauban.core.parameters import Count, Positive
 from vauban.engine import Oracle, Steps
 
 
 @dataclass(frozen=True)
 class TowardState:
-    """Where a sample is and the class it moves toward, `(batch,)`."""
+    """State of an attack that moves toward a class.
+
+    Attributes:
+        x: The iterate, `(batch, ...)`.
+        toward: The class it moves toward, `(batch,)`.
+    """
 
     x: Tensor
     toward: Tensor
 
 
 def depart(oracle: Oracle) -> TowardState:
-    """At the image, bound for the target, or for the least likely class where there is none (one counted query)."""
+    """State at the image, bound for the target or, without one, for the least likely class (one counted query)."""
     return TowardState(oracle.domain.x0, destination(oracle))
 
 
 def approach(oracle: Oracle, state: TowardState, loss: Loss, share: float) -> TowardState:
-    """One step of a share of the radius up the loss toward the class."""
+    """One step of a share of the radius up the loss toward the class.
+
+    Args:
+        oracle: Rows inside a ball.
+        state: Where they are, and the class they move toward.
+        loss: What is raised.
+        share: Length of the step as a share of the radius.
+
+    Returns:
+        The state after the step.
+    """
     _, (g,) = heading(oracle, state.toward).gradient(state.x, loss)
     return TowardState(ascend(oracle, state.x, g, share), state.toward)
 
@@ -37,15 +55,22 @@ def approach(oracle: Oracle, state: TowardState, loss: Loss, share: float) -> To
 @registry.register("illc", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
 class ILLC(Steps[TowardState]):
-    """BIM toward the least likely class of the clean image: x_{t+1} = P(x_t + alpha eps s(g_t)), g_t = grad log p(t | x_t).
+    """BIM toward the least likely class of the clean image.
 
-    Success is the goal's: for an untargeted goal any misclassification, as the papers count it, for a targeted one the
-    class itself, which then takes the place of the least likely one. step_size is alpha, as for BIM.
+    x_{t+1} = P(x_t + alpha eps s(g_t)), g_t = grad log p(t | x_t), s the steepest direction of unit norm, P the
+    projection on the ball and [0,1]. Success is the goal's: for an untargeted goal any misclassification, as the papers
+    count it, for a targeted one the class itself, which then takes the place of the least likely one.
+
+    Attributes:
+        ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
+        steps: Number of steps, one gradient each; finding the class costs one query.
+        step_size: alpha, the length of a step as a share of the radius eps; None: 1.25 / steps, as for BIM.
+        loss: What is raised toward the class; `auto` is log p(t | x) until it saturates.
     """
 
     ball: Ball = Linf(8 / 255)
-    steps: int = 10
-    step_size: float | None = None
+    steps: Count = 10
+    step_size: Positive | None = None
     loss: Loss = auto
 
     @property

@@ -1,5 +1,7 @@
-"""The momentum iterative method. Dong et al., Boosting adversarial attacks with momentum, 2018 (arXiv:1710.06081),
-algorithm 1, and its L2 form."""
+"""Momentum iterative method, MI-FGSM (Dong et al. 2018).
+
+Dong et al., Boosting adversarial attacks with momentum, 2018 (arXiv:1710.06081), algorithm 1, and its L2 form.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,19 @@ from vauban.attacks import registry
 from vauban.attacks.parts.ball_steps import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
+from vauban.core.parameters import Count, NonNegative, Positive
 from vauban.core.tensors import unit
 from vauban.engine import Oracle, Steps
 
 
 @dataclass(frozen=True)
 class MIFGSMState:
-    """Where a sample is and the gradients it has gathered."""
+    """State of MI-FGSM.
+
+    Attributes:
+        x: The iterate, `(batch, ...)`.
+        momentum: The gathered gradients m, `(batch, ...)`.
+    """
 
     x: Tensor
     momentum: Tensor
@@ -27,16 +35,25 @@ class MIFGSMState:
 @registry.register("mi-fgsm", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
 class MIFGSM(Steps[MIFGSMState]):
-    """BIM along gathered gradients: m_{t+1} = mu m_t + g_t / ||g_t||_1 per sample, x_{t+1} = P(x_t + alpha eps s(m_{t+1})).
+    """BIM along gathered gradients.
 
-    momentum is mu; step_size is alpha, relative to eps; None is 1 / steps, the paper's. The projection P on the ball is
-    ours: at the paper's step size no iterate leaves it.
+    m_{t+1} = mu m_t + g_t / ||g_t||_1 per sample, x_{t+1} = P(x_t + alpha eps s(m_{t+1})), g_t the image gradient of
+    the loss, s the steepest direction of unit norm, P the projection on the ball and [0,1].
+
+    Departures: the projection P on the ball is ours; at the paper's step size no iterate leaves it.
+
+    Attributes:
+        ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
+        steps: Number of steps, one gradient each.
+        step_size: alpha, the length of a step as a share of the radius eps; None: 1 / steps, the paper's.
+        momentum: mu, the weight of the gradients gathered before; 0 keeps none.
+        loss: What is raised, one value per sample; larger is better for the attacker.
     """
 
     ball: Ball = Linf(8 / 255)
-    steps: int = 10
-    step_size: float | None = None
-    momentum: float = 1.0
+    steps: Count = 10
+    step_size: Positive | None = None
+    momentum: NonNegative = 1.0
     loss: Loss = auto
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> MIFGSMState:

@@ -1,6 +1,9 @@
-"""Projected gradient ascent. Madry et al., Towards deep learning models resistant to adversarial attacks, 2018
-(arXiv:1706.06083), section 2.1; without the random start and for L-infinity it is the basic iterative method of Kurakin
-et al. (arXiv:1607.02533), for L2 it is PGD2 of the thesis, (2.15)-(2.16)."""
+"""Projected gradient ascent, PGD (Madry et al. 2018).
+
+Madry et al., Towards deep learning models resistant to adversarial attacks, 2018 (arXiv:1706.06083), section 2.1;
+without the random start and for L-infinity it is the basic iterative method of Kurakin et al. (arXiv:1607.02533), for
+L2 it is PGD2 of the thesis, (2.15)-(2.16).
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,29 @@ from vauban.attacks.parts.ascent import Ascent
 from vauban.attacks.parts.ball_steps import ascend
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
+from vauban.core.parameters import Count, Positive
 from vauban.engine import Oracle, Point
 
 
 def random_start(oracle: Oracle) -> Tensor:
-    """A point of the ball: uniform for L-infinity, a Gaussian direction with a uniform radius for L1 and L2."""
-    ball = oracle.domain.ball
+    """Random point of the ball: uniform for L-infinity, a Gaussian direction with a uniform radius for L1 and L2.
+
+    Args:
+        oracle: Rows inside a ball.
+
+    Returns:
+        Images `(batch, ...)` in the ball and in [0,1].
+    """
+    x0, ball, rng = oracle.domain.x0, oracle.domain.ball, oracle.rng
     assert ball is not None
-    shape = tuple(oracle.domain.x0.shape[1:])
+    shape = tuple(x0.shape[1:])
     if ball.norm is Linf:
-        d = (2 * oracle.rng.uniform("start", shape, dtype=oracle.domain.x0.dtype) - 1) * ball.scale(oracle.domain.x0)
+        d = (2 * rng.uniform("start", shape, dtype=x0.dtype) - 1) * ball.scale(x0)
     else:
-        d = oracle.rng.normal("start", shape, dtype=oracle.domain.x0.dtype)
-        length = oracle.rng.uniform("radius", (1,) * len(shape), dtype=oracle.domain.x0.dtype) * ball.scale(
-            oracle.domain.x0
-        )
-        d = ball.norm.steepest(d) * length
-    return oracle.domain.project(oracle.domain.x0 + d)
+        direction = rng.normal("start", shape, dtype=x0.dtype)
+        length = rng.uniform("radius", (1,) * len(shape), dtype=x0.dtype) * ball.scale(x0)
+        d = ball.norm.steepest(direction) * length
+    return oracle.domain.project(x0 + d)
 
 
 @registry.register("pgd", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
@@ -37,13 +46,20 @@ def random_start(oracle: Oracle) -> Tensor:
 class PGD(Ascent[Point]):
     """Projected gradient ascent on the loss inside a ball.
 
-    x_{t+1} = P(x_t + alpha eps s(g_t)), g_t the image gradient of the loss, s the steepest direction of unit norm, P the
-    projection on the ball and [0,1]. step_size is alpha, relative to eps; None is 2.5 / steps.
+    x_{t+1} = P(x_t + alpha eps s(g_t)), g_t the image gradient of the loss, s the steepest direction of unit norm, P
+    the projection on the ball and [0,1].
+
+    Attributes:
+        ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
+        steps: Number of steps, one gradient each.
+        step_size: alpha, the length of a step as a share of the radius eps; None: 2.5 / steps.
+        loss: What is raised, one value per sample; larger is better for the attacker.
+        random_start: Whether to begin at a random point of the ball instead of the image.
     """
 
     ball: Ball = Linf(8 / 255)
-    steps: int = 40
-    step_size: float | None = None
+    steps: Count = 40
+    step_size: Positive | None = None
     loss: Loss = auto
     random_start: bool = True
 

@@ -1,10 +1,13 @@
-"""Boundary projection. Zhang, Avrithis, Furon, Amsaleg, Walking on the edge: fast, low-distortion adversarial examples,
-2020 (arXiv:1912.02153), algorithms 1 and 2; chapter 5 of the thesis, whose equation numbers are quoted."""
+"""Boundary projection, BP (Zhang et al. 2020).
+
+Zhang, Avrithis, Furon, Amsaleg, Walking on the edge: fast, low-distortion adversarial examples, 2020
+(arXiv:1912.02153), algorithms 1 and 2; chapter 5 of the thesis, whose equation numbers are quoted.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,28 +16,45 @@ from vauban.attacks import registry
 from vauban.attacks.parts.ascent import Ascent
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import L2
+from vauban.core.parameters import Count, NonNegative, Positive, Range
 from vauban.core.tensors import dot, like, unit
 from vauban.engine import Oracle
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
 
-TRIES = 2  # of the line search (5.7); on MNIST more change the distances found by less than 0.2 %
-SHY = 1e-4  # of the squared distance: how far below the wanted one the search aims, so that it ends on the near side
+TRIES = 2  # of the line search (5.7); on MNIST more change the distances by less than 0.2 %
+SHY = 1e-4  # relative safety margin on the squared distance: the line search stops just inside the wanted radius
 TINY = 1e-30
 
 
 @dataclass(frozen=True)
 class BPState:
-    """The iterate y_i and whether the boundary has been crossed before, `(batch,)`: stage 1 or stage 2."""
+    """State of boundary projection.
+
+    Attributes:
+        x: The iterate y_i, `(batch, ...)`.
+        crossed: Whether the boundary has been crossed before, `(batch,)`: stage 2, else stage 1.
+    """
 
     x: Tensor
     crossed: Tensor
 
 
 def outward(rho: Tensor, size: Tensor, eps: Tensor, retreat: bool = False) -> tuple[Tensor, Tensor]:
-    """The two numbers, each `(batch,)`, by which z - x = along u + share r in case OUT, (5.3)-(5.4), with rho = <r, u> and
-    size = ||r||: on the plane through y orthogonal to u, at distance eps of x. Where the plane is farther than that: its
-    nearest point to x, or with `retreat` that point moved toward x down to eps."""
+    """Step of case OUT, (5.3)-(5.4): z on the plane through y orthogonal to u, at distance eps of x.
+
+    z - x = along u + share r. Where the plane is farther than eps: its nearest point to x, or with `retreat` that point
+    moved toward x down to eps.
+
+    Args:
+        rho: <r, u>, `(batch,)`, with r = y - x.
+        size: ||r||, `(batch,)`.
+        eps: The wanted distance of z, `(batch,)`.
+        retreat: Whether z may leave the plane toward x.
+
+    Returns:
+        `along` and `share`, `(batch,)` each.
+    """
     depth = rho.clamp(-eps, eps) if retreat else rho
     leaning = rho.square()
     across = (size.square() - leaning).clamp_min(TINY)  # of r, in the plane, squared
@@ -43,33 +63,48 @@ def outward(rho: Tensor, size: Tensor, eps: Tensor, retreat: bool = False) -> tu
 
 
 def inward(rho: Tensor, size: Tensor, eps: Tensor) -> Tensor:
-    """How far z of case IN, (5.9), is from y along u `(batch,)`: z is on the sphere of radius eps >= size around x."""
+    """Length of the step of case IN, (5.9), from y along u, `(batch,)`: z is on the sphere of radius eps around x.
+
+    Args:
+        rho: <r, u>, `(batch,)`, with r = y - x.
+        size: ||r||, `(batch,)`.
+        eps: The radius, `(batch,)`, at least `size`.
+    """
     return torch.addcmul(eps.square() - size.square(), rho, rho).clamp_min(0).sqrt() - rho
 
 
 @registry.register("bp", norms=("l2",), needs="gradients", targeted=True)
 @dataclass(frozen=True)
 class BP(Ascent[BPState]):
-    """Boundary projection: reach the boundary, then walk along it while the distance falls. One gradient per iteration.
+    """Boundary projection: reach the boundary, then walk along it while the distance falls.
 
-    With u = g / ||g||_2 the attacker's direction (the papers' -g), r = y - x and gamma_i rising from gamma_min to 1 (5.1):
-    stage 1, until the first success: y <- Q(y + alpha gamma_i u). Stage 2, OUT where y is adversarial:
-    z = `outward` at eps = gamma_i ||r||, y <- Q(y + b (z - y)) with b found by a short search so that the rounded image
-    is at the distance of z (5.7); IN elsewhere: z = `inward` at eps = ||r|| / gamma_i, y <- Q(y + b (z - y)) with
-    b = max(1, beta_min / ||z - y||) (5.10), so that rounding does not undo the step. Q clips to [0,1] and rounds to the
-    door's grid. quantisation="each" takes Q(z) instead (b = 1), as does a door without a grid; rounding only at the end
-    is a threat with levels=None whose images are rounded afterwards.
+    One gradient per iteration. With u = g / ||g||_2 the attacker's direction (the papers' -g), r = y - x and gamma_i
+    rising from gamma_min to 1 (5.1): stage 1, until the first success: y <- Q(y + alpha gamma_i u). Stage 2, OUT where
+    y is adversarial: z = `outward` at eps = gamma_i ||r||, y <- Q(y + b (z - y)) with b from a short search so that the
+    rounded image is at the distance of z (5.7); IN elsewhere: z = `inward` at eps = ||r|| / gamma_i, y <- Q(y + b (z -
+    y)) with b = max(1, beta_min / ||z - y||) (5.10), so that rounding does not undo the step. Q clips to [0,1] and
+    rounds to the pixel grid of the threat. Rounding only at the end is a threat with levels=None whose images are
+    rounded afterwards.
 
-    Loss: `auto`, the papers' cross-entropy wherever it has a gradient; option `margin`, for which (5.2) makes the level
-    set the boundary. Departures: stage 1 is rounded too, so that stage 2 starts on the grid. With `retreat`, OUT moves
-    toward x down to eps where the whole plane is farther than that; as printed (retreat=False) z is then the plane's
-    nearest point, which is y itself on a linear network: the distance of the first success is never reduced there.
+    Departures: stage 1 is rounded too, so that stage 2 starts on the grid. With `retreat`, OUT moves toward x down to
+    eps where the whole plane is farther than that; as printed (retreat=False) z is then the plane's nearest point,
+    which is y itself on a linear network: the distance of the first success is never reduced there.
+
+    Attributes:
+        steps: Number of steps, one gradient each.
+        alpha: Length of the steps of stage 1, in pixel units (pixels in [0,1]) of L2, before its factor gamma_i.
+        gamma_min: First value of gamma, the factor by which a step changes the distance; it rises to 1.
+        beta_min: Least length of a step of case IN, in pixel units of L2, (5.10).
+        loss: What is raised: `auto`, the papers' cross-entropy wherever it has a gradient; option `margin`, for which
+            (5.2) makes the level set the boundary.
+        quantisation: "search" looks for b as above; "each" takes Q(z) instead (b = 1), as does a threat without a grid.
+        retreat: Whether OUT leaves the plane toward the original where the plane is too far.
     """
 
-    steps: int = 20
-    alpha: float = 2.0
-    gamma_min: float = 0.7
-    beta_min: float = 0.1
+    steps: Count = 20
+    alpha: Positive = 2.0
+    gamma_min: Annotated[float, Range(0, 1, open_low=True)] = 0.7
+    beta_min: NonNegative = 0.1
     loss: Loss = auto
     quantisation: Literal["search", "each"] = "search"
     retreat: bool = True
@@ -101,10 +136,20 @@ class BP(Ascent[BPState]):
         return BPState(oracle.domain.quantise(torch.addcmul(y, like(torch.where(out, beta, 1), y), d)), crossed)
 
     def _search(self, oracle: Oracle, y: Tensor, d: Tensor, square: Tensor, inner: Tensor, wanted: Tensor) -> Tensor:
-        """b of (5.7) `(batch,)` for case OUT: the smallest at which the image y + b d, rounded, is no farther from x than z
-        (`wanted`), nearly; at most the b of the point of the line that is nearest to x. With square = ||r||^2, inner =
-        <r, z - x>: ||r + b d||^2 = square + q ((foot - b)^2 - foot^2); rounding adds what the last try shows, nearly the
-        same for the next b."""
+        """Factor b of (5.7) for case OUT, `(batch,)`.
+
+        The smallest b at which the image y + b d, rounded, is no farther from x than z, nearly; at most the b of the
+        point of the line that is nearest to x. ||r + b d||^2 = square + q ((foot - b)^2 - foot^2); rounding adds what
+        the last try shows, nearly the same for the next b.
+
+        Args:
+            oracle: The rows.
+            y: The iterates, `(batch, ...)`.
+            d: z - y, `(batch, ...)`.
+            square: ||r||^2, `(batch,)`.
+            inner: <r, z - x>, `(batch,)`.
+            wanted: The distance of z, `(batch,)`.
+        """
         goal = wanted.square()
         p = square - inner
         q = torch.sub(goal + square, inner, alpha=2).clamp_min(TINY)  # ||d||^2
@@ -119,7 +164,8 @@ class BP(Ascent[BPState]):
             excess = rounded.square() - goal
             root = foot - torch.addcdiv((foot - beta).square(), excess, q, value=-1).clamp_min(0).sqrt()
             beta = root.where((low < root) & (root < high), torch.lerp(low, high, 0.5))
-        return torch.where(high < most, high, beta)  # the nearest success, else the next try unseen
+        return torch.where(high < most, high, beta)  # the nearest b inside, else the next try unseen
 
     def _searches(self, oracle: Oracle) -> bool:
+        """Whether b is searched: not without a grid."""
         return oracle.domain.grid is not None and self.quantisation == "search"

@@ -1,5 +1,7 @@
-"""Carlini and Wagner's L0 attack. Towards evaluating the robustness of neural networks, 2017 (arXiv:1608.04644), section
-VI-B."""
+"""L0 attack of Carlini and Wagner (2017).
+
+Towards evaluating the robustness of neural networks, 2017 (arXiv:1608.04644), section VI-B.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.adam_rounds import CHART, AdamRounds, AdamRoundState
-from vauban.core.errors import ContractError
 from vauban.core.norms import L0, Norm
+from vauban.core.parameters import Count, NonNegative, Positive
 from vauban.core.tensors import flat, like
 from vauban.engine import Oracle
 
@@ -20,7 +22,11 @@ UNCHANGED = 1 / 510  # half a level of 8 bits: rounds to no change
 
 @dataclass(frozen=True)
 class CWL0State(AdamRoundState):
-    """free `(batch, ...)`: the components that may still change."""
+    """State of the L0 attack.
+
+    Attributes:
+        free: Where components may still change, bool `(batch, ...)`.
+    """
 
     free: Tensor
 
@@ -30,28 +36,35 @@ class CWL0State(AdamRoundState):
 class CWL0(AdamRounds[CWL0State]):
     """Carlini and Wagner, L0: the L2 attack on ever fewer components, those that contribute least given up in turn.
 
-    min_z ||x - x0||_2^2 + c [kappa - margin(x)]_+ over the free components, x = (1 + tanh z) / 2, by Adam at rate `lr`. An
-    adversarial image ends a round: with g the gradient of the margin there and d = x - x0, the components that changed by
-    less than half a level go back to x0 for good, and of the n others the max(1, floor(freeze sqrt(n))) of smallest
-    |g_i d_i|. `inner` steps without an adversarial image double c, from `c`; a sample is finished once c exceeds `largest`
-    or nothing is free. All rounds start from the image where the last one ended, with Adam anew. At most `steps` gradients,
-    one per step; the nearest success is kept. freeze=0 gives up one component per round as the paper says: on MNIST as good
-    as 0.5, for three times the gradients (2600 against 800). kappa > 0 asks for that margin, and an image with less is no
-    success. Components are counted, not pixels of 3 channels.
-    Raises ContractError unless inner >= 1, 0 < c <= largest and freeze >= 0.
+    min_z ||x - x0||_2^2 + c [kappa - margin(x)]_+ over the free components, x = (1 + tanh z) / 2, by Adam. An
+    adversarial image ends a round: with g the gradient of the margin there and d = x - x0, the components that changed
+    by less than half a level go back to x0 for good, and of the n others the max(1, floor(freeze sqrt(n))) of smallest
+    |g_i d_i|. `inner` steps without an adversarial image double c; a sample is finished once c exceeds `largest` or
+    nothing is free. All rounds start from the image where the last one ended, with Adam anew. At most `steps`
+    gradients, one per step; the nearest success is kept. freeze=0 gives up one component per round as the paper says:
+    on MNIST as good as 0.5, for three times the gradients (2600 against 800). Components are counted, not pixels of 3
+    channels.
+
     Departures: `freeze` (the authors' program: 0.3) and |g_i d_i| for g_i d_i, as their program has it; a round ends at
     its first adversarial image, as there, and each sample begins its next one at once; one total of `steps` bounds the
     cost; the objective is divided by c; z starts a quarter of a level inside [0,1].
+
+    Attributes:
+        steps: Number of steps of all rounds together, one gradient each.
+        inner: Steps without an adversarial image after which c is doubled.
+        lr: Rate of Adam in the coordinates z.
+        c: First weight of the loss.
+        largest: Weight of the loss beyond which a sample is finished.
+        kappa: Margin, in logits, that is asked for where it is above 0; an image with less is then no success.
+        freeze: Share of sqrt(n) components that a round gives up, of n that still change.
+
+    Raises:
+        ContractError: c above `largest`.
     """
 
-    inner: int = 20
-    lr: float = 0.3
-    freeze: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.freeze >= 0:
-            raise ContractError(f"expected freeze >= 0, got {self.freeze}")
+    inner: Count = 20
+    lr: Positive = 0.3
+    freeze: NonNegative = 0.5
 
     @property
     def norm(self) -> Norm:

@@ -1,10 +1,13 @@
-"""Decoupled direction and norm. Rony et al., Decoupling direction and norm for efficient gradient-based L2 adversarial
-attacks and defenses, 2019 (arXiv:1811.09600), algorithm 1; (2.20) of the thesis."""
+"""Decoupled direction and norm, DDN (Rony et al. 2019).
+
+Rony et al., Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and defenses, 2019
+(arXiv:1811.09600), algorithm 1; (2.20) of the thesis.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ from vauban.attacks import registry
 from vauban.attacks.parts.ascent import Ascent
 from vauban.attacks.parts.minimal_steps import cosine
 from vauban.core.losses import Loss, auto
+from vauban.core.parameters import Count, NonNegative, Positive, Range
 from vauban.core.tensors import like, unit
 from vauban.engine import Oracle
 from vauban.engine.iterate import Stop
@@ -21,7 +25,12 @@ from vauban.engine.record import Keep
 
 @dataclass(frozen=True)
 class DDNState:
-    """The image and the radius `(batch,)` of the sphere it was put on."""
+    """State of DDN.
+
+    Attributes:
+        x: The iterate, `(batch, ...)`.
+        eps: Radius of the sphere it was put on, `(batch,)`.
+    """
 
     x: Tensor
     eps: Tensor
@@ -32,18 +41,27 @@ class DDNState:
 class DDN(Ascent[DDNState]):
     """Decoupled direction and norm: a gradient step, then back to a sphere that shrinks while the image is adversarial.
 
-    eps <- (1 - gamma) eps where x is adversarial, (1 + gamma) eps elsewhere; d <- x - x0 + alpha_t g / ||g||_2;
-    x <- Q(x0 + eps d / ||d||_2). alpha is annealed by a cosine from `alpha` to `alpha_last`; eps starts at `eps`, in
-    pixel units; Q clips to [0,1] and rounds to the door's grid. One gradient per step. Loss: `auto` (the paper's
-    cross-entropy wherever it has a gradient), option `margin`. Departures: the radius is the paper's own eps and not
-    the thesis' ||x - x0||_2, which clipping makes smaller; where the gradient vanishes the direction is kept.
+    eps <- (1 - gamma) eps where x is adversarial, (1 + gamma) eps elsewhere; d <- x - x0 + alpha_t g / ||g||_2; x <-
+    Q(x0 + eps d / ||d||_2). alpha_t is annealed by a cosine from `alpha` to `alpha_last`; Q clips to [0,1] and rounds
+    to the pixel grid of the threat. One gradient per step.
+
+    Departures: the radius is the paper's own eps and not the thesis' ||x - x0||_2, which clipping makes smaller; where
+    the gradient vanishes the direction is kept.
+
+    Attributes:
+        steps: Number of steps, one gradient each.
+        eps: First radius, in pixel units (pixels in [0,1]) of L2.
+        gamma: Share by which a step changes the radius.
+        alpha: First length of a gradient step, in pixel units of L2.
+        alpha_last: Its last length.
+        loss: What is raised: `auto`, the paper's cross-entropy wherever it has a gradient; option `margin`.
     """
 
-    steps: int = 100
-    eps: float = 1.0
-    gamma: float = 0.05
-    alpha: float = 1.0
-    alpha_last: float = 0.01
+    steps: Count = 100
+    eps: Positive = 1.0
+    gamma: Annotated[float, Range(0, 1, open_high=True)] = 0.05
+    alpha: NonNegative = 1.0
+    alpha_last: NonNegative = 0.01
     loss: Loss = auto
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"

@@ -1,10 +1,13 @@
-"""DeepFool. Moosavi-Dezfooli, Fawzi, Frossard, DeepFool: a simple and accurate method to fool deep neural networks, 2016
-(arXiv:1511.04599), algorithm 2 and section 3.3; (2.21) of the thesis."""
+"""DeepFool (Moosavi-Dezfooli et al. 2016).
+
+Moosavi-Dezfooli, Fawzi, Frossard, DeepFool: a simple and accurate method to fool deep neural networks, 2016
+(arXiv:1511.04599), algorithm 2 and section 3.3; (2.21) of the thesis.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ from vauban.attacks import registry
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Linf, Norm
+from vauban.core.parameters import Count, NonNegative, Range
 from vauban.core.tensors import like
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
@@ -23,7 +27,13 @@ SHORTEST = 1e-5  # a step of this length, in pixel units of the norm, leaves a t
 
 @dataclass(frozen=True)
 class DeepFoolState:
-    """The image, the sum r of the steps without overshoot, and the classes `(batch, k)` looked at, the true one first."""
+    """State of DeepFool.
+
+    Attributes:
+        x: The iterate, `(batch, ...)`.
+        r: Sum of the steps without overshoot, `(batch, ...)`.
+        classes: The classes that are looked at, the true one first, `(batch, k)`.
+    """
 
     x: Tensor
     r: Tensor
@@ -35,23 +45,32 @@ class DeepFoolState:
 class DeepFool(Steps[DeepFoolState]):
     """DeepFool: step to the nearest of the linearised class boundaries until the label changes.
 
-    With w_k = grad(z_k - z_y), f_k = z_y - z_k and q the dual of p: l = argmin_k |f_k| / ||w_k||_q,
-    r <- r + |f_l| / ||w_l||_q s(w_l), x <- clip(x0 + (1 + overshoot) r), s the steepest direction of unit p-norm. The
-    `classes` largest logits of the clean image are looked at, the true class included: one forward to find them, then
-    that many backwards per step. Targeted (not in the paper): the same step on the margin of the target, 1 backward.
-    Raises ContractError for norms other than L2 and L-infinity and for fewer than 2 classes.
+    With w_k = grad(z_k - z_y), f_k = z_y - z_k and q the dual of p: l = argmin_k |f_k| / ||w_k||_q, r <- r + |f_l| /
+    ||w_l||_q s(w_l), x <- clip(x0 + (1 + overshoot) r), s the steepest direction of unit p-norm. The `classes` largest
+    logits of the clean image are looked at: one forward that ranks them, then that many backwards per step. Targeted
+    (not in the paper): the same step on the margin of the target, 1 backward.
+
+    Attributes:
+        steps: Number of steps.
+        norm: L2 or L-infinity.
+        classes: Number of classes that are looked at, the true one included.
+        overshoot: Share of the way by which the image goes beyond the linearised boundary.
+
+    Raises:
+        ContractError: Another norm.
     """
 
-    steps: int = 50
+    steps: Count = 50
     norm: Norm = L2
-    classes: int = 10
-    overshoot: float = 0.02
+    classes: Annotated[int, Range(2)] = 10
+    overshoot: NonNegative = 0.02
     stop: ClassVar[Stop] = "first"
     keep: ClassVar[Keep] = "first"
 
     def __post_init__(self) -> None:
-        if self.norm not in (L2, Linf) or self.classes < 2:
-            raise ContractError(f"expected norm l2 or linf and classes >= 2, got {self.norm} and {self.classes}")
+        super().__post_init__()
+        if self.norm not in (L2, Linf):
+            raise ContractError(f"expected norm l2 or linf for deepfool, got {self.norm}")
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -59,13 +78,11 @@ class DeepFool(Steps[DeepFoolState]):
         return self.steps + 2, self.steps * self.classes
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> DeepFoolState:
-        y = oracle.goal.y[:, None]
+        x0, y = oracle.domain.x0, oracle.goal.y[:, None]
         if oracle.goal.target is not None:
-            return DeepFoolState(oracle.domain.x0, torch.zeros_like(oracle.domain.x0), y)
+            return DeepFoolState(x0, torch.zeros_like(x0), y)
         wrong = oracle.goal.wrong_classes(oracle.clean_logits()).flip(1)
-        return DeepFoolState(
-            oracle.domain.x0, torch.zeros_like(oracle.domain.x0), torch.cat([y, wrong[:, : self.classes - 1]], 1)
-        )
+        return DeepFoolState(x0, torch.zeros_like(x0), torch.cat([y, wrong[:, : self.classes - 1]], 1))
 
     def step(self, oracle: Oracle, state: DeepFoolState, t: int) -> DeepFoolState:
         if oracle.goal.target is not None:
@@ -79,7 +96,12 @@ class DeepFool(Steps[DeepFoolState]):
         return DeepFoolState(oracle.domain.project(oracle.domain.x0 + (1 + self.overshoot) * r), r, state.classes)
 
     def _to_nearest(self, f: Tensor, w: Tensor) -> Tensor:
-        """The step to the nearest hyperplane f = <w, r>, f `(batch, k)`, w `(batch, k, ...)`; zero where all w are."""
+        """Step to the nearest hyperplane f = <w, r>, `(batch, ...)`; zero where all w are.
+
+        Args:
+            f: Values, `(batch, k)`, not negative.
+            w: Normals, `(batch, k, ...)`.
+        """
         distance = f / self.norm.dual(w.flatten(0, 1)).view_as(f)
         distance = torch.where(distance.isfinite(), distance, torch.inf)
         length, nearest = distance.min(1)

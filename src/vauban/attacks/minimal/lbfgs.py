@@ -1,5 +1,8 @@
-"""The box-constrained L-BFGS attack. Szegedy et al., Intriguing properties of neural networks, 2014 (arXiv:1312.6199),
-section 4.1; the squared distance as in Carlini and Wagner, 2017 (arXiv:1608.04644), section III-A."""
+"""Box-constrained L-BFGS attack (Szegedy et al. 2014).
+
+Szegedy et al., Intriguing properties of neural networks, 2014 (arXiv:1312.6199), section 4.1; the squared distance as
+in Carlini and Wagner, 2017 (arXiv:1608.04644), section III-A.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.attacks.parts.minimal_steps import movable
 from vauban.attacks.parts.penalty_search import PenaltySearch
-from vauban.core.errors import ContractError
 from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import Loss, logit_of
 from vauban.core.norms import Linf
+from vauban.core.parameters import Count, Positive
 from vauban.core.tensors import dot, flat, like, where
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
@@ -28,7 +31,7 @@ CURVED = 1e-10  # a pair with s.y below this share of y.y says nothing about the
 
 
 def log_wanted(logits: Tensor, goal: ResolvedGoal) -> Tensor:
-    """The logarithm of the probability of what is wanted: log p(t) targeted, log(1 - p(y)) untargeted."""
+    """Logarithm of the probability of what is wanted: log p(t) targeted, log(1 - p(y)) untargeted, `(batch,)`."""
     label = goal.y if goal.heading is None else goal.heading
     others = logits.scatter(1, label[:, None], float("-inf")).logsumexp(1)
     lead = logit_of(logits, label) - others
@@ -37,8 +40,18 @@ def log_wanted(logits: Tensor, goal: ResolvedGoal) -> Tensor:
 
 @dataclass(frozen=True)
 class LBFGSState:
-    """The point x with its value f `(batch,)` and gradient g, the direction d from it, the trial x + rate d clipped to
-    the box, the pairs s, y `(batch, memory, ...)`, newest last (zero where there are none yet), and the weight c."""
+    """State of the minimisation at one constant per sample.
+
+    Attributes:
+        x: The point, `(batch, ...)`.
+        f: Its value, `(batch,)`.
+        g: Its gradient, `(batch, ...)`.
+        d: The direction from it, `(batch, ...)`.
+        rate: Length of the trial step along d, `(batch,)`.
+        trial: x + rate d clipped to the box, `(batch, ...)`.
+        s, y: The pairs, `(batch, memory, ...)`, newest last; zero where there are none yet.
+        c: Weight of the loss, `(batch,)`.
+    """
 
     x: Tensor
     f: Tensor
@@ -55,24 +68,28 @@ class LBFGSState:
 class ProjectedLBFGS(Steps[LBFGSState]):
     """Minimises ||x - x0||_2^2 - c loss(x) over [0,1], at one constant c per sample, by L-BFGS on the free components.
 
-    Components at 0 or 1 that the slope pushes outward are held (Bertsekas, Projected Newton methods, 1982); the two-loop
-    recursion (Nocedal, 1980) runs on the others, and x + rate d is clipped to the box. One gradient per step: a sample
-    whose trial point decreases enough (Armijo) takes it and begins a new line search, another halves its rate.
+    Components at 0 or 1 that the slope pushes outward are held (Bertsekas, Projected Newton methods, 1982); the
+    two-loop recursion (Nocedal, 1980) runs on the others, and x + rate d is clipped to the box. One gradient per step:
+    a sample whose trial point decreases enough (Armijo) takes it and begins a new line search, another halves its rate.
+
+    Attributes:
+        steps: Number of steps, one gradient each.
+        memory: Number of pairs.
+        loss: The loss.
     """
 
-    steps: int
-    memory: int
+    steps: Count
+    memory: Count
     loss: Loss
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
     per_sample: ClassVar[tuple[str, ...]] = ("c",)
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> LBFGSState:
-        zero, row = torch.zeros_like(oracle.domain.x0), torch.zeros_like(per_sample["c"])
+        x0, c = oracle.domain.x0, per_sample["c"]
+        zero, row = torch.zeros_like(x0), torch.zeros_like(c)
         pairs = zero[:, None].expand(-1, self.memory, *zero.shape[1:])
-        return LBFGSState(
-            oracle.domain.x0, row + torch.inf, zero, zero, row, oracle.domain.x0, pairs, pairs, per_sample["c"]
-        )
+        return LBFGSState(x0, row + torch.inf, zero, zero, row, x0, pairs, pairs, c)
 
     def step(self, oracle: Oracle, state: LBFGSState, t: int) -> LBFGSState:
         x = state.trial
@@ -101,14 +118,14 @@ class ProjectedLBFGS(Steps[LBFGSState]):
         return oracle.domain.project(state.x)
 
     def _pairs(self, state: LBFGSState, s: Tensor, y: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
-        """The pairs with a new one in place of the oldest, where a step was taken that shows positive curvature."""
+        """Pairs with a new one in place of the oldest, where a step was taken that shows positive curvature."""
         new = taken & (dot(s, y) > CURVED * dot(y, y))
         shifted = torch.cat([state.s[:, 1:], s[:, None]], 1), torch.cat([state.y[:, 1:], y[:, None]], 1)
         return where(new, shifted[0], state.s), where(new, shifted[1], state.y)
 
 
 def direction(state: LBFGSState) -> Tensor:
-    """-H g on the components that are free to move, H the inverse Hessian of the pairs; -g where that does not descend."""
+    """Direction -H g on the free components, H the inverse Hessian of the pairs; -g where that does not descend."""
     steepest = movable(state.x, -state.g)
     free = steepest != 0
     q = flat(-steepest)
@@ -135,26 +152,29 @@ def direction(state: LBFGSState) -> Tensor:
 class LBFGS(PenaltySearch):
     """Box-constrained L-BFGS: the squared distance minus c times the loss, minimised by a quasi-Newton method in [0,1].
 
-    min_x ||x - x0||_2^2 - c loss(x) subject to x in [0,1], by `steps` gradients of a limited-memory BFGS with `memory`
-    pairs and a projected, backtracking line search; c is searched per sample from `c`, times 10 while nothing succeeds and
-    then by bisection, `search_steps` values. search_steps * steps gradients; the nearest success of all is kept.
-    loss: log p(t) targeted, as in the paper; untargeted (not in the paper) log(1 - p(y)). Another one has to be continuous
-    in the image. With the cross-entropy of y the nearest image lies between two values of c: it is flat where p(y) rounds
-    to 1 and steep beyond the boundary, so that its minimiser jumps (by up to 34 % too far on a linear model).
-    Raises ContractError for fewer than 1 pair.
-    Departures: the distance is squared, since |r| has no gradient at the image; the constant stands before the loss as in
-    Carlini and Wagner (the paper's is 1/c); the solver is this file's, which moves all samples at once.
+    min_x ||x - x0||_2^2 - c loss(x) subject to x in [0,1], by a limited-memory BFGS with a projected, backtracking line
+    search; c is searched per sample, times 10 while nothing succeeds and then by bisection. search_steps * steps
+    gradients; the nearest success of all is kept.
+
+    Departures: the distance is squared, since |r| has no gradient at the image; the constant stands before the loss as
+    in Carlini and Wagner (the paper's is 1/c); the solver is this file's, which moves all samples at once.
+
+    Attributes:
+        search_steps: Number of values of c.
+        steps: Number of steps at each c, one gradient each.
+        c: First weight of the loss.
+        memory: Number of pairs of the quasi-Newton method.
+        loss: log p(t) targeted, as in the paper; untargeted (not in the paper) log(1 - p(y)). Another one has to be
+            continuous in the image. With the cross-entropy of y the nearest image lies between two values of c: it is
+            flat where p(y) rounds to 1 and steep beyond the boundary, so that its minimiser jumps (by up to 34 % too
+            far on a linear model).
     """
 
-    search_steps: int = 9
-    steps: int = 30
-    c: float = 1.0
-    memory: int = 8
+    search_steps: Count = 9
+    steps: Count = 30
+    c: Positive = 1.0
+    memory: Count = 8
     loss: Loss = log_wanted
-
-    def __post_init__(self) -> None:
-        if self.memory < 1:
-            raise ContractError(f"expected memory >= 1, got {self.memory}")
 
     def inner(self, oracle: Oracle) -> ProjectedLBFGS:
         return ProjectedLBFGS(self.steps, self.memory, self.loss)

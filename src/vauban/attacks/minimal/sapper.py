@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.attacks.parts.sapper_schedule import Phase, filling, least, level, phases, ranked, soft_margin
 from vauban.core.norms import L1, L2, Linf, Norm
+from vauban.core.parameters import Count, Positive, Range, Share, Whole
 from vauban.core.tensors import components, dot, like, where
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
@@ -22,8 +23,15 @@ LEAST, MOST = 1e-4, 1.0  # the share of the distance by which a step may aim bey
 
 @dataclass(frozen=True)
 class SapperState:
-    """The iterate before rounding, whether the boundary has been crossed, the share `over` by which steps aim beyond
-    it, the class that is headed for in the later marches, and the other classes, nearest first as last seen."""
+    """State of Sapper.
+
+    Attributes:
+        x: The iterate before rounding, `(batch, ...)`.
+        crossed: Whether the boundary has been crossed, `(batch,)`.
+        over: Share by which steps aim beyond the boundary, `(batch,)`.
+        toward: The class that is headed for in the later marches, `(batch,)`.
+        order: The other classes, nearest first as last seen, `(batch, classes)`.
+    """
 
     x: Tensor
     crossed: Tensor
@@ -42,44 +50,58 @@ class Sapper(Steps[SapperState]):
         x <- x0 + (1 - lambda) (x - x0) + a s,   a the least with <g, Q(x) - y> >= -m + over ||y - x0|| <g, s>
 
     lambda = 0 until the first success. Unrounded, in L2 and with lambda = 1 this is x0 + (<g, y - x0> - m) g / ||g||^2,
-    the foot of the perpendicular on the linearised boundary: the iteration by which structural reliability finds the
+    the foot of the perpendicular on the linearised boundary: the iteration by which structural reliability searches the
     most probable point of failure (Hasofer and Lind 1974, Rackwitz and Fiessler 1978), which DeepFool starts and never
     corrects. Since `a` is measured after rounding and clipping, a step is never lost to them: where a perturbation is
-    below half a level per pixel, the components of largest gradient change first, which is the best there is on the grid.
-    `over` is multiplied by `up` after a step that failed (the original image counts as one), by `down` after one that
-    succeeded; before the first success it is a share of the larger of ||y - x0|| and the distance still to go.
+    below half a level per pixel, the components of largest gradient change first, which is the best there is on the
+    grid. `over` is multiplied by `up` after a step that failed (the original image counts as one), by `down` after one
+    that succeeded; before the first success it is a share of the larger of ||y - x0|| and the distance still to go.
 
-    Direction: the margin with its maximum smoothed at a temperature relative to the spread of the logits, so that neither
-    their scale nor a shift matters; `sharpness` rises from the first to the second value, which settles the class on the
-    way instead of at the original image. From 60 steps on, `scouts` shorter marches head for the classes that were next
-    at the last success, and the last 30 % of the steps start again from the nearest find (`phases`). One gradient a step.
+    Direction: the margin with its maximum smoothed at a temperature relative to the spread of the logits, so that
+    neither their scale nor a shift matters; `sharpness` rises from the first to the second value, which settles the
+    class on the way instead of at the original image. From 60 steps on, `scouts` shorter marches head for the classes
+    that were next at the last success, and the last 30 % of the steps start again from the nearest success (`phases`).
+    One gradient a step.
 
-    reach: the largest first-order step; L1 has none, since there a pixel moves by half the range at most. For L1 the
-    maximiser moves one pixel without end: s is that of the same problem inside [0,1], the components of largest gradient
-    in proportion to the room they have (`filling`). A gradient of zero adds nothing. No paper has this attack; what
-    each of its parts is worth is in the experiments.
+    For L1 the maximiser moves one pixel without end: s is that of the same problem inside [0,1], the components of
+    largest gradient in proportion to the room they have (`filling`). A gradient of zero adds nothing. No paper has this
+    attack; what each of its parts is worth is in the experiments.
+
+    Attributes:
+        steps: Number of steps, one gradient each.
+        norm: The norm of the distances: L2, L-infinity or L1.
+        decay: lambda, the share of the perturbation that a step takes back after the first success, at the beginning
+            and the end of a march.
+        refine: lambda in the last phase, at its beginning and end.
+        sharpness: Inverse temperature of the smoothed margin, at the beginning and the end of a march.
+        first: `over` until the first success, a share of the distance.
+        over: `over` after it.
+        up: Factor of `over` after a step that failed.
+        down: Factor of `over` after a step that succeeded.
+        reach: Largest first-order step, in pixel units (pixels in [0,1]) of the norm; L1 has none, since there a pixel
+            moves by half the range at most.
+        scouts: Number of marches toward other classes, from 60 steps on.
+        tries: Evaluations of the search for a; 0 aims at the unrounded boundary.
     """
 
-    steps: int = 20
+    steps: Count = 20
     norm: Norm = L2
-    decay: tuple[float, float] = (0.6, 0.2)
-    refine: tuple[float, float] = (0.4, 0.02)  # lambda, in the last phase
-    sharpness: tuple[float, float] = (4.0, 100.0)
-    first: float = 0.1  # `over` until the first success
-    over: float = 0.1  # `over` after it
-    up: float = 2.5
-    down: float = 0.55
-    reach: float = 1.0
-    scouts: int = 3
-    tries: int = 4
+    decay: tuple[Share, Share] = (0.6, 0.2)
+    refine: tuple[Share, Share] = (0.4, 0.02)
+    sharpness: tuple[Positive, Positive] = (4.0, 100.0)
+    first: Share = 0.1
+    over: Share = 0.1
+    up: Annotated[float, Range(1)] = 2.5
+    down: Annotated[float, Range(0, 1, open_low=True)] = 0.55
+    reach: Positive = 1.0
+    scouts: Whole = 3
+    tries: Whole = 4
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> SapperState:
-        over = torch.full_like(oracle.distance, self.first)
-        return SapperState(
-            oracle.domain.x0, over < 0, over, oracle.goal.y, oracle.goal.y[:, None].expand(-1, oracle.classes)
-        )
+        x0, y, over = oracle.domain.x0, oracle.goal.y, torch.full_like(oracle.distance, self.first)
+        return SapperState(x0, over < 0, over, y, y[:, None].expand(-1, oracle.classes))
 
     def step(self, oracle: Oracle, state: SapperState, t: int) -> SapperState:
         marches = phases(self.steps, self.scouts if oracle.goal.target is None else 0)
@@ -106,7 +128,7 @@ class Sapper(Steps[SapperState]):
         return SapperState(x, crossed, over, state.toward, order)
 
     def _again(self, oracle: Oracle, state: SapperState, phase: Phase) -> SapperState:
-        """The first state of a later phase: from the nearest find, or from the original toward another class."""
+        """First state of a later phase: from the nearest success, or from the original toward another class."""
         if phase.refines:
             over = torch.full_like(state.over, self.over / 2)
             return replace(state, x=where(oracle.succeeded, oracle.best, state.x), crossed=oracle.succeeded, over=over)
@@ -126,6 +148,18 @@ class Sapper(Steps[SapperState]):
         over: Tensor,
         decay: Tensor,
     ) -> Tensor:
+        """Next iterate before rounding, `(batch, ...)`.
+
+        Args:
+            oracle: The rows.
+            x: The iterate before rounding, `(batch, ...)`.
+            y: The image that the network was shown for it.
+            g: Gradient of the smoothed margin at y.
+            level: The margin at y, zero on the boundary, `(batch,)`.
+            crossed: Whether the boundary has been crossed, `(batch,)`.
+            over: Share by which the step aims beyond the boundary, `(batch,)`.
+            decay: lambda, `(batch,)`.
+        """
         slope = self.norm.dual(g).clamp_min(TINY)
         size = self.norm.size(y - oracle.domain.x0)
         reach = x[0].numel() if self.norm is L1 else self.reach
@@ -139,7 +173,7 @@ class Sapper(Steps[SapperState]):
             s = filling(g, base, crossing * slope - dot(g, base))
 
         n = 1.0 if oracle.domain.grid is None else float(oracle.domain.grid.levels - 1)
-        whole, stride = base * n, s * n  # in levels: the door's rounding, with few operations a try
+        whole, stride = base * n, s * n  # in levels: the grid's rounding, with few operations a try
         gain, minus = stride if unit is s else unit * n, like(-crossing, s)
 
         def beyond(a: Tensor) -> Tensor:
