@@ -40,13 +40,13 @@ X = torch.tensor([[1.0, 2.0], [-1.0, 0.5]])
 
 @pytest.mark.parametrize("by_name", [True, False])
 def test_only_the_place_is_changed(network: nn.Sequential, by_name: bool) -> None:
-    before, tables = network(X), {name: part for name, part in network.named_modules()}
+    before, tables = network(X), dict(network.named_modules())
     changed = replaced(network, "0.0" if by_name else network[0][0], Scale(-2.0))
     want = network[1](network[0][1](-2.0 * X))
     assert torch.equal(changed(X), want)
     assert not torch.equal(changed(X), before)
     assert torch.equal(network(X), before)
-    assert {name: part for name, part in network.named_modules()} == tables
+    assert dict(network.named_modules()) == tables
     assert changed[0][1] is network[0][1]
     assert changed[1] is network[1]
     assert [name for name, _ in changed.named_modules()] == list(tables)

@@ -49,7 +49,7 @@ def test_names() -> None:
         assert entry.summary.endswith(".")
 
 
-@pytest.mark.parametrize("entry", defences.registry, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", list(defences.registry), ids=lambda entry: entry.name)
 def test_the_facts_of_a_class_are_those_of_its_registry_entry_and_of_its_card(entry: Entry[Any]) -> None:
     card = entry.make().card
     assert entry.facts == {"random": card.random, "differentiable": not card.not_differentiable}
