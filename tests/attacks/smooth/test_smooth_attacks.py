@@ -166,10 +166,10 @@ def test_a_solve_that_does_not_converge_leaves_valid_images(
 
 def test_a_budget_is_searched(digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:8] for part in digits_test)
-    found = Bisection(QPGD2(L2(1.0)), "eps", 1.0, 4, 2.0).run(Oracle.open(BoundThreat(digits_cnn), x, y))
+    searched = Bisection(QPGD2(L2(1.0)), "eps", 1.0, 4, 2.0).run(Oracle.open(BoundThreat(digits_cnn), x, y))
     fixed = QPGD2().run(Oracle.open(BoundThreat(digits_cnn), x, y))
-    assert found.success.all()
-    assert found.distance.median() < fixed.distance.median()
+    assert searched.success.all()
+    assert searched.distance.median() < fixed.distance.median()
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from vauban.core.norms import L2, Linf
 class QFGSM(GuidedAscent, FGSM):
     """`FGSM` along the gradient smoothed like the image: x' = clip(x + eps n(s_alpha(g))), "quick and dirty".
 
-    n is the sign for L-infinity, which undoes much of the smoothing, the unit vector for L2. The other parameters
-    are those of `FGSM`.
+    n is the sign for L-infinity, which undoes much of the smoothing, the unit vector for L2. The other parameters are
+    those of `FGSM`.
 
     Attributes:
         smoothness, tol, limit, rate, shape, channels: As in `GuidedSmoothing`; smoothness=0 is `FGSM`.

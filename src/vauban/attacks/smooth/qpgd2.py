@@ -18,9 +18,8 @@ from vauban.core.parameters import Positive
 class QPGD2(GuidedAscent, PGD):
     """`PGD` in L2 along the gradient smoothed like the image: x_{t+1} = P(x_t + alpha eps n(s_alpha(g_t))).
 
-    n(v) = v / ||v||_2, P the projection on the ball and [0,1]. Smoothness is loosely integrated ("quick and dirty"): s(g)
-    may correlate weakly with g, and clipping is not smooth. The other parameters
-    are those of `PGD`.
+    n(v) = v / ||v||_2, P the projection on the ball and [0,1]. Smoothness is loosely integrated ("quick and dirty"):
+    s(g) may correlate weakly with g, and clipping is not smooth. The other parameters are those of `PGD`.
 
     Attributes:
         ball: The budget, in L2; the source has eps = 5.
