@@ -57,7 +57,7 @@ def test_choices(kind: Any) -> None:
 def test_the_step_of_qpgd2_is_relative_and_may_be_left_to_pgd() -> None:
     assert QPGD2(step_size=None).step_size is None
     for wrong in (0.0, -1.0, *NO_NUMBERS):
-        with pytest.raises(ContractError, match="expected step_size of QPGD2 as a number above 0 or none"):
+        with pytest.raises(ContractError, match=r"expected step_size of QPGD2 as a (finite )?number above 0 or none"):
             QPGD2(step_size=wrong)
 
 
@@ -65,5 +65,5 @@ def test_the_step_of_qpgd2_is_relative_and_may_be_left_to_pgd() -> None:
     "wrong", [{"lr": 0.0}, {"lr": math.inf}, {"lr": 1.0, "beta1": 1.0}, {"lr": 1.0, "beta2": -0.1}]
 )
 def test_adams_values(wrong: dict[str, float]) -> None:
-    with pytest.raises(ContractError, match="of Adam as a number"):
+    with pytest.raises(ContractError, match=r"of Adam as a (finite )?number"):
         Adam(**wrong)
