@@ -9,13 +9,12 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError
-from vauban.core.parameters import Parameters, Positive, Range
 
 OptimiserFactory = Callable[[list[Tensor]], Any]
 """A function of [parameters] that makes a torch optimiser."""
@@ -41,22 +40,19 @@ class AdamMoments:
 
 
 @dataclass(frozen=True)
-class Adam(Parameters):
+class Adam:
     """z + lr m' / (sqrt(v') + 1e-8), m' and v' without the bias of their start at zero.
 
     Kingma and Ba, Adam, 2015 (arXiv:1412.6980), algorithm 1.
 
     Attributes:
-        lr: Rate.
+        lr: Rate; the attack that makes this object, one at each step, has checked it.
         beta1, beta2: Decay of the two running means.
-
-    Raises:
-        ContractError: A value outside its range.
     """
 
-    lr: Positive
-    beta1: Annotated[float, Range(0, 1, open_high=True)] = 0.9
-    beta2: Annotated[float, Range(0, 1, open_high=True)] = 0.999
+    lr: float
+    beta1: float = 0.9
+    beta2: float = 0.999
 
     def begin(self, z: Tensor) -> AdamMoments:
         zero = torch.zeros_like(z)
