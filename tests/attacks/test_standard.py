@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from torch import Tensor, nn
 
 from vauban.attacks.standard import Standard
+from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.engine import BoundThreat, Oracle
 
@@ -43,26 +47,37 @@ def test_a_sample_without_a_gradient_gets_the_queries_instead() -> None:
 def test_the_promised_passes_are_those_of_a_sample_that_stands() -> None:
     x, y = images(1)
     battery = Standard(Linf(0.1), steps=3, n_target=2, queries=5)
-    found = battery.run(Oracle.open(BoundThreat(Rounded(blind=False), levels=None), x, y))
-    assert battery.passes == (int(found.forwards), int(found.backwards))
+    result = battery.run(Oracle.open(BoundThreat(Rounded(blind=False), levels=None), x, y))
+    assert battery.passes == (int(result.forwards), int(result.backwards))
 
 
 def test_a_gradient_that_vanishes_does_not_save_a_weak_network() -> None:
     x, y = images(3)
     battery = Standard(Linf(0.35), steps=5, n_target=2, queries=5, blind_queries=200)
-    found = battery.run(Oracle.open(BoundThreat(Rounded(blind=True), levels=None, limit=Linf(0.35)), x, y))
-    assert found.success.all()
-    assert bool(((found.adversarial - x).abs() <= 0.35 + 1e-6).all())
+    result = battery.run(Oracle.open(BoundThreat(Rounded(blind=True), levels=None, limit=Linf(0.35)), x, y))
+    assert result.success.all()
+    assert bool(((result.adversarial - x).abs() <= 0.35 + 1e-6).all())
 
 
 def test_a_budget_too_small_for_the_look_still_runs_the_noise() -> None:
     x, y = images(1)
-    found = Standard(Linf(0.1)).run(Oracle.open(BoundThreat(Rounded(blind=False), levels=None, budget=1), x, y))
-    assert int(found.forwards) == 1
-    assert not found.success.any()
+    result = Standard(Linf(0.1)).run(Oracle.open(BoundThreat(Rounded(blind=False), levels=None, budget=1), x, y))
+    assert int(result.forwards) == 1
+    assert not result.success.any()
 
 
 def test_the_battery_is_called_by_its_own_name() -> None:
     from vauban import Linf, attacks
 
     assert attacks.standard(Linf(0.1)) == Standard(Linf(0.1))
+
+
+@pytest.mark.parametrize("field", ["steps", "n_target", "queries", "blind_queries"])
+def test_a_count_is_a_whole_number_of_at_least_1(field: str) -> None:
+    assert getattr(Standard(**{field: 1}), field) == 1
+    for wrong in (0, 1.0, math.nan, math.inf, "3", True, None):
+        with pytest.raises(
+            ContractError, match=f"expected {field} of Standard as a whole number of at least 1, got"
+        ) as e:
+            Standard(**{field: wrong})
+        assert "\n" not in str(e.value)

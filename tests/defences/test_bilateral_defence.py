@@ -41,8 +41,8 @@ def by_pixels(x: Tensor, domain: float, likeness: float) -> Tensor:
 @pytest.mark.parametrize(("domain", "likeness"), [(0.5, 0.2), (1.2, 0.4)])
 def test_against_a_loop_over_pixels(shape: tuple[int, ...], domain: float, likeness: float) -> None:
     x = images(*shape)
-    found = Bilateral(domain, likeness).apply(x)
-    torch.testing.assert_close(found, by_pixels(x, domain, likeness), atol=1e-12, rtol=0)
+    filtered = Bilateral(domain, likeness).apply(x)
+    torch.testing.assert_close(filtered, by_pixels(x, domain, likeness), atol=1e-12, rtol=0)
 
 
 def test_the_source_s_widths_weigh_a_like_neighbour_by_exp_minus_two() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import nn
 
 from vauban import defences
-from vauban.core.cards import Defended, bare, carded
+from vauban.core.cards import Card, Defended, bare, carded
 from vauban.core.errors import ContractError, UnknownName
+from vauban.core.parameters import Count
+from vauban.core.registry import Entry
 from vauban.defences import JPEG, BitDepth, Chain, GaussianFilter, MedianFilter, chain, load
+from vauban.defences.base import InputDefence, register
 
 NAMES = [
     "bit-depth",
@@ -42,8 +47,43 @@ def test_names() -> None:
     assert set(NAMES) <= set(defences.registry.names())
     for entry in defences.registry:
         assert entry.summary.endswith(".")
-        card = entry.make().card
-        assert entry.facts == {"random": card.random, "differentiable": not card.not_differentiable}
+
+
+@pytest.mark.parametrize("entry", list(defences.registry), ids=lambda entry: entry.name)
+def test_the_facts_of_a_class_are_those_of_its_registry_entry_and_of_its_card(entry: Entry[Any]) -> None:
+    card = entry.make().card
+    assert entry.facts == {"random": card.random, "differentiable": not card.not_differentiable}
+    assert (entry.make.registered, entry.make.random, entry.make.draws) == (card.name, card.random, card.draws)
+    assert entry.make.differentiable == (not card.backward)
+    assert card.random == (card.draws > 1)
+    guarded = entry.make().wrap(classifier())
+    assert all(isinstance(guarded.get_submodule(name), nn.Module) for name in card.backward)
+
+
+def test_a_defence_whose_parameters_have_no_defaults_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defences.registry, "_entries", dict(defences.registry._entries))
+
+    @register("shades")
+    @dataclass(frozen=True)
+    class Shades(InputDefence):
+        """Components cut to the multiples of 1 / steps below them."""
+
+        differentiable: ClassVar[bool] = False
+        steps: Count
+
+        def apply(self, x: torch.Tensor) -> torch.Tensor:
+            return (x * self.steps).floor() / self.steps
+
+    entry = defences.registry.get("shades")
+    assert entry.facts == {"random": False, "differentiable": False}
+    shades = load("shades:steps=2")
+    assert shades == Shades(2)
+    assert shades.name == "shades:steps=2"
+    assert Shades(2).card == Card("shades", backward={"transform": None})
+    assert torch.equal(shades.wrap(nn.Identity())(torch.tensor([[0.2, 0.7]])), torch.tensor([[0.0, 0.5]]))
+    for text in ("shades", "shades:steps=0"):
+        with pytest.raises(ContractError):
+            load(text)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -199,15 +239,15 @@ def test_a_chain_with_a_users_defence(tmp_path: Path, x: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bit-depth:bits=0", "bits as a whole number from 1 to 8, got 0"),
+        ("bit-depth:bits=0", "expected bits of BitDepth as a whole number of at least 1 and at most 8, got 0"),
         ("bit-depth:bits=2.5", "got 2.5"),
         ("bit-depth:bits=true", "got True"),
-        ("jpeg:quality=200", "quality as a whole number from 1 to 100, got 200"),
-        ("gaussian-filter:size=4", "odd size"),
-        ("gaussian-filter:sigma=0", "sigma as a number above 0, got 0"),
-        ("mean-filter:size=0", "size as a whole number"),
-        ("mean-filter:border=mirror", "border in reflect, edge, zero, got 'mirror'"),
-        ("diagonal-filter:size=2", "odd size"),
+        ("jpeg:quality=200", "expected quality of JPEG as a whole number of at least 1 and at most 100, got 200"),
+        ("gaussian-filter:size=4", "window of odd size, so that"),
+        ("gaussian-filter:sigma=0", "expected sigma of GaussianFilter as a number above 0, got 0"),
+        ("mean-filter:size=0", "size of MeanFilter as a whole number"),
+        ("mean-filter:border=mirror", "border of MeanFilter as one of reflect, edge, zero, got 'mirror'"),
+        ("diagonal-filter:size=2", "window of odd size, so that"),
         ("median-filter:size=big", "got 'big'"),
         ("gaussian-noise:sigma=-1", "above 0 and at most 1, got -1"),
         ("uniform-noise:width=3", "at most 1, got 3"),

@@ -57,8 +57,8 @@ def test_mean_filter_is_scipys(size: int, border: str) -> None:
 def test_an_even_window_can_lean_to_the_bottom_right(border: str) -> None:
     x = images(1, 1, 9, 7)
     expected = ndimage.uniform_filter(x.numpy(), size=(1, 1, 6, 6), mode=SCIPY[border], origin=(0, 0, -1, -1))
-    found = torch.nn.functional.avg_pool2d(padded(x, 6, border, before=2), 6, stride=1)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+    averaged = torch.nn.functional.avg_pool2d(padded(x, 6, border, before=2), 6, stride=1)
+    np.testing.assert_allclose(averaged.numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])

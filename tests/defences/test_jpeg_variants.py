@@ -162,10 +162,10 @@ def test_the_gradient_of_random_jpeg_is_that_of_the_quality_just_drawn(
     ("text", "message"),
     [
         ("jpeg:backward=none", "got None"),
-        ("jpeg:backward=smooth", "backward in differentiable, approximation, identity, got 'smooth'"),
-        ("random-jpeg:low=0", "low as a whole number from 1 to 100"),
+        ("jpeg:backward=smooth", "backward of JPEG as one of differentiable, approximation, identity, got 'smooth'"),
+        ("random-jpeg:low=0", "low of RandomJPEG as a whole number of at least 1 and at most 100, got 0"),
         ("random-jpeg:low=90,high=20", "low <= high, got 90 and 20"),
-        ("jpeg-approximation:border=round", "border in reflect, edge, zero, got 'round'"),
+        ("jpeg-approximation:border=round", "border of JPEGApproximation as one of reflect, edge, zero, got 'round'"),
     ],
 )
 def test_bad_parameters_are_refused_in_one_line(text: str, message: str) -> None:

@@ -124,7 +124,9 @@ def test_bad_votes_are_refused_in_one_line() -> None:
     cases = {
         "at least one member": lambda: defences.vote([]),
         "Module to defend, got str": lambda: defences.vote(["a"]),  # type: ignore[list-item]
-        "rule in plurality, mean, got 'median'": lambda: defences.vote([Fixed([0.0, 1.0])], rule="median"),  # type: ignore[arg-type]
+        "rule of vote as one of plurality, mean, got 'median'": lambda: defences.vote(
+            [Fixed([0.0, 1.0])], rule="median"
+        ),  # type: ignore[arg-type]
         r"one number of classes, got \[2, 3\]": lambda: defences.vote([Fixed([0.0] * 2), Fixed([0.0] * 3)])(x),
     }
     for message, call in cases.items():

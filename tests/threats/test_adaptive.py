@@ -12,6 +12,8 @@ from vauban.core.errors import ContractError
 from vauban.core.goals import ResolvedGoal
 from vauban.core.rng import seeded
 from vauban.engine import Oracle
+from vauban.threats import prescription
+from vauban.threats.base import rules_of
 
 
 def gap(logits: Tensor, goal: ResolvedGoal) -> Tensor:
@@ -138,6 +140,40 @@ def test_every_card_of_a_stack_is_followed_and_the_outer_one_first(network: nn.M
     assert threats.adaptive(eot=1).bind(net, levels=None).draws == 1
     assert threats.adaptive().bind(network, levels=None).draws == 1
     assert not threats.adaptive().bind(network, levels=None).backward
+
+
+class Binarised(nn.Module):
+    """A layer that an edit has put inside a network, with a card of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.card = Card("binarised", backward={"": torch.tanh}, draws=2)
+
+    def forward(self, v: Tensor) -> Tensor:
+        return v.sign()
+
+
+def test_the_rule_of_a_module_inside_a_network_is_that_modules_own(x: Tensor) -> None:
+    with seeded("tests", "adaptive"):
+        first, last = (nn.Linear(5, 5).double().requires_grad_(False) for _ in range(2))
+    edited = Binarised()
+    network = nn.Sequential(first, nn.Sequential(edited), last)
+    assert prescription(network) == ({edited: torch.tanh}, 2)
+    want = expected(lambda v: last(through(first(v).sign(), torch.tanh(first(v)))), x)
+    for net in (network, Guard(network, Card("outer"))):
+        logits, g = asked(threats.adaptive(eot=1), net, x)
+        assert torch.equal(logits, network(x))
+        torch.testing.assert_close(g, want)
+        assert (asked(threats.white_box(), net, x)[1] == 0).all()
+    assert rules_of(network, {"": torch.tanh, "1.0": None}) == {network: torch.tanh, edited: None}
+
+
+def test_an_outer_card_may_name_a_module_that_has_a_rule_of_its_own(network: nn.Module, x: Tensor) -> None:
+    edited = Binarised()
+    net = Guard(nn.Sequential(edited, network), Card("outer", backward={"inner.0": square}))
+    assert prescription(net)[0] == {edited: square}
+    want = expected(lambda v: network(through(v.sign(), square(v))), x)
+    torch.testing.assert_close(asked(threats.adaptive(eot=1), net, x)[1], want)
 
 
 def test_the_gradient_of_eot_is_the_mean_over_fresh_draws(network: nn.Module, x: Tensor) -> None:

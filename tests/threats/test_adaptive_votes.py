@@ -117,6 +117,27 @@ def test_weights_and_modules_around_a_vote_are_kept(nets: list[nn.Module], x: Te
     assert [part for part, _ in carded(guarded)] == [voting]
 
 
+def test_a_module_around_a_vote_keeps_its_own_rule(nets: list[nn.Module], x: Tensor) -> None:
+    class Rounded(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+            self.card = Card("rounded", backward={"": lambda v: slope(v)})
+
+        def forward(self, v: Tensor) -> Tensor:
+            return self.inner(v).round()
+
+    def slope(v: Tensor) -> Tensor:
+        return nets[2](v) * 3
+
+    guarded = Rounded(defences.vote(nets[:2]))
+    bound = threats.adaptive().bind(guarded, levels=None)
+    assert [type(part) for part in bound.backward] == [Rounded, Rounded]  # a copy around each member
+    assert guarded not in bound.backward
+    want = sum(single(lambda v, net=net: (net(v).round() - 3 * nets[2](v)).detach() + slope(v), x) for net in nets[:2])
+    torch.testing.assert_close(asked(threats.adaptive(), guarded, x), want)
+
+
 def test_a_network_without_an_objective_stands_for_itself(nets: list[nn.Module]) -> None:
     guarded = MeanFilter().wrap(nets[0])
     assert members(guarded) == ((guarded, 1.0),)

@@ -123,7 +123,7 @@ def test_bad_hybrids_are_refused_in_one_line(nets: list[nn.Module], x: Tensor) -
     two = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).double()
     cases = {
         "all zero": lambda: threats.hybrid(nets, PLAIN, 0.0, 0.0),
-        "finite": lambda: threats.hybrid(nets, PLAIN, float("inf")),
+        "a of Hybrid as a (finite )?number": lambda: threats.hybrid(nets, PLAIN, float("inf")),
         "at least one torch.nn.Module": lambda: threats.hybrid([], PLAIN),
         "Module to attack in place of the target, got int": lambda: threats.hybrid([3], PLAIN),
         r"a path with \.wrap\(module\)": lambda: threats.hybrid(nets, torch.tanh),

@@ -123,10 +123,10 @@ def test_decorators_stack_and_name_every_parameter(net: nn.Module, x: Tensor) ->
 
 def test_bad_decorators_are_refused_in_one_line(net: nn.Module) -> None:
     cases = {
-        "low": lambda: Diverse(low=0.0),
-        "p from 0 to 1": lambda: Diverse(p=1.5),
-        "odd size": lambda: Translated(size=4),
-        "sigma": lambda: Translated(sigma=0.0),
+        "low of Diverse as a number above 0 and at most 1": lambda: Diverse(low=0.0),
+        "p of Diverse as a number of at least 0 and at most 1, got 1.5": lambda: Diverse(p=1.5),
+        "kernel of odd size": lambda: Translated(size=4),
+        "sigma of Translated as a number above 0": lambda: Translated(sigma=0.0),
         "Module": lambda: Diverse().wrap(torch.tanh),
         "shape \\(2, 3\\)": lambda: Translated().wrap(net)(torch.zeros(2, 3)),
     }

@@ -268,5 +268,5 @@ def test_a_recipe_says_what_was_changed() -> None:
         "white-box:bpda=transform+inner(tanh),draws=2"
     )
     assert threats.load("white-box", bpda="a+b").name == "white-box:bpda=a+b"
-    with pytest.raises(ContractError, match="eot"):
+    with pytest.raises(ContractError, match="expected eot of Adaptive as a whole number of at least 1 or none, got 0"):
         threats.load("adaptive", eot=0)

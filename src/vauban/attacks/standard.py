@@ -1,4 +1,4 @@
-"""The standard battery: what every evaluation at a budget starts with, and what replaces AutoAttack here."""
+"""Standard battery: the attack that every evaluation at a budget starts with; it replaces AutoAttack here."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vauban.attacks.minimal.fmn import FMN
 from vauban.core.errors import BudgetSpent
 from vauban.core.losses import cross_entropy, margin
 from vauban.core.norms import L1, L2, Ball, Linf
+from vauban.core.parameters import Count
 from vauban.core.tensors import flat
 from vauban.engine import Attack, Cascade, Oracle, Result, StopInside
 from vauban.engine.result import untouched
@@ -28,18 +29,28 @@ class Standard(Attack):
     """A cascade of five different attacks, each on what the ones before left standing; per sample the worst case.
 
     Random noise (a control that costs two queries), APGD on the cross-entropy, APGD on the targeted DLR toward the
-    `n_target` likeliest wrong classes, FMN inside the ball, Square. The same three families as AutoAttack (Croce and Hein,
+    likeliest wrong classes, FMN inside the ball, Square. The same three families as AutoAttack (Croce and Hein,
     arXiv:2003.01690): its FAB is FMN here, and it asks Square for 5000 queries. Where the margin has no gradient at all,
     at the image and at a random point of the ball, gradient attacks have nothing to follow: such a sample gets noise,
     APGD and `blind_queries` of Square. On a randomised model every attack runs to its end and the image is kept that the
     most draws call adversarial. Square is left out in L1, and in L2 on vectors, where it is not defined.
+
+    Attributes:
+        ball: The budget, in linf, l2 or l1.
+        steps: Gradients of each gradient attack.
+        n_target: Wrong classes that the targeted APGD is run toward.
+        queries: Of Square.
+        blind_queries: Of Square, for a sample without a gradient.
+
+    Raises:
+        ContractError: A value outside its range.
     """
 
     ball: Ball = Linf(8 / 255)
-    steps: int = 100
-    n_target: int = 9
-    queries: int = 1000
-    blind_queries: int = 5000
+    steps: Count = 100
+    n_target: Count = 9
+    queries: Count = 1000
+    blind_queries: Count = 5000
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -48,7 +59,12 @@ class Standard(Attack):
         return gradients + self.n_target + self.queries + 7, gradients
 
     def parts(self, vectors: bool = False, blind: bool = False) -> tuple[Attack, ...]:
-        """The attacks in the order in which they run."""
+        """The attacks in the order in which they run.
+
+        Args:
+            vectors: Whether the inputs are vectors.
+            blind: Whether the samples have no gradient.
+        """
         chosen: list[Attack] = [RandomNoise(self.ball, steps=2), APGD(self.ball, self.steps, loss=cross_entropy)]
         square = self.ball.norm is not L1 and not (vectors and self.ball.norm is L2)
         if not (blind and square):
@@ -66,13 +82,16 @@ class Standard(Attack):
             if len(index):
                 cascade = Cascade(self.parts(vectors=oracle.domain.x0.dim() == 2, blind=flag))
                 total = total.spread(index, cascade.run(oracle.rows(index)))
-        found = torch.where(total.first >= 0, total.first + cost, total.first)
-        return replace(total, forwards=total.forwards + cost, backwards=total.backwards + cost, first=found)
+        first = torch.where(total.first >= 0, total.first + cost, total.first)
+        return replace(total, forwards=total.forwards + cost, backwards=total.backwards + cost, first=first)
 
     def _blind(self, oracle: Oracle) -> tuple[Tensor, int]:
-        """Where the margin has no gradient at the image nor at a random point, `(batch,)`, and the gradients that took.
+        """Where the margin has no gradient at the image nor at a random point.
 
         A query budget that does not allow for two gradients leaves nobody blind.
+
+        Returns:
+            Which rows, `(batch,)`, and how many gradients it took to know.
         """
         blind = torch.ones(len(oracle), dtype=torch.bool, device=oracle.domain.x0.device)
         for taken, point in enumerate((oracle.domain.x0, random_start(oracle))):

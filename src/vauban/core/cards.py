@@ -1,4 +1,4 @@
-"""A defence's card: what an attacker who knows the defence must do about it. It is written by the defence's author."""
+"""Card of a defence: facts, written by its author, of what an attacker who knows the defence must do about it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,30 @@ Backward = Callable[..., Tensor] | None
 
 
 class Path(Protocol):
-    """What an image goes through on its way to a network: `wrap(module)` is the network behind it."""
+    """Path of an image to a network: a defence or an input transform."""
 
     @property
     def name(self) -> str: ...
-    def wrap(self, module: nn.Module) -> nn.Module: ...
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The network behind this path: [0,1] images in, logits out."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """name: as registered. random: two calls on one image may differ. keyed: depends on a secret.
+    """The facts of a defence that decide how it is attacked.
 
-    backward: for each operation that is not usefully differentiable (a named submodule of the module that carries the
-    card), what BPDA (Athalye, Carlini, Wagner 2018) differentiates instead. draws: samples per gradient (EOT) that the
-    natural adaptive attack takes.
-
-    objective: weighted submodules whose summed losses, sum_i w_i L(f_i(x)), the adaptive attack differentiates in place of
-    the module that carries the card (a vote); empty: the module's own loss.
+    Attributes:
+        name: As registered.
+        random: Two calls on one image may differ.
+        keyed: Depends on a secret.
+        backward: For each operation that is not usefully differentiable, what BPDA (Athalye, Carlini, Wagner 2018,
+            arXiv:1802.00420) differentiates in its place. The operation is a named submodule of the module that carries
+            the card; the empty name is that module itself.
+        draws: Samples per gradient (EOT) that the natural adaptive attack takes.
+        reference: The source.
+        objective: Weighted submodules whose summed losses, sum_i w_i L(f_i(x)), the adaptive attack differentiates in
+            place of the module that carries the card (a vote); empty: the module's own loss.
+        rejects: The network has one more class than the data, the last: 'rejected'.
     """
 
     name: str
@@ -39,16 +46,22 @@ class Card:
     draws: int = 1
     reference: str = ""
     objective: tuple[tuple[str, float], ...] = ()
+    rejects: bool = False
 
     @property
     def not_differentiable(self) -> tuple[str, ...]:
+        """Names of the operations that need a substitute."""
         return tuple(self.backward)
 
 
 class Defended(nn.Module):
-    """A module behind a defence: [0,1] images in, logits out; `inner` is what it protects, `card` what is known of it.
+    """A module behind a defence: [0,1] images in, logits out.
 
     Subclasses implement `forward`. Attack, metrics and runner cannot tell that a defence is there.
+
+    Attributes:
+        inner: The module that is protected.
+        card: The facts about the defence.
     """
 
     def __init__(self, inner: nn.Module, card: Card) -> None:

@@ -1,25 +1,27 @@
-"""What a defence is: parameters that turn one classifier into another, and the registry of the named ones."""
+"""Base of defences: parameters that turn one classifier into another, and the registry of the named ones."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vauban.core.cards import Card, Defended, Path
+from vauban.core.cards import Backward, Card, Defended, Path
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Parameters, Range
 from vauban.core.registry import Registry
 
 registry: Registry[Callable[..., Any]] = Registry("defence", "vauban.defences")
 
 Border = Literal["reflect", "edge", "zero"]
-"""What lies beyond the border: the image mirrored at its last pixel, the last pixel repeated, or black."""
+"""Values beyond the border: the image mirrored at its last pixel, the last pixel repeated, or black."""
 MODES = {"reflect": "reflect", "edge": "replicate", "zero": "constant"}  # torch's names
+WindowSize = Annotated[int, Range(1, 31)]
+"""Side of a window in pixels."""
 
 
 @runtime_checkable
@@ -55,36 +57,70 @@ class Transformed(Defended):
         return logits
 
 
-class InputDefence(ABC):
-    """A defence that transforms the image before the network; subclasses are frozen dataclasses of its parameters."""
+class InputDefence(Parameters, ABC):
+    """A defence that transforms the image before the network; subclasses are frozen dataclasses of its parameters.
+
+    What an attacker must know is declared on the class, and the card of every object says the same.
+
+    Attributes:
+        registered: Name in the registry, set by `register`.
+        reference: The source.
+        random: Two calls on one image may differ.
+        differentiable: The gradient of `apply` is of use to an attacker; elsewhere BPDA differentiates `substitute`.
+        draws: Samples per gradient (EOT) that the adaptive attack takes.
+        operation: Name, in the wrapped module, of the submodule that BPDA gives the substitute to.
+    """
 
     registered: ClassVar[str] = ""
     reference: ClassVar[str] = ""
+    random: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+    draws: ClassVar[int] = 1
+    operation: ClassVar[str] = "transform"
 
     @abstractmethod
     def apply(self, x: Tensor) -> Tensor:
         """The transformed images: shape and range of x, on its device and in its dtype."""
 
     @property
+    def substitute(self) -> Backward:
+        """What BPDA differentiates in place of an operation that is not differentiable: the identity (None) by default."""
+        return None
+
+    @property
     def card(self) -> Card:
-        """Deterministic and differentiable, unless a subclass says otherwise."""
-        return Card(self.registered, reference=self.reference)
+        """The declared facts, and the substitute where there is no gradient to follow."""
+        return Card(
+            self.registered,
+            random=self.random,
+            backward={} if self.differentiable else {self.operation: self.substitute},
+            draws=self.draws,
+            reference=self.reference,
+        )
 
     @property
     def name(self) -> str:
-        """What the command line calls this defence: every number, and a choice of words where it is not the default."""
+        """Name on the command line: every number, and a choice of words where it is not the default."""
         fields = [(f.name, getattr(self, f.name), f.default) for f in dataclasses.fields(self)]  # type: ignore[arg-type]
         params = ",".join(f"{k}={v}" for k, v, usual in fields if not isinstance(v, str) or v != usual)
         return f"{self.registered}:{params}"
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module behind this defence; weights are shared, modes are kept."""
+        """The module behind this defence; weights are shared, modes are kept.
+
+        Raises:
+            ContractError: Something that is no torch module.
+        """
         return Transformed(check_module(module), self.card, Apply(self))
 
 
 class NoiseDefence(InputDefence):
-    """x + noise, clipped to [0,1], with noise from torch's global generator, which the door forks and seeds."""
+    """x + noise, clipped to [0,1], with noise from torch's global generator, which the oracle forks and seeds.
 
+    Differentiable for fixed noise; the adaptive attack averages gradients over draws (EOT).
+    """
+
+    random: ClassVar[bool] = True
     draws: ClassVar[int] = 16
 
     @abstractmethod
@@ -94,28 +130,29 @@ class NoiseDefence(InputDefence):
     def apply(self, x: Tensor) -> Tensor:
         return (x + self.noise(x)).clamp(0, 1)
 
-    @property
-    def card(self) -> Card:
-        """Differentiable for fixed noise; the adaptive attack averages gradients over draws (EOT)."""
-        return Card(self.registered, random=True, draws=self.draws, reference=self.reference)
-
 
 D = TypeVar("D", bound=InputDefence)
 
 
 def register(name: str) -> Callable[[type[D]], type[D]]:
-    """Class decorator: register an input defence whose parameters all have defaults, with the facts on its card."""
+    """Class decorator: register an input defence with the facts that its class declares.
+
+    No object is made, so parameters need no defaults.
+
+    Args:
+        name: Name of the defence on the command line and on its card.
+    """
 
     def add(cls: type[D]) -> type[D]:
         cls.registered = name
-        card = cls().card
-        registry.register(name, random=card.random, differentiable=not card.not_differentiable)(cls)
+        registry.register(name, random=cls.random, differentiable=cls.differentiable)(cls)
         return cls
 
     return add
 
 
 def check_module(module: object) -> nn.Module:
+    """The module itself. Raises ContractError for anything else."""
     if not isinstance(module, nn.Module):
         raise ContractError(
             f"expected a torch.nn.Module to defend, got {type(module).__name__}; "
@@ -124,18 +161,8 @@ def check_module(module: object) -> nn.Module:
     return module
 
 
-def check_int(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ContractError(f"expected {name} as a whole number from {low} to {high}, got {value!r}")
-
-
-def check_positive(name: str, value: object, high: float = math.inf) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= high or math.isinf(value):
-        limit = "" if math.isinf(high) else f" and at most {high:g}"
-        raise ContractError(f"expected {name} as a number above 0{limit}, got {value!r}")
-
-
 def check_image(x: Tensor, purpose: str) -> Tensor:
+    """x itself. Raises ContractError unless it is `(batch, channel, height, width)`."""
     if x.dim() != 4:
         raise ContractError(
             f"expected images (batch, channel, height, width) for {purpose}, got shape {tuple(x.shape)}"
@@ -143,18 +170,28 @@ def check_image(x: Tensor, purpose: str) -> Tensor:
     return x
 
 
-def check_choice(name: str, value: object, kind: Any) -> None:
-    """value is one of the words of the Literal type `kind`."""
-    if value not in get_args(kind):
-        raise ContractError(f"expected {name} in {', '.join(get_args(kind))}, got {value!r}")
+def check_odd(name: str, size: int, centre: str) -> None:
+    """Raises ContractError for an even size of a window, which has no centre pixel."""
+    if size % 2 == 0:
+        raise ContractError(f"expected {name} of odd size, so that {centre}, got {size}")
 
 
 def padded(x: Tensor, size: int, border: Border = "reflect", before: int | None = None) -> Tensor:
-    """x with the border that windows of size x size need; "reflect" does not repeat the edge pixel.
+    """The images with the border that windows of size x size pixels need.
 
-    The window of output pixel i covers i - before, ..., i - before + size - 1 on both axes. before is size//2 by default,
-    scipy.ndimage's convention: an even window leans to the top left. Raises ContractError where x is no batch of images,
-    or too small to be reflected.
+    Args:
+        x: Images `(batch, channel, height, width)`.
+        size: Side of the window in pixels.
+        border: Values beyond the border; "reflect" does not repeat the edge pixel.
+        before: Pixels of a window before its own: the window of output pixel i covers i - before, ...,
+            i - before + size - 1 on both axes. None is size // 2, scipy.ndimage's convention: an even window leans to the
+            top left.
+
+    Returns:
+        Images `(batch, channel, height + size - 1, width + size - 1)`.
+
+    Raises:
+        ContractError: x is no batch of images, or too small to be reflected.
     """
     height, width = check_image(x, f"a {size}x{size} window").shape[2:]
     before = size // 2 if before is None else before

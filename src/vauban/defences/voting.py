@@ -1,4 +1,4 @@
-"""Networks that vote: one label from several classifiers."""
+"""Votes of networks: one label from several classifiers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from vauban.core.cards import Card
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError
-from vauban.defences.base import check_choice, check_module
+from vauban.core.parameters import check
+from vauban.defences.base import check_module
 
 Rule = Literal["plurality", "mean"]
+"""The class that most members predict, or the mean of their probabilities."""
 
 
 def log_mean(logits: Tensor) -> Tensor:
@@ -23,8 +25,11 @@ def log_mean(logits: Tensor) -> Tensor:
     return logits.log_softmax(-1).logsumexp(0) - m.log()
 
 
-class Count(nn.Module):
-    """The class most members predict, ties to the largest summed probability, then to the smallest label; one-hot."""
+class PluralityVote(nn.Module):
+    """One-hot rows `(batch, classes)` of the class that most members predict, from logits `(m, batch, classes)`.
+
+    Ties go to the largest summed probability, then to the smallest label.
+    """
 
     def forward(self, logits: Tensor) -> Tensor:
         logits = logits.detach()
@@ -36,7 +41,7 @@ class Count(nn.Module):
         return F.one_hot(label, logits.shape[-1]).to(logits.dtype) + 0 * summed
 
 
-class Mean(nn.Module):
+class MeanVote(nn.Module):
     """`log_mean` as a module."""
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -44,12 +49,18 @@ class Mean(nn.Module):
 
 
 class Voting(nn.Module):
-    """members' logits `(batch, classes)`, stacked and counted; `card` names the members as the objective to attack."""
+    """Classifiers that vote: their logits `(batch, classes)` stacked and counted.
+
+    Attributes:
+        members: The classifiers.
+        count: The rule as a module, from stacked logits `(m, batch, classes)` to `(batch, classes)`.
+        card: Names the members as the objective to attack where the rule has no gradient.
+    """
 
     def __init__(self, members: Sequence[nn.Module], rule: Rule) -> None:
         super().__init__()
         self.members = nn.ModuleList()
-        self.count = Count() if rule == "plurality" else Mean()
+        self.count = PluralityVote() if rule == "plurality" else MeanVote()
         # Only the flags of the vote's own modules: .train() would overwrite the modes inside the members.
         awake = any(member.training for member in members)
         self.training = self.members.training = self.count.training = awake
@@ -74,15 +85,23 @@ class Voting(nn.Module):
 def vote(members: Sequence[nn.Module], rule: Rule = "plurality") -> Voting:
     """The vote of several classifiers, a classifier like any other; weights are shared, modes are kept.
 
-    "plurality": a one-hot row for the class that most members predict; ties go to the largest summed probability among
-    the tied, then to the smallest label. It has no gradient: `threats.adaptive()` follows its card and differentiates
-    sum_i L(f_i(x)); white_box(bpda={"count": log_mean}) has the mean vote's. "mean": log((1/m) sum_i softmax(f_i(x))),
-    differentiable. Raises ContractError for no member, something that is no module, another rule and, at the first image,
-    members that disagree on the number of classes. Centered Initial Attack (review copy, ICLR 2018), section 3.1; the
-    paper says neither how ties are broken nor what is counted.
+    Centered Initial Attack (review copy, ICLR 2018), section 3.1.
+
+    Args:
+        members: Classifiers of one number of classes.
+        rule: "plurality" gives a one-hot row for the class that most members predict; ties go to the largest summed
+            probability among the tied, then to the smallest label. It has no gradient: `threats.adaptive()` follows its
+            card and differentiates sum_i L(f_i(x)); white_box(bpda={"count": log_mean}) has the mean vote's. "mean" gives
+            log((1/m) sum_i softmax(f_i(x))), differentiable.
+
+    Raises:
+        ContractError: No member, something that is no module, another rule, and, at the first image, members that
+            disagree on the number of classes.
+
+    Departures: the paper says neither how ties are broken nor what is counted.
     """
-    check_choice("rule", rule, Rule)
-    found = [check_module(member) for member in members]
-    if not found:
+    check("vote", "rule", rule, Rule)
+    modules = [check_module(member) for member in members]
+    if not modules:
         raise ContractError("expected at least one member of a vote, got none")
-    return Voting(found, rule)
+    return Voting(modules, rule)

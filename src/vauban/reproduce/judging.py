@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
 from vauban.core.rng import seeded
-from vauban.defences.voting import Count, Rule, log_mean
+from vauban.defences.voting import PluralityVote, Rule, log_mean
 from vauban.engine.network import predict, quiet
 from vauban.threats.base import is_random
 
@@ -70,5 +70,5 @@ def _answer(members: Sequence[nn.Module], rule: Rule, x: Tensor, words: tuple[in
     probability = log_mean(logits.double()).exp()
     if len(members) == 1:
         return logits[0].argmax(1), probability
-    counted = Count()(logits) if rule == "plurality" else probability
+    counted = PluralityVote()(logits) if rule == "plurality" else probability
     return counted.argmax(1), probability

@@ -1,4 +1,4 @@
-"""Threats that differ in what the attacker may ask of the defended network."""
+"""Threats by access: what the attacker may ask of the defended network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from vauban.core.norms import Ball
+from vauban.core.parameters import Count
 from vauban.engine.threat import ALL, BoundThreat
 from vauban.threats.base import Rules, Threat, registry, rules_of
 
@@ -17,12 +18,17 @@ from vauban.threats.base import Rules, Threat, registry, rules_of
 class WhiteBox(Threat):
     """Everything: gradients, scores and labels of the defended network.
 
-    bpda: submodules of the defended network whose gradient is that of a substitute (None: the identity; a string `a+b`
-    names identities). draws: gradients averaged per call (EOT, Athalye et al., arXiv:1707.07397).
+    Attributes:
+        bpda: Submodules of the defended network whose gradient is that of a substitute (None: the identity; a string
+            `a+b` names identities).
+        draws: Gradients averaged per call (EOT, Athalye et al., arXiv:1707.07397).
+
+    Raises:
+        ContractError: draws outside its range; when bound, a name that is no submodule.
     """
 
     bpda: Rules = field(default_factory=dict)
-    draws: int = 1
+    draws: Count = 1
     registered: ClassVar[str] = "white-box"
     grants: ClassVar[frozenset[str]] = ALL
 
@@ -44,6 +50,8 @@ class WhiteBox(Threat):
 
 @dataclass(frozen=True)
 class _Queries(Threat):
+    """A threat that grants answers of the network and no gradients."""
+
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> BoundThreat:

@@ -1,8 +1,7 @@
-"""The attacker who has read the defence: what the cards found in the network prescribe."""
+"""Adaptive threat: the attacker who has read the defence and does what the cards in the network prescribe."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,8 +9,9 @@ from typing import ClassVar
 from torch import nn
 
 from vauban.core.cards import Backward, carded
-from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
+from vauban.core.parameters import Count
+from vauban.core.surgery import replaced, submodule
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import ALL, BoundThreat
 from vauban.threats.base import Threat, is_random, registry, rules_of
@@ -22,27 +22,31 @@ from vauban.threats.base import Threat, is_random, registry, rules_of
 class Adaptive(Threat):
     """White-box with BPDA, EOT and the objective that every defence's card prescribes.
 
-    Each operation that a card calls not differentiable gets the card's substitute (arXiv:1802.00420); a gradient is the
-    mean of `eot` draws, by default the most that a card asks for. Where two cards name one module, the outer one counts.
-    Where a card names an objective (a vote), the summed losses of its members are differentiated, each behind everything
-    that stands before and after the vote; success is then looked for by asking the target for the label of every iterate.
+    Each operation that a card calls not differentiable gets the card's substitute (arXiv:1802.00420), wherever in the
+    network the card is; where two cards name one module, the outer one counts. Where a card names an objective (a vote),
+    the summed losses of its members are differentiated, each behind everything that stands before and after the vote;
+    success is then looked for by asking the target for the label of every iterate.
+
+    Attributes:
+        eot: Draws that a gradient is the mean of; None: the most that a card asks for.
+
+    Raises:
+        ContractError: eot outside its range; when bound, a card that names no submodule.
     """
 
-    eot: int | None = None
+    eot: Count | None = None
     registered: ClassVar[str] = "adaptive"
     grants: ClassVar[frozenset[str]] = ALL
-
-    def __post_init__(self) -> None:
-        if self.eot is not None and self.eot < 1:
-            raise ContractError(f"expected eot >= 1 draws, got {self.eot}")
 
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> BoundThreat:
         sources = members(defended)
         shown = sources == ((defended, 1.0),)
-        backward, draws = prescription(defended)
-        seen = {part for network, _ in sources for part in network.modules()}
+        networks = [network for network, _ in sources]
+        # Modules around a vote are copies in the sources: their own cards are read there.
+        backward, draws = prescription(defended, *networks)
+        seen = {part for network in networks for part in network.modules()}
         return BoundThreat(
             defended,
             self.name,
@@ -59,10 +63,17 @@ class Adaptive(Threat):
 
 
 def prescription(*networks: nn.Module, identity: Collection[nn.Module] = ()) -> tuple[dict[nn.Module, Backward], int]:
-    """The BPDA rules of all cards in the networks, by module, and the most EOT draws that a card asks for.
+    """The BPDA rules of all cards in the networks, and the most EOT draws that a card asks for.
 
-    Where two cards name one module, the outer one counts. identity: modules whose cards get the identity in place of the
-    substitutes they name. Raises ContractError where a card names no submodule.
+    Args:
+        networks: Modules with cards anywhere in them. Where two cards name one module, the outer one counts.
+        identity: Modules whose cards get the identity in place of the substitutes they name.
+
+    Returns:
+        The rules by module, and the draws.
+
+    Raises:
+        ContractError: A card that names no submodule.
     """
     backward: dict[nn.Module, Backward] = {}
     draws = 1
@@ -75,7 +86,7 @@ def prescription(*networks: nn.Module, identity: Collection[nn.Module] = ()) -> 
 
 
 def members(network: nn.Module) -> tuple[WeightedModule, ...]:
-    """The weighted networks whose summed losses stand for `network`: itself, unless a card names an objective.
+    """The weighted networks whose summed losses stand for a network: itself, unless a card names an objective.
 
     A member is `network` with the module that carries the card replaced by the named submodule: the defences around a
     vote stay around each of its members, with shared weights. A vote inside a vote is flattened, the weights multiplied.
@@ -85,25 +96,6 @@ def members(network: nn.Module) -> tuple[WeightedModule, ...]:
             return tuple(
                 (inner, weight * share)
                 for name, weight in card.objective
-                for inner, share in members(_replaced(network, owner, _named(owner, name)))
+                for inner, share in members(replaced(network, owner, submodule(owner, name, "an objective")))
             )
     return ((network, 1.0),)
-
-
-def _named(owner: nn.Module, name: str) -> nn.Module:
-    (found,) = rules_of(owner, {name: None})
-    return found
-
-
-def _replaced(network: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
-    """`network` with `new` wherever `old` stands; modules around it are copied, all others are shared."""
-    if network is old:
-        return new
-    children = {
-        name: child if child is None else _replaced(child, old, new) for name, child in network._modules.items()
-    }
-    if all(child is network._modules[name] for name, child in children.items()):
-        return network
-    changed = copy.copy(network)
-    changed._modules = children
-    return changed

@@ -1,20 +1,21 @@
-"""What a threat recipe is: who the attacker is, before the network is known; and what it does not grant."""
+"""Base of threats: who the attacker is before the network is known, and what the attacker is not granted."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import nn
 
 from vauban.core.cards import Backward, carded
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
+from vauban.core.parameters import Parameters, Range, fits
 from vauban.core.registry import Registry
+from vauban.core.surgery import submodule
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import BoundThreat
 
@@ -22,18 +23,25 @@ registry: Registry[Any] = Registry("threat", "vauban.threats")
 
 Rules = Mapping[str, Backward] | str
 """BPDA by submodule name: a substitute or None for the identity; a string `a+b` names identities."""
+Weight = Annotated[float, Range()]
+"""A finite number, of either sign."""
 
 
 @dataclass(frozen=True)
-class Threat(ABC):
-    """A threat without its network: `bind` gives it one. grants: what its attacker may ask for."""
+class Threat(Parameters, ABC):
+    """A threat without its network: `bind` gives it one. Subclasses are frozen dataclasses of its parameters.
+
+    Attributes:
+        registered: Name in the registry.
+        grants: What the attacker may ask for: gradients, scores, labels.
+    """
 
     registered: ClassVar[str]
     grants: ClassVar[frozenset[str]]
 
     @property
     def name(self) -> str:
-        """What the command line calls it: the registered name, and the parameters that are not the default."""
+        """Name on the command line: the registered one, and the parameters that are not the default."""
         written = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -47,9 +55,16 @@ class Threat(ABC):
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> BoundThreat:
-        """The threat to `defended`, judged within `limit` on images of `levels` pixel levels (None: unrounded).
+        """The threat to a network.
 
-        budget: forward passes per sample. Raises ContractError where the recipe does not fit the module.
+        Args:
+            defended: The network behind its defences.
+            levels: Pixel levels of the images the networks are shown; None: unrounded.
+            limit: The ball that the verdict enforces.
+            budget: Forward passes per sample; None: no bound.
+
+        Raises:
+            ContractError: The threat does not fit the network.
         """
 
 
@@ -61,18 +76,24 @@ def _rules_text(rules: Mapping[str, Backward]) -> str:
 
 
 def rules_of(module: nn.Module, rules: Rules) -> dict[nn.Module, Backward]:
-    """The BPDA rules by module; a name that is not a submodule of `module` is a ContractError."""
+    """BPDA rules by module.
+
+    Args:
+        module: The module in which the names of the rules are looked up.
+        rules: By submodule name, "" for `module` itself.
+
+    Returns:
+        The rule of each module named; where two names are those of one module, the first one's.
+
+    Raises:
+        ContractError: A name that is no submodule.
+    """
     named: Mapping[str, Backward]
     named = {name.strip(): None for name in rules.split("+") if name.strip()} if isinstance(rules, str) else rules
-    found: dict[nn.Module, Backward] = {}
+    by_module: dict[nn.Module, Backward] = {}
     for name, rule in named.items():
-        try:
-            found.setdefault(module.get_submodule(name), rule)
-        except AttributeError:
-            known = ", ".join(n for n, _ in module.named_modules() if n) or "none"
-            kind = type(module).__name__
-            raise ContractError(f"expected bpda to name a submodule of {kind}, got {name!r}; it has: {known}") from None
-    return found
+        by_module.setdefault(submodule(module, name, "bpda"), rule)
+    return by_module
 
 
 def is_random(*modules: nn.Module) -> bool:
@@ -83,7 +104,12 @@ def is_random(*modules: nn.Module) -> bool:
 def weighted(
     models: nn.Module | Sequence[nn.Module], weights: float | Sequence[float] | None
 ) -> tuple[WeightedModule, ...]:
-    """Models with their weights, by default equal weights that sum to one. Raises ContractError on a bad pair."""
+    """Models with their weights, by default equal weights that sum to one.
+
+    Raises:
+        ContractError: No model or something that is none; another number of weights than models, a weight that is no
+            finite number, or none other than zero.
+    """
     models = (models,) if isinstance(models, nn.Module) else tuple(models)
     if not models or not all(isinstance(model, nn.Module) for model in models):
         got = ", ".join(type(model).__name__ for model in models) or "none"
@@ -93,20 +119,23 @@ def weighted(
     weights = (weights,) if isinstance(weights, int | float) else tuple(weights)
     if len(weights) != len(models):
         raise ContractError(f"expected one weight for each of {len(models)} models, got {len(weights)}")
-    if not all(math.isfinite(weight) for weight in weights):
-        raise ContractError(f"expected finite weights, got {list(weights)}")
+    if not all(fits(weight, Weight) for weight in weights):
+        raise ContractError(f"expected every weight of a model as a finite number, got {list(weights)}")
     if not any(weights):
         raise ContractError("expected at least one weight other than zero, got all zero")
     return tuple(zip(models, (float(weight) for weight in weights), strict=True))
 
 
-def refusal(needs: str, recipe: Threat | BoundThreat, allowed: Iterable[str] = ()) -> str | None:
-    """Why a threat refuses an attack that needs `needs` (gradients, scores, labels or nothing); None where it does not.
+def refusal(needs: str, threat: Threat | BoundThreat, allowed: Iterable[str] = ()) -> str | None:
+    """Why a threat refuses an attack; None where it does not.
 
-    allowed: the names of the attacks that the threat does allow, quoted in the message.
+    Args:
+        needs: What the attack needs: gradients, scores, labels or nothing.
+        threat: The threat, bound or not.
+        allowed: Names of the attacks that the threat does allow, quoted in the message.
     """
-    if needs == "nothing" or needs in recipe.grants:
+    if needs == "nothing" or needs in threat.grants:
         return None
-    granted = ", ".join(sorted(recipe.grants))
+    granted = ", ".join(sorted(threat.grants))
     names = ", ".join(sorted(allowed)) or "none of those registered"
-    return f"the threat {recipe.name!r} does not grant {needs}, only {granted}; attacks it allows: {names}"
+    return f"the threat {threat.name!r} does not grant {needs}, only {granted}; attacks it allows: {names}"

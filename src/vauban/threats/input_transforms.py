@@ -1,11 +1,11 @@
-"""Decorators of an objective: what a transfer attacker puts before a known network so that its gradient says more."""
+"""Input transforms: what a transfer attacker puts before a known network so that its gradient carries over better."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from vauban.core.cards import Card, Defended
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Parameters, Positive, Range, Share
 
 
 class TransformedInput(Defended):
-    """inner(decorator(x)); weights are shared, modes are kept."""
+    """inner(transform(x)); weights are shared, modes are kept."""
 
     def __init__(self, inner: nn.Module, transform: InputTransform) -> None:
         super().__init__(inner, transform.card)
@@ -35,8 +36,14 @@ class TransformedInput(Defended):
         return self.transform.name
 
 
-class InputTransform(ABC):
-    """A path (`name`, `wrap`) whose subclasses are frozen dataclasses of its parameters."""
+class InputTransform(Parameters, ABC):
+    """A path (`name`, `wrap`) whose subclasses are frozen dataclasses of its parameters.
+
+    Attributes:
+        kind: Name without parameters.
+        random: Two calls on one image may differ.
+        reference: The source.
+    """
 
     kind: ClassVar[str]
     random: ClassVar[bool] = False
@@ -44,7 +51,7 @@ class InputTransform(ABC):
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """What the network is shown for x `(batch, channel, height, width)`."""
+        """The images that the network is shown for x `(batch, channel, height, width)`, of the same shape."""
 
     @property
     def name(self) -> str:
@@ -57,7 +64,11 @@ class InputTransform(ABC):
         return Card(self.kind, random=self.random, reference=self.reference)
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module whose image gradient is the decorated one; meant as a source of a threat, not as its target."""
+        """The module behind this transform; meant as a source of a threat, not as its target.
+
+        Raises:
+            ContractError: Something that is no torch module.
+        """
         if not isinstance(module, nn.Module):
             raise ContractError(f"expected a torch.nn.Module behind {self.name}, got {type(module).__name__}")
         return TransformedInput(module, self)
@@ -68,23 +79,25 @@ class Diverse(InputTransform):
     """Input diversity: with probability p the images are shrunk at random and padded back with zeros at random.
 
     The height h is uniform on ceil(low H) ... H, the width is in proportion (bilinear), the place uniform. One draw for
-    each call, shared by the whole batch, as in the authors' code, from torch's global generator, which the door forks
-    and seeds; EOT draws average over it. Images (batch, channel, height, width). Raises ContractError for low outside
-    (0, 1] or p outside [0, 1]. Xie, Zhang, Zhou, Bai, Wang, Ren, Yuille 2019, arXiv:1803.06978, section 3.3. Departure:
-    the paper enlarges (299 pixels to at most 330); here the network keeps its input size.
+    each call, shared by the whole batch, as in the authors' code, from torch's global generator, which the oracle forks
+    and seeds; EOT draws average over it. Images (batch, channel, height, width). Xie, Zhang, Zhou, Bai, Wang, Ren, Yuille
+    2019, arXiv:1803.06978, section 3.3.
+
+    Attributes:
+        low: Least height, relative to the image's.
+        p: Probability that the images of a call are changed at all.
+
+    Raises:
+        ContractError: A value outside its range.
+
+    Departures: the paper enlarges (299 pixels to at most 330); here the network keeps its input size.
     """
 
     kind: ClassVar[str] = "diverse"
     random: ClassVar[bool] = True
     reference: ClassVar[str] = "Xie et al. 2019, arXiv:1803.06978"
-    low: float = 0.9
-    p: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.low <= 1:
-            raise ContractError(f"expected low above 0 and at most 1, got {self.low}")
-        if not 0 <= self.p <= 1:
-            raise ContractError(f"expected p from 0 to 1, got {self.p}")
+    low: Annotated[float, Range(0, 1, open_low=True)] = 0.9
+    p: Share = 0.5
 
     def __call__(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
@@ -105,21 +118,27 @@ class Translated(InputTransform):
     """Translation-invariant gradient: the network is as it was, its image gradient g becomes W * g.
 
     W(i, j) is proportional to exp(-(i^2 + j^2) / (2 sigma^2)) on size x size pixels, of sum one; each channel alone, zero
-    beyond the border; sigma in pixels. Images (batch, channel, height, width). Raises ContractError for an even size, one
-    outside 1 ... 31, or sigma <= 0. Dong, Pang, Su, Zhu 2019, arXiv:1904.02884, Eq. 7 to 9. Departure: 7 pixels by
-    default, for small images; the paper uses 15 for those of 299.
+    beyond the border. Images (batch, channel, height, width). Dong, Pang, Su, Zhu 2019, arXiv:1904.02884, Eq. 7 to 9.
+
+    Attributes:
+        size: Side of the kernel in pixels, odd.
+        sigma: Width of the kernel in pixels.
+
+    Raises:
+        ContractError: An even size, or a value outside its range.
+
+    Departures: 7 pixels by default, for small images; the paper uses 15 for those of 299.
     """
 
     kind: ClassVar[str] = "translated"
     reference: ClassVar[str] = "Dong et al. 2019, arXiv:1904.02884"
-    size: int = 7
-    sigma: float = 3.0
+    size: Annotated[int, Range(1, 31)] = 7
+    sigma: Positive = 3.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or not 1 <= self.size <= 31 or self.size % 2 == 0:
-            raise ContractError(f"expected an odd size from 1 to 31, got {self.size!r}")
-        if not 0 < self.sigma < math.inf:
-            raise ContractError(f"expected sigma as a number above 0, got {self.sigma!r}")
+        super().__post_init__()
+        if self.size % 2 == 0:
+            raise ContractError(f"expected a kernel of odd size, so that it has a centre pixel, got {self.size}")
 
     def __call__(self, x: Tensor) -> Tensor:
         if not x.requires_grad:

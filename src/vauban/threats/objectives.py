@@ -1,4 +1,4 @@
-"""Objectives over other networks: the weighted sum of their losses, sum_i w_i L(f_i(x)), is what is differentiated."""
+"""Threats by objective: the weighted sum of other networks' losses, sum_i w_i L(f_i(x)), is differentiated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vauban.core.norms import Ball
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import BoundThreat
 from vauban.threats.adaptive import prescription
-from vauban.threats.base import Threat, is_random, registry, weighted
+from vauban.threats.base import Threat, Weight, is_random, registry, weighted
 
 
 @registry.register("transfer")
@@ -22,8 +22,13 @@ from vauban.threats.base import Threat, is_random, registry, weighted
 class Transfer(Threat):
     """Gradients of other networks; the verdict is on the target, of which the attacker sees nothing.
 
-    sources: one network or several with the target's classes. weights: one for each, by default equal with sum one.
-    Raises ContractError when the numbers differ, no network is given, or no weight is other than zero.
+    Attributes:
+        sources: One network or several with the target's classes.
+        weights: One for each, by default equal with sum one.
+
+    Raises:
+        ContractError: Another number of weights than networks, no network, a weight that is no finite number, or none
+            other than zero.
     """
 
     sources: nn.Module | Sequence[nn.Module] = field(repr=False)
@@ -32,6 +37,7 @@ class Transfer(Threat):
     grants: ClassVar[frozenset[str]] = frozenset({"gradients"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         weighted(self.sources, self.weights)
 
     def bind(
@@ -45,9 +51,15 @@ class Transfer(Threat):
 class Ensemble(Threat):
     """Gradients of all of several known networks at once; the verdict is on the target, usually one of them.
 
-    models: networks with the target's classes. weights: one for each, used as they are; by default equal with sum one,
-    which is Eq. 4 of Centered Initial Attack (review copy, ICLR 2018) divided by the number of models; weights of one
-    give its plain sum. Raises ContractError as `Transfer` does.
+    Centered Initial Attack (review copy, ICLR 2018), Eq. 4.
+
+    Attributes:
+        models: Networks with the target's classes.
+        weights: One for each, used as they are; by default equal with sum one, which is Eq. 4 divided by the number of
+            models; weights of one give its plain sum.
+
+    Raises:
+        ContractError: As for `Transfer`.
     """
 
     models: Sequence[nn.Module] = field(repr=False)
@@ -56,6 +68,7 @@ class Ensemble(Threat):
     grants: ClassVar[frozenset[str]] = frozenset({"gradients"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         weighted(self.models, self.weights)
 
     def bind(
@@ -70,21 +83,29 @@ class Hybrid(Threat):
     """Gradients of each of several networks both as it is and behind a path; the verdict is on the target.
 
     L = sum_i [a L(f_i(x)) + b L(f_i(path(x)))], the weights used as they are (never normalised); a term of weight zero
-    is left out and costs nothing. For an attacker who does not know whether a filter will stand before the network.
-    models: one network or several with the target's classes. path: a defence or a decorator such as `Translated`. What
-    the cards of the path and the networks prescribe (BPDA, EOT draws) is followed. Raises ContractError where a weight
-    is not finite, both are zero, no network is given, or path cannot wrap. Centered Initial Attack (review copy, ICLR
-    2018), Eq. 5 for one network and Eq. 6 for several.
+    is left out and costs nothing. For an attacker who does not know whether a filter will stand before the network. What
+    the cards of the path and the networks prescribe (BPDA, EOT draws) is followed. Centered Initial Attack (review copy,
+    ICLR 2018), Eq. 5 for one network and Eq. 6 for several.
+
+    Attributes:
+        models: One network or several with the target's classes.
+        path: A defence or an input transform such as `Translated`.
+        a: Weight of the networks as they are.
+        b: Weight of the networks behind the path.
+
+    Raises:
+        ContractError: A weight that is no finite number, both zero, no network, or a path that cannot wrap.
     """
 
     models: nn.Module | Sequence[nn.Module] = field(repr=False)
     path: Path
-    a: float = 1.0
-    b: float = 1.0
+    a: Weight = 1.0
+    b: Weight = 1.0
     registered: ClassVar[str] = "hybrid"
     grants: ClassVar[frozenset[str]] = frozenset({"gradients"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not callable(getattr(self.path, "wrap", None)):
             raise ContractError(
                 "expected a path with .wrap(module), such as a defence, for the hybrid objective, "
@@ -112,6 +133,7 @@ class Hybrid(Threat):
         )
 
     def _sources(self) -> tuple[WeightedModule, ...]:
+        """The networks as they are and behind the path, without those of weight zero."""
         models = (self.models,) if isinstance(self.models, nn.Module) else tuple(self.models)
         plain = weighted(models, [1.0] * len(models))
         pairs = [pair for net, _ in plain for pair in ((net, self.a), (self.path.wrap(net), self.b))]
@@ -120,7 +142,7 @@ class Hybrid(Threat):
 
 
 def _bound(
-    recipe: Threat,
+    threat: Threat,
     target: nn.Module,
     models: nn.Module | Sequence[nn.Module],
     weights: float | Sequence[float] | None,
@@ -129,12 +151,13 @@ def _bound(
     limit: Ball | None,
     budget: int | None,
 ) -> BoundThreat:
+    """The threat to `target`, with the gradients of weighted models."""
     sources = weighted(models, weights)
     return BoundThreat(
         target,
-        recipe.name,
+        threat.name,
         sources,
-        recipe.grants,
+        threat.grants,
         budget=budget,
         random=is_random(*(net for net, _ in sources)),
         levels=levels,

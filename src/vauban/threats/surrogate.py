@@ -1,4 +1,4 @@
-"""Threats whose gradients come from another network than the one that is judged: nothing is known of its answers."""
+"""Surrogate threats: gradients come from the network with or without its defence, the verdict is on the other one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from vauban.core.cards import bare
 from vauban.core.norms import Ball
+from vauban.core.parameters import Count
 from vauban.engine.threat import BoundThreat
 from vauban.threats.base import Rules, Threat, is_random, registry, rules_of
 
@@ -35,11 +36,16 @@ class GrayBox(Threat):
 class Removed(Threat):
     """Gradients of the defended network; the verdict is on the bare one, from which the defence has been removed.
 
-    bpda and draws as for the white-box attacker, on the defended network.
+    Attributes:
+        bpda: As for the white-box attacker, on the defended network.
+        draws: Gradients averaged per call (EOT).
+
+    Raises:
+        ContractError: draws outside its range; when bound, a name that is no submodule.
     """
 
     bpda: Rules = field(default_factory=dict)
-    draws: int = 1
+    draws: Count = 1
     registered: ClassVar[str] = "removed"
     grants: ClassVar[frozenset[str]] = GRADIENTS
 

@@ -229,7 +229,7 @@ def test_as_near_as_foolbox_at_equal_steps(digits_cnn: nn.Module, digits_test: t
         peer = foolbox.attacks.HopSkipJumpAttack(
             steps=8, init_attack=foolbox.attacks.LinearSearchBlendedUniformNoiseAttack(directions=100)
         )
-        _, found, won = peer(foolbox.PyTorchModel(digits_cnn, bounds=(0, 1), device="cpu"), x, y, epsilons=[None])
-    theirs = torch.where(won[0], L2.size(found[0] - x), torch.inf).median()
+        _, crafted, won = peer(foolbox.PyTorchModel(digits_cnn, bounds=(0, 1), device="cpu"), x, y, epsilons=[None])
+    theirs = torch.where(won[0], L2.size(crafted[0] - x), torch.inf).median()
     print(f"median l2: vauban {float(ours):.3f}, foolbox {float(theirs):.3f}")
     assert ours <= 1.1 * theirs

@@ -166,21 +166,21 @@ def test_a_solve_that_does_not_converge_leaves_valid_images(
 
 def test_a_budget_is_searched(digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:8] for part in digits_test)
-    found = Bisection(QPGD2(L2(1.0)), "eps", 1.0, 4, 2.0).run(Oracle.open(BoundThreat(digits_cnn), x, y))
+    searched = Bisection(QPGD2(L2(1.0)), "eps", 1.0, 4, 2.0).run(Oracle.open(BoundThreat(digits_cnn), x, y))
     fixed = QPGD2().run(Oracle.open(BoundThreat(digits_cnn), x, y))
-    assert found.success.all()
-    assert found.distance.median() < fixed.distance.median()
+    assert searched.success.all()
+    assert searched.distance.median() < fixed.distance.median()
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: SCW(smoothness=1.0), "smoothness in"),
-        (lambda: SmoothBP(smoothness=-0.1), "smoothness in"),
-        (lambda: SmoothDDN(tol=0.0), "tol > 0"),
-        (lambda: QBIM(limit=0), "limit >= 1"),
-        (lambda: PairwiseCW(rate=-1.0), "rate >= 0"),
-        (lambda: PairwiseCW(mu=-1.0), "mu >= 0"),
+        (lambda: SCW(smoothness=1.0), "smoothness of SCW as a number of at least 0 and below 1, got 1.0"),
+        (lambda: SmoothBP(smoothness=-0.1), "smoothness of SmoothBP as a number of at least 0 and below 1"),
+        (lambda: SmoothDDN(tol=0.0), "tol of SmoothDDN as a number above 0, got 0.0"),
+        (lambda: QBIM(limit=0), "limit of QBIM as a whole number of at least 1, got 0"),
+        (lambda: PairwiseCW(rate=-1.0), "rate of PairwiseCW as a number of at least 0, got -1.0"),
+        (lambda: PairwiseCW(mu=-1.0), "mu of PairwiseCW as a number of at least 0, got -1.0"),
         (lambda: QPGD2(Linf(0.1)), "ball of l2"),
         (lambda: QFGSM(L1(1.0)), "ball of linf, l2"),
         (lambda: QBIM(L1(1.0)), "ball of linf, l2"),

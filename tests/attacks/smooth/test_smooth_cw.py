@@ -32,11 +32,11 @@ def hinge(net: nn.Module, x0: Tensor, r: Tensor, y: int) -> Tensor:
 
 
 def states(attack: Any, net: nn.Module, x: Tensor) -> list[Any]:
-    found: list[Any] = []
+    visited: list[Any] = []
     oracle = Oracle.open(BoundThreat(net, levels=None), x, clean(net, x))
     weights = torch.full((len(x),), C, dtype=x.dtype)
-    iterate(attack, oracle, per_sample={"c": weights}, callback=lambda t, view, state: found.append(state))
-    return found
+    iterate(attack, oracle, per_sample={"c": weights}, callback=lambda t, view, state: visited.append(state))
+    return visited
 
 
 def latent(x: Tensor) -> SCWSteps:
@@ -44,13 +44,13 @@ def latent(x: Tensor) -> SCWSteps:
 
 
 def test_latent_loop_by_torch(net: nn.Module, rough: Tensor, dense: Any) -> None:
-    y, found = clean(net, rough), states(latent(rough), net, rough)
+    y, visited = clean(net, rough), states(latent(rough), net, rough)
     left = False
     for i, x in enumerate(rough):
         _, smooth = dense(x, ALPHA, RATE)
         z = torch.zeros(36, dtype=x.dtype, requires_grad=True)
         adam = torch.optim.Adam([z], lr=LR)
-        for state in found:
+        for state in visited:
             r = (smooth @ z).view_as(x)
             adam.zero_grad()
             (r.square().sum() + hinge(net, x, r, int(y[i]))).backward()
@@ -62,7 +62,7 @@ def test_latent_loop_by_torch(net: nn.Module, rough: Tensor, dense: Any) -> None
 
 
 def test_gradient_through_the_smoothing_by_finite_differences(net: nn.Module, rough: Tensor, dense: Any) -> None:
-    y, found = clean(net, rough), states(latent(rough), net, rough)
+    y, visited = clean(net, rough), states(latent(rough), net, rough)
     g, checked = torch.Generator().manual_seed(2), 0
     for i, x in enumerate(rough):
         _, smooth = dense(x, ALPHA, RATE)
@@ -71,7 +71,7 @@ def test_gradient_through_the_smoothing_by_finite_differences(net: nn.Module, ro
             r = (smooth @ z).view_as(x)
             return r.square().sum() + hinge(net, x, r, int(y[i]))
 
-        for before, after in pairwise(found):
+        for before, after in pairwise(visited):
             z, step = before.z[i].flatten(), 1e-6
             way = torch.randn(36, generator=g, dtype=x.dtype)
             slope = (objective(z + step * way) - objective(z - step * way)) / (2 * step)
@@ -83,12 +83,12 @@ def test_gradient_through_the_smoothing_by_finite_differences(net: nn.Module, ro
 @pytest.mark.parametrize("mu", [0.0, 0.5])
 def test_pairwise_loop_by_torch(mu: float, net: nn.Module, rough: Tensor, dense: Any) -> None:
     y = clean(net, rough)
-    found = states(PairwiseCWSteps(8, LR, KAPPA, mu, Kernel(rate=RATE)), net, rough)
+    visited = states(PairwiseCWSteps(8, LR, KAPPA, mu, Kernel(rate=RATE)), net, rough)
     for i, x in enumerate(rough):
         w, _ = dense(x, 0.5, RATE)
         r = torch.zeros_like(x, requires_grad=True)
         adam = torch.optim.Adam([r], lr=LR)
-        for state in found:
+        for state in visited:
             scaled = r.flatten() / w.sum(1).sqrt()
             price = (w * (scaled[:, None] - scaled[None]).square()).sum()
             adam.zero_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -52,41 +53,41 @@ def test_every_step_goes_to_the_boundary_of_a_linear_network(order: list[int]) -
     s = 0.0
     for d in GAPS[order].tolist():
         s += (1 + OVERSHOOT) * (d - s) if d > s else 0
-    found = fit(Universal(L2(1.0), rate=1.0), net, batch)
-    torch.testing.assert_close(found.attack.v, s * n, atol=1e-12, rtol=0)
-    assert (found.rate, found.epochs, found.images) == (1.0, 1, 6)  # labels of the data are not those of the network
+    fitted = fit(Universal(L2(1.0), rate=1.0), net, batch)
+    torch.testing.assert_close(fitted.attack.v, s * n, atol=1e-12, rtol=0)
+    assert (fitted.rate, fitted.epochs, fitted.images) == (1.0, 1, 6)  # labels of the data are not those of the network
 
 
 def test_the_farthest_image_first_is_enough() -> None:
     net, batch, n = linear(GAPS.sort(descending=True).values)
-    found = fit(Universal(L2(1.0), rate=1.0), net, batch)
-    torch.testing.assert_close(found.attack.v, (1 + OVERSHOOT) * GAPS.max() * n, atol=1e-12, rtol=0)
+    fitted = fit(Universal(L2(1.0), rate=1.0), net, batch)
+    torch.testing.assert_close(fitted.attack.v, (1 + OVERSHOOT) * GAPS.max() * n, atol=1e-12, rtol=0)
     targeted = fit(Universal(L2(1.0), rate=1.0), net, batch, goal=Targeted(1))
-    torch.testing.assert_close(targeted.attack.v, found.attack.v)
+    torch.testing.assert_close(targeted.attack.v, fitted.attack.v)
     assert targeted.rate == 1.0
 
 
 def test_images_together_add_the_mean_of_their_steps() -> None:
     net, batch, n = linear()
-    found = fit(Universal(L2(1.0), batch=6, epochs=1), net, batch)
-    torch.testing.assert_close(found.attack.v, (1 + OVERSHOOT) * GAPS.mean() * n, atol=1e-12, rtol=0)
-    assert found.rate == float((GAPS.mean() * (1 + OVERSHOOT) > GAPS).double().mean())
+    fitted = fit(Universal(L2(1.0), batch=6, epochs=1), net, batch)
+    torch.testing.assert_close(fitted.attack.v, (1 + OVERSHOOT) * GAPS.mean() * n, atol=1e-12, rtol=0)
+    assert fitted.rate == float((GAPS.mean() * (1 + OVERSHOOT) > GAPS).double().mean())
 
 
 @pytest.mark.parametrize(("ball", "rate"), [(L2(0.06), 0.5), (L2(0.01), 0.0), (Linf(1.0), 1.0)])
 def test_fools_all_images_where_the_ball_allows_it(ball: Ball, rate: float) -> None:
     net, batch, n = linear()
-    found = fit(Universal(ball, rate=1.0, epochs=3), net, batch)
-    assert found.rate == rate
-    assert found.epochs == (1 if rate == 1 else 3)
+    fitted = fit(Universal(ball, rate=1.0, epochs=3), net, batch)
+    assert fitted.rate == rate
+    assert fitted.epochs == (1 if rate == 1 else 3)
     if ball.norm is L2:  # on the sphere, along n
-        torch.testing.assert_close(found.attack.v, ball.radius * n, atol=1e-12, rtol=0)
+        torch.testing.assert_close(fitted.attack.v, ball.radius * n, atol=1e-12, rtol=0)
 
 
 def test_a_box_cuts_the_step() -> None:
     net, batch, n = linear(GAPS[1:2])
-    found = fit(Universal(Linf(0.02), epochs=1), net, batch)
-    torch.testing.assert_close(found.attack.v, ((1 + OVERSHOOT) * 0.11 * n).clamp(-0.02, 0.02), atol=1e-12, rtol=0)
+    fitted = fit(Universal(Linf(0.02), epochs=1), net, batch)
+    torch.testing.assert_close(fitted.attack.v, ((1 + OVERSHOOT) * 0.11 * n).clamp(-0.02, 0.02), atol=1e-12, rtol=0)
 
 
 def nearest(net: nn.Module, at: Tensor, label: int, steps: int, classes: int) -> Tensor | None:
@@ -142,10 +143,10 @@ def test_one_image_at_a_time_is_the_algorithm_of_the_paper(
     for parts in ([14], [5, 9], [1] * 14):
         batches = [Batch(*rows, levels=None) for rows in zip(*(a.split(parts) for a in (x, y, ids)), strict=True)]
         told.clear()
-        found = fit(fitter, net, *batches, callback=lambda images, rate: told.append(rate))
-        torch.testing.assert_close(found.attack.v, v, atol=1e-9, rtol=0)
+        fitted = fit(fitter, net, *batches, callback=lambda images, rate: told.append(rate))
+        torch.testing.assert_close(fitted.attack.v, v, atol=1e-9, rtol=0)
         assert told == pytest.approx(rates)
-        assert (found.rate, found.epochs) == (told[-1], len(rates))
+        assert (fitted.rate, fitted.epochs) == (told[-1], len(rates))
 
 
 class Tally(nn.Module):
@@ -173,11 +174,11 @@ def test_passes_counted_are_passes_made(
     """But for the one image per network that a door asks for, uncounted, when it is opened."""
     net, (x, y) = Tally(copied(digits_cnn)), digits_test
     batches = [Batch(x[i : i + 5], y[i : i + 5], torch.arange(5)) for i in (0, 5)]
-    found = fit(Universal(epochs=2, steps=3, classes=3, batch=batch), net, *batches)
-    opened = 2 * 2 * found.epochs
-    assert (found.forwards, found.backwards) == (net.forwards - opened, net.backwards)
-    assert found.images == 10
-    assert found.backwards > 0
+    fitted = fit(Universal(epochs=2, steps=3, classes=3, batch=batch), net, *batches)
+    opened = 2 * 2 * fitted.epochs
+    assert (fitted.forwards, fitted.backwards) == (net.forwards - opened, net.backwards)
+    assert fitted.images == 10
+    assert fitted.backwards > 0
 
 
 @pytest.mark.parametrize("levels", [None, 256])
@@ -197,21 +198,28 @@ def test_registered_under_the_name_of_its_attack() -> None:
     assert fitters.names() == ["universal"]
 
 
-WRONG: dict[str, dict[str, Any]] = {
-    "norm": {"ball": L1(1.0)},
-    "radius": {"ball": Linf(torch.ones(2))},
-    "rate": {"rate": 0.0},
-    "epochs": {"epochs": 0},
-    "steps": {"steps": 0},
-    "classes": {"classes": 1},
-    "batch": {"batch": 0},
+COUNTS = (0, 1.0)
+WRONG: dict[str, tuple[Any, ...]] = {
+    "ball": (L1(1.0), Linf(torch.ones(2)), None),
+    "rate": (0.0, -0.1, math.nextafter(1, 2)),
+    "epochs": COUNTS,
+    "steps": COUNTS,
+    "batch": COUNTS,
+    "classes": (1, 2.0),
+    "overshoot": (-math.nextafter(0, 1),),
 }
 
 
-@pytest.mark.parametrize("case", WRONG)
-def test_parameters_out_of_range(case: str) -> None:
-    with pytest.raises(ContractError, match="expected"):
-        Universal(**WRONG[case])
+@pytest.mark.parametrize("field", WRONG)
+def test_parameters_out_of_range(field: str) -> None:
+    for wrong in (*WRONG[field], math.nan, math.inf, "3", True):
+        with pytest.raises(ContractError, match="expected") as error:
+            Universal(**{field: wrong})
+        assert "\n" not in str(error.value)
+
+
+def test_parameters_at_the_ends_of_their_ranges() -> None:
+    Universal(L2(1.0), rate=1, epochs=1, steps=1, classes=2, overshoot=0, batch=1)
 
 
 def test_what_cannot_be_fitted() -> None:

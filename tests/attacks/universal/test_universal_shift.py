@@ -73,11 +73,11 @@ def test_a_fit_is_an_attack_at_once(digits_test: tuple[Tensor, Tensor], digits_m
     """On other images, judged as any attack: more than noise of the same size does."""
     x, y = digits_test
     batch = vb.data.load("digits/train").take(40)
-    found = Universal(Linf(0.35), epochs=4).fit(BoundThreat(digits_mlp, levels=None), [batch])
-    result = vb.attack(found.attack, digits_mlp, (x[:100], y[:100]))
+    fitted = Universal(Linf(0.35), epochs=4).fit(BoundThreat(digits_mlp, levels=None), [batch])
+    result = vb.attack(fitted.attack, digits_mlp, (x[:100], y[:100]))
     signs = vb.attack(vb.attacks.RandomNoise(Linf(0.35), steps=1), digits_mlp, (x[:100], y[:100]))
     assert result.robust_accuracy < signs.robust_accuracy - 0.1
-    assert found.rate > 0.3
+    assert fitted.rate > 0.3
 
 
 def test_words(tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_no_file_no_perturbation(tmp_path: Path) -> None:
         "not a readable": text,
     }
     for words, path in wrong.items():
-        with pytest.raises(ContractError, match=words) as found:
+        with pytest.raises(ContractError, match=words) as error:
             UniversalPerturbation(path)
-        assert len(str(found.value).splitlines()) == 1
+        assert len(str(error.value).splitlines()) == 1
 
 
 def test_wrong_contents_are_one_line(tmp_path: Path, digits_test: tuple[Tensor, Tensor], digits_mlp: nn.Module) -> None:

@@ -15,6 +15,7 @@ from vauban.attacks.parts.decision import boundary, reached, room, same
 from vauban.core.contracts import check_images
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Linf, Norm, norm_by_name
+from vauban.core.parameters import Count, Positive
 from vauban.core.tensors import like, unit, where
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
@@ -26,7 +27,12 @@ BISECTIONS = 21  # until the interval is at the resolution of float32, see `deci
 
 @dataclass(frozen=True)
 class HopSkipJumpState:
-    """x: an adversarial image at the decision boundary, as the network sees it; alive `(batch,)`: whether there is one."""
+    """State of HopSkipJump.
+
+    Attributes:
+        x: Adversarial images at the decision boundary, as the network sees them, `(batch, ...)`.
+        alive: Whether there is one, `(batch,)`.
+    """
 
     x: Tensor
     alive: Tensor
@@ -41,35 +47,46 @@ class HopSkipJump(Steps[HopSkipJumpState]):
     images x + delta u, at most `most`; v is the sum of (phi - mean phi) u over the answers phi = +-1 (equation 16),
     normalised (l2) or its sign (linf); the step |x - x0| / sqrt(t) is halved until x + step v is adversarial; bisection
     toward x0 ends at theta. theta = d^(-3/2), delta = |x - x0| / d in l2, theta = d^(-2) in linf, d the number of pixels.
+    Rows without a start are left alone and fail.
 
-    Start: up to `tries` uniform noise images, or `starts` `(n, ...)`, nearest first. A targeted run needs `starts` with
-    images of the target classes: ContractError without. Rows without a start are left alone and fail. `lot` queries of
-    one sample go at once, so a call holds batch x lot images.
+    Attributes:
+        steps: Estimates of the gradient, with step 0.
+        norm: l2 or linf.
+        queries: Queries of the first estimate.
+        most: Queries of an estimate at most.
+        tries: Uniform noise images that are tried as a start.
+        starts: Images `(n, ...)` that are tried as a start in place of noise, nearest first. A targeted run needs them,
+            with images of the target classes.
+        lot: Queries of one sample that go at once: a call holds batch x lot images.
+        coarse: Least delta in levels per pixel, where the oracle rounds.
 
-    Departures. Where the door rounds, the boundary is that of the rounded images, delta is at least `coarse` levels per
+    Raises:
+        ContractError: A value outside its range or another norm; when run, a targeted goal without `starts`, or `starts` of
+            another shape than the images.
+
+    Departures: where the oracle rounds, the boundary is that of the rounded images, delta is at least `coarse` levels per
     pixel and the gradient is estimated from the rounded differences. Queries come in whole lots. Under a query budget,
     a sample asks about at most half of what is left before each step, and stops by itself. theta is never below the
     resolution of the image's dtype.
     """
 
-    steps: int = 33
+    steps: Count = 33
     norm: Norm = L2
-    queries: int = 100
-    most: int = 10_000
-    tries: int = 100
+    queries: Count = 100
+    most: Count = 10_000
+    tries: Count = 100
     starts: Tensor | None = None
-    lot: int = 25
-    coarse: float = 2.0
+    lot: Count = 25
+    coarse: Positive = 2.0
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
     def __post_init__(self) -> None:
         if isinstance(self.norm, str):
             object.__setattr__(self, "norm", norm_by_name(self.norm))
+        super().__post_init__()
         if self.norm not in (L2, Linf):
             raise ContractError(f"expected the norm l2 or linf for hopskipjump, got {self.norm}")
-        if min(self.steps, self.queries, self.most, self.tries, self.lot) < 1 or self.coarse <= 0:
-            raise ContractError("expected steps, queries, most, tries, lot >= 1 and coarse > 0 for hopskipjump")
         if self.starts is not None:
             check_images(self.starts, "starting images")
 
@@ -92,7 +109,7 @@ class HopSkipJump(Steps[HopSkipJumpState]):
 
     def step(self, oracle: Oracle, state: HopSkipJumpState, t: int) -> HopSkipJumpState:
         if t == 0:
-            return self._found(oracle)
+            return self._start(oracle)
         index = state.alive.nonzero().squeeze(1)
         if not len(index):
             return state
@@ -102,8 +119,8 @@ class HopSkipJump(Steps[HopSkipJumpState]):
         x = boundary(view, self.norm, self._walk(view, x, v, count > 0, t), count > 0)
         return replace(state, x=state.x.index_copy(0, index, x))
 
-    def _found(self, oracle: Oracle) -> HopSkipJumpState:
-        """An adversarial image for each sample, brought to the boundary; originals that are adversarial need none."""
+    def _start(self, oracle: Oracle) -> HopSkipJumpState:
+        """Step 0: an adversarial image for each sample, brought to the boundary; adversarial originals need none."""
         x = oracle.domain.quantise(oracle.domain.x0)
         clean = reached(oracle, x, room(oracle) > 0)
         alive = torch.zeros_like(clean)
@@ -138,7 +155,14 @@ class HopSkipJump(Steps[HopSkipJumpState]):
         return math.ceil(min(self.queries * math.sqrt(t), self.most) / self.lot) * self.lot
 
     def _direction(self, oracle: Oracle, x: Tensor, count: Tensor, t: int) -> Tensor:
-        """The estimate of the gradient's direction at the boundary, of unit norm (algorithm 2, equation 16)."""
+        """The estimate of the gradient's direction at the boundary, of unit norm (algorithm 2, equation 16).
+
+        Args:
+            oracle: Access to the network.
+            x: Images at the boundary, `(batch, ...)`.
+            count: Queries of each sample, `(batch,)`.
+            t: Number of the step.
+        """
         shape, d = tuple(x.shape[1:]), x[0].numel()
         delta = self.norm.size(x - oracle.domain.x0) / d
         if oracle.domain.grid is not None:
@@ -163,7 +187,14 @@ class HopSkipJump(Steps[HopSkipJumpState]):
         return unit(v) if self.norm is L2 else v.sign()
 
     def _walk(self, oracle: Oracle, x: Tensor, v: Tensor, rows: Tensor, t: int) -> Tensor:
-        """x + step v with the first step of |x - x0| / sqrt(t), half of it, ... that stays adversarial, else x."""
+        """x + step v with the first step of |x - x0| / sqrt(t), half of it, ... that stays adversarial, else x.
+
+        Args:
+            oracle: Access to the network.
+            x, v: Images at the boundary and directions, `(batch, ...)`.
+            rows: Where to look, `(batch,)`.
+            t: Number of the step.
+        """
         length, moved = self.norm.size(x - oracle.domain.x0) / math.sqrt(t), x
         for _ in range(HALVINGS):
             point = oracle.domain.quantise(x + like(length, x) * v)

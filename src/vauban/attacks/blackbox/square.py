@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -15,11 +16,12 @@ from vauban.attacks.parts.square_patterns import block, flat_unit, frame, humps,
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Ball, Linf
+from vauban.core.parameters import Count, Range
 from vauban.core.tensors import like, unit
 from vauban.engine import Oracle, Steps
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""Where, of 10 000 iterations, the share p of changed pixels is halved (section 3.2)."""
+"""Iterations, of 10 000, at which the share p of changed pixels is halved (section 3.2)."""
 
 AHEAD = 16
 """Steps that are drawn in one call: a call costs as much for one step as for all of them."""
@@ -27,7 +29,13 @@ AHEAD = 16
 
 @dataclass(frozen=True)
 class SquareState:
-    """The image of highest margin so far, that margin `(batch,)`, and what was drawn ahead, `(batch, AHEAD, ...)` each."""
+    """State of the Square Attack.
+
+    Attributes:
+        x: Images of highest margin so far, `(batch, ...)`.
+        loss: That margin, `(batch,)`.
+        ahead: Random numbers drawn ahead, `(batch, AHEAD, ...)` each.
+    """
 
     x: Tensor
     loss: Tensor
@@ -40,25 +48,32 @@ class Square(Steps[SquareState]):
     """Random search: one random square is proposed per query and kept where it raises the margin.
 
     L-infinity: vertical stripes of x0 +- eps at the start, then squares of +-eps, one sign per channel. L2: a grid of
-    tiles at the start, then the mass of two windows moves into one of them. `steps` queries, the first one of the start;
-    p is the share of pixels that a square covers at first, halved at `HALVINGS` rescaled to `steps`. The default 0.8 is
-    that of AutoAttack (arXiv:2003.01690); the paper has 0.05 (linf) and 0.1 (l2) for ImageNet.
+    tiles at the start, then the mass of two windows moves into one of them. The share of changed pixels is halved at
+    `HALVINGS` rescaled to `steps`. Images `(batch, channel, height, width)`; vectors `(batch, features)` are one row of
+    pixels, in linf only.
 
-    Images `(batch, channel, height, width)`; vectors `(batch, features)` are one row of pixels, in linf only. Raises
-    ContractError for other shapes and norms. Departures: the margin serves targeted attacks too (the paper takes the
-    cross-entropy); every sample has squares of its own; the L2 proposal is rescaled to the sphere of the ball before the
-    clip to [0,1], as in the authors' released program.
+    Attributes:
+        ball: The budget, in linf or l2.
+        steps: Queries, the first one of the start.
+        p: Share of pixels that a square covers at first. The default 0.8 is that of AutoAttack (arXiv:2003.01690); the
+            paper has 0.05 (linf) and 0.1 (l2) for ImageNet.
+
+    Raises:
+        ContractError: A value outside its range or another norm; when run, images of another shape.
+
+    Departures: the margin serves targeted attacks too (the paper takes the cross-entropy); every sample has squares of its
+    own; the L2 proposal is rescaled to the sphere of the ball before the clip to [0,1], as in the authors' released
+    program.
     """
 
     ball: Ball = Linf(8 / 255)
-    steps: int = 5000
-    p: float = 0.8
+    steps: Count = 5000
+    p: Annotated[float, Range(0, 1, open_low=True)] = 0.8
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.ball.norm not in (Linf, L2):
             raise ContractError(f"expected a linf or l2 ball for square, got {self.ball}")
-        if not 0 < self.p <= 1 or self.steps < 1:
-            raise ContractError(f"expected 0 < p <= 1 and steps >= 1 for square, got p={self.p}, steps={self.steps}")
 
     @property
     def passes(self) -> tuple[int, int]:

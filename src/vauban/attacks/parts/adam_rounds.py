@@ -19,6 +19,7 @@ from vauban.core.coordinates import IntervalCoordinates
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import Norm
+from vauban.core.parameters import Count, NonNegative, Positive
 from vauban.core.tensors import like, take
 from vauban.engine import Attack, Oracle, Result, Steps
 from vauban.engine.iterate import Stop, iterate
@@ -33,7 +34,14 @@ CHART = IntervalCoordinates(
 
 @dataclass(frozen=True)
 class AdamRoundState:
-    """Coordinates z and Adam's moments m, v; the weight c of the loss and the steps k in the running round, `(batch,)`."""
+    """State of Adam in a round.
+
+    Attributes:
+        z: Coordinates, `(batch, ...)`.
+        m, v: Adam's moments, of the shape of z.
+        c: Weight of the loss, `(batch,)`.
+        k: Steps taken in the running round, `(batch,)`.
+    """
 
     z: Tensor
     m: Tensor
@@ -43,6 +51,7 @@ class AdamRoundState:
 
     @classmethod
     def begin(cls, x0: Tensor, c: float, **constraint: Tensor) -> Self:
+        """The state before the first step: at the images x0, with the constraint that a subclass adds."""
         z, zero, row = CHART.start(x0), torch.zeros_like(x0), torch.zeros_like(x0.flatten(1)[:, 0])
         return cls(z, zero, zero, row + c, row, **constraint)
 
@@ -67,18 +76,31 @@ R = TypeVar("R", bound=AdamRoundState)
 
 @dataclass(frozen=True)
 class AdamRounds(Attack, Generic[R]):
-    """The parameters of both attacks, and what each of them adds."""
+    """Attack in rounds of Adam; subclasses say what the constraint of a round is.
 
-    steps: int = 1000
-    inner: int = 30
-    lr: float = 0.05
-    c: float = 0.01
-    largest: float = 100.0
-    kappa: float = 0.0
+    Attributes:
+        steps: Gradients of a sample, over all its rounds.
+        inner: Steps without success after which c doubles and Adam begins anew.
+        lr: Adam's rate.
+        c: First weight of the loss.
+        largest: A sample whose c exceeds this is finished.
+        kappa: Margin that a success must have.
+
+    Raises:
+        ContractError: A value outside its range; c above `largest`.
+    """
+
+    steps: Count = 1000
+    inner: Count = 30
+    lr: Positive = 0.05
+    c: Positive = 0.01
+    largest: Positive = 100.0
+    kappa: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        if self.inner < 1 or not 0 < self.c <= self.largest:
-            raise ContractError(f"expected inner >= 1 and 0 < c <= largest, got {self.inner}, {self.c}, {self.largest}")
+        super().__post_init__()
+        if self.c > self.largest:
+            raise ContractError(f"expected c <= largest, got {self.c} and {self.largest}")
 
     @property
     @abstractmethod
@@ -90,10 +112,12 @@ class AdamRounds(Attack, Generic[R]):
         return self.steps + 1, self.steps
 
     @abstractmethod
-    def begin(self, oracle: Oracle) -> R: ...
+    def begin(self, oracle: Oracle) -> R:
+        """The first state."""
 
     @abstractmethod
-    def image(self, oracle: Oracle, state: R) -> Tensor: ...
+    def image(self, oracle: Oracle, state: R) -> Tensor:
+        """The images that a state stands for, `(batch, ...)`."""
 
     @abstractmethod
     def unfinished(self, oracle: Oracle, state: R) -> Tensor:
@@ -101,11 +125,17 @@ class AdamRounds(Attack, Generic[R]):
 
     @abstractmethod
     def kept(self, oracle: Oracle, state: R, d: Tensor) -> Tensor:
-        """Where the perturbation d of the image as shown meets the constraint, `(batch,)`."""
+        """Where the perturbation d of the image as the network sees it meets the constraint, `(batch,)`."""
 
     @abstractmethod
     def tighten(self, oracle: Oracle, state: R, d: Tensor, g: Tensor, won: Tensor) -> R:
-        """The constraint of the next round in the rows `won`."""
+        """The state with the constraint of the next round in some rows.
+
+        Args:
+            d: Perturbation of the image as the network sees it, `(batch, ...)`.
+            g: Image gradient of the margin, `(batch, ...)`.
+            won: The rows that have met the goal and the constraint, `(batch,)`.
+        """
 
     @abstractmethod
     def pull(self, state: R, d: Tensor) -> Tensor:
@@ -118,7 +148,7 @@ class AdamRounds(Attack, Generic[R]):
 
 @dataclass(frozen=True)
 class AdamRoundSteps(Steps[Any]):
-    """One gradient per step for every row that is not finished."""
+    """Steps of an `AdamRounds` attack: one gradient per step for every row that is not finished."""
 
     steps: int
     attack: AdamRounds[Any]

@@ -20,23 +20,36 @@ SMALLEST = 0.1  # of the radius: the smallest step
 
 @dataclass(frozen=True)
 class APGDL1State(APGDState):
-    """share: of the components that a step moves; support: components the best point had changed when last checked."""
+    """State of Auto-PGD in the L1 ball.
+
+    Attributes:
+        share: Share of the components that a step moves, `(batch,)`.
+        support: Number of components that the best point had changed when last checked, `(batch,)`.
+    """
 
     share: Tensor
     support: Tensor
 
     @classmethod
     def of(cls, state: APGDState) -> APGDL1State:
+        """A state with the first share of components, and all of them as support."""
         components = float(state.x[0].numel())
         ones = torch.ones_like(state.step)
         return cls(**vars(state), share=FIRST_SHARE * ones, support=components * ones)
 
 
 def project(x: Tensor, x0: Tensor, radius: Tensor) -> Tensor:
-    """The nearest point to x of {||x - x0||_1 <= radius} and [0,1] together (proposition 2.1).
+    """Projection on the L1 ball around x0 and [0,1] together (proposition 2.1).
 
-    With v = x - x0 it is x0 + sign(v) min(max(|v| - s, 0), room), room = 1 - x0 where v > 0, else x0. The threshold s >= 0
-    is exact: the L1 norm falls piecewise linearly in s between the breakpoints |v| and |v| - room.
+    With v = x - x0 the nearest point is x0 + sign(v) min(max(|v| - s, 0), room), room = 1 - x0 where v > 0, else x0. The
+    threshold s >= 0 is exact: the L1 norm falls piecewise linearly in s between the breakpoints |v| and |v| - room.
+
+    Args:
+        x, x0: Images `(batch, ...)`; x0 in [0,1].
+        radius: L1 distances `(batch,)`.
+
+    Returns:
+        The nearest points `(batch, ...)`.
     """
     v, centre = flat(x - x0), flat(x0)
     size, room = v.abs(), torch.where(v > 0, 1 - centre, centre)
@@ -55,6 +68,7 @@ def project(x: Tensor, x0: Tensor, radius: Tensor) -> Tensor:
 
 
 def _within(oracle: Oracle, x: Tensor) -> Tensor:
+    """The projection of x, with masked components put back."""
     assert oracle.domain.ball is not None
     assert isinstance(oracle.domain.ball.radius, Tensor)
     if oracle.domain.mask is not None:
@@ -76,8 +90,8 @@ def period(steps: int) -> int:
 
 
 def review(state: APGDState, x0: Tensor) -> APGDState:
-    """Set the sparsity of the steps from the best point; where its support shrank, step by the whole radius from it again,
-    elsewhere shrink the step."""
+    """State after a checkpoint: the sparsity of the steps follows the best point; where its support shrank, the next step
+    is the whole radius from it again, elsewhere the step shrinks."""
     assert isinstance(state, APGDL1State)
     support = flat(state.best != x0).sum(1).to(state.step.dtype)
     shrank = support < SHRUNK * state.support

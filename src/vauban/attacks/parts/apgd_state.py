@@ -1,4 +1,4 @@
-"""What Auto-PGD remembers of each sample."""
+"""State of Auto-PGD."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from vauban.core.tensors import where
 
 @dataclass(frozen=True)
 class APGDState:
-    """x, old: this point and the one before; gradient: at x, once it has been seen; best, best_gradient: the point of
-    highest loss; all `(batch, ...)`.
+    """State of Auto-PGD: points `(batch, ...)` and numbers `(batch,)` of each sample.
 
-    loss, best_loss, checked_loss: at x, at best, and at best when last checked; step: relative to the radius; rises: steps
-    since the last checkpoint that raised the loss; halved: whether the last checkpoint changed the step; all `(batch,)`.
+    Attributes:
+        x, old: This point and the one before.
+        gradient: At x, once it has been seen.
+        best, best_gradient: The point of highest loss, and the gradient there.
+        loss, best_loss, checked_loss: At x, at best, and at best when last checked.
+        step: Length of a step, relative to the radius.
+        rises: Steps since the last checkpoint that raised the loss.
+        halved: Whether the last checkpoint changed the step.
     """
 
     x: Tensor
@@ -34,7 +39,7 @@ class APGDState:
 
     @classmethod
     def at(cls, x: Tensor, step: float) -> Self:
-        """Nothing seen yet."""
+        """The state at the images x before anything is seen, with a first step relative to the radius."""
         one = torch.ones(len(x), dtype=x.dtype, device=x.device)
         none, zeros = one * -torch.inf, torch.zeros_like(x)
         return cls(

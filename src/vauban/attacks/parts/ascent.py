@@ -1,4 +1,4 @@
-"""What attacks have in common that take one gradient per step, where they are, and move by it."""
+"""Ascent: attacks that take one gradient per step, where they are, and move by it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from vauban.core.losses import Loss
 from vauban.engine import Oracle, Steps
 
 
-class Somewhere(Protocol):
+class PointState(Protocol):
+    """State with the images x `(batch, ...)` at which the next gradient is taken."""
+
     @property
     def x(self) -> Tensor: ...
 
 
-S = TypeVar("S", bound=Somewhere)
+S = TypeVar("S", bound=PointState)
 
 
 class Ascent(Steps[S]):
-    """A step is the gradient of `loss` at `state.x` and a move, which is handed that gradient or another direction."""
+    """Attack whose step is the gradient of the loss at `state.x`, then a move along that or another direction.
+
+    Attributes:
+        loss: The loss that is increased.
+    """
 
     loss: Loss
 
@@ -30,4 +36,12 @@ class Ascent(Steps[S]):
 
     @abstractmethod
     def move(self, oracle: Oracle, state: S, t: int, logits: Tensor, g: Tensor) -> S:
-        """The next state, from the logits `(batch, classes)` at `state.x` and a direction g `(batch, ...)` of ascent."""
+        """Next state.
+
+        Args:
+            oracle: Access to the networks for the rows that are left.
+            state: The state of these rows, never changed in place.
+            t: Number of the step, from 0.
+            logits: At `state.x`, `(batch, classes)`.
+            g: Direction of ascent, `(batch, ...)`.
+        """

@@ -1,4 +1,4 @@
-"""Questions of attacks that see labels only: each asked of the rows it concerns, within the query budget."""
+"""Decision-based attacks: questions by label only, each asked of the rows it concerns, within the query budget."""
 
 from __future__ import annotations
 
@@ -32,11 +32,20 @@ def same(a: Tensor, b: Tensor) -> Tensor:
 
 
 def boundary(oracle: Oracle, norm: Norm, x: Tensor, rows: Tensor) -> Tensor:
-    """From the adversarial images x of `rows` toward x0 by bisection, to an adversarial image at the boundary.
+    """Bisection from adversarial images toward x0, to adversarial images at the boundary.
 
-    On the images as the door rounds them: two blends that round alike are asked about once. Ends where the interval of
-    the blend is at most theta = d^(-3/2) for l2, d^(-2) for linf (arXiv:1904.02144, algorithm 1), or nothing is left to
-    ask with.
+    On the images as the oracle rounds them: two blends that round alike are asked about once. Ends where the interval of
+    the blend is at most theta = d^(-3/2) for l2, d^(-2) for linf (arXiv:1904.02144, algorithm 1), d the number of pixels,
+    or nothing is left to ask with. theta is never below the resolution of the image's dtype.
+
+    Args:
+        oracle: Access to the network.
+        norm: Norm of the attack.
+        x: Images `(batch, ...)`, adversarial in `rows`.
+        rows: Where to look, `(batch,)`.
+
+    Returns:
+        Images `(batch, ...)` as the network sees them; x itself elsewhere.
     """
     d = x[0].numel()
     theta = max(d**-1.5 if norm is L2 else float(d) ** -2, 4 * torch.finfo(x.dtype).eps)
@@ -53,7 +62,14 @@ def boundary(oracle: Oracle, norm: Norm, x: Tensor, rows: Tensor) -> Tensor:
 
 
 def blend(norm: Norm, x0: Tensor, x: Tensor, size: Tensor, share: Tensor) -> Tensor:
-    """The point of the ball of radius share |x - x0| nearest to x, in the norm of the attack."""
+    """The point of the ball of radius share |x - x0| nearest to x, in the norm of the attack.
+
+    Args:
+        norm: Norm of the attack.
+        x0, x: Images `(batch, ...)`.
+        size: |x - x0|, `(batch,)`.
+        share: From 0 (x0) to 1 (x), `(batch,)`.
+    """
     if norm is L2:
         return torch.lerp(x0, x, like(share, x))
     return x0 + norm.project(x - x0, share * size)

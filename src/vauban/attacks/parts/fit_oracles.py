@@ -1,4 +1,4 @@
-"""The doors of a fit: one on each batch, opened anew in every pass over the images."""
+"""Oracles of a fit: one on each batch, opened anew in every pass over the images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,21 @@ from vauban.engine import BoundThreat, Oracle
 
 
 class FitOracles:
-    """A door on each batch, aimed at the network's own labels of the originals, in every pass; and what was spent."""
+    """Re-iterable oracles, one on each batch, whose labels are the network's own of the originals; and what was spent.
+
+    Args:
+        threat: Access to the network.
+        batches: Images; gone through in every pass, and made anew or kept.
+        goal: Goal of the attack that is fitted.
+        seed: Of a random network.
+
+    Attributes:
+        images: Images seen.
+        forwards, backwards: Passes through the network so far, over all images.
+
+    Raises:
+        ContractError: Batches that can be gone through only once.
+    """
 
     def __init__(self, threat: BoundThreat, batches: Iterable[Batch], goal: Goal, seed: int) -> None:
         if iter(batches) is batches:
@@ -25,7 +39,7 @@ class FitOracles:
         self._labels: list[Tensor] = []
 
     def still(self) -> Tensor:
-        """The perturbation that changes nothing."""
+        """The perturbation that changes nothing, of the shape of one image. Raises ContractError without a batch."""
         for batch in self.batches:
             return torch.zeros_like(batch.x[0])
         raise ContractError("expected at least one batch of images to fit on, got none")

@@ -1,4 +1,4 @@
-"""Attacks that are fitted on images before they are run on others: what fits them, and what a fit has cost."""
+"""Fitting of attacks on images before they are run on others: the interface, and the result with its cost."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from vauban.engine import Attack, BoundThreat
 
 A = TypeVar("A")
 FitCallback = Callable[[int, float], None]
-"""Told, after every pass over the images, how many there were and the rate it left."""
+"""Called as callback(images, rate) after every pass over the images, with their number and the rate reached."""
 
 
 @dataclass(frozen=True)
 class FitResult(Generic[A]):
-    """The fitted attack, and apart from what running it will cost, what fitting it did.
+    """A fitted attack, and what fitting it cost, apart from what running it will.
 
-    rate: the share of the `images` fitted on that reach the goal with the fitted attack. epochs: passes over the images.
-    forwards, backwards: passes through the network, over all images and epochs.
+    Attributes:
+        attack: The fitted attack.
+        rate: Share of the images fitted on that reach the goal with it.
+        images: Images fitted on.
+        epochs: Passes over the images.
+        forwards, backwards: Passes through the network, over all images and epochs.
     """
 
     attack: A
@@ -33,11 +37,7 @@ class FitResult(Generic[A]):
 
 
 class Fitter(Protocol):
-    """Hyper-parameters of an attack that has to be fitted, a frozen dataclass registered in `attacks.fitters`.
-
-    `fit` goes through the door that the threat opens on each batch; the batches are gone through more than once. `save`
-    writes what was fitted with `meta` beside it, whole or not at all; `load` gives the attack that a file holds.
-    """
+    """Hyper-parameters of an attack that has to be fitted, a frozen dataclass registered in `attacks.fitters`."""
 
     def fit(
         self,
@@ -47,6 +47,19 @@ class Fitter(Protocol):
         *,
         seed: int = ...,
         callback: FitCallback | None = ...,
-    ) -> FitResult[Any]: ...
-    def save(self, fitted: FitResult[Any], path: Path, meta: dict[str, Any]) -> None: ...
-    def load(self, path: Path) -> Attack: ...
+    ) -> FitResult[Any]:
+        """Fit the attack to images.
+
+        Args:
+            threat: Access to the network.
+            batches: Images, gone through more than once.
+            goal: What the attack is to reach.
+            seed: Of a random network.
+            callback: Called after every pass over the images.
+        """
+
+    def save(self, fitted: FitResult[Any], path: Path, meta: dict[str, Any]) -> None:
+        """Write what was fitted with `meta` beside it, whole or not at all."""
+
+    def load(self, path: Path) -> Attack:
+        """The attack that a file holds."""

@@ -1,4 +1,4 @@
-"""What the minimal attacks share."""
+"""Schedule and gradient mask shared by the minimal attacks."""
 
 from __future__ import annotations
 

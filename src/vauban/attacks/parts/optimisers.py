@@ -1,7 +1,6 @@
 """Optimisers of attacks that climb in free coordinates: Adam in few passes over the batch, and any of torch's.
 
-`begin(z)` is what one remembers before the first step, `climb(z, slope, memory, t)` the next z and memory. Nothing is
-changed in place, and a memory is batch-leading, so that rows can be dropped.
+Nothing is changed in place, and a memory is batch-leading, so that rows can be dropped.
 """
 
 from __future__ import annotations
@@ -18,17 +17,23 @@ from torch import Tensor
 from vauban.core.errors import ContractError
 
 OptimiserFactory = Callable[[list[Tensor]], Any]
+"""A function of [parameters] that makes a torch optimiser."""
 TINY = 1e-8
 
 
 class Optimiser(Protocol):
-    def begin(self, z: Tensor) -> Any: ...
-    def climb(self, z: Tensor, slope: Tensor, memory: Any, t: int) -> tuple[Tensor, Any]: ...
+    """Ascent in free coordinates z `(batch, ...)`."""
+
+    def begin(self, z: Tensor) -> Any:
+        """The memory before the first step."""
+
+    def climb(self, z: Tensor, slope: Tensor, memory: Any, t: int) -> tuple[Tensor, Any]:
+        """Step t = 0, 1, ... up `slope`, of the shape of z: the next coordinates and memory."""
 
 
 @dataclass(frozen=True)
 class AdamMoments:
-    """Running means of the slope and of its square, `(batch, ...)`."""
+    """Adam's running means of the slope, m, and of its square, v, `(batch, ...)`."""
 
     m: Tensor
     v: Tensor
@@ -36,8 +41,14 @@ class AdamMoments:
 
 @dataclass(frozen=True)
 class Adam:
-    """z + lr m' / (sqrt(v') + 1e-8), m' and v' without the bias of their start at zero. Kingma and Ba, Adam, 2015
-    (arXiv:1412.6980), algorithm 1."""
+    """z + lr m' / (sqrt(v') + 1e-8), m' and v' without the bias of their start at zero.
+
+    Kingma and Ba, Adam, 2015 (arXiv:1412.6980), algorithm 1.
+
+    Attributes:
+        lr: Rate; the attack that makes this object, one at each step, has checked it.
+        beta1, beta2: Decay of the two running means.
+    """
 
     lr: float
     beta1: float = 0.9
@@ -57,7 +68,13 @@ class Adam:
 
 @dataclass(frozen=True)
 class TorchOptimiserState:
-    """The state of a torch optimiser: `rows` have the shape of z, `rest` (step counts) is common to all rows."""
+    """State of a torch optimiser.
+
+    Attributes:
+        names: Names of `rows` in torch's own state.
+        rows: Tensors of the shape of z.
+        rest: What is common to all rows (step counts).
+    """
 
     names: tuple[str, ...]
     rows: tuple[Tensor, ...]
@@ -69,8 +86,13 @@ class TorchOptimiser:
     """A torch optimiser, made anew for each step around the remembered state; it descends on -slope.
 
     Every component must be stepped on its own. A trial on a few numbers shows whether it is: three rows together in one
-    lasting optimiser against each row alone in renewed ones. Raises ContractError otherwise, and for optimisers that
-    need a closure.
+    lasting optimiser against each row alone in renewed ones.
+
+    Attributes:
+        make: Function of [parameters] that makes the optimiser.
+
+    Raises:
+        ContractError: From `begin`: an optimiser that mixes components or needs a closure, or something that is none.
     """
 
     make: OptimiserFactory
@@ -94,6 +116,7 @@ class TorchOptimiser:
         return p.detach(), TorchOptimiserState(tuple(rows), tuple(rows.values()), rest)
 
     def _made(self, z: Tensor) -> tuple[Tensor, Any]:
+        """A parameter with the value of z, and a new optimiser of it."""
         p = z.detach().clone().requires_grad_(True)
         optimiser = self.make([p])
         if not isinstance(optimiser, torch.optim.Optimizer):
@@ -103,6 +126,7 @@ class TorchOptimiser:
         return p, optimiser
 
     def _try(self, dims: int) -> None:
+        """Raises ContractError unless components of a tensor of `dims` dimensions are stepped on their own."""
         shape = (3, *(2,) * (dims - 1))
         z = torch.linspace(-1, 2, 3 * 2 ** (dims - 1), dtype=torch.float64).view(shape)
         slopes = [torch.sin((k + 1) * z) * torch.tensor([0.1, 1.0, 30.0]).view(3, *(1,) * (dims - 1)) for k in range(4)]

@@ -1,4 +1,5 @@
-"""What attacks share that weigh a loss by a constant c, searched per sample: Carlini and Wagner 2017 (arXiv:1608.04644)."""
+"""Penalty search: attacks that weigh a loss by a constant c, searched per sample. Carlini and Wagner 2017
+(arXiv:1608.04644)."""
 
 from __future__ import annotations
 
@@ -11,12 +12,13 @@ from torch import Tensor
 from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Norm
+from vauban.core.parameters import Count, NonNegative, Positive
 from vauban.engine import Attack, Bisection, Oracle, Result, Steps
 
 
 @dataclass(frozen=True)
 class ConfidentGoal(ResolvedGoal):
-    """The goal is reached only with a margin of at least kappa."""
+    """Goal that is reached only with a margin of at least kappa."""
 
     kappa: float = 0.0
 
@@ -25,22 +27,30 @@ class ConfidentGoal(ResolvedGoal):
 
 
 def confident(oracle: Oracle, kappa: float) -> Oracle:
-    """The same door, where success asks for a margin of kappa."""
+    """The same oracle, where success asks for a margin of kappa."""
     return oracle.with_goal(ConfidentGoal(**vars(oracle.goal), kappa=kappa)) if kappa > 0 else oracle
 
 
 class PenaltySearch(Attack):
-    """An attack of `steps` steps for each of `search_steps` constants: from `c`, times 10 while nothing succeeds, then by
-    bisection. The fields are those of the attacks, which are dataclasses and have them in an order of their own."""
+    """Attack of some steps for each of several constants: from `c`, times 10 while nothing succeeds, then by bisection.
 
-    search_steps: int
-    steps: int
-    c: float
-    kappa: float = 0.0
+    The fields are those of the attacks, which are dataclasses and have them in an order of their own.
+
+    Attributes:
+        search_steps: Constants that are tried.
+        steps: Steps for each.
+        c: The first constant.
+        kappa: Margin that a success must have.
+    """
+
+    search_steps: Count
+    steps: Count
+    c: Positive
+    kappa: NonNegative = 0.0
 
     @abstractmethod
     def inner(self, oracle: Oracle) -> Steps[Any]:
-        """The attack at one constant per sample, its knob "c"."""
+        """The attack at one constant per sample, its hyper-parameter "c"."""
 
     @property
     def norm(self) -> Norm:

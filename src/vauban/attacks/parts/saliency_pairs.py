@@ -1,4 +1,4 @@
-"""The best pair of features for a saliency map, without a features x features matrix."""
+"""Best pair of features for a saliency map, without a features x features matrix."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ PAIRS = 1 << 22  # values of pairs held at a time: 32 MiB in float64
 def best_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """The pair p != q of features that maximises (a_p + a_q)(b_p + b_q) with both sums positive, exactly.
 
-    a, b `(batch, features)`, minus infinity or NaN for a feature that may not be used. Returns the indices
-    `(batch, 2)` and the values `(batch,)` in float64: zero where no pair has two positive sums.
-
     Only features with at most one other that is no smaller in both a and b are paired with each other. Proof: if two
     others are no smaller than q, one of them is not p; in the place of q it leaves both sums as large or larger, hence
     positive, and so their product. Rounded addition and multiplication are monotone, so this also holds of the values
     as computed. Where b is a itself, the pair is that of the two largest.
+
+    Args:
+        a, b: `(batch, features)`; minus infinity or NaN for a feature that may not be used.
+
+    Returns:
+        The indices `(batch, 2)`, and the values `(batch,)` in float64: zero where no pair has two positive sums.
     """
     if b is a:
         return _two_largest(a)

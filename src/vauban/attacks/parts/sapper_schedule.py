@@ -1,4 +1,4 @@
-"""What Sapper follows and how its steps are divided."""
+"""Schedule of Sapper: the marches its steps are divided into, the levels it approaches, and its moves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ SPARE, STRIDE = 1.5, 0.5
 
 @dataclass(frozen=True)
 class Phase:
-    """One march of `length` steps. refines: the last one, which starts from the nearest find; scouts: toward a class."""
+    """One march of Sapper.
+
+    Attributes:
+        number: From 0.
+        length: Steps.
+        refines: The last one, which starts from the nearest success.
+    """
 
     number: int
     length: int
@@ -31,12 +37,18 @@ class Phase:
 
     @property
     def scouts(self) -> bool:
+        """Whether the march is toward one class."""
         return self.number > 0 and not self.refines
 
 
 @lru_cache
 def phases(steps: int, scouts: int) -> tuple[tuple[Phase, int], ...]:
-    """(phase, steps since its start) for each step; as many scouts as leave the first march the steps of one."""
+    """The march of each step, and how many steps of it came before.
+
+    Args:
+        steps: Steps of a run.
+        scouts: Marches toward one class at most; there are as many as leave the first march the steps of one.
+    """
     if steps < SCOUTED:
         return tuple((Phase(0, steps), age) for age in range(steps))
     scout, refine = round(SCOUT * steps), round(REFINE * steps)
@@ -48,9 +60,15 @@ def phases(steps: int, scouts: int) -> tuple[tuple[Phase, int], ...]:
 
 
 def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
-    """The margin with its maximum over the other classes smoothed, (1/T) log sum_k exp(T z_k) for max_k z_k, and with sign
-    and roles exchanged for a target. T = sharpness / the root mean square of the logits about their mean, so that neither
-    scale nor shift of the logits changes the direction. With classes `toward`, z_toward - z_y instead."""
+    """The margin with its maximum over the other classes smoothed: (1/T) log sum_k exp(T z_k) for max_k z_k.
+
+    For a target sign and roles are exchanged. T = sharpness / the root mean square of the logits about their mean, so that
+    neither scale nor shift of the logits changes the direction.
+
+    Args:
+        sharpness: Without unit.
+        toward: Classes `(batch,)`: the loss is z_toward - z_y instead.
+    """
 
     def loss(logits: Tensor, goal: ResolvedGoal) -> Tensor:
         if toward is not None:
@@ -65,7 +83,7 @@ def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
 
 
 def level(logits: Tensor, goal: ResolvedGoal, toward: Tensor | None) -> Tensor:
-    """What is zero on the boundary that is approached, positive beyond it, `(batch,)`."""
+    """The margin over the boundary that is approached, zero on it and positive beyond it, `(batch,)`."""
     return margin(logits, goal) if toward is None else logit_of(logits, toward) - defended(logits, goal)
 
 
@@ -75,9 +93,18 @@ def ranked(logits: Tensor, goal: ResolvedGoal) -> Tensor:
 
 
 def filling(g: Tensor, x: Tensor, gain: Tensor) -> Tensor:
-    """The direction of unit L1 norm in which a step inside [0,1] gains <g, step> = `gain` `(batch,)` at nearly the least L1
-    norm: the components of largest |g|, in proportion to the room they have before 0 or 1 (STRIDE at most), until they
-    make up SPARE times the gain."""
+    """The direction in which a step inside [0,1] gains <g, step> = gain at nearly the least L1 norm.
+
+    The components of largest |g|, in proportion to the room they have before 0 or 1 (STRIDE at most), until they make up
+    SPARE times the gain.
+
+    Args:
+        g, x: Gradients and images, `(batch, ...)`.
+        gain: `(batch,)`.
+
+    Returns:
+        Directions of unit L1 norm, `(batch, ...)`.
+    """
     slope = flat(g).abs()
     room = torch.where(flat(g) > 0, 1 - flat(x), flat(x)).clamp_max(STRIDE)
     order = slope.argsort(1, descending=True)
@@ -88,9 +115,19 @@ def filling(g: Tensor, x: Tensor, gain: Tensor) -> Tensor:
 
 
 def least(f: Callable[[Tensor], Tensor], a: Tensor, tries: int, grain: Tensor) -> Tensor:
-    """Nearly the least a with f(a) >= 0, for f that does not fall, rises by about one per unit and may not change below
-    `grain`: from `a`, or `grain` where that is larger, by steps of -f that double while f stays negative, and by halving
-    once a is bracketed. Where none is found, the last try and a step; without tries `a`."""
+    """Nearly the least a with f(a) >= 0, for f that does not fall and rises by about one per unit.
+
+    By steps of -f that double while f stays negative, and by halving once a is bracketed.
+
+    Args:
+        f: From `(batch,)` to `(batch,)`.
+        a: First try, `(batch,)`.
+        tries: Calls of f.
+        grain: Below it f may not change, `(batch,)`; the first try is no smaller.
+
+    Returns:
+        `(batch,)`; where no try has f(a) >= 0, the last one and a step, and without tries `a`.
+    """
     a = torch.maximum(a, grain) if tries else a
     low, high = torch.full_like(a, -FAR), torch.full_like(a, FAR)
     for k in range(tries):

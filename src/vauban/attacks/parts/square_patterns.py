@@ -1,4 +1,4 @@
-"""Where the Square Attack draws its windows, and what it draws in them (arXiv:1912.00049, section 3)."""
+"""Windows and patterns of the Square Attack (arXiv:1912.00049, section 3)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vauban.engine import Oracle
 
 
 def frame(x: Tensor) -> tuple[int, int, int]:
-    """(channels, height, width); vectors are one row."""
+    """(channels, height, width); vectors are one row. Raises ContractError for other shapes."""
     if x.dim() == 2:
         return 1, 1, x.shape[1]
     if x.dim() == 4:

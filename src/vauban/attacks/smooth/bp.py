@@ -16,6 +16,11 @@ class SmoothBP(GuidedAscent, BP):
     """`BP` along the gradient smoothed like the image: u = s_alpha(g) / ||s_alpha(g)||_2, and all else as there.
 
     Without rounding and clipping every perturbation is a sum of smoothed gradients. The hyperplane of the walk is then
-    orthogonal to s_alpha(g) and not to the level set. smoothness, tol, limit, rate, shape, channels: as in `GuidedSmoothing`;
-    smoothness=0 is `BP`. Raises ContractError on them.
+    orthogonal to s_alpha(g) and not to the level set. The other parameters are those of `BP`.
+
+    Attributes:
+        smoothness, tol, limit, rate, shape, channels: As in `GuidedSmoothing`; smoothness=0 is `BP`.
+
+    Raises:
+        ContractError: A value outside its range; vectors.
     """

@@ -15,6 +15,12 @@ from vauban.attacks.parts.guided import GuidedAscent
 class SmoothDDN(GuidedAscent, DDN):
     """`DDN` along the gradient smoothed like the image: d <- x - x0 + alpha_t n(s_alpha(g)), and all else as there.
 
-    n(v) = v / ||v||_2. Without rounding and clipping every perturbation is a sum of smoothed gradients. smoothness, tol,
-    limit, rate, shape, channels: as in `GuidedSmoothing`; smoothness=0 is `DDN`. Raises ContractError on them.
+    n(v) = v / ||v||_2. Without rounding and clipping every perturbation is a sum of smoothed gradients. The other
+    parameters are those of `DDN`.
+
+    Attributes:
+        smoothness, tol, limit, rate, shape, channels: As in `GuidedSmoothing`; smoothness=0 is `DDN`.
+
+    Raises:
+        ContractError: A value outside its range; vectors.
     """

@@ -14,6 +14,7 @@ from vauban.attacks.parts.guided import ImageGraph
 from vauban.attacks.parts.hinge import HingePenalty, free, slope
 from vauban.attacks.parts.optimisers import Adam, AdamMoments
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Count, NonNegative, Positive
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
@@ -23,8 +24,14 @@ from vauban.laplacian.stencil import Stencil
 
 @dataclass(frozen=True)
 class PairwiseCWState:
-    """The perturbation r, Adam's moments, the weight c `(batch,)` of the loss, and the weights between
-    pixels."""
+    """State of the attack at one constant.
+
+    Attributes:
+        r: Perturbation, `(batch, channel, height, width)`.
+        moments: Adam's.
+        c: Weight of the loss, `(batch,)`.
+        graph: Weights between pixels.
+    """
 
     r: Tensor
     moments: AdamMoments
@@ -36,10 +43,10 @@ class PairwiseCWState:
 class PairwiseCWSteps(Steps[PairwiseCWState]):
     """Adam in r on ||r||_2^2 + mu P(r) + c [kappa - margin(clip(x0 + r))]_+ at one constant c per sample."""
 
-    steps: int
-    lr: float
-    kappa: float
-    mu: float
+    steps: Count
+    lr: Positive
+    kappa: NonNegative
+    mu: NonNegative
     kernel: Kernel
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
@@ -69,20 +76,24 @@ class PairwiseCW(ImageGraph, HingePenalty):
     min_r ||r||_2^2 + mu P(r) + c [kappa - margin(clip(x0 + r))]_+ with P(r) = sum over ordered pairs of
     w_ij ||r_i / sqrt(d_i) - r_j / sqrt(d_j)||^2 = 2 tr r^T (I - D^-1/2 W D^-1/2) r, (4.9) and (4.10), from r = 0 by `steps`
     steps of Adam at rate `lr`; c is searched per sample from `c`, times 10 while nothing succeeds and then by bisection,
-    `search_steps` values. One gradient per step; the nearest success of all is kept. kappa > 0 asks for that margin, and
-    an image with less is not a success. rate, shape, channels: as in `ImageGraph`. Raises ContractError on them, on mu < 0 and
-    on vectors. Departures: mu counts in units of lambda, so that smoothness and distance keep their proportion while c =
-    1 / lambda is searched, and is ours (the source discards this attack and gives none); a pixel unlike all its
-    neighbours pays 2 mu r_i^2, since the sum is taken in the form of (4.3); images are rounded at the door; the clip passes
-    the gradient at 0 and 1 themselves; Adam restarts at r = 0 for each c.
+    `search_steps` values. One gradient per step; the nearest success of all is kept.
+
+    Attributes:
+        mu: Price of differences between neighbours, in units of lambda = 1 / c.
+        rate, shape, channels: As in `ImageGraph`.
+        search_steps, steps, lr, c: As above.
+        kappa: Margin asked for; an image with less is not a success.
+
+    Raises:
+        ContractError: A value outside its range; vectors.
+
+    Departures: mu counts in units of lambda, so that smoothness and distance keep their proportion while c = 1 / lambda is
+    searched, and is ours (the source discards this attack and gives none); a pixel unlike all its neighbours pays
+    2 mu r_i^2, since the sum is taken in the form of (4.3); images are rounded by the oracle; the clip passes the gradient
+    at 0 and 1 themselves; Adam restarts at r = 0 for each c.
     """
 
-    mu: float = 10.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.mu >= 0:
-            raise ContractError(f"expected mu >= 0, got {self.mu}")
+    mu: NonNegative = 10.0
 
     def inner(self, oracle: Oracle) -> PairwiseCWSteps:
         return PairwiseCWSteps(self.steps, self.lr, self.kappa, self.mu, self.kernel)

@@ -17,8 +17,14 @@ from vauban.core.norms import L2, Linf
 class QBIM(GuidedAscent, BIM):
     """qI-FGSM, `BIM` along the gradient smoothed like the image: x_{t+1} = P(x_t + alpha eps n(s_alpha(g_t))).
 
-    n is the sign for L-infinity, which undoes much of the smoothing, the unit vector for L2. smoothness, tol, limit, rate,
-    shape, channels: as in `GuidedSmoothing`; smoothness=0 is `BIM`. Raises ContractError on them and on another norm.
+    n is the sign for L-infinity, which undoes much of the smoothing, the unit vector for L2. The other parameters are
+    those of `BIM`.
+
+    Attributes:
+        smoothness, tol, limit, rate, shape, channels: As in `GuidedSmoothing`; smoothness=0 is `BIM`.
+
+    Raises:
+        ContractError: A value outside its range; a ball in another norm; vectors.
     """
 
     def __post_init__(self) -> None:

@@ -16,8 +16,14 @@ from vauban.core.norms import L2, Linf
 class QFGSM(GuidedAscent, FGSM):
     """`FGSM` along the gradient smoothed like the image: x' = clip(x + eps n(s_alpha(g))), "quick and dirty".
 
-    n is the sign for L-infinity, which undoes much of the smoothing, the unit vector for L2. smoothness, tol, limit, rate,
-    shape, channels: as in `GuidedSmoothing`; smoothness=0 is `FGSM`. Raises ContractError on them and on another norm.
+    n is the sign for L-infinity, which undoes much of the smoothing, the unit vector for L2. The other parameters are
+    those of `FGSM`.
+
+    Attributes:
+        smoothness, tol, limit, rate, shape, channels: As in `GuidedSmoothing`; smoothness=0 is `FGSM`.
+
+    Raises:
+        ContractError: A value outside its range; a ball in another norm; vectors.
     """
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.attacks.parts.ball_steps import check_norm
 from vauban.attacks.parts.guided import GuidedAscent
 from vauban.core.norms import L2, Ball
+from vauban.core.parameters import Positive
 
 
 @registry.register("qpgd2", norms=("l2",), needs="gradients", targeted=True, randomised=True)
@@ -17,14 +18,21 @@ from vauban.core.norms import L2, Ball
 class QPGD2(GuidedAscent, PGD):
     """`PGD` in L2 along the gradient smoothed like the image: x_{t+1} = P(x_t + alpha eps n(s_alpha(g_t))).
 
-    n(v) = v / ||v||_2, P the projection on the ball and [0,1]. Smoothness is loosely integrated ("quick and dirty"): s(g)
-    may correlate weakly with g, and clipping is not smooth. step_size is alpha, relative to eps; the source has eps = 5
-    and an absolute step of 3, which is step_size 0.6. random_start adds noise that is not smooth. smoothness, tol, limit,
-    rate, shape, channels: as in `GuidedSmoothing`; smoothness=0 is `PGD`. Raises ContractError on them and on another norm.
+    n(v) = v / ||v||_2, P the projection on the ball and [0,1]. Smoothness is loosely integrated ("quick and dirty"):
+    s(g) may correlate weakly with g, and clipping is not smooth. The other parameters are those of `PGD`.
+
+    Attributes:
+        ball: The budget, in L2; the source has eps = 5.
+        step_size: alpha, relative to eps; the source has an absolute step of 3, which is 0.6.
+        random_start: Start in noise, which is not smooth.
+        smoothness, tol, limit, rate, shape, channels: As in `GuidedSmoothing`; smoothness=0 is `PGD`.
+
+    Raises:
+        ContractError: A value outside its range; a ball in another norm; vectors.
     """
 
     ball: Ball = L2(5)
-    step_size: float | None = 0.6
+    step_size: Positive | None = 0.6
     random_start: bool = False
 
     def __post_init__(self) -> None:

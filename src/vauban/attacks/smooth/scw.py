@@ -1,4 +1,4 @@
-"""The smooth attack of Carlini and Wagner, sC&W. H. Zhang, Avrithis, Furon, Amsaleg, Smooth adversarial examples, 2020
+"""Smooth attack of Carlini and Wagner, sC&W. H. Zhang, Avrithis, Furon, Amsaleg, Smooth adversarial examples, 2020
 (arXiv:1903.11862); H. Zhang, Deep learning in adversarial context (thesis, Rennes 2021), chapter 4, (4.9)-(4.15)."""
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from vauban.attacks import registry
 from vauban.attacks.parts.guided import GuidedSmoothing
 from vauban.attacks.parts.hinge import HingePenalty, free, slope
 from vauban.attacks.parts.optimisers import Adam, AdamMoments
+from vauban.core.parameters import Count, NonNegative, Positive
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
@@ -21,7 +22,16 @@ from vauban.laplacian.coordinates import SmoothCoordinates
 
 @dataclass(frozen=True)
 class SCWState:
-    """The latent z, its perturbation r = s(z), the last slope in z, Adam's moments, the weight c `(batch,)` of the loss."""
+    """State of the attack at one constant.
+
+    Attributes:
+        z: Latent coordinates, `(batch, channel, height, width)`.
+        r: The perturbation s(z).
+        pulled: The last slope in z, from which the next solve goes on.
+        moments: Adam's.
+        c: Weight of the loss, `(batch,)`.
+        chart: The smoothing of the batch as coordinates.
+    """
 
     z: Tensor
     r: Tensor
@@ -33,12 +43,14 @@ class SCWState:
 
 @dataclass(frozen=True, eq=False)
 class SCWSteps(Steps[SCWState]):
-    """Adam in z on ||s(z)||_2^2 + c [kappa - margin(clip(x0 + s(z)))]_+ at one constant c per sample, in a chart of the
-    batch that all constants share: it is factorised once."""
+    """Adam in z on ||s(z)||_2^2 + c [kappa - margin(clip(x0 + s(z)))]_+ at one constant c per sample.
 
-    steps: int
-    lr: float
-    kappa: float
+    All constants share the coordinates `chart` of the batch: its graph is factorised once.
+    """
+
+    steps: Count
+    lr: Positive
+    kappa: NonNegative
     chart: SmoothCoordinates
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
@@ -69,13 +81,21 @@ class SCW(GuidedSmoothing, HingePenalty):
     min_z ||s(z)||_2^2 + c [kappa - margin(clip(x0 + s(z)))]_+, (4.14), from z = 0 by `steps` steps of Adam at rate `lr`;
     c = 1 / lambda is searched per sample from `c`, times 10 while nothing succeeds and then by bisection, `search_steps`
     values. The gradient is the transposed smoothing of the one with respect to the image, (4.15): two solves and one
-    gradient per step; a solve that iterates goes on from the last. The nearest success of all is kept. kappa > 0 asks for
-    that margin, and an image with less is not a success. s is invertible, so (4.14) has the minimum of (4.9), the plain
-    attack's: the smoothness lies in the way there, and the nearer the `steps` come to it the less is left. smoothness,
-    tol, limit, rate, shape, channels: as in `GuidedSmoothing`. Raises ContractError on them. The source has c=15, kappa=1,
-    smoothness=0.95 on MNIST, c=100, kappa=0 on ImageNet, lr=0.1 on both; it prints neither rates nor numbers of
-    iterations. Departures: images are rounded at the door; the clip passes the gradient at 0 and 1 themselves, so that
-    black and white pixels can move; Adam restarts at z = 0 for each c.
+    gradient per step; a solve that iterates goes on from the last. The nearest success of all is kept. s is invertible, so
+    (4.14) has the minimum of (4.9), the plain attack's: the smoothness lies in the way there, and the nearer the `steps`
+    come to it the less is left. The source has c=15, kappa=1, smoothness=0.95 on MNIST, c=100, kappa=0 on ImageNet, lr=0.1
+    on both; it prints neither rates nor numbers of iterations.
+
+    Attributes:
+        smoothness, tol, limit, rate, shape, channels: As in `GuidedSmoothing`.
+        search_steps, steps, lr, c: As above.
+        kappa: Margin asked for; an image with less is not a success.
+
+    Raises:
+        ContractError: A value outside its range; vectors.
+
+    Departures: images are rounded by the oracle; the clip passes the gradient at 0 and 1 themselves, so that black and
+    white pixels can move; Adam restarts at z = 0 for each c.
     """
 
     def inner(self, oracle: Oracle) -> SCWSteps:

@@ -1,5 +1,5 @@
-"""A universal perturbation that has been fitted. Moosavi-Dezfooli, Fawzi, Fawzi, Frossard, Universal adversarial
-perturbations, 2017 (arXiv:1610.08401)."""
+"""Universal perturbation as an attack, once it has been fitted. Moosavi-Dezfooli, Fawzi, Fawzi, Frossard, Universal
+adversarial perturbations, 2017 (arXiv:1610.08401)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,16 @@ FIT = (
 class UniversalPerturbation(Steps[Point]):
     """One perturbation for every image: x' = clip(x + v), rounded inside the ball; the network is not asked.
 
-    weights: a file that `vauban fit` wrote, or v itself, of the shape of one image, in pixel units of [0,1]. ball: what v
-    is projected on; None for the one that the file was fitted in. A smaller one cuts v; a larger one does not stretch it.
-    v is added whatever the goal: the one it was fitted to is in the metadata of the file. Raises ContractError for a file
-    that holds no universal perturbation, a v that is not finite or without a ball, a ball in another norm than the file's,
-    and images of another shape than v.
+    v is added whatever the goal: the one it was fitted to is in the metadata of the file.
+
+    Attributes:
+        weights: A file that `vauban fit` wrote, or v itself, of the shape of one image, in pixel units of [0,1].
+        ball: What v is projected on; None for the one that the file was fitted in. A smaller one cuts v; a larger one does
+            not stretch it.
+
+    Raises:
+        ContractError: A file that holds no universal perturbation, a v that is not finite or without a ball, a ball in
+            another norm than the file's; when run, images of another shape than v.
     """
 
     weights: Tensor | str | Path | None = None
@@ -45,6 +50,7 @@ class UniversalPerturbation(Steps[Point]):
     keep: ClassVar[Keep] = "last"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.weights is None:
             raise ContractError(f"the attack {KIND!r} has no perturbation of its own; {FIT}")
         v, ball = self.weights, self.ball
@@ -74,14 +80,23 @@ class UniversalPerturbation(Steps[Point]):
         return state
 
     def save(self, path: Path, meta: Mapping[str, Any]) -> None:
-        """Write v as safetensors with its norm, its radius and `meta` as metadata; the file appears whole or not at all."""
+        """Write v as safetensors; the file appears whole or not at all.
+
+        Args:
+            path: The file.
+            meta: Metadata, beside the norm and the radius.
+        """
         assert self.ball is not None
         told = {"format": 1, "attack": KIND, "norm": self.ball.norm.name, "eps": float(self.ball.radius)}
         files.save(nn.ParameterDict({"v": nn.Parameter(self.v, requires_grad=False)}), path, {**meta, **told})
 
 
 def shifted(oracle: Oracle, v: Tensor) -> Tensor:
-    """The images as the network is shown them with v added, inside the ball of the view."""
+    """The images as the network is shown them with v added, inside the ball of the oracle, `(batch, ...)`.
+
+    Raises:
+        ContractError: v has another shape than an image.
+    """
     if v.shape != oracle.domain.x0.shape[1:]:
         raise ContractError(
             f"expected images of shape {tuple(v.shape)}, for which the universal perturbation was fitted, got "

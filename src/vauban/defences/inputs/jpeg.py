@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vauban.core.cards import Backward, Card
+from vauban.core.cards import Backward
 from vauban.core.errors import MissingExtra
-from vauban.defences.base import InputDefence, check_choice, check_int, register
+from vauban.core.parameters import Parameters, Range
+from vauban.defences.base import InputDefence, register
 from vauban.defences.inputs.jpeg_approximation import JPEGApproximation, check_colours
 
 BLOCK = 16  # pixels: an 8x8 block of chroma at half resolution
 CodecRule = Literal["differentiable", "approximation", "identity"]
+"""What BPDA differentiates in place of the codec."""
+Quality = Annotated[int, Range(1, 100)]
+"""Quality factor of libjpeg."""
 
 
 @dataclass(frozen=True)
-class DifferentiableJPEG:
-    """A smooth stand-in for JPEG at `quality`: what BPDA differentiates (Reich et al. 2024, arXiv:2309.06978).
+class DifferentiableJPEG(Parameters):
+    """A smooth stand-in for JPEG: what BPDA differentiates (Reich et al. 2024, arXiv:2309.06978).
 
     Images (batch, 1 or 3, height, width) in [0,1], of any size: the border is repeated up to whole blocks, as codecs
-    do; a grey image is coded as three equal channels. Its values are near the codec's, not equal to them. A quality given
-    with the call takes the place of its own. Raises MissingExtra without kornia.
+    do; a grey image is coded as three equal channels. Its values are near the codec's, not equal to them.
+
+    Attributes:
+        quality: Of a call that names none.
+
+    Raises:
+        ContractError: A quality outside its range; at a call, another number of channels.
+        MissingExtra: At a call, without kornia.
     """
 
-    quality: int = 75
+    quality: Quality = 75
 
     def __call__(self, x: Tensor, quality: int | None = None) -> Tensor:
+        """The images as they are nearly decoded, of the shape of x.
+
+        Args:
+            x: Images `(batch, 1 or 3, height, width)`.
+            quality: Takes the place of the object's own.
+        """
         try:
             from kornia.enhance import jpeg_codec_differentiable
         except ImportError as error:
@@ -52,18 +68,21 @@ class JPEG(InputDefence):
 
     Images (batch, 1 or 3, height, width) in [0,1]; rounded to 8 bits first, chroma at half resolution; equal to
     Pillow's codec bit for bit, hence computed on the CPU whatever the device of x. Its derivative is taken as zero, as
-    that of any rounding. backward: what the card has BPDA differentiate in its place, "differentiable" for
-    `DifferentiableJPEG` at the same quality, "approximation" for `JPEGApproximation`, "identity" for the straight-through
-    gradient. Raises ContractError for a quality outside 1 ... 100, another rule, or another number of channels.
+    that of any rounding. Dziugaite, Ghahramani, Roy 2016, arXiv:1608.00853.
+
+    Attributes:
+        quality: Quality factor of libjpeg.
+        backward: What the card has BPDA differentiate in its place: "differentiable" for `DifferentiableJPEG` at the same
+            quality, "approximation" for `JPEGApproximation`, "identity" for the straight-through gradient.
+
+    Raises:
+        ContractError: A value outside its range; another number of channels.
     """
 
     reference = "Dziugaite, Ghahramani, Roy 2016, arXiv:1608.00853"
-    quality: int = 75
+    differentiable: ClassVar[bool] = False
+    quality: Quality = 75
     backward: CodecRule = "differentiable"
-
-    def __post_init__(self) -> None:
-        check_int("quality", self.quality, 1, 100)
-        check_choice("backward", self.backward, CodecRule)
 
     def apply(self, x: Tensor) -> Tensor:
         # Imported here because torchvision costs seconds that no other defence needs.
@@ -75,10 +94,11 @@ class JPEG(InputDefence):
         return decoded.to(x.device, x.dtype) / 255 + 0 * x
 
     @property
-    def card(self) -> Card:
+    def substitute(self) -> Backward:
+        """As `backward` says."""
         rules: dict[CodecRule, Backward] = {
             "differentiable": DifferentiableJPEG(self.quality),
             "approximation": JPEGApproximation(),
             "identity": None,
         }
-        return Card(self.registered, backward={"transform": rules[self.backward]}, reference=self.reference)
+        return rules[self.backward]

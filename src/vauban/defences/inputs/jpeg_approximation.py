@@ -1,4 +1,4 @@
-"""The rough model of JPEG of Centered Initial Attack (review copy, ICLR 2018), section 3.2 and Fig. 6."""
+"""Rough model of JPEG of Centered Initial Attack (review copy, ICLR 2018), section 3.2 and Fig. 6."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vauban.core.errors import ContractError
-from vauban.defences.base import Border, InputDefence, check_choice, check_image, padded, register
+from vauban.defences.base import Border, InputDefence, check_image, padded, register
 
 JFIF = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # rows: Y, Cb, Cr
 
@@ -21,19 +21,23 @@ class JPEGApproximation(InputDefence):
 
     No blocks, no cosine transform, no quantisation: the paper itself calls it too rough, and it is no way around JPEG. As
     a function it is a BPDA substitute of the codec, `JPEG(quality, backward="approximation")`. Images (batch, 1 or 3,
-    height, width); a grey image is all Y. The 6x6 window of pixel i covers i - 2 ... i + 3. border: "edge" (the last
-    pixel repeated), "reflect" or "zero" (black); the paper names none. Linear, hence attacked through its true gradient;
-    as in the paper nothing is clipped, so near a border between colours values can leave [0,1] a little. Raises
-    ContractError for another border or number of channels, or an image too small to be reflected.
+    height, width); a grey image is all Y. The 6x6 window of pixel i covers i - 2 ... i + 3. Linear, hence attacked through
+    its true gradient; as in the paper nothing is clipped, so near a border between colours values can leave [0,1] a
+    little. Centered Initial Attack (review copy, ICLR 2018), section 3.2 and Fig. 6.
+
+    Attributes:
+        border: Values beyond the border: "edge" (the last pixel repeated), "reflect" or "zero" (black); the paper names
+            none.
+
+    Raises:
+        ContractError: Another border or number of channels, or an image too small to be reflected.
     """
 
     reference = "Centered Initial Attack, review copy for ICLR 2018"
     border: Border = "edge"
 
-    def __post_init__(self) -> None:
-        check_choice("border", self.border, Border)
-
     def __call__(self, x: Tensor) -> Tensor:
+        """As `apply`: a substitute is a function."""
         return self.apply(x)
 
     def apply(self, x: Tensor) -> Tensor:
@@ -51,6 +55,7 @@ class JPEGApproximation(InputDefence):
 
 
 def check_colours(x: Tensor) -> Tensor:
+    """x itself. Raises ContractError unless it is `(batch, 1 or 3, height, width)`."""
     if check_image(x, "JPEG").shape[1] not in (1, 3):
         raise ContractError(f"expected images with 1 or 3 channels for JPEG, got {x.shape[1]}")
     return x

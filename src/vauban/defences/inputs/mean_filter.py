@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from vauban.defences.base import Border, InputDefence, check_choice, check_int, padded, register
+from vauban.defences.base import Border, InputDefence, WindowSize, padded, register
 
 
 @register("mean-filter")
@@ -16,17 +16,19 @@ class MeanFilter(InputDefence):
     """The mean of a size x size window, per channel; linear, hence attacked through its true gradient.
 
     Images (batch, channel, height, width). Window and border as in `defences.base.padded`: an even window leans to the
-    top left; border "reflect", "edge" (the last pixel repeated) or "zero". Raises ContractError for a size outside
-    1 ... 31, another border, or an image too small to be reflected.
+    top left. Xu, Evans, Qi 2017, arXiv:1704.01155, section II-B.
+
+    Attributes:
+        size: Side of the window in pixels.
+        border: Values beyond the border: "reflect", "edge" (the last pixel repeated) or "zero".
+
+    Raises:
+        ContractError: A value outside its range, or an image too small to be reflected.
     """
 
     reference = "Xu, Evans, Qi 2017, arXiv:1704.01155"
-    size: int = 3
+    size: WindowSize = 3
     border: Border = "reflect"
-
-    def __post_init__(self) -> None:
-        check_int("size", self.size, 1, 31)
-        check_choice("border", self.border, Border)
 
     def apply(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(padded(x, self.size, self.border), self.size, stride=1)

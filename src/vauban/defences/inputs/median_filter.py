@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vauban.defences.base import InputDefence, check_int, padded, register
+from vauban.defences.base import InputDefence, WindowSize, padded, register
 
 
 @register("median-filter")
@@ -16,16 +16,21 @@ class MedianFilter(InputDefence):
 
     Images (batch, channel, height, width). Window and border as in `defences.base.padded`. The median is
     torch.median's: of an even number of values the lower of the two middle ones; the gradient goes whole to the one
-    pixel selected (any of the equal ones), so the filter is differentiable almost everywhere and needs no BPDA. The
-    paper's code, on SciPy, takes the upper one and repeats the edge pixel in its border. Raises
-    ContractError for a size outside 1 ... 31 or an image smaller than the border.
+    pixel selected (any of the equal ones), so the filter is differentiable almost everywhere and needs no BPDA. Xu, Evans,
+    Qi 2017, arXiv:1704.01155, section II-B.
+
+    Attributes:
+        size: Side of the window in pixels.
+
+    Raises:
+        ContractError: A size outside its range, or an image smaller than the border.
+
+    Departures: the paper's code, on SciPy, takes the upper of the two middle values and repeats the edge pixel in its
+    border.
     """
 
     reference = "Xu, Evans, Qi 2017, arXiv:1704.01155"
-    size: int = 3
-
-    def __post_init__(self) -> None:
-        check_int("size", self.size, 1, 31)
+    size: WindowSize = 3
 
     def apply(self, x: Tensor) -> Tensor:
         windows = padded(x, self.size).unfold(2, self.size, 1).unfold(3, self.size, 1)

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vauban.core.cards import Card, Defended
+from vauban.core.cards import Backward, Defended
 from vauban.core.errors import ContractError
-from vauban.defences.base import InputDefence, check_int, check_module, register
-from vauban.defences.inputs.jpeg import JPEG, DifferentiableJPEG
+from vauban.defences.base import InputDefence, check_module, register
+from vauban.defences.inputs.jpeg import JPEG, DifferentiableJPEG, Quality
 
 
-class Codec(nn.Module):
+class JPEGCodec(nn.Module):
     """The codec at the quality it is called with; BPDA's substitute is called with the same."""
 
     def forward(self, x: Tensor, quality: int) -> Tensor:
@@ -26,7 +26,7 @@ class RandomQualityJPEG(Defended):
 
     def __init__(self, inner: nn.Module, defence: RandomJPEG) -> None:
         super().__init__(inner, defence.card)
-        self.defence, self.codec = defence, Codec()
+        self.defence, self.codec = defence, JPEGCodec()
         self.training = self.codec.training = inner.training
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,39 +42,42 @@ class RandomQualityJPEG(Defended):
 class RandomJPEG(InputDefence):
     """`JPEG` at a quality that is uniform on the whole numbers low ... high, one draw for each call and its whole batch.
 
-    The draw is from torch's global generator, which the door forks and seeds. Images (batch, 1 or 3, height, width) in
+    The draw is from torch's global generator, which the oracle forks and seeds. Images (batch, 1 or 3, height, width) in
     [0,1]. The adaptive attack averages the gradients of `DifferentiableJPEG`, at the quality the codec has just used, over
-    8 draws (EOT). Raises ContractError for a quality outside 1 ... 100, low above high, or another number of channels;
-    its gradient raises MissingExtra without kornia.
+    8 draws (EOT). Dziugaite, Ghahramani, Roy 2016, arXiv:1608.00853.
+
+    Attributes:
+        low, high: The least and the largest quality factor of libjpeg.
+
+    Raises:
+        ContractError: A quality outside its range, low above high, or another number of channels.
+        MissingExtra: A gradient without kornia.
     """
 
     reference = "Dziugaite, Ghahramani, Roy 2016, arXiv:1608.00853"
+    random: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
     draws: ClassVar[int] = 8
-    low: int = 20
-    high: int = 90
+    operation: ClassVar[str] = "codec"
+    low: Quality = 20
+    high: Quality = 90
 
     def __post_init__(self) -> None:
-        check_int("low", self.low, 1, 100)
-        check_int("high", self.high, 1, 100)
+        super().__post_init__()
         if self.low > self.high:
             raise ContractError(f"expected low <= high, got {self.low} and {self.high}")
 
     def draw(self) -> int:
-        """A quality."""
+        """One quality."""
         return int(torch.randint(self.low, self.high + 1, ()))
 
     def apply(self, x: Tensor) -> Tensor:
         return JPEG(self.draw()).apply(x)
 
     @property
-    def card(self) -> Card:
-        return Card(
-            self.registered,
-            random=True,
-            backward={"codec": DifferentiableJPEG()},
-            draws=self.draws,
-            reference=self.reference,
-        )
+    def substitute(self) -> Backward:
+        """`DifferentiableJPEG`, which the codec calls with the quality of the draw."""
+        return DifferentiableJPEG()
 
     def wrap(self, module: nn.Module) -> nn.Module:
         return RandomQualityJPEG(check_module(module), self)

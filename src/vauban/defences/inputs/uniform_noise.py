@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from vauban.defences.base import NoiseDefence, check_positive, register
+from vauban.core.parameters import Range
+from vauban.defences.base import NoiseDefence, register
 
 
 @register("uniform-noise")
@@ -15,15 +17,18 @@ from vauban.defences.base import NoiseDefence, check_positive, register
 class UniformNoise(NoiseDefence):
     """x + u, u uniform on [-width, width) per component, clipped to [0,1].
 
-    Images or vectors; width in pixel units; the standard deviation is width / sqrt(3). Raises ContractError
-    unless 0 < width <= 1.
+    Images or vectors. The standard deviation of the noise is width / sqrt(3). Folz, Palacio, Hees, Borth, Dengel 2018,
+    arXiv:1803.07994, section 4.1.1.
+
+    Attributes:
+        width: Largest size of the noise in pixel units.
+
+    Raises:
+        ContractError: width outside its range.
     """
 
     reference = "Folz, Palacio, Hees, Borth, Dengel 2018, arXiv:1803.07994"
-    width: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_positive("width", self.width, 1)
+    width: Annotated[float, Range(0, 1, open_low=True)] = 0.1
 
     def noise(self, x: Tensor) -> Tensor:
         return self.width * (2 * torch.rand_like(x) - 1)

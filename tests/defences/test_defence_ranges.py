@@ -1,0 +1,62 @@
+"""Declared ranges of defences: the ends are taken, and everything outside is refused in one line."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from vauban import defences
+from vauban.core.errors import ContractError
+from vauban.core.parameters import declared, fits
+from vauban.defences import DifferentiableJPEG
+
+ABOVE_0, ABOVE_1 = math.nextafter(0, 1), math.nextafter(1, 2)
+RANGES: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
+    # values at the ends of the range; values just outside
+    ("bilateral", "sigma_domain"): ((ABOVE_0, 1e6), (0.0, -ABOVE_0)),
+    ("bilateral", "sigma_range"): ((ABOVE_0, 1e6), (0.0, -ABOVE_0)),
+    ("bit-depth", "bits"): ((1, 8), (0, 9, 3.0)),
+    ("diagonal-filter", "size"): ((1, 31), (0, 2, 30, 32, 33, 3.0)),
+    ("gaussian-filter", "sigma"): ((ABOVE_0, 1e6), (0.0, -ABOVE_0)),
+    ("gaussian-filter", "size"): ((1, 31), (0, 2, 30, 32, 33, 3.0)),
+    ("gaussian-noise", "sigma"): ((ABOVE_0, 1, 1.0), (0.0, -ABOVE_0, ABOVE_1)),
+    ("jpeg", "quality"): ((1, 100), (0, 101, 75.0)),
+    ("mean-filter", "size"): ((1, 2, 31), (0, 32, 3.0)),
+    ("median-filter", "size"): ((1, 2, 31), (0, 32, 3.0)),
+    ("random-jpeg", "low"): ((1, 90), (0, 91, 101, 20.0)),
+    ("random-jpeg", "high"): ((20, 100), (0, 19, 101, 90.0)),
+    ("sign-noise", "eps"): ((ABOVE_0, 1, 1.0), (0.0, -ABOVE_0, ABOVE_1)),
+    ("uniform-noise", "width"): ((ABOVE_0, 1, 1.0), (0.0, -ABOVE_0, ABOVE_1)),
+}
+NO_NUMBERS = (math.nan, math.inf, -math.inf, "3", True, None)
+
+
+def test_every_number_is_in_the_table() -> None:
+    assert {
+        (entry.name, field.name)
+        for entry in defences.registry
+        for field in fields(entry.make)  # type: ignore[arg-type]
+        if fits(1, declared(entry.make)[field.name])
+    } == set(RANGES)
+
+
+@pytest.mark.parametrize(("name", "field"), RANGES)
+def test_a_number_outside_its_range_is_refused_in_one_line(name: str, field: str) -> None:
+    make = defences.registry.get(name).make
+    inside, outside = RANGES[name, field]
+    for value in inside:
+        assert getattr(make(**{field: value}), field) == value
+    for wrong in (*outside, *NO_NUMBERS):
+        with pytest.raises(ContractError, match="expected") as error:
+            make(**{field: wrong})
+        assert str(wrong) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("wrong", [0, 101, *NO_NUMBERS])
+def test_the_substitute_of_jpeg_takes_the_qualities_of_jpeg(wrong: Any) -> None:
+    with pytest.raises(ContractError, match="expected quality of DifferentiableJPEG as a whole number of at least 1"):
+        DifferentiableJPEG(wrong)
