@@ -17,7 +17,7 @@ from vauban.training import registry
 from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
 from vauban.training.mirror_shift import MirrorShift
 from vauban.training.objectives import AdversarialObjective, CleanObjective
-from vauban.training.recipe import Recipe, RecipePart, Standard
+from vauban.training.recipe import Recipe, RecipePart, StandardTraining
 from vauban.training.samples import training_samples
 
 ATTACK = PGD(Linf(8 / 255), steps=7)
@@ -52,7 +52,7 @@ def test_parts_compose_and_compare_by_value():
 def test_a_second_objective_is_refused():
     for recipe in (
         lambda: AdversarialTraining(ATTACK) + AdversarialTraining(DDN()),
-        lambda: Standard() + Recipe() + Standard(),
+        lambda: StandardTraining() + Recipe() + StandardTraining(),
     ):
         with pytest.raises(ContractError, match="one objective"):
             recipe()
@@ -86,7 +86,7 @@ def test_ranges_are_declared():
 
 def test_cross_entropy_is_the_objective_unless_a_part_gives_one():
     assert (Doubled() + MirrorShift()).objective(F.cross_entropy, 3) == CleanObjective()
-    assert Recipe((Standard(),)).objective(F.multi_margin_loss, 3) == CleanObjective(F.multi_margin_loss)
+    assert Recipe((StandardTraining(),)).objective(F.multi_margin_loss, 3) == CleanObjective(F.multi_margin_loss)
     given = (MirrorShift() + AdversarialTraining(ATTACK, 0.5)).objective(F.cross_entropy, 3)
     assert given == AdversarialObjective(ATTACK, 0.5, F.cross_entropy, 3)
 

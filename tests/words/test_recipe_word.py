@@ -15,7 +15,7 @@ from vauban.core.spelling import spelled
 from vauban.engine import Restarts
 from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
 from vauban.training.mirror_shift import MirrorShift
-from vauban.training.recipe import Recipe, Standard
+from vauban.training.recipe import Recipe, StandardTraining
 from vauban.words.attack import attack_of
 from vauban.words.recipe import recipe_of
 
@@ -23,7 +23,7 @@ from vauban.words.recipe import recipe_of
 @pytest.mark.parametrize(
     ("text", "recipe"),
     [
-        ("standard", Recipe((Standard(),))),
+        ("standard", Recipe((StandardTraining(),))),
         ("at:attack=[pgd:eps=0.3,steps=7]", Recipe((AdversarialTraining(PGD(Linf(0.3), steps=7)),))),
         ("at:attack=[pgd:eps=8/255], alpha=1/2", Recipe((AdversarialTraining(PGD(Linf(8 / 255)), 0.5),))),
         ("at:attack=ddn", Recipe((AdversarialTraining(DDN()),))),
@@ -64,10 +64,18 @@ def test_objects_are_taken_as_they_are():
 
 
 def test_a_part_from_a_file(tmp_path: Path):
-    (tmp_path / "mine.py").write_text(
-        "from dataclasses import dataclass\nfrom vauban.engine import Attack\nfrom vauban.training.recipe import RecipePart\n"
-        "@dataclass(frozen=True)\nclass Mine(RecipePart):\n    size: int = 3\n    attack: Attack | None = None\nmade = Mine(7)\n"
-    )
+    (tmp_path / "mine.py").write_text("""
+from dataclasses import dataclass
+from vauban.engine import Attack
+from vauban.training.recipe import RecipePart
+
+@dataclass(frozen=True)
+class Mine(RecipePart):
+    size: int = 3
+    attack: Attack | None = None
+
+made = Mine(7)
+""")
     recipe = recipe_of(f"{tmp_path}/mine.py:Mine:size=5,attack=[ddn]+{tmp_path}/mine.py:made+standard")
     assert [getattr(part, "size", None) for part in recipe.parts] == [5, 7, None]
     assert [getattr(part, "attack", None) for part in recipe.parts] == [DDN(), None, None]

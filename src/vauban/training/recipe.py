@@ -97,7 +97,7 @@ class Recipe:
 
 @registry.register("standard")
 @dataclass(frozen=True)
-class Standard(RecipePart):
+class StandardTraining(RecipePart):
     """Plain training: the criterion on the samples as they are."""
 
     def objective(self, criterion: Callable[[Tensor, Tensor], Tensor], seed: int) -> Objective:
