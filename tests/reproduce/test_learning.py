@@ -14,17 +14,17 @@ import torch
 from vauban import data
 from vauban.attacks.universal.shift import UniversalPerturbation
 from vauban.attacks.universal.uap import Universal
-from vauban.core.errors import ContractError, VaubanError
+from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Linf
 from vauban.engine import BoundThreat
+from vauban.jobs.perform import obtain
 from vauban.reproduce import Craft, Experiment, FitOnUse, Judge, Scale, TableCell, WeightedNetwork, load, reproduce
 from vauban.reproduce.context import Context, craft_identity
 from vauban.reproduce.crafting import craft_batch, reload
-from vauban.reproduce.fit_on_use import fitted
+from vauban.reproduce.fit_on_use import FittedAttack
 from vauban.reproduce.jobs import CRAFTED
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.papers.thesis4.attacks import FITTING_DATA
-from vauban.store import files
 from vauban.store.part_folder import PartFolder
 
 NETS = Path(__file__).with_name("nets.py")
@@ -43,22 +43,21 @@ def cell(craft: Craft) -> TableCell:
 
 
 def attack(craft: Craft, out: Path) -> Any:
-    found = fitted([cell(craft)], context(out))[0]
-    assert found.craft is not None
-    assert found.also == (found.craft,)
-    return found.craft.attack
+    fitted = FittedAttack(context(out), craft)
+    obtain(fitted)
+    return fitted.attack()
 
 
 def test_fitted_once_as_by_hand(tmp_path: Path) -> None:
     """Progress counts the images of every pass."""
-    told: list[tuple[str, int, int]] = []
-    fitted([cell(CRAFT)], context(tmp_path), progress=lambda *what: told.append(what))
+    told: list[tuple[int, int]] = []
+    obtain(FittedAttack(context(tmp_path), CRAFT), lambda *counts: told.append(counts))
     batch = data.load("digits/test[20:40]").all()
     whole = FITTER.fit(BoundThreat(context(tmp_path).networks["A"], levels=None), [batch])
     (path,) = (tmp_path / "fitted").glob("*.safetensors")
     torch.testing.assert_close(UniversalPerturbation(path).v, whole.attack.v, atol=1e-5, rtol=0)
     assert float(whole.attack.v.abs().max()) > 0.1
-    assert [done for _, done, _ in told] == [0, *(20 * k for k in range(1, whole.epochs + 1)), 40]
+    assert [done for done, _ in told] == [0, *(20 * k for k in range(1, whole.epochs + 1)), 40]
     stamp = path.stat().st_mtime_ns
     assert attack(CRAFT, tmp_path).v.equal(UniversalPerturbation(path).v)
     assert (len(told), path.stat().st_mtime_ns) == (whole.epochs + 2, stamp)
@@ -73,12 +72,13 @@ def test_what_changes_the_fit_changes_its_file_and_the_craft(tmp_path: Path) -> 
         replace(CRAFT, through=(WeightedNetwork("B"),)),
         replace(CRAFT, grid=256),
     ]
-    found = [replace(CRAFT, attack=attack(craft, tmp_path)) for craft in crafts]
+    shifts = [attack(craft, tmp_path).v for craft in crafts]
     assert len(list((tmp_path / "fitted").glob("*.safetensors"))) == len(crafts)
-    told = [json.dumps(craft_identity(context(tmp_path), craft, 0), sort_keys=True) for craft in found]
-    different = [craft.attack.v for craft in found]  # type: ignore[union-attr]
-    assert len(set(told)) == len({tuple(v.flatten().tolist()) for v in different}) >= 4
-    fitted([cell(replace(CRAFT, keep="best", clip=0.1))], context(tmp_path))  # what is done with the image is no matter
+    run = context(tmp_path)
+    identities = [craft_identity(run, craft, 0, FittedAttack(run, craft)) for craft in crafts]
+    assert len({json.dumps(identity, sort_keys=True) for identity in identities}) == len(crafts)
+    assert len({tuple(v.flatten().tolist()) for v in shifts}) >= 4
+    attack(replace(CRAFT, keep="best", clip=0.1), tmp_path)  # what is done with the image is no matter
     assert len(list((tmp_path / "fitted").glob("*.safetensors"))) == len(crafts)
 
 
@@ -93,12 +93,14 @@ def test_declarations_that_do_not_hold(tmp_path: Path) -> None:
         craft_batch(CRAFT, context(tmp_path).networks.threat(CRAFT), batch, batch.y, 0)
 
 
-def test_two_processes_do_not_fit_one_attack(tmp_path: Path) -> None:
-    attack(CRAFT, tmp_path)
-    (path,) = (tmp_path / "fitted").glob("*.safetensors")
-    path.unlink()
-    with files.lock(path.with_suffix(".lock")), pytest.raises(VaubanError, match="another process fits"):
-        attack(CRAFT, tmp_path)
+def test_other_bytes_than_were_fitted_are_refused(tmp_path: Path) -> None:
+    fitted = FittedAttack(context(tmp_path), CRAFT)
+    obtain(fitted)
+    fitted.path.write_bytes(fitted.path.read_bytes() + b"x")
+    with pytest.raises(ContractError, match="got other bytes"):
+        fitted.attack()
+    with pytest.raises(ContractError, match="got other bytes"):
+        obtain(fitted)
 
 
 def test_an_experiment_saves_the_shifted_images(register: Callable[[Experiment], None], tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.evaluate.train import train
+from vauban.jobs.perform import file_of_artefact, obtain
 from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, TrainingRun, WeightedNetwork, reproduce
 from vauban.reproduce.networks import Networks
-from vauban.reproduce.training import TrainingWorker
+from vauban.reproduce.training import TrainedNetworks
 from vauban.store import files
 from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
 
@@ -29,8 +30,16 @@ NEXT = replace(BASE, epochs=1, start="base", optimiser="sgd")
 AGAINST = replace(BASE, epochs=2, recipe=EpochAdversarial(PGD(Linf(0.1), steps=2)))
 
 
-def trainer(folder: Path, specs: dict[str, str] | None = None, **recipes: TrainingRun) -> TrainingWorker:
-    return TrainingWorker(folder, recipes, specs or {})
+def trainer(folder: Path, specs: dict[str, str] | None = None, **recipes: TrainingRun) -> TrainedNetworks:
+    return TrainedNetworks(folder, recipes, specs or {})
+
+
+def weights(trained: TrainedNetworks, role: str, tell: Callable[[int, int], None] = lambda *_: None) -> Path:
+    """The file of a role, made with all that it starts from."""
+    for need in trained[role].needs():
+        weights(trained, need.role)  # type: ignore[attr-defined]
+    obtain(trained[role], tell)
+    return file_of_artefact(trained[role])
 
 
 def state(path: Path) -> dict[str, torch.Tensor]:
@@ -44,15 +53,14 @@ def same(a: Path, b: Path) -> bool:
 
 def test_trained_once_as_by_train(tmp_path: Path) -> None:
     """The file is what `train` writes of the same run; progress counts images seen."""
-    told: list[tuple[str, int, int]] = []
-    found = trainer(tmp_path / "a", base=BASE)
-    path = found.weights("base", lambda *what: told.append(what))
-    assert told == [("training base", 0, 120), ("training base", 60, 120), ("training base", 120, 120)]
+    told: list[tuple[int, int]] = []
+    path = weights(trainer(tmp_path / "a", base=BASE), "base", lambda *counts: told.append(counts))
+    assert told == [(0, 120), (60, 120), (120, 120)]
     train(BASE, data.load(BASE.data), tmp_path / "b.safetensors")
     assert same(path, tmp_path / "b.safetensors")
     stamp = path.stat().st_mtime_ns
     again = trainer(tmp_path / "a", other=replace(BASE, minutes=7.0))  # neither role nor minutes change a network
-    assert again.weights("other", lambda *what: told.append(what)) == path
+    assert weights(again, "other", lambda *counts: told.append(counts)) == path
     assert (len(told), path.stat().st_mtime_ns) == (3, stamp)
 
 
@@ -68,39 +76,39 @@ def test_what_changes_a_network_changes_its_file(tmp_path: Path) -> None:
         "next": NEXT,
         "next2": replace(NEXT, start="lr"),
     }
-    found = trainer(tmp_path, base=BASE, **others)
-    paths = {role: found.weights(role) for role in found.recipes}
+    trained = trainer(tmp_path, base=BASE, **others)
+    paths = {role: weights(trained, role) for role in trained.recipes}
     assert len(set(paths.values())) == len(paths)
     assert not same(paths["adversarial"], paths["epoch"])
-    assert not same(paths["decay"], trainer(tmp_path, base=BASE).weights("base"))
+    assert not same(paths["decay"], weights(trainer(tmp_path, base=BASE), "base"))
 
 
 def test_started_from_a_recipe_or_a_file(tmp_path: Path) -> None:
-    found = trainer(tmp_path, base=BASE, next=NEXT)
-    path = found.weights("next")  # trains the one it starts from too
-    base = found.weights("base")
+    trained = trainer(tmp_path, base=BASE, next=NEXT)
+    path = weights(trained, "next")  # trains the one it starts from too
+    base = weights(trained, "base")
     assert len(list(tmp_path.glob("*.safetensors"))) == 2
     from_file = trainer(tmp_path, {"base": f"{BASE.model}:weights={base}"}, next=NEXT)
-    assert from_file.weights("next") == path  # the same bytes to start from
+    assert same(weights(from_file, "next"), path)
     train(replace(NEXT, start=str(base)), data.load(BASE.data), tmp_path / "b.safetensors")
     assert same(path, tmp_path / "b.safetensors")
 
 
 def test_starts_that_do_not_hold(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="circle: a > b > a"):
-        trainer(tmp_path, a=replace(BASE, start="b"), b=replace(BASE, start="a")).weights("a")
+        _ = trainer(tmp_path, a=replace(BASE, start="b"), b=replace(BASE, start="a"))["a"]
     with pytest.raises(ContractError, match="weights=FILE"):
-        trainer(tmp_path, {"base": "mnist-c4"}, next=NEXT).weights("next")
+        _ = trainer(tmp_path, {"base": "mnist-c4"}, next=NEXT)["next"]
     with pytest.raises(ContractError, match="each role once, got 'base'"):
         Networks({"base": "x"}, recipes={"base": BASE})
 
 
 def test_a_second_process_waits_for_the_one_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another holds the lock it sleeps; then it takes what the other has made, or trains where nothing was."""
-    worker = trainer(tmp_path, base=BASE)
-    path = worker.weights("base")
+    trained = trainer(tmp_path, base=BASE)
+    path = weights(trained, "base")
     kept = path.read_bytes()
-    for other, trained in ((lambda: path.write_bytes(kept), 0), (lambda: None, 120)):
+    for other, images in ((lambda: path.write_bytes(kept), 0), (lambda: None, 120)):
         path.unlink()
         naps: list[float] = []
         with contextlib.ExitStack() as holding:
@@ -114,27 +122,27 @@ def test_a_second_process_waits_for_the_one_that_trains(tmp_path: Path, monkeypa
 
             monkeypatch.setattr("vauban.store.files.time.sleep", nap)
             told: list[int] = []
-            assert worker.weights("base", lambda what, done, total, told=told: told.append(done)) == path
-            assert (len(naps), max(told)) == (3, trained)
+            assert weights(trained, "base", lambda done, total, told=told: told.append(done)) == path
+            assert (len(naps), max(told, default=0)) == (3, images)
 
 
 def test_a_training_that_died_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
     class DeathError(Exception):
         pass
 
-    def die(what: str, done: int, total: int) -> None:
+    def die(done: int, total: int) -> None:
         if done == 60:
             raise DeathError
 
     against = replace(BASE, epochs=3, recipe=AdversarialTraining(PGD(Linf(0.1), steps=2)))
     with pytest.raises(DeathError):
-        trainer(tmp_path / "a", net=against).weights("net", die)
-    assert len(list((tmp_path / "a").glob("*.checkpoint"))) == 1
+        weights(trainer(tmp_path / "a", net=against), "net", die)
+    assert len(list((tmp_path / "a").rglob("*.checkpoint"))) == 1
     told: list[int] = []
-    path = trainer(tmp_path / "a", net=against).weights("net", lambda what, done, total: told.append(done))
+    path = weights(trainer(tmp_path / "a", net=against), "net", lambda done, total: told.append(done))
     assert told == [0, 120, 180]  # the first epoch is not trained again
-    assert same(path, trainer(tmp_path / "b", net=against).weights("net"))
-    assert not list((tmp_path / "a").glob("*.checkpoint"))
+    assert same(path, weights(trainer(tmp_path / "b", net=against), "net"))
+    assert not list((tmp_path / "a").rglob("*.checkpoint"))
 
 
 def test_roles_of_equal_words_are_two_networks(tmp_path: Path) -> None:

@@ -175,6 +175,18 @@ def obtain(artefact: Artefact, tell: Callable[[int, int], None] = lambda done, t
     return True
 
 
+def file_of_artefact(artefact: Artefact) -> Path:
+    """The file of an artefact that has been made.
+
+    Raises:
+        ContractError: It has gone, or has other bytes than were written.
+    """
+    if not artefact.path.exists():
+        raise ContractError(f"{artefact.path}: the file made by {artefact.label} has gone; run the same command again")
+    _check_bytes(artefact)
+    return artefact.path
+
+
 def _check_bytes(artefact: Artefact) -> None:
     record = artefact.path.with_suffix(".json")
     if record.exists() and files.read_json(record).get("sha256") != _digest(artefact.path):

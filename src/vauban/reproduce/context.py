@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vauban import metrics
-from vauban.core.contracts import Batch
+from vauban.core.contracts import Artefact, Batch, Words
 from vauban.core.goals import RandomWrong
 from vauban.core.rng import Stream
 from vauban.data import Dataset
@@ -39,13 +39,25 @@ class CraftedImages:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """The data, the networks and the store of one run. `out/crafted` and `out/judged` are shared between experiments."""
+    """The data, the networks and the store of one run. `out/crafted` and `out/judged` are shared between experiments.
+
+    Attributes:
+        data: The images.
+        networks: The networks by role.
+        out: The store.
+        batch_size: Images of a part.
+        device: Where the networks are.
+        root: Of the data sets.
+        origin: The words that make a job of the run again elsewhere, without its address.
+    """
 
     data: Dataset
     networks: Networks
     out: Path
     batch_size: int
     device: str = "cpu"
+    root: str | Path | None = None
+    origin: Words | None = None
     _code: dict[str, list[Path]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -90,20 +102,18 @@ class Context:
         return files
 
 
-def craft_identity(context: Context, craft: Craft, seed: int) -> dict[str, Any]:
-    """Everything that can change a saved image, the code included."""
-    through = [
-        {
-            "network": context.networks.describe(t.network),
-            "path": [[p.name, describe(p)] for p in t.path],
-            "weight": t.weight,
-            "bpda": t.bpda,
-        }
-        for t in craft.through
-    ]
+def craft_identity(context: Context, craft: Craft, seed: int, fitted: Artefact | None = None) -> dict[str, Any]:
+    """Everything that can change a saved image, the code included.
+
+    Args:
+        context: The run.
+        craft: The craft.
+        seed: Of its random numbers.
+        fitted: What stands for the attack where it is fitted first.
+    """
     what = {
-        "attack": describe(craft.attack),
-        "through": through,
+        "attack": describe(craft.attack) if fitted is None else {"artefact": address(fitted.identity())},
+        "through": sources_identity(context, craft),
         "targeted": craft.targeted,
         "draws": craft.draws,
         "clip": craft.clip,
@@ -112,10 +122,26 @@ def craft_identity(context: Context, craft: Craft, seed: int) -> dict[str, Any]:
         "keep": craft.keep,
         "saved": craft.saved,
     }
-    parts = [(what["attack"], craft.attack)]
-    for source in craft.through:
-        parts += _described(context, source.network, source.path)
+    parts = [(what["attack"], craft.attack), *source_parts(context, craft)]
     return {**context.common, **what, "seed": seed, "sources": context.code(parts, craft_batch)}
+
+
+def sources_identity(context: Context, craft: Craft) -> list[dict[str, Any]]:
+    """The networks that a craft attacks, as they stand in identities."""
+    return [
+        {
+            "network": context.networks.describe(t.network),
+            "path": [[p.name, describe(p)] for p in t.path],
+            "weight": t.weight,
+            "bpda": t.bpda,
+        }
+        for t in craft.through
+    ]
+
+
+def source_parts(context: Context, craft: Craft) -> list[tuple[Any, Any]]:
+    """Those networks and what stands before them, each with its description."""
+    return [part for t in craft.through for part in _described(context, t.network, t.path)]
 
 
 def judge_identity(context: Context, images: CraftedImages | None, judge: Judge, seed: int) -> dict[str, Any]:
@@ -138,4 +164,4 @@ def measure_identity(context: Context, images: CraftedImages, metric: str) -> di
 
 def _described(context: Context, role: str, path: tuple[Before, ...]) -> list[tuple[Any, Any]]:
     """A network and what stands before it, each with its description."""
-    return [(context.networks.describe(role), context.networks[role]), *((describe(part), part) for part in path)]
+    return [(context.networks.describe(role), context.networks.code(role)), *((describe(part), part) for part in path)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vauban import __version__, data
-from vauban.core.contracts import Words
+from vauban.core.contracts import Artefact, Job, Words, is_job
 from vauban.core.errors import ContractError, UnknownName
 from vauban.data import Dataset
 from vauban.evaluate.study import automatic_batch_size
@@ -25,8 +25,6 @@ from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.distances import Judged
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel
-from vauban.reproduce.fit_on_use import fitted
-from vauban.reproduce.jobs import TableJob
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.pictures import pictures
 from vauban.reproduce.plan import Plan, Tally, Told, plan
@@ -74,7 +72,7 @@ def run(
     given = None if seeds is None else tuple(seeds)
     options = Options(images, given, data_root, device, batch_size, command, untrained)
     told = progress or (lambda *_: None)
-    run = prepared(name, scale, Path(out), options, told)
+    run = prepared(name, scale, Path(out), options)
     outcomes = runner.run(run.work.jobs(), runner.executor_of(workers), Tally(run.work, told))
     failed = {outcome.job.key: outcome.failures for outcome in outcomes if outcome.failures}
     rows = [None if any(job.key in failed for job in planned.jobs()) else planned.rows() for planned in run.work.cells]
@@ -112,8 +110,8 @@ class Run:
         return [*self.cells, *panels.needed(self.panels)]
 
 
-def prepared(name: str, scale: str, out: Path, options: Options, told: Told) -> Run:
-    """The plan of an experiment, with networks trained and attacks fitted that it needs.
+def prepared(name: str, scale: str, out: Path, options: Options) -> Run:
+    """The plan of an experiment.
 
     Raises:
         UnknownName: An id or a scale that does not exist.
@@ -128,11 +126,9 @@ def prepared(name: str, scale: str, out: Path, options: Options, told: Told) -> 
     beside_them = [beside(cell, printed(experiment.printed)) for cell in cells]
     shown = [] if experiment.panels is None else list(experiment.panels(chosen))
     wanted = [*cells, *panels.needed(shown)]
-    context = opened(chosen, out, options)
-    context.networks.train(_roles(wanted), told)
     words = {"name": name, "scale": scale, "out": str(out), "options": _as_words(options)}
-    settled = fitted(wanted, context, options.data_root, told)
-    work = plan(context, settled, _seeds(chosen, options), Words("vauban.reproduce.harness:job", words))
+    context = opened(chosen, out, options, Words("vauban.reproduce.harness:planned_work", words))
+    work = plan(context, wanted, _seeds(chosen, options))
     return Run(experiment, chosen, cells, shown, beside_them, work)
 
 
@@ -142,23 +138,30 @@ def _as_words(options: Options) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _planned(name: str, scale: str, out: str, options: str) -> dict[str, TableJob]:
+def _planned(name: str, scale: str, out: str, options: str) -> dict[str, Job | Artefact]:
     given = json.loads(options)
     given["seeds"] = None if given["seeds"] is None else tuple(given["seeds"])
-    run = prepared(name, scale, Path(out), Options(**given), lambda *_: None)
-    return {job.key: job for job in run.work.jobs()}
+    run = prepared(name, scale, Path(out), Options(**given))
+    return {address: work for job in run.work.jobs() for address, work in _addresses(job)}
 
 
-def job(name: str, scale: str, out: str, options: dict[str, Any], key: str) -> TableJob:
-    """The job of an experiment with a key, in another process.
+def _addresses(work: Job | Artefact) -> Iterator[tuple[str, Job | Artefact]]:
+    """Work and all that it needs, by key or path."""
+    yield (work.key if is_job(work) else str(work.path)), work
+    for need in work.needs():
+        yield from _addresses(need)
+
+
+def planned_work(name: str, scale: str, out: str, options: dict[str, Any], address: str) -> Job | Artefact:
+    """The job or the artefact of an experiment with an address, in another process.
 
     Raises:
-        ContractError: The plan has no such job: a file or the code has changed since the run began.
+        ContractError: The plan has no such work: a file or the code has changed since the run began.
     """
-    jobs = _planned(name, scale, out, json.dumps(options, sort_keys=True))
-    if key not in jobs:
+    works = _planned(name, scale, out, json.dumps(options, sort_keys=True))
+    if address not in works:
         raise ContractError(f"{name}: a worker process plans other jobs; files or code have changed; start it again")
-    return jobs[key]
+    return works[address]
 
 
 def _record(run: Run, scale: str, options: Options, rows: Sequence[Judged | None]) -> dict[str, Any]:
@@ -197,8 +200,15 @@ def scale_of(experiment: Experiment, name: str) -> Scale:
     return experiment.scales[name]
 
 
-def opened(scale: Scale, out: Path, options: Options) -> Context:
-    """The data and the networks of a scale; a network is loaded when a cell needs it."""
+def opened(scale: Scale, out: Path, options: Options, origin: Words | None = None) -> Context:
+    """The data and the networks of a scale; a network is loaded when a cell needs it.
+
+    Args:
+        scale: How much is run.
+        out: The store.
+        options: What was chosen at the command line.
+        origin: The words that make a job of this run again elsewhere, without its address.
+    """
     size = options.batch_size
     if size is not None and size < 1:
         raise ContractError(f"expected a batch size of at least 1, got {size}")
@@ -211,10 +221,10 @@ def opened(scale: Scale, out: Path, options: Options) -> Context:
             f"expected {wanted} images in {scale.data}, got {len(dataset)}; lower the number by --images"
         )
     dataset = dataset[_spread(wanted, min(scale.images, len(dataset)))]
-    networks = Networks(
-        scale.models, options.device, _folder(options.data_root), options.untrained, scale.recipes, out / "networks"
-    )
-    return Context(dataset, networks, out, size or automatic_batch_size(dataset), options.device)
+    root, trained = _folder(options.data_root), out / "networks"
+    networks = Networks(scale.models, options.device, root, options.untrained, scale.recipes, trained, origin)
+    batch_size = size or automatic_batch_size(dataset)
+    return Context(dataset, networks, out, batch_size, options.device, options.data_root, origin)
 
 
 def _spread(wanted: int, among: int) -> Tensor:

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from vauban.jobs.identity import address
 from vauban.reproduce import crafting, judging
 from vauban.reproduce.context import Context, CraftedImages
 from vauban.reproduce.declarations import Craft, Judge
+from vauban.reproduce.fit_on_use import FittedAttack
 from vauban.store.part_folder import PartFolder
 
 CRAFTED = pa.schema(
@@ -62,13 +63,11 @@ class TableJob(ABC):
         context: Data, networks and folders of the run.
         described: The identity, as JSON.
         required: Jobs and artefacts that come first.
-        origin: The words that make this job again, without its key.
     """
 
     context: Context
     described: Mapping[str, Any]
     required: Sequence[Job | Artefact] = ()
-    origin: Words | None = None
 
     kind = ""
     schema = pa.schema({})
@@ -100,9 +99,8 @@ class TableJob(ABC):
         return self.required
 
     def words(self) -> Words | None:
-        if self.origin is None:
-            return None
-        return Words(self.origin.call, {**self.origin.arguments, "key": self.key})
+        origin = self.context.origin
+        return None if origin is None else Words(origin.call, {**origin.arguments, "address": self.key})
 
     def parts(self) -> Sequence[Part]:
         return self._parts
@@ -147,20 +145,29 @@ class TableJob(ABC):
 
 @dataclass(frozen=True, eq=False)
 class CraftJob(TableJob):
-    """One set of adversarial images: an attack through its networks, saved as the judges will see them."""
+    """One set of adversarial images: an attack through its networks, saved as the judges will see them.
+
+    Attributes:
+        images: The craft, its seed, the name of the folder.
+        fitted: The attack where it is fitted first.
+    """
 
     images: CraftedImages = field(kw_only=True)
+    fitted: FittedAttack | None = None
     kind = "crafted"
     schema = CRAFTED
 
     @property
     def label(self) -> str:
-        return f"crafting {type(self._craft.attack).__name__} on {', '.join(t.network for t in self._craft.through)}"
+        craft = self.images.craft
+        assert craft is not None
+        return f"crafting {type(craft.attack).__name__} on {', '.join(t.network for t in craft.through)}"
 
-    @property
+    @cached_property
     def _craft(self) -> Craft:
-        assert self.images.craft is not None
-        return self.images.craft
+        craft = self.images.craft
+        assert craft is not None
+        return craft if self.fitted is None else replace(craft, attack=self.fitted.attack())
 
     def columns(self, part: Part) -> Mapping[str, Any]:
         batch, target = self.context.batch(part.positions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ from torch import nn
 
 from vauban import models
 from vauban.core.cards import Backward
+from vauban.core.contracts import Words
 from vauban.core.errors import ContractError, UnknownName
 from vauban.data.named import default_root
 from vauban.engine import BoundThreat
 from vauban.jobs.identity import address, describe
+from vauban.jobs.perform import file_of_artefact
 from vauban.reproduce.declarations import Craft, Judge
 from vauban.reproduce.declarations import Path as Before
-from vauban.reproduce.training import TrainingWorker
+from vauban.reproduce.training import TrainedNetwork, TrainedNetworks
 from vauban.threats.adaptive import prescription
 from vauban.threats.base import is_random
 from vauban.training.run import TrainingRun
@@ -42,6 +44,7 @@ class Networks:
         untrained: bool = False,
         recipes: Mapping[str, TrainingRun] | None = None,
         trained: Path = Path("networks"),
+        origin: Words | None = None,
     ) -> None:
         places = {"{weights}": WEIGHTS, "{data}": default_root() if data is None else data}
         self.specs = {role: _filled(spec, places) for role, spec in specs.items()}
@@ -49,7 +52,7 @@ class Networks:
         if both := sorted(set(self.specs) & set(self.recipes)):
             raise ContractError(f"expected each role once, got {both[0]!r} among the models and the recipes")
         self.device, self.untrained = device, untrained
-        self._trainer = TrainingWorker(trained, self.recipes, self.specs, data, device)
+        self._trained = TrainedNetworks(trained, self.recipes, self.specs, data, device, origin)
         self._loaded: dict[tuple[str, str], nn.Module] = {}
         self._described: dict[tuple[str, str], Any] = {}
 
@@ -61,11 +64,13 @@ class Networks:
             raise UnknownName("role", role, [*self.specs, *self.recipes])
         return self.specs[role]
 
-    def train(self, roles: Iterable[str], progress: Callable[[str, int, int], None] | None = None) -> None:
-        """Train the networks of these roles that have a recipe and are not stored yet."""
-        for role in roles:
-            if role in self.recipes and not self.untrained:
-                self._trainer.weights(role, progress)
+    def artefacts(self, roles: Iterable[str]) -> list[TrainedNetwork]:
+        """What must be trained before the networks of these roles can be asked."""
+        return [] if self.untrained else [self._trained[role] for role in dict.fromkeys(roles) if role in self.recipes]
+
+    def code(self, role: str) -> nn.Module:
+        """The network, or one of its architecture where it is still to be trained."""
+        return self._trained[role].architecture if role in self.recipes and not self.untrained else self[role]
 
     def __getitem__(self, role: str) -> nn.Module:
         key = self._key(role)
@@ -82,7 +87,7 @@ class Networks:
         model = self.recipes[role].model
         if self.untrained:
             return models.build(model, self.recipes[role].seed).eval()
-        return models.load(model, self._trainer.weights(role))
+        return models.load(model, file_of_artefact(self._trained[role]))
 
     def _found(self, spec: str) -> nn.Module:
         if self.untrained and PRETRAINED in spec:
@@ -90,7 +95,10 @@ class Networks:
         return models.load(spec)
 
     def describe(self, role: str) -> Any:
-        """The structure, the attributes and the bytes of the weights, as in the identity of a cell."""
+        """The structure, the attributes and the bytes of the weights, as in the identity of a cell; of a network that is
+        trained for the experiment, what its training follows from."""
+        if role in self.recipes and not self.untrained:
+            return {"artefact": address(self._trained[role].identity())}
         key = self._key(role)
         if key not in self._described:
             self._described[key] = describe(self[role])

@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from vauban.core.contracts import Words
+from vauban.core.contracts import Artefact, Job
 from vauban.core.errors import ContractError
 from vauban.jobs.identity import address
 from vauban.jobs.progress import Progress
 from vauban.reproduce.context import Context, CraftedImages, craft_identity, judge_identity, measure_identity
-from vauban.reproduce.declarations import ATTAINED, Craft, Judge, TableCell
+from vauban.reproduce.declarations import ATTAINED, Craft, FitOnUse, Judge, TableCell
 from vauban.reproduce.distances import MEASURES, Judged
+from vauban.reproduce.fit_on_use import FittedAttack
 from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, TableJob
 
 Told = Callable[[str, int, int], None]
@@ -63,7 +64,7 @@ class Plan:
         context: Data, networks and folders.
         cells: The work of each cell, in the order of the cells.
         crafts, judges, measures: The jobs by key, in the order in which cells need them.
-        origin: The words that make this plan again in another process.
+        fits: What is fitted before it crafts.
     """
 
     context: Context
@@ -71,7 +72,7 @@ class Plan:
     crafts: dict[str, CraftJob] = field(default_factory=dict)
     judges: dict[str, JudgeJob] = field(default_factory=dict)
     measures: dict[str, MeasureJob] = field(default_factory=dict)
-    origin: Words | None = None
+    fits: dict[Craft, FittedAttack] = field(default_factory=dict)
 
     def jobs(self) -> list[TableJob]:
         """Every job: crafts, then judgements, then measurements."""
@@ -84,34 +85,47 @@ class Plan:
 
     def craft(self, recipe: Craft, seed: int) -> CraftJob:
         """The job of a craft with a seed."""
-        identity = craft_identity(self.context, recipe, seed)
+        fitted = self._fit(recipe)
+        identity = craft_identity(self.context, recipe, seed, fitted)
         key = address(identity)
         if key not in self.crafts:
             images = CraftedImages(key, seed, recipe)
-            self.crafts[key] = CraftJob(self.context, identity, (), self.origin, images=images)
+            needs: list[Artefact] = [*self.context.networks.artefacts(t.network for t in recipe.through)]
+            if fitted is not None:
+                needs.append(fitted)
+            self.crafts[key] = CraftJob(self.context, identity, needs, images=images, fitted=fitted)
         return self.crafts[key]
+
+    def _fit(self, recipe: Craft) -> FittedAttack | None:
+        if not isinstance(recipe.attack, FitOnUse):
+            return None
+        if recipe not in self.fits:
+            self.fits[recipe] = FittedAttack(self.context, recipe)
+        return self.fits[recipe]
 
     def judge(self, craft: CraftJob | None, judge: Judge, seed: int) -> JudgeJob:
         """The job of judging a craft, or the originals (None)."""
         identity = judge_identity(self.context, None if craft is None else craft.images, judge, seed)
-        needs = [] if craft is None else [craft]
-        job = JudgeJob(self.context, identity, needs, self.origin, craft=craft, judge=judge, seed=seed)
+        needs: list[Job | Artefact] = [*self.context.networks.artefacts(judge.networks)]
+        if craft is not None:
+            needs.append(craft)
+        job = JudgeJob(self.context, identity, needs, craft=craft, judge=judge, seed=seed)
         return self.judges.setdefault(job.key, job)
 
     def measure(self, craft: CraftJob, metric: str) -> MeasureJob:
         """The job of measuring a craft."""
         identity = measure_identity(self.context, craft.images, metric)
-        job = MeasureJob(self.context, identity, [craft], self.origin, craft=craft, metric=metric)
+        job = MeasureJob(self.context, identity, [craft], craft=craft, metric=metric)
         return self.measures.setdefault(job.key, job)
 
 
-def plan(context: Context, cells: Sequence[TableCell], seeds: Sequence[int], origin: Words | None = None) -> Plan:
+def plan(context: Context, cells: Sequence[TableCell], seeds: Sequence[int]) -> Plan:
     """The work of the cells. Crafts are made once for each seed, the clean images are judged once.
 
     Raises:
         ContractError: A cell whose metric and crafts do not go together.
     """
-    work = Plan(context, origin=origin)
+    work = Plan(context)
     for cell in cells:
         attained = cell.metric in ATTAINED
         _check(cell, attained)

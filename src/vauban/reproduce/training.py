@@ -1,43 +1,124 @@
-"""Networks that an experiment trains on first use; what is trained is kept and shared between experiments."""
+"""Trained networks of an experiment: artefacts that are made on first use and shared between experiments."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from vauban import data
+from vauban import data, defences, models
 from vauban.core import text as specs
+from vauban.core.contracts import Artefact, Words
 from vauban.core.errors import ContractError
 from vauban.data import Dataset
 from vauban.evaluate.train import train
-from vauban.jobs.identity import address, describe
+from vauban.jobs.identity import address, describe, source_digests
+from vauban.jobs.provenance import source_files
 from vauban.models.weights import SUFFIXES
-from vauban.store import files
+from vauban.training.loop import optimise
 from vauban.training.run import TrainingRun
 from vauban.words.recipe import recipe_of
 
 log = logging.getLogger("vauban")
-Progress = Callable[[str, int, int], None]
-"""Called as progress(what, images seen, images in all)."""
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingWorker:
-    """The weights of an experiment's roles, trained when they are first asked for.
+class TrainedNetwork:
+    """The weights of a role, in a file named by everything that they follow from, the training's code included.
 
-    A file is named by the hash of the run, the fingerprint of the data and the bytes it starts from, not by the code that
-    trains: the network is an input of what is crafted on it, by its bytes. A training that was killed goes on after the
-    last epoch it finished.
+    A training that was killed goes on after the last epoch that it finished.
 
     Attributes:
-        folder: Where weights are kept, and the checkpoints of trainings that are not over.
+        role: The role, as progress names it.
+        run: The training.
+        dataset: What it trains on.
+        folder: Where weights are kept.
+        start: What it starts from: another role's network, a file, or nothing.
+        device: Where to train.
+        origin: The words that make this artefact again, without its address.
+    """
+
+    role: str
+    run: TrainingRun
+    dataset: Dataset
+    folder: Path
+    start: TrainedNetwork | Path | None = None
+    device: str = "cpu"
+    origin: Words | None = None
+
+    @property
+    def label(self) -> str:
+        return f"training {self.role}"
+
+    @cached_property
+    def path(self) -> Path:
+        parsed = specs.parse(self.run.model)
+        short = parsed.name if parsed.file is None else Path(parsed.file).stem
+        return self.folder / f"{short}-{address(self.identity())}.safetensors"
+
+    def identity(self) -> Mapping[str, Any]:
+        """The run but its words for the start, the bytes or the identity of the start, the data and the code."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> Mapping[str, Any]:
+        recipe = recipe_of(self.run.recipe)
+        begun: str | None = None
+        if isinstance(self.start, TrainedNetwork):
+            begun = address(self.start.identity())
+        elif self.start is not None:
+            begun = hashlib.sha256(self.start.read_bytes()).hexdigest()
+        stands_behind = None if self.run.defence == "none" else defences.load(self.run.defence)
+        return {
+            "run": {**self.run.describe(), "recipe": describe(recipe), "start": begun},
+            "data": self.dataset.fingerprint,
+            "sources": source_digests(source_files(optimise, self.architecture, recipe, stands_behind)),
+        }
+
+    @cached_property
+    def architecture(self) -> Any:
+        """The network before any training."""
+        return models.build(self.run.model, self.run.seed).eval()
+
+    def needs(self) -> Sequence[Artefact]:
+        return [self.start] if isinstance(self.start, TrainedNetwork) else []
+
+    def words(self) -> Words | None:
+        if self.origin is None:
+            return None
+        return Words(self.origin.call, {**self.origin.arguments, "address": str(self.path)})
+
+    def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
+        """Train; progress counts the images seen."""
+        start = self.start.path if isinstance(self.start, TrainedNetwork) else self.start
+        log.info("training %s for the role %s: %s", self.path.name, self.role, self.run)
+        each, epochs = len(self.dataset), self.run.epochs
+        tell(0, epochs * each)
+        train(
+            replace(self.run, start=None if start is None else str(start)),
+            self.dataset,
+            self.path,
+            scratch=scratch,
+            device=self.device,
+            callback=lambda epoch: tell(epoch.number * each, epochs * each),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetworks:
+    """The trained networks of an experiment by role.
+
+    Attributes:
+        folder: Where weights are kept.
         recipes: The runs by role.
         specs: The networks by role that are not trained, to start from.
         root: Of the data.
         device: Where to train.
+        origin: The words that make one of them again, without its address.
     """
 
     folder: Path
@@ -45,47 +126,26 @@ class TrainingWorker:
     specs: Mapping[str, str]
     root: Path | None = None
     device: str = "cpu"
+    origin: Words | None = None
     _data: dict[str, Dataset] = field(default_factory=dict, repr=False)
+    _made: dict[str, TrainedNetwork] = field(default_factory=dict, repr=False)
 
-    def weights(self, role: str, progress: Progress | None = None) -> Path:
-        """The weights file of a role, trained now unless it is there; while another process trains it, wait for it.
+    def __getitem__(self, role: str) -> TrainedNetwork:
+        return self._of(role, ())
 
-        Args:
-            role: The role.
-            progress: Called at the end of every epoch.
-        """
-        return self._weights(role, progress or (lambda *_: None), ())
-
-    def _weights(self, role: str, told: Progress, above: tuple[str, ...]) -> Path:
+    def _of(self, role: str, above: tuple[str, ...]) -> TrainedNetwork:
         if role in above:
             raise ContractError(f"expected recipes that start from others, got a circle: {' > '.join((*above, role))}")
-        run = self.recipes[role]
-        start = None if run.start is None else self._start(run.start, told, (*above, role))
-        dataset = self._dataset(run.data)
-        path = self.folder / f"{_short(run)}-{_key(run, dataset, start)}.safetensors"
-        if path.exists():
-            return path
-        with files.wait_for(path.with_suffix(".lock"), lambda: told(f"training {role}", 0, run.epochs * len(dataset))):
-            if not path.exists():
-                log.info("training %s for the role %s: %s", path.name, role, run)
-                self._train(replace(run, start=None if start is None else str(start)), dataset, path, told, role)
-        return path
+        if role not in self._made:
+            run = self.recipes[role]
+            start = None if run.start is None else self._start(run.start, (*above, role))
+            dataset = self._dataset(run.data)
+            self._made[role] = TrainedNetwork(role, run, dataset, self.folder, start, self.device, self.origin)
+        return self._made[role]
 
-    def _train(self, run: TrainingRun, dataset: Dataset, path: Path, told: Progress, role: str) -> None:
-        what, total = f"training {role}", run.epochs * len(dataset)
-        told(what, 0, total)
-        train(
-            run,
-            dataset,
-            path,
-            scratch=self.folder,
-            device=self.device,
-            callback=lambda epoch: told(what, epoch.number * len(dataset), total),
-        )
-
-    def _start(self, role: str, told: Progress, above: tuple[str, ...]) -> Path:
+    def _start(self, role: str, above: tuple[str, ...]) -> TrainedNetwork | Path:
         if role in self.recipes:
-            return self._weights(role, told, above)
+            return self._of(role, above)
         parsed = specs.parse(self.specs.get(role, ""))
         given = parsed.params.get("weights", parsed.name if Path(parsed.name).suffix in SUFFIXES else None)
         if given is None:
@@ -98,14 +158,3 @@ class TrainingWorker:
         if name not in self._data:
             self._data[name] = data.load(name, root=self.root)
         return self._data[name]
-
-
-def _short(run: TrainingRun) -> str:
-    parsed = specs.parse(run.model)
-    return parsed.name if parsed.file is None else Path(parsed.file).stem
-
-
-def _key(run: TrainingRun, dataset: Dataset, start: Path | None) -> str:
-    begun = None if start is None else hashlib.sha256(start.read_bytes()).hexdigest()
-    what = {**run.describe(), "recipe": describe(recipe_of(run.recipe)), "start": begun}
-    return address({"run": what, "data": dataset.fingerprint})

@@ -13,8 +13,7 @@ from vauban.core.contracts import Batch, check_labels, check_logits
 from vauban.engine import Oracle
 from vauban.engine.attack import Attack
 from vauban.engine.iterate import Steps, iterate
-from vauban.engine.oracle import probe_classes
-from vauban.engine.threat import BoundThreat
+from vauban.engine.threat import BoundThreat, probe_classes
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """A scalar from logits `(batch, classes)` and labels `(batch,)`."""
