@@ -84,27 +84,6 @@ def paired_difference(first: Array, second: Array, level: float = 0.95) -> Inter
     return Interval(low, high)
 
 
-def median_interval(values: Array, level: float = 0.95, resamples: int = 2000) -> Interval:
-    """Bootstrap percentile interval of the median of `values` `(n,)`, +inf allowed (a failure).
-
-    Order statistics only, no interpolation between resamples, so that infinity stays infinity; the generator is fixed:
-    the same rows always give the same interval. n = 0 gives [nan, nan].
-    """
-    data = np.sort(np.asarray(values, float))
-    if len(data) == 0:
-        return Interval(math.nan, math.nan)
-    generator = np.random.Generator(np.random.PCG64(20210101))
-    medians = [
-        np.median(data[generator.integers(0, len(data), (min(250, resamples - start), len(data)))], axis=1)
-        for start in range(0, resamples, 250)
-    ]
-    ordered = np.sort(np.concatenate(medians))
-    tail = (1 - level) / 2
-    return Interval(
-        float(ordered[math.floor(tail * (resamples - 1))]), float(ordered[math.ceil((1 - tail) * (resamples - 1))])
-    )
-
-
 def _check(count: float, n: int, level: float) -> None:
     if not (0 <= count <= n and 0 < level < 1):
         raise ContractError(f"interval: expected 0 <= count <= n and 0 < level < 1, got {count}, {n}, {level}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vauban.report.run.headlines import Headline
 from vauban.report.run.rows import ResultRow
 from vauban.report.shared import format as fmt
-from vauban.statistics.summary import Rate
+from vauban.statistics.estimates import Estimate
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ def _field(row: ResultRow, silent: str) -> MatrixCell:
     threat, flags = row.threat if silent and row.threat != silent else "", "; ".join(row.notes)
     if row.eps is None and row.summary is not None:
         broke = f"{fmt.percent(row.summary.p_suc.value)} broken"
-        return MatrixCell(fmt.distance(row.summary.median, row.norm), broke, None, threat, flags)
+        return MatrixCell(fmt.distance(row.summary.median.value, row.norm), broke, None, threat, flags)
     return _rate(row.robust_accuracy, threat, flags)
 
 
-def _rate(rate: Rate, threat: str = "", flags: str = "") -> MatrixCell:
+def _rate(rate: Estimate, threat: str = "", flags: str = "") -> MatrixCell:
     shade = None if math.isnan(rate.value) else rate.value
     return MatrixCell(fmt.percent(rate.value), fmt.percent_range(rate.interval), shade, threat, flags)
 

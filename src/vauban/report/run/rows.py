@@ -12,8 +12,9 @@ import numpy as np
 
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import WorstCase, attack_word, family, group, norm_of, union, worst_case
+from vauban.statistics.estimates import Estimate, rate
 from vauban.statistics.summarise import Summary, summarise
-from vauban.statistics.summary import Rate, common_ids, rate
+from vauban.statistics.summary import common_ids, tolerance_of
 from vauban.store import CellRows, Run
 
 
@@ -29,8 +30,8 @@ class ResultRow:
     norm: str
     eps: float | None
     kind: str
-    clean_accuracy: Rate
-    robust_accuracy: Rate
+    clean_accuracy: Estimate
+    robust_accuracy: Estimate
     summary: Summary | None
     gradients: float
     queries: float
@@ -126,7 +127,7 @@ def _first(item: tuple[tuple[str, ...], Any]) -> tuple[Any, ...]:
 
 
 def _cell_row(cell: CellRows, name: str, population: str, shared: Any) -> ResultRow:
-    numbers = summarise(cell.columns, norm_of(cell), population, shared, _d_upp(cell))
+    numbers = summarise(cell.columns, norm_of(cell), population, shared, _d_upp(cell), tolerance_of(cell.meta))
     return _row(cell, name, cell.meta.get("eps"), "cell", numbers, notes(cell))
 
 
@@ -139,7 +140,8 @@ def _d_upp(cell: CellRows) -> float:
 def _union_row(cells: list[CellRows], name: str, population: str, shared: Any) -> ResultRow:
     norm = norm_of(cells[0])
     whole = union([cell.columns for cell in cells], norm)
-    numbers = summarise(whole, norm, population, shared, _d_upp(cells[0]))
+    slack = max(tolerance_of(cell.meta) for cell in cells)
+    numbers = summarise(whole, norm, population, shared, _d_upp(cells[0]), slack)
     largest = max((cell.meta.get("eps") or 0.0 for cell in cells), default=None)
     flags = tuple(sorted({flag for cell in cells for flag in notes(cell)}))
     return _row(cells[0], f"{name} (union of {len(cells)} budgets)", largest, "union", numbers, flags)

@@ -81,8 +81,8 @@ def cells(row: ResultRow) -> list[str]:
     middle = [
         fmt.rate(numbers.p_suc),
         fmt.DASH if math.isnan(numbers.d_upp) else _at(numbers.p_upp.value, numbers.d_upp, row.norm),
-        fmt.distance(numbers.median, row.norm),
-        f"{fmt.distance(numbers.conditional.mean, row.norm)} at {fmt.percent(numbers.conditional.p_suc)}",
+        fmt.distance(numbers.median.value, row.norm),
+        f"{fmt.distance(numbers.conditional.value, row.norm)} at {fmt.percent(numbers.conditional.p_suc)}",
         fmt.distance(numbers.unrounded_median, row.norm),
     ]
     return [*head, numbers.population, str(numbers.n), *accuracy, *middle, *tail]
@@ -154,7 +154,7 @@ def _raw(row: ResultRow | None) -> dict[str, Any]:
         values += ["all", robust.n] + [None] * 14
     else:
         values += [s.population, s.n, s.p_suc.value, *s.p_suc.interval, s.d_upp, s.p_upp.value, s.misclassified.value]
-        values += [s.median, *s.median_interval, s.conditional.mean]
+        values += [s.median.value, *s.median.interval, s.conditional.value]
         values += [s.unrounded_p_suc, s.unrounded_median, s.median_ssim, s.median_psnr_db]
     values += [row.gradients, row.queries, "; ".join(row.notes)]
     return dict(zip(names, map(_cell, values), strict=True))
