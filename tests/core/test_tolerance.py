@@ -22,7 +22,7 @@ def test_a_type_or_its_name() -> None:
         == [tolerance(name) for name in TYPES]
         == [1e-3, 8e-3, 1e-6, 1e-6]
     )
-    with pytest.raises(ContractError, match="expected images of type float16.*got uint8"):
+    with pytest.raises(ContractError, match=r"expected images of type float16.*got uint8"):
         tolerance(torch.uint8)
 
 
