@@ -13,6 +13,7 @@ from vauban.core.errors import ContractError
 TOLERANCES = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-6}
 """By the type of the images, in pixel units: about two roundings of a pixel near 1. Images in double precision usually come
 from single precision, so they have its tolerance."""
+FLOAT32 = TOLERANCES["float32"]
 
 
 class Scalable(Protocol):
@@ -45,7 +46,7 @@ def tolerance(dtype: object = "float32") -> float:
     return TOLERANCES[name]
 
 
-def upper_limit(radius: S, slack: float = TOLERANCES["float32"]) -> S:
+def upper_limit(radius: S, slack: float = FLOAT32) -> S:
     """Largest distance that counts as within `radius`: radius (1 + slack) + slack.
 
     Args:
@@ -58,7 +59,7 @@ def upper_limit(radius: S, slack: float = TOLERANCES["float32"]) -> S:
     return radius * (1 + slack) + slack
 
 
-def least_radius(distance: S, slack: float = TOLERANCES["float32"]) -> S:
+def least_radius(distance: S, slack: float = FLOAT32) -> S:
     """Smallest radius that a distance counts as within, the inverse of `upper_limit`: (distance - slack) / (1 + slack).
 
     Args:

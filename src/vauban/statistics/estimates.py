@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from vauban.core.tolerance import TOLERANCES, upper_limit
+from vauban.core.tolerance import FLOAT32, upper_limit
 from vauban.statistics.intervals import Array, Interval, wilson
 
 Z = 1.959963984540054  # of a two-sided 95 % interval
-SLACK = TOLERANCES["float32"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def rate(values: Array) -> Estimate:
     return Estimate(means, wilson(min(float(seeds.mean(0).sum()), n), n), n)
 
 
-def p_upp(distance: Array, budget: float, slack: float = SLACK) -> Estimate:
+def p_upp(distance: Array, budget: float, slack: float = FLOAT32) -> Estimate:
     """P(D_upp) of (3.2): the share of the set with a successful image within one distance.
 
     Args:
@@ -78,7 +77,7 @@ def p_upp(distance: Array, budget: float, slack: float = SLACK) -> Estimate:
     return rate(np.asarray(distance) <= upper_limit(budget, slack))
 
 
-def operating_characteristic(distance: Array, at: Array, slack: float = SLACK) -> Array:
+def operating_characteristic(distance: Array, at: Array, slack: float = FLOAT32) -> Array:
     """P(D) = |{x: success, D(x) <= D}| / N of (3.2), averaged over seeds.
 
     Args:

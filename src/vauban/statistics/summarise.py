@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vauban.statistics.estimates import SLACK, Conditional, Estimate, conditional_mean, median, p_upp, rate
+from vauban.core.tolerance import FLOAT32
+from vauban.statistics.estimates import Conditional, Estimate, conditional_mean, median, p_upp, rate
 from vauban.statistics.intervals import Array
 from vauban.statistics.summary import Columns, broken, distortion, population, robust, select
 
@@ -53,7 +54,7 @@ def summarise(
     name: str = "correct",
     common: Array | None = None,
     d_upp: float = math.nan,
-    slack: float = SLACK,
+    slack: float = FLOAT32,
 ) -> Summary:
     """Every number of one cell over one set.
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.tolerance import tolerance, upper_limit
-from vauban.statistics.estimates import SLACK
+from vauban.core.tolerance import FLOAT32, upper_limit
 from vauban.statistics.intervals import Array
 
 Columns = Mapping[str, Array]
@@ -24,7 +23,7 @@ NORMS = ("l0", "l1", "l2", "linf")
 
 def tolerance_of(meta: Mapping[str, Any]) -> float:
     """Tolerance of a cell's distances, pixel units; that of float32 images for a cell written without one."""
-    return float(meta.get("tolerance", tolerance()))
+    return float(meta.get("tolerance", FLOAT32))
 
 
 def common_ids(cells: Iterable[Columns]) -> Array:
@@ -95,7 +94,7 @@ def distortion(columns: Columns, norm: str, rounded: bool = True) -> Array:
     return np.where(columns["raw_success"], columns[f"raw_{norm}"], np.inf)
 
 
-def robust_curve(columns: Columns, norm: str, at: Array, slack: float = SLACK) -> Array:
+def robust_curve(columns: Columns, norm: str, at: Array, slack: float = FLOAT32) -> Array:
     """Robust accuracy over `all` at several budgets: a success counts from its own distance on.
 
     Args:
