@@ -125,9 +125,9 @@ def _invalid(cells: list[CellRows], findings: list[dict[str, Any]]) -> tuple[str
 def _codes(cells: list[CellRows], findings: list[dict[str, Any]]) -> set[str]:
     about = {cell.meta["hash"] for cell in cells}
     about |= {" | ".join(str(cell.meta.get(k)) for k in ("model", "defence", "threat")) for cell in cells}
-    found = [finding for cell in cells for finding in cell.findings]
-    found += [finding for finding in findings if finding.get("about") in about]
-    return {str(f.get("code")) for f in found if f.get("severity") == "invalid"}
+    own = [finding for cell in cells for finding in cell.findings]
+    own += [finding for finding in findings if finding.get("about") in about]
+    return {str(finding.get("code")) for finding in own if finding.get("severity") == "invalid"}
 
 
 def _budgets(cells: list[CellRows]) -> dict[str, float]:

@@ -96,30 +96,30 @@ def _traits(cell: CellRows) -> dict[str, Any]:
 
 def notes(cell: CellRows) -> tuple[str, ...]:
     """What a reader must know about a cell before trusting its row."""
-    found = []
+    remarks = []
     if cell.stale:
-        found.append("stale")
+        remarks.append("stale")
     if not cell.complete:
-        found.append(f"incomplete, {len(cell.columns['id'])} of {cell.meta.get('n', '?')}")
-    return tuple(found)
+        remarks.append(f"incomplete, {len(cell.columns['id'])} of {cell.meta.get('n', '?')}")
+    return tuple(remarks)
 
 
 def rows(run: Run, population: str = "correct") -> list[ResultRow]:
     """Every row of a run, by model, defence, data and threat; P_suc and distances are over `population`."""
     cells = attacked(run)
     names, shared = labels(cells), common_ids([cell.columns for cell in cells])
-    found = []
+    lines: list[ResultRow] = []
     for key, members in sorted(group(cells, lambda c: (*subject(c), str(c.meta.get("threat")))).items(), key=_first):
         single = [_cell_row(cell, names[cell.meta["hash"]], population, shared) for cell in members]
-        found += sorted(single, key=lambda row: (row.attack, row.norm, row.eps or 0.0))
+        lines += sorted(single, key=lambda row: (row.attack, row.norm, row.eps or 0.0))
         for runs in group(members, family).values():
             ids = [np.sort(cell.columns["id"]) for cell in runs]
             if len({cell.meta.get("eps") for cell in runs}) > 1 and all(np.array_equal(i, ids[0]) for i in ids):
-                found.append(_union_row(runs, names[runs[0].meta["hash"]], population, shared))
+                lines.append(_union_row(runs, names[runs[0].meta["hash"]], population, shared))
         for (norm, eps), rivals in group(fresh(members), lambda c: (norm_of(c), c.meta.get("eps"))).items():
             if len(rivals) > 1 and eps is not None:
-                found.append(_worst_row(key, fresh(members), norm, eps))
-    return found
+                lines.append(_worst_row(key, fresh(members), norm, eps))
+    return lines
 
 
 def _first(item: tuple[tuple[str, ...], Any]) -> tuple[Any, ...]:
