@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from vauban.evaluate.runner import Outcome
 
 from vauban import data, models
 from vauban.cli.screens import show_status
@@ -18,7 +19,6 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.rng import seeded
 from vauban.data.dataset import Dataset, InMemory
-from vauban.evaluate.runner import Outcome
 from vauban.evaluate.study import Study
 from vauban.store import query
 
