@@ -18,7 +18,8 @@ from benchmarks.contenders import Attacked, Contest, available, contests
 from benchmarks.passes import Traced
 from benchmarks.tables import publish, table
 from benchmarks.timing import CLOCKS, Clock, interleaved, ratio
-from vauban.core.norms import SLACK, Norm
+from vauban.core.norms import Norm
+from vauban.core.tolerance import upper_limit
 
 
 def distances(network: nn.Module, x: Tensor, y: Tensor, images: Tensor, norm: Norm) -> Tensor:
@@ -31,7 +32,7 @@ def distances(network: nn.Module, x: Tensor, y: Tensor, images: Tensor, norm: No
 
 def quality(found: Tensor, contest: Contest) -> list[object]:
     """Success (within the reach of the contest), area under P(D) from 0 to the reach, median with failures infinite."""
-    within = found <= contest.reach * (1 + SLACK) + SLACK
+    within = found <= upper_limit(contest.reach)
     area = (1 - found.clamp_max(contest.reach) / contest.reach).mean()
     return [float(within.float().mean()), float(area), float(found.median())]
 

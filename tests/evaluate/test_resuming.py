@@ -358,6 +358,12 @@ def test_a_random_model_is_found_and_its_cell_resumed(tmp_path: Path) -> None:
     assert ran == [None] * 3
 
 
+def test_a_cell_tells_the_tolerance_of_its_distances(tmp_path: Path) -> None:
+    study(tmp_path, Linear()).run()
+    (stored,) = query.load(tmp_path).cells
+    assert (stored.meta["dtype"], stored.meta["tolerance"]) == ("float32", 1e-6)
+
+
 def test_a_corrupt_part_is_done_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     study(tmp_path, Linear()).run()
     before = rows(tmp_path)

@@ -16,9 +16,9 @@ from vauban.attacks.smooth.scw import SCW
 from vauban.core.errors import ContractError
 from vauban.reproduce import load, reproduce
 from vauban.reproduce.declarations import Craft, Judge, TableCell
-from vauban.reproduce.distances import Judged, lower
 from vauban.reproduce.figures import Scatter, WorstCases
 from vauban.reproduce.jobs import JUDGED
+from vauban.reproduce.judged import Judged
 from vauban.reproduce.papers.thesis4.attacks import (
     PAPER,
     PARAMETERS,
@@ -33,7 +33,7 @@ from vauban.reproduce.papers.thesis4.attacks import (
 from vauban.reproduce.papers.thesis4.converged import CURVES, attack, gradients
 from vauban.reproduce.papers.thesis4.setting import through
 from vauban.reproduce.printed import printed
-from vauban.reproduce.results import measured
+from vauban.reproduce.results import lower, measured
 
 SOURCE = through("A")
 MNIST, PAPERS = PARAMETERS["mnist"], PARAMETERS["nips2017"]
@@ -146,14 +146,14 @@ LESS = [np.array([1.0, 5.0, 2.0, 0.0, 0.0]), np.array([2.0, 4.0, 2.0, 9.0, 9.0])
 def test_whose_value_is_lower_counts_images_that_both_fool() -> None:
     """Of images 0, 1, 2 the first attack is lower on 0, higher on 1, and on 2 equal."""
     both = Judged([[FIRST, SECOND]], CLEAN, [LESS])
-    share, n = lower(both, targeted=False)
-    assert (share.per_seed, n) == ([pytest.approx(1 / 3)], 3)
+    told = lower(both, targeted=False)
+    assert (told.per_seed, told.n) == ([pytest.approx(1 / 3)], 3)
     craft = Craft(CW(), SOURCE, targeted=False)
     cell = TableCell(craft, Judge(("A",)), "MAD_lower", {}, "", (craft,))
-    assert measured(cell, both) == (share, 3)
-    assert lower(Judged([[FIRST, SECOND]], CLEAN, [LESS]), targeted=True)[1] == 2
-    none, n = lower(Judged([[CLEAN, SECOND]], CLEAN, [LESS]), targeted=False)
-    assert (none.per_seed, none.interval, n) == ([], None, 0)
+    assert measured(cell, both) == told
+    assert lower(Judged([[FIRST, SECOND]], CLEAN, [LESS]), targeted=True).n == 2
+    none = lower(Judged([[CLEAN, SECOND]], CLEAN, [LESS]), targeted=False)
+    assert (none.per_seed, none.estimate, none.n) == ([], None, 0)
     with pytest.raises(ContractError, match="compare"):
         lower(Judged([[FIRST]], CLEAN, [LESS[:1]]), targeted=False)
 

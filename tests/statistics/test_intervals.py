@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -90,19 +88,3 @@ def test_empty_and_wrong_input():
         intervals.wilson(3, 2)
     with pytest.raises(ContractError, match="align by id"):
         intervals.mcnemar(np.ones(2, bool), np.ones(3, bool))
-
-
-def test_median_interval_is_fixed_ordered_and_keeps_infinity():
-    values = np.random.default_rng(0).gamma(3.0, 1.0, 101)
-    low, high = intervals.median_interval(values)
-    assert low < np.median(values) < high
-    assert intervals.median_interval(values) == (low, high)
-    assert intervals.median_interval(np.random.default_rng(1).permutation(values)) == (low, high)
-    # The order-statistic interval of the median: ranks 41 and 61 of 101 hold 95 % (binomial quantiles).
-    ordered = np.sort(values)
-    ranks = stats.binom.ppf([0.025, 0.975], 101, 0.5).astype(int)
-    assert ordered[ranks[0] - 2] <= low <= ordered[ranks[0] + 2]
-    assert ordered[ranks[1] - 2] <= high <= ordered[ranks[1] + 2]
-    half = np.array([1.0] * 11 + [math.inf] * 9)
-    assert intervals.median_interval(half) == (1.0, math.inf)
-    assert all(map(math.isnan, intervals.median_interval(np.empty(0))))

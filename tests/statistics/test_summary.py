@@ -76,31 +76,24 @@ def test_populations():
 def test_summary_by_hand():
     cell = columns(success=[True, True, True, False], l2=[1.0, 3.0, 2.0, INF], clean_correct=[1.0, 1.0, 0.0, 1.0])
     result = summarise(cell, "l2", "all")
-    assert (result.n, result.median) == (4, 2.5)
-    assert result.conditional == (2.0, 0.75)
+    assert (result.n, result.median.value) == (4, 2.5)
+    assert (result.conditional.value, result.conditional.p_suc) == (2.0, 0.75)
     assert (result.gradients, result.queries) == (5.0, 10.0)
     assert result.clean_accuracy.value == 0.75
     assert result.robust_accuracy.value == 0.25
     correct = summarise(cell, "l2", "correct")
-    assert (correct.n, correct.median) == (3, 3.0)
+    assert (correct.n, correct.median.value) == (3, 3.0)
     assert correct.robust_accuracy == result.robust_accuracy  # over all, whatever set the success is over
 
 
 def test_empty_set_is_nan_without_a_warning():
     result = summarise(columns(success=[True], clean_correct=[0.0]), "l2", "correct")
     assert result.n == 0
-    assert math.isnan(result.median)
+    assert math.isnan(result.median.value)
     assert math.isnan(result.p_suc.value)
 
 
 distances = st.lists(st.one_of(st.just(INF), st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0])), min_size=1, max_size=12)
-
-
-@given(distances, st.lists(st.sampled_from([0.0, 0.4, 0.5, 1.0, 1.7, 5.0]), min_size=1, max_size=5))
-def test_operating_characteristic_is_its_definition(distance, at):
-    got = summary.operating_characteristic(np.array(distance), np.array(at))
-    assert list(got) == [sum(d <= limit for d in distance) / len(distance) for limit in at]
-    assert summary.p_upp(np.array(distance), at[0]).value == pytest.approx(got[0])
 
 
 @given(distances, st.data())
@@ -168,6 +161,28 @@ def test_worst_case_at_a_budget_uses_any_image_inside_it():
     assert list(combine.worst_case([minimal, fixed], "linf", 0.05).robust) == [0.0, 1.0, 1.0]
     curve = combine.worst_curve([minimal, fixed], "linf", np.array([0.05, 0.1, 0.3]))
     assert curve == pytest.approx([2 / 3, 1 / 3, 0.0])
+
+
+def test_nearest_success_over_attacks_that_have_not_all_reached_every_sample():
+    one = rows(success=[True, False, False], l2=[2.0, INF, INF], clean_correct=[1.0, 1.0, 0.0])
+    two = rows(success=[True, True], l2=[0.5, 1.5], id=np.array([3, 0]), clean_correct=[0.0, 1.0])
+    closest = combine.nearest_success([one, two], "l2")
+    assert closest.ids.tolist() == [0, 1, 2, 3]
+    assert closest.distance.tolist() == [1.5, INF, INF, 0.5]
+    assert closest.correct.tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(("told", "within"), [(None, 1.0000015), (1e-6, 1.0000015), (1e-3, 1.0015)])
+def test_the_tolerance_of_a_cell_decides_what_is_within_a_budget(told, within):
+    """At budget 1: what exceeds it by less than twice the tolerance is inside, in the worst case and in both curves."""
+    meta = {} if told is None else {"tolerance": told}
+    slack, at = summary.tolerance_of(meta), np.array([1.0])
+    for distance, left in ((within, 0.0), (1 + 2 * (within - 1), 1.0)):
+        cell = rows(meta, success=[True], l2=[distance])
+        assert list(combine.worst_case([cell], "l2", 1.0).robust) == [left]
+        assert list(combine.worst_curve([cell], "l2", at)) == [left]
+        assert list(summary.robust_curve(cell.columns, "l2", at, slack)) == [left]
+        assert summarise(cell.columns, "l2", d_upp=1.0, slack=slack).p_upp.value == 1 - left
 
 
 def test_worst_case_is_an_upper_bound_while_an_attack_is_unfinished():

@@ -112,7 +112,7 @@ def test_an_objective_sees_every_sample_once_per_epoch():
     module = nn.Linear(2, 2)
     before = module.weight.detach().clone()
     optimise(module, blobs(50), epochs=2, batch=20, objective=watching)
-    ids = sum(watching.ids, [])
+    ids = [i for batch in watching.ids for i in batch]
     assert sorted(ids[:50]) == list(range(50))
     assert ids[:50] != ids[50:]
     assert watching.steps == list(range(6))

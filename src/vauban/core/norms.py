@@ -15,9 +15,9 @@ from torch import Tensor
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.tensors import components, flat, like, unit
+from vauban.core.tolerance import tolerance, upper_limit
 
 Radius = float | Tensor
-SLACK = 1e-6  # what float32 arithmetic may add to a distance that is within its radius
 
 
 @dataclass(frozen=True)
@@ -215,16 +215,31 @@ class Ball:
         return x0 + self.norm.project(x - x0, self.radius)
 
     def contains(self, x: Tensor, x0: Tensor) -> Tensor:
-        """Which samples are within the bound ball, up to float32 rounding, `(batch,)`."""
-        d = x - x0
+        """Whether each sample is within the bound ball, up to the tolerance of the images' type.
+
+        Args:
+            x: Images `(batch, ...)`, pixels in [0,1].
+            x0: The originals, of the same shape.
+
+        Returns:
+            `(batch,)` bool: ||x - x0|| <= `core.tolerance.upper_limit` of the radius.
+        """
+        d, slack = x - x0, tolerance(x.dtype)
         if self.norm is Linf:
-            return flat(d.abs() <= self.scale(x) + SLACK).all(1)
+            return flat(d.abs() <= upper_limit(self.scale(x), slack)).all(1)
         assert isinstance(self.radius, Tensor)
-        return self.norm.size(d) <= self.radius * (1 + SLACK) + SLACK
+        return self.norm.size(d) <= upper_limit(self.radius, slack)
 
     def covers(self, other: Ball) -> bool:
-        """Whether every radius of `other` (bound, same norm) is at most this one's."""
+        """Whether a ball lies within this one around the same originals.
+
+        Args:
+            other: A bound ball; its radius has the type of the images, which decides the tolerance.
+
+        Returns:
+            True where the norm is the same and every radius of `other` is within this one's.
+        """
         mine, theirs = torch.as_tensor(self.radius), torch.as_tensor(other.radius)
         if mine.dim() != theirs.dim():  # one per sample against one per component
             mine, theirs = (like(r, max(mine, theirs, key=Tensor.dim)) if r.dim() == 1 else r for r in (mine, theirs))
-        return self.norm == other.norm and bool((theirs <= mine + SLACK).all())
+        return self.norm == other.norm and bool((theirs <= upper_limit(mine, tolerance(theirs.dtype))).all())

@@ -8,14 +8,23 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from vauban.core.norms import SLACK, Ball, Linf
+from vauban.core.norms import Ball, Linf
 from vauban.core.tensors import flat, like
+from vauban.core.tolerance import level_slack, tolerance, upper_limit
 
 
 def on_grid(x: Tensor, levels: int) -> bool:
-    """Whether every component of x is one of the `levels` values 0, 1/(levels-1), ..., 1, up to float32 rounding."""
+    """Whether images are on the grid of pixel levels.
+
+    Args:
+        x: Images `(batch, ...)`, pixels in [0,1].
+        levels: How many values a component has.
+
+    Returns:
+        True where every component is one of 0, 1/(levels-1), ..., 1, up to the tolerance of the images' type.
+    """
     scaled = x * (levels - 1)
-    return bool(((scaled - scaled.round()).abs() < SLACK * (levels - 1)).all())
+    return bool(((scaled - scaled.round()).abs() < level_slack(levels, x.dtype)).all())
 
 
 @dataclass(frozen=True)
@@ -57,14 +66,17 @@ class PixelGrid:
 
     def _home(self, q: Tensor) -> Tensor:
         """q with x0 itself wherever q is x0 up to float rounding."""
-        return q if self.exact else torch.where((q - self.x0).abs() < SLACK, self.x0, q)
+        if self.exact:
+            return q
+        return torch.where((q - self.x0).abs() < min(tolerance(q.dtype), 0.5 / (self.levels - 1)), self.x0, q)
 
     @cached_property
     def _bounds(self) -> tuple[Tensor, Tensor]:
         """The lowest and the highest level of each component inside an L-infinity ball and [0,1], made once."""
         assert self.ball is not None
         n = self.levels - 1
-        r = self.ball.scale(self.x0) * n + SLACK * n / 2  # 8/255 may come as 0.03137255 or one float below 8 levels
+        # 8/255 may come as 0.03137255 or one float below 8 levels; half the tolerance: the level is within the whole of it.
+        r = upper_limit(self.ball.scale(self.x0), tolerance(self.x0.dtype) / 2) * n
         centre = self.x0 * n
         return (centre - r).ceil_().clamp_(0, n), (centre + r).floor_().clamp_(0, n)
 

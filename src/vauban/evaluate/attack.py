@@ -16,6 +16,7 @@ from vauban.engine import Attack, BoundThreat
 from vauban.engine.network import predict, quiet
 from vauban.evaluate.batch import Evaluated, evaluate_batch
 from vauban.metrics.sample import measure
+from vauban.statistics.estimates import median
 from vauban.threats import white_box
 
 
@@ -68,13 +69,13 @@ class AttackReport:
 
     def __repr__(self) -> str:
         e, n = self.evaluated, len(self.success)
-        median = float(self.distance[e.attacked].median()) if bool(e.attacked.any()) else float("nan")
+        middle = median(self.distance[e.attacked].cpu().numpy()).value
         wrong = int((~e.attacked).sum())
         skipped = f" ({wrong} already misclassified)" if wrong else ""
         passes = float(self.backwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         queries = float(self.forwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         return (
-            f"{n} samples, {int(self.success.sum())} fooled{skipped}, median {e.norm.name} {median:.4g}, "
+            f"{n} samples, {int(self.success.sum())} fooled{skipped}, median {e.norm.name} {middle:.4g}, "
             f"{passes:.3g} gradients and {queries:.3g} queries each"
         )
 

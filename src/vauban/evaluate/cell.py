@@ -18,6 +18,7 @@ from vauban.core.errors import ContractError
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
 from vauban.core.rng import seeded
+from vauban.core.tolerance import tolerance
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.engine.network import predict, quiet
@@ -28,6 +29,7 @@ from vauban.metrics.base import Metric
 from vauban.store import sources
 from vauban.words.named import Named
 
+DTYPE = "float32"  # of the images that are evaluated
 PROBE = 4  # samples whose logits are stored with a cell and compared on resume
 
 
@@ -133,7 +135,7 @@ class Cell:
             "data": self.data.fingerprint,
             "batch_size": s.batch_size,
             "seed": s.seed,
-            "dtype": "float32",
+            "dtype": DTYPE,
             "device": torch.device(s.device).type,
             "torch": torch.__version__.rsplit(".", 1)[0],
             "sources": source_digests(self._files()),
@@ -163,7 +165,7 @@ class Cell:
         return {name: metrics.registry.get(name).make for name in self.settings.metrics}
 
     def meta(self) -> dict[str, Any]:
-        """The facts stored beside the rows."""
+        """The facts stored beside the rows; `tolerance` is what a distance may exceed its budget by, in pixel units."""
         s, attack = self.settings, self.attack.value
         ball, norm = attack.ball, attack.norm
         fixed = isinstance(ball, Ball) and isinstance(ball.radius, (int, float))
@@ -184,7 +186,8 @@ class Cell:
             "seed": s.seed,
             "batch_size": s.batch_size,
             "n": len(self.data),
-            "dtype": "float32",
+            "dtype": DTYPE,
+            "tolerance": tolerance(DTYPE),
             "device": s.device,
             "torch": torch.__version__,
             "versions": {p: version(p) for p in ("vauban", "torch", "torchvision", "numpy")}

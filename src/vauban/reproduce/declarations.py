@@ -24,6 +24,8 @@ the successes. MAD_lower compares two runs: among the images that the craft and 
 share on which the craft has the lower MAD.
 """
 METRICS = RATES + ATTAINED
+MEASURES: Mapping[str, str] = {"MAD_avg": "mad", "MAD_lower": "mad", "roughness_avg": "roughness"}
+"""Metrics that rest on a metric of `vauban.metrics`, and its name there."""
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from vauban.jobs import runner
 from vauban.reproduce import load, panels
 from vauban.reproduce.context import Context
 from vauban.reproduce.declarations import Scale, TableCell
-from vauban.reproduce.distances import Judged
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel
+from vauban.reproduce.judged import Judged
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.pictures import pictures
 from vauban.reproduce.plan import Plan, Tally, Told, plan

@@ -10,7 +10,6 @@ import numpy as np
 
 from vauban.core.errors import ContractError
 from vauban.reproduce.declarations import Craft, Judge, TableCell
-from vauban.reproduce.distances import NONE_COMMON, Array, Attained, Judged, attained, common, operating
 from vauban.reproduce.figures import (
     Averaged,
     ComputedFigure,
@@ -22,9 +21,13 @@ from vauban.reproduce.figures import (
     WorstCases,
 )
 from vauban.reproduce.jobs import CraftJob
+from vauban.reproduce.judged import Array, Attained, Judged, attained, common
 from vauban.reproduce.pictures import worst
 from vauban.reproduce.plan import Plan
-from vauban.reproduce.results import measured
+from vauban.reproduce.results import NONE_COMMON, measured
+from vauban.statistics.estimates import corners, operating_characteristic
+
+MOST = 1000  # points of a curve
 
 
 @dataclass(frozen=True)
@@ -137,13 +140,21 @@ def _operating(panel: OperatingCurves, taken: Iterator[_Taken]) -> dict[str, Any
     return _lines(panel.title, caption, "D", "P(D)", series, step=True)
 
 
+def operating(reached: Attained, upto: float) -> tuple[list[float], list[float]]:
+    """P(D) of (3.2) as the corners (D, P) of a step function on [0, upto], averaged over seeds."""
+    if not reached.distance.size:
+        return [0.0, upto], [0.0, 0.0]
+    x = corners(reached.distance, MOST, upto)
+    return x.tolist(), operating_characteristic(reached.distance, x).tolist()
+
+
 def _sweep(panel: Sweep, taken: Iterator[_Taken]) -> dict[str, Any]:
     series, holes = [], 0
     for name, points in panel.curves.items():
         x, y = [], []
         for at, _ in points:
             one = next(taken)
-            values = measured(one.cell, one.judged)[0].per_seed
+            values = measured(one.cell, one.judged).per_seed
             if values:  # a distance that no image or less than half of them has is a gap in the line
                 x.append(float(at))
                 y.append(float(np.mean(values)))

@@ -14,9 +14,9 @@ from vauban.evaluate.magnified import grey
 from vauban.metrics import mad, magnify
 from vauban.reproduce.crafting import reload
 from vauban.reproduce.declarations import TableCell
-from vauban.reproduce.distances import Array, Attained
 from vauban.reproduce.figures import WorstCases
 from vauban.reproduce.jobs import CraftJob
+from vauban.reproduce.judged import Array, Attained
 from vauban.reproduce.plan import Plan
 
 MOST = 6  # crafts that are shown

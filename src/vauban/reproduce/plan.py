@@ -13,10 +13,10 @@ from vauban.core.errors import ContractError
 from vauban.jobs.identity import address
 from vauban.jobs.progress import Progress
 from vauban.reproduce.context import Context, CraftedImages, craft_identity, judge_identity, measure_identity
-from vauban.reproduce.declarations import ATTAINED, Craft, FitOnUse, Judge, TableCell
-from vauban.reproduce.distances import MEASURES, Judged
+from vauban.reproduce.declarations import ATTAINED, MEASURES, Craft, FitOnUse, Judge, TableCell
 from vauban.reproduce.fit_on_use import FittedAttack
 from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, TableJob
+from vauban.reproduce.judged import Judged
 
 Told = Callable[[str, int, int], None]
 """(what is being done, samples done, samples in all): a line each for trainings, crafting, judging, measuring."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import numpy as np
-import pyarrow as pa
 
 from vauban.reproduce.declarations import ATTAINED, Setting, TableCell
-from vauban.reproduce.distances import Estimate, Judged, Z, attained, estimate, lower
 from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.judged import Attained, Judged, attained, pair, per_image
 from vauban.reproduce.printed import Printed
 from vauban.statistics.compare import ComparisonRow, compare
-from vauban.statistics.intervals import Interval, wilson
+from vauban.statistics.estimates import Estimate, conditional_mean, median, p_upp, rate
 
 UNFINISHED = "Some of its batches failed; they are recorded, and tried again by the same command."
 NOT_KEYS = ("value", "certain", "raw", "note")  # columns that say what was printed, not what was measured
 DISTANCES = ("D_avg_L2", "D_median_L2", "MAD_avg", "roughness_avg")
+NONE_COMMON = "No image is fooled by both, so there is nothing to compare."
 
 
 def unit(metric: str) -> Literal["rate", "distance"]:
@@ -25,43 +26,75 @@ def unit(metric: str) -> Literal["rate", "distance"]:
     return "distance" if metric in DISTANCES else "rate"
 
 
-def per_image(metric: str, rows: pa.Table) -> np.ndarray[Any, Any]:
-    """What a metric of RATES averages, one number in [0,1] for each image `(n,)`."""
-    label, y, target = (rows[name].to_numpy() for name in ("label", "y", "target"))
-    values: dict[str, Any] = {
-        "accuracy": label == y,
-        "misclassification_rate": label != y,
-        "targeted_success_rate": label == target,
-        "target_confidence": rows["p_target"].to_numpy(),
-    }
-    return np.asarray(values[metric], float)
+@dataclass(frozen=True)
+class CellNumber:
+    """The number of a cell.
 
-
-def interval(metric: str, values: np.ndarray[Any, Any]) -> Interval:
-    """95 % interval of the mean of `values` `(seeds, n)` over images: Wilson for rates, normal for a mean confidence.
-
-    Seeds share their images, so the sample size stays n: the rate of an image over seeds is in [0,1] and Wilson's interval
-    then conservative.
+    Attributes:
+        estimate: None where it is not defined.
+        n: How many images it is over.
+        why: A sentence that explains None.
     """
-    image = values.mean(0)
-    n = len(image)
-    if metric != "target_confidence":
-        return wilson(min(float(image.sum()), n), n)
-    half = Z * float(image.std(ddof=1)) / math.sqrt(n) if n > 1 else 1.0
-    return Interval(max(0.0, float(image.mean()) - half), min(1.0, float(image.mean()) + half))
+
+    estimate: Estimate | None
+    n: int
+    why: str = ""
+
+    @property
+    def per_seed(self) -> list[float]:
+        """The number with each seed; none where it is not defined."""
+        return [] if self.estimate is None else list(self.estimate.per_seed)
 
 
-def measured(cell: TableCell, judged: Judged) -> tuple[Estimate, int]:
-    """The number of a cell for each seed, and how many images it is over."""
+def measured(cell: TableCell, judged: Judged) -> CellNumber:
+    """The number of a cell with its interval over images.
+
+    Args:
+        cell: Its metric and its craft.
+        judged: The rows it is computed from; for the metrics of ATTAINED also the originals.
+    """
     if cell.metric in ATTAINED:
         assert cell.craft is not None
         if cell.metric == "MAD_lower":
             return lower(judged, cell.craft.targeted)
-        found = attained(judged, cell.craft.targeted)
-        return estimate(cell.metric, found, cell.at), len(found.index)
+        return number(cell.metric, attained(judged, cell.craft.targeted), cell.at)
     values = np.stack([per_image(cell.metric, runs[0]) for runs in judged.runs])
-    means = [min(1.0, float(one.mean())) for one in values]
-    return Estimate(means, interval(cell.metric, values)), values.shape[1]
+    told = conditional_mean(values, highest=1.0) if cell.metric == "target_confidence" else rate(values)
+    return CellNumber(told, values.shape[1])
+
+
+def number(metric: str, reached: Attained, at: float | None = None) -> CellNumber:
+    """A metric of ATTAINED but MAD_lower.
+
+    Args:
+        metric: Its name.
+        reached: The nearest success of each image.
+        at: The distance of P_upp, L2, pixel units of [0,1].
+    """
+    n = reached.distance.shape[1]
+    if n == 0:
+        return CellNumber(None, 0, "The judge labels no image right before the attack: there is nothing to fool.")
+    if metric == "P_suc":
+        return CellNumber(rate(reached.fooled), n)
+    if metric == "P_upp":
+        assert at is not None
+        return CellNumber(p_upp(reached.distance, at), n)
+    if metric == "D_median_L2":
+        middle = median(reached.distance)
+        if math.isfinite(middle.value):
+            return CellNumber(middle, n)
+        return CellNumber(None, n, "At least half of the images are not fooled: the median distance is infinite.")
+    if not reached.fooled.any(1).all():
+        return CellNumber(None, n, "No image is fooled, so no distance of a success exists.")
+    values = reached.distance if metric == "D_avg_L2" else reached.value
+    return CellNumber(conditional_mean(values, reached.fooled), n)
+
+
+def lower(judged: Judged, targeted: bool) -> CellNumber:
+    """The share of the images that both of two runs fool, with every seed, on which the first has the lower value."""
+    first, second = pair(judged, targeted)
+    n = first.shape[1]
+    return CellNumber(rate(first < second), n) if n else CellNumber(None, 0, NONE_COMMON)
 
 
 def row(
@@ -70,38 +103,42 @@ def row(
     """The row of one cell: our mean over seeds beside the printed value.
 
     The paper's sample is `printed_n` images; for the metrics of ATTAINED it is taken to have our share of images that are
-    right before the attack. An infinite limit becomes None, and `why` says so. judged None: its jobs did not finish.
+    right before the attack. An infinite limit becomes None, and `why` says so.
+
+    Args:
+        cell: The cell.
+        judged: The rows it is computed from; None where its jobs did not finish.
+        printed: The paper's number, None where it prints none.
+        experiment: Gives the size of the paper's sample, and what its text leaves open.
+        setting: Whether networks and data are the paper's.
     """
-    if judged is None:
-        found, n, images = Estimate([], None, UNFINISHED), 0, 1
-    else:
-        found, n = measured(cell, judged)
-        images = len(judged.runs[0][0])
+    ours = CellNumber(None, 0, UNFINISHED) if judged is None else measured(cell, judged)
+    images = 1 if judged is None else len(judged.runs[0][0])
     facts = Printed(cell.key, None, True, "", "") if printed is None else printed
     told = compare(
         key={name: text for name, text in cell.key.items() if name not in NOT_KEYS},
         label=cell.label,
         metric=cell.metric,
-        per_seed=found.per_seed,
-        n=n,
+        per_seed=ours.per_seed,
+        n=ours.n,
         printed=facts.value,
-        printed_n=max(1, round(experiment.printed_n * n / images)),
+        printed_n=max(1, round(experiment.printed_n * ours.n / images)),
         setting=setting,
         certain=facts.certain,
         raw=facts.raw,
         note=facts.note,
         ambiguous=experiment.ambiguous,
-        interval=found.interval,
+        interval=None if ours.estimate is None else ours.estimate.interval,
         unit=unit(cell.metric),
     )
-    return _finite(told, found)
+    return _finite(told, ours)
 
 
-def _finite(told: ComparisonRow, found: Estimate) -> ComparisonRow:
+def _finite(told: ComparisonRow, ours: CellNumber) -> ComparisonRow:
     """JSON has no infinity: None in its place, and words."""
     held = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in told.items()}
-    if found.why:
-        held["why"] = found.why
-    elif found.interval is not None and math.isinf(found.interval.high):
+    if ours.why:
+        held["why"] = ours.why
+    elif ours.estimate is not None and math.isinf(ours.estimate.interval.high):
         held["why"] = f"{told['why']} The interval of ours has no finite upper limit."
     return cast("ComparisonRow", held)

@@ -10,12 +10,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from vauban.core.errors import ContractError
-from vauban.statistics.summary import SLACK, Array, Columns, broken, distortion, select
+from vauban.core.tolerance import least_radius, upper_limit
+from vauban.statistics.estimates import nearest
+from vauban.statistics.intervals import Array
+from vauban.statistics.summary import Columns, broken, distortion, population, select, tolerance_of
 
 _COUNTS = ("forwards", "backwards", "switches", "vanished", "unsolved")
 
 
-class CellRows(Protocol):
+class ReadCell(Protocol):
     """Rows of one cell as read from a store: its facts and its columns `(rows,)`."""
 
     @property
@@ -24,11 +27,18 @@ class CellRows(Protocol):
     def columns(self) -> Columns: ...
 
 
-C = TypeVar("C", bound=CellRows)
+C = TypeVar("C", bound=ReadCell)
 
 
 class WorstCase(NamedTuple):
-    """Worst case over attacks: the samples' ids, the weight with which each stays right, and its cost."""
+    """Worst case over attacks, by sample, `(n,)` each.
+
+    Attributes:
+        ids: Of the samples, in increasing order.
+        clean: The rate at which each is right without attack.
+        robust: The weight with which it stays right.
+        gradients, queries: Backward and forward passes of all attacks together.
+    """
 
     ids: Array
     clean: Array
@@ -37,7 +47,21 @@ class WorstCase(NamedTuple):
     queries: Array
 
 
-def norm_of(cell: CellRows) -> str:
+class NearestSuccess(NamedTuple):
+    """Smallest distance of each sample over the attacks that minimise one norm, `(n,)` each.
+
+    Attributes:
+        ids: Of the samples, in increasing order.
+        distance: In pixels of [0,1], +inf where no attack succeeded.
+        correct: Whether some cell has the sample right without attack.
+    """
+
+    ids: Array
+    distance: Array
+    correct: Array
+
+
+def norm_of(cell: ReadCell) -> str:
     """The norm an attack minimises or is limited in; L2 where it has none."""
     return str(cell.meta.get("norm") or "l2").lower()
 
@@ -50,7 +74,7 @@ def group(cells: Iterable[C], key: Callable[[C], Hashable]) -> dict[Any, list[C]
     return dict(groups)
 
 
-def family(cell: CellRows) -> tuple[str, ...]:
+def family(cell: ReadCell) -> tuple[str, ...]:
     """What the runs of one attack at several eps share: everything but eps and the steps derived from it."""
     meta = cell.meta
     attack = {
@@ -65,7 +89,7 @@ def family(cell: CellRows) -> tuple[str, ...]:
     )
 
 
-def attack_word(cell: CellRows) -> tuple[str, list[str]]:
+def attack_word(cell: ReadCell) -> tuple[str, list[str]]:
     """The name of an attack and its parameters as they were written: `pgd:eps=0.1,steps=9` -> pgd, [eps=0.1, steps=9]."""
     name, _, given = str(cell.meta.get("attack")).rpartition(":")
     return (name, given.split(",")) if name and "=" in given else (str(cell.meta.get("attack")), [])
@@ -79,8 +103,17 @@ def union(runs: Sequence[Columns], norm: str) -> dict[str, Array]:
     """One attack run at several budgets as a single attack (thesis 3.3, rule 2).
 
     A sample succeeds if any run does; it keeps the row of the smallest distance, of the highest misclassification
-    where none succeeded; forwards, backwards, switches, vanished and, where all runs have it, unsolved are summed. The
-    runs must hold the same ids.
+    where none succeeded; forwards, backwards, switches, vanished and, where all runs have it, unsolved are summed.
+
+    Args:
+        runs: The columns of each run, over the same samples in any order.
+        norm: The norm of the distance.
+
+    Returns:
+        The columns of the one attack, in the order of the ids.
+
+    Raises:
+        ContractError: No run, or runs over different samples.
     """
     if not runs:
         raise ContractError("union: expected at least one run, got none; pass the cells of one attack")
@@ -90,23 +123,39 @@ def union(runs: Sequence[Columns], norm: str) -> dict[str, Array]:
         raise ContractError("union: expected runs over the same samples, got different ids; finish the run first")
     distance = np.stack([distortion(run, norm) for run in aligned])
     reached = np.stack([np.asarray(run["misclassified"], float) for run in aligned])
-    succeeded = np.isfinite(distance).any(axis=0)
-    best = np.where(succeeded, distance.argmin(axis=0), reached.argmax(axis=0))
+    closest, run = nearest(distance)
+    best = np.where(np.isfinite(closest), run, reached.argmax(axis=0))
     out = {name: np.stack([run[name] for run in aligned])[best, np.arange(len(ids))] for name in aligned[0]}
-    raw = np.stack([np.where(run["raw_success"], run["raw_l2"], np.inf) for run in aligned]).argmin(axis=0)
+    _, raw = nearest(np.stack([np.where(run["raw_success"], run["raw_l2"], np.inf) for run in aligned]))
     for name in ("raw_success", "raw_l2", "raw_linf"):
         out[name] = np.stack([run[name] for run in aligned])[raw, np.arange(len(ids))]
     counts = [name for name in _COUNTS if all(name in run for run in aligned)]
     return out | {name: np.sum([run[name] for run in aligned], axis=0) for name in counts}
 
 
-def worst_case(cells: Sequence[CellRows], norm: str | None = None, eps: float | None = None) -> WorstCase:
-    """What is left standing when every attack of `cells` is tried on every sample.
+def nearest_success(cells: Sequence[ReadCell], norm: str) -> NearestSuccess:
+    """Several attacks as one: the smallest distance in a norm of each sample that any of the cells has."""
+    ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells]))
+    distance, correct = np.full((len(cells), len(ids)), np.inf), np.zeros(len(ids), bool)
+    for row, cell in zip(distance, cells, strict=True):
+        columns = _sorted(cell.columns)
+        at = np.searchsorted(ids, columns["id"])
+        row[at] = distortion(columns, norm)
+        correct[at] |= population(columns, "correct")
+    return NearestSuccess(ids, nearest(distance)[0], correct)
 
-    Per sample 1 - max(1 - clean_correct, misclassified by any image inside the budget). With `norm` and `eps` any
-    success of any attack at distance <= eps counts, whatever norm it minimised. A sample that an attack has not
+
+def worst_case(cells: Sequence[ReadCell], norm: str | None = None, eps: float | None = None) -> WorstCase:
+    """Samples left standing when every attack is tried on every one.
+
+    Per sample 1 - max(1 - clean_correct, misclassified by any image inside the budget). A sample that an attack has not
     reached yet counts as not broken by it, so the result stays an upper bound of robust accuracy. On a randomised
     model the maximum over attacks of rates from a few draws errs against the defence.
+
+    Args:
+        cells: The attacks.
+        norm: With `eps`: any success of any attack within eps in this norm counts, whatever norm it minimised.
+        eps: The budget, pixel units of [0,1]; each attack's own where None.
     """
     ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells])) if cells else np.empty(0, np.int64)
     clean, hit = np.ones(len(ids)), np.zeros(len(ids))
@@ -123,22 +172,22 @@ def worst_case(cells: Sequence[CellRows], norm: str | None = None, eps: float | 
     return WorstCase(ids, clean, 1 - np.maximum(1 - clean, hit), gradients, queries)
 
 
-def _inside(cell: CellRows, columns: Columns, norm: str | None, eps: float | None) -> Array:
+def _inside(cell: ReadCell, columns: Columns, norm: str | None, eps: float | None) -> Array:
     if norm is None or eps is None:
         return broken(columns)
-    near = distortion(columns, norm) <= eps + SLACK
-    own = cell.meta.get("eps")
-    if norm_of(cell) == norm and own is not None and own <= eps + SLACK:
+    limit, own = upper_limit(eps, tolerance_of(cell.meta)), cell.meta.get("eps")
+    near = distortion(columns, norm) <= limit
+    if norm_of(cell) == norm and own is not None and own <= limit:
         near = near | ~np.asarray(columns["success"], bool)
     return np.where(near, broken(columns), 0.0)
 
 
-def worst_curve(cells: Sequence[CellRows], norm: str, at: Array) -> Array:
-    """Robust accuracy over `all` against `worst_case(cells, norm, eps)`, at every budget eps of `at`."""
+def worst_curve(cells: Sequence[ReadCell], norm: str, at: Array) -> Array:
+    """Robust accuracy over `all` against `worst_case(cells, norm, eps)`, `(m,)` at the budgets `at` `(m,)`."""
     worst = worst_case(cells)
     if not len(worst.ids):
         return np.full(len(at), np.nan)
-    # One event per sample and cell: from this distance on, this rate. A running maximum turns events into losses.
+    # One event per sample and cell: from this budget on, this rate. A running maximum turns events into losses.
     start = np.full(len(worst.ids), -np.inf), np.arange(len(worst.ids)), 1 - worst.clean
     events = [start, *(_events(cell, norm, worst.ids) for cell in cells if not cell.meta.get("clean_only"))]
     distance, sample, lost = (np.concatenate(column) for column in zip(*events, strict=True))
@@ -150,16 +199,16 @@ def worst_curve(cells: Sequence[CellRows], norm: str, at: Array) -> Array:
     gained = np.where(first, highest, np.diff(highest, prepend=0.0))
     order = np.argsort(distance, kind="stable")
     total = np.concatenate([[0.0], np.cumsum(gained[order])])
-    standing: Array = 1 - total[np.searchsorted(distance[order], at + SLACK, side="right")] / len(worst.ids)
+    standing: Array = 1 - total[np.searchsorted(distance[order], at, side="right")] / len(worst.ids)
     return np.clip(standing, 0.0, 1.0)
 
 
-def _events(cell: CellRows, norm: str, ids: Array) -> tuple[Array, Array, Array]:
+def _events(cell: ReadCell, norm: str, ids: Array) -> tuple[Array, Array, Array]:
     columns = _sorted(cell.columns)
     distance, own = distortion(columns, norm), cell.meta.get("eps")
     if norm_of(cell) == norm and own is not None:
         distance = np.where(columns["success"], distance, float(own))
-    return distance, np.searchsorted(ids, columns["id"]), broken(columns)
+    return least_radius(distance, tolerance_of(cell.meta)), np.searchsorted(ids, columns["id"]), broken(columns)
 
 
 def _sorted(columns: Columns) -> dict[str, Array]:

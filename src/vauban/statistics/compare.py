@@ -58,7 +58,17 @@ def two_sample(ours: float, n: int, printed: float, printed_n: int, level: float
     rate p, low = d - sqrt((p1 - l1)^2 + (u2 - p2)^2) and high = d + sqrt((u1 - p1)^2 + (p2 - l2)^2), d = p1 - p2.
     Rates over seeds and means of numbers in [0,1] are welcome: their variance is at most the binomial one, so the
     interval is then conservative; so it is where both rates are over the same images, since no printed table says which
-    image was right. Raises ContractError for rates outside [0,1] or a negative n; n = 0 knows nothing of that rate.
+    image was right.
+
+    Args:
+        ours: A rate in [0,1].
+        n: How many images it is over; 0 knows nothing of the rate.
+        printed: The other rate.
+        printed_n: How many images that is over.
+        level: The probability that the interval holds the difference.
+
+    Raises:
+        ContractError: A rate outside [0,1], or a negative n.
     """
     return difference(ours, _limits("ours", ours, n, level), printed, _limits("printed", printed, printed_n, level))
 
@@ -90,17 +100,30 @@ def compare(
     interval: Interval | None = None,
     unit: Unit = "rate",
 ) -> ComparisonRow:
-    """The row of one number: ours is the mean over `per_seed`, each a mean over the same `n` images, beside `printed`.
+    """The row of one number beside what the paper prints.
 
-    unit "distance": any finite numbers >= 0, with their interval; the variance of the printed mean is unknown, so the
-    interval of the difference is ours shifted by the printed number, and `why` says so. A distance that is infinite or
-    that no image has is not measured: `per_seed` is empty. A limit that is infinite becomes None.
-    smaller: what else than images is less than in the paper ("1 of 5 seeds"); fewer images are seen from n < printed_n.
-    ambiguous: what the text leaves open. interval: 95 % limits of ours, Wilson's of a rate where None. A mean (target
-    confidence) is printed without its variance: the paper's part of the noise is then the binomial one, the largest that
-    numbers in [0,1] can have. Nothing measured, nothing printed, or printed illegibly (`certain` False) is not scored.
-    Raises ContractError for rates outside [0,1], distances that are negative, not finite or without an interval, an
-    unknown setting or unit.
+    A mean (target confidence) is printed without its variance: the paper's part of the noise is then the binomial one, the
+    largest that numbers in [0,1] can have. The variance of a printed distance is unknown: the interval of the difference
+    is ours shifted by the printed number, and `why` says so. Nothing measured, nothing printed, or printed illegibly is
+    not scored. A limit that is infinite becomes None.
+
+    Args:
+        key, label, metric: Which number it is.
+        per_seed: Ours with each seed, each over the same n images; empty where nothing is measured, as for a distance
+            that is infinite or that no image has.
+        n, printed_n: How many images ours and the paper's are over; n < printed_n counts as a smaller scale.
+        printed: The paper's number, None where it prints none.
+        setting: Whether networks and data are the paper's.
+        certain: False where the print is illegible.
+        raw, note: The print as it stands, and a remark on it.
+        smaller: What else than images is less than in the paper ("1 of 5 seeds").
+        ambiguous: What the text leaves open.
+        interval: 95 % limits of ours; Wilson's of a rate where None.
+        unit: "rate" for numbers in [0,1], "distance" for finite ones of at least 0.
+
+    Raises:
+        ContractError: A rate outside [0,1], a distance that is negative, not finite or without an interval, an unknown
+            setting or unit.
     """
     if unit not in UNITS:
         raise ContractError(

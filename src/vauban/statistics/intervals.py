@@ -23,9 +23,16 @@ class Interval(NamedTuple):
 def wilson(count: float, n: int, level: float = 0.95) -> Interval:
     """Wilson score interval of a rate count/n.
 
-    (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), Wilson, JASA 22 (1927). `count` may be fractional: a sum
-    of per-sample rates in [0,1] has at most the binomial variance, so the interval is then conservative.
-    n = 0 gives [0, 1].
+    (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), Wilson, JASA 22 (1927).
+
+    Args:
+        count: How many; may be fractional: a sum of per-sample rates in [0,1] has at most the binomial variance, so the
+            interval is then conservative.
+        n: Of how many; 0 gives [0, 1].
+        level: The probability that the interval holds the rate.
+
+    Raises:
+        ContractError: Not 0 <= count <= n, or not 0 < level < 1.
     """
     _check(count, n, level)
     if n == 0:
@@ -50,9 +57,15 @@ def clopper_pearson(count: float, n: int, level: float = 0.95) -> Interval:
 
 
 def mcnemar(first: Array, second: Array) -> float:
-    """Exact two-sided McNemar p-value for two yes/no answers on the same samples, `(n,)` bool each.
+    """Exact two-sided McNemar p-value for two yes/no answers on the same samples.
 
     Under equal rates the samples on which only one says yes are Binomial(b + c, 1/2); McNemar, Psychometrika 12 (1947).
+
+    Args:
+        first, second: The answers, `(n,)` bool each.
+
+    Raises:
+        ContractError: Two lengths.
     """
     only_first, only_second = _discordant(first, second)
     if only_first + only_second == 0:
@@ -61,10 +74,17 @@ def mcnemar(first: Array, second: Array) -> float:
 
 
 def paired_difference(first: Array, second: Array, level: float = 0.95) -> Interval:
-    """Newcombe's square-and-add interval of rate(first) - rate(second) on the same samples, `(n,)` bool each.
+    """Newcombe's square-and-add interval of rate(first) - rate(second) on the same samples.
 
     Method 10 of Newcombe, Statistics in Medicine 17 (1998) 2635: Wilson limits of both rates, their covariance
     estimated by the phi coefficient, the numerator of a positive phi reduced by n/2.
+
+    Args:
+        first, second: The answers, `(n,)` bool each.
+        level: The probability that the interval holds the difference.
+
+    Raises:
+        ContractError: Two lengths.
     """
     a, b = np.asarray(first, bool), np.asarray(second, bool)
     only_first, only_second = _discordant(a, b)
@@ -82,27 +102,6 @@ def paired_difference(first: Array, second: Array, level: float = 0.95) -> Inter
     low = p - q - math.sqrt(max(down[0] ** 2 - 2 * phi * down[0] * down[1] + down[1] ** 2, 0.0))
     high = p - q + math.sqrt(max(up[0] ** 2 - 2 * phi * up[0] * up[1] + up[1] ** 2, 0.0))
     return Interval(low, high)
-
-
-def median_interval(values: Array, level: float = 0.95, resamples: int = 2000) -> Interval:
-    """Bootstrap percentile interval of the median of `values` `(n,)`, +inf allowed (a failure).
-
-    Order statistics only, no interpolation between resamples, so that infinity stays infinity; the generator is fixed:
-    the same rows always give the same interval. n = 0 gives [nan, nan].
-    """
-    data = np.sort(np.asarray(values, float))
-    if len(data) == 0:
-        return Interval(math.nan, math.nan)
-    generator = np.random.Generator(np.random.PCG64(20210101))
-    medians = [
-        np.median(data[generator.integers(0, len(data), (min(250, resamples - start), len(data)))], axis=1)
-        for start in range(0, resamples, 250)
-    ]
-    ordered = np.sort(np.concatenate(medians))
-    tail = (1 - level) / 2
-    return Interval(
-        float(ordered[math.floor(tail * (resamples - 1))]), float(ordered[math.ceil((1 - tail) * (resamples - 1))])
-    )
 
 
 def _check(count: float, n: int, level: float) -> None:

@@ -7,42 +7,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vauban.statistics.intervals import Interval, median_interval
-from vauban.statistics.summary import (
-    Array,
-    Columns,
-    Conditional,
-    Rate,
-    broken,
-    conditional_mean,
-    distortion,
-    p_upp,
-    population,
-    rate,
-    robust,
-    select,
-)
+from vauban.core.tolerance import FLOAT32
+from vauban.statistics.estimates import Conditional, Estimate, conditional_mean, median, p_upp, rate
+from vauban.statistics.intervals import Array
+from vauban.statistics.summary import Columns, broken, distortion, population, robust, select
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The numbers of a cell; distances in its norm, `population` is the set of all but the first two.
+    """The numbers of a cell; distances in its norm, pixel units of [0,1].
 
-    clean_accuracy and robust_accuracy are over `all`. p_upp is P(d_upp), nan where no d_upp is known. The unrounded
-    numbers are nan for L0 and L1, SSIM and PSNR are medians over the successes, nan where they are not images.
+    Attributes:
+        population: The set that all but the first two are over.
+        n: Its size.
+        clean_accuracy, robust_accuracy: Over `all`.
+        p_suc, misclassified: Shares with a success, and with a wrong label inside the budget.
+        median: Over the set, failures infinite.
+        conditional: Mean distance of the successes.
+        d_upp, p_upp: A distance and P(D) at it, nan where none is known.
+        unrounded_p_suc, unrounded_median: Before rounding to pixel levels; nan for L0 and L1.
+        median_ssim, median_psnr_db: Over the successes; nan where they are not images.
+        gradients, queries: Mean backward and forward passes per sample.
     """
 
     population: str
     n: int
-    clean_accuracy: Rate
-    robust_accuracy: Rate
-    p_suc: Rate
-    misclassified: Rate
-    median: float
-    median_interval: Interval
+    clean_accuracy: Estimate
+    robust_accuracy: Estimate
+    p_suc: Estimate
+    misclassified: Estimate
+    median: Estimate
     conditional: Conditional
     d_upp: float
-    p_upp: Rate
+    p_upp: Estimate
     unrounded_p_suc: float
     unrounded_median: float
     median_ssim: float
@@ -52,9 +49,23 @@ class Summary:
 
 
 def summarise(
-    columns: Columns, norm: str, name: str = "correct", common: Array | None = None, d_upp: float = math.nan
+    columns: Columns,
+    norm: str,
+    name: str = "correct",
+    common: Array | None = None,
+    d_upp: float = math.nan,
+    slack: float = FLOAT32,
 ) -> Summary:
-    """Every number of one cell over one set; d_upp is the distance at which P(D) is read off."""
+    """Every number of one cell over one set.
+
+    Args:
+        columns: The columns of the cell, `(n,)` each.
+        norm: The norm of its distances.
+        name: The set: `all`, `correct` or `common`.
+        common: The ids of `common`.
+        d_upp: The distance at which P(D) is read off, pixel units of [0,1].
+        slack: The tolerance of the cell's distances.
+    """
     chosen = select(columns, population(columns, name, common))
     distance = distortion(chosen, norm)
     raw = distortion(chosen, norm, rounded=False) if norm in ("l2", "linf") else np.empty(0)
@@ -65,15 +76,14 @@ def summarise(
         robust_accuracy=rate(robust(columns)),
         p_suc=rate(chosen["success"]),
         misclassified=rate(broken(chosen)),
-        median=_median(distance),
-        median_interval=median_interval(distance),
+        median=median(distance),
         conditional=conditional_mean(distance),
         d_upp=d_upp,
-        p_upp=rate(np.empty(0)) if math.isnan(d_upp) else p_upp(distance, d_upp),
+        p_upp=rate(np.empty(0)) if math.isnan(d_upp) else p_upp(distance, d_upp, slack),
         unrounded_p_suc=_mean(np.isfinite(raw)),
-        unrounded_median=_median(raw),
-        median_ssim=_median(_known(chosen, "ssim")),
-        median_psnr_db=_median(_known(chosen, "psnr_db")),
+        unrounded_median=median(raw).value,
+        median_ssim=median(_known(chosen, "ssim")).value,
+        median_psnr_db=median(_known(chosen, "psnr_db")).value,
         gradients=_mean(chosen["backwards"]),
         queries=_mean(chosen["forwards"]),
     )
@@ -81,10 +91,6 @@ def summarise(
 
 def _mean(values: Array) -> float:
     return float(np.mean(values)) if len(values) else math.nan
-
-
-def _median(values: Array) -> float:
-    return float(np.median(values)) if len(values) else math.nan
 
 
 def _known(columns: Columns, name: str) -> Array:

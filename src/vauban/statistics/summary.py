@@ -1,48 +1,29 @@
-"""Numbers of one cell: pure functions of its columns. Every rate is over a named set of samples.
+"""Columns of one cell: the named sets of samples, distances, and robust accuracy. Pure functions.
 
 Sets: `all`; `correct` (right without attack, on the attacked and defended model); `common` (right on every compared
-model). Formulas (3.1), (3.2): thesis "Deep Learning in Adversarial Context" (2021), section 3.3.
+model).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.statistics.intervals import Interval, wilson
+from vauban.core.tolerance import FLOAT32, upper_limit
+from vauban.statistics.intervals import Array
 
-Array = np.ndarray[Any, Any]
 Columns = Mapping[str, Array]
 
 POPULATIONS = ("all", "correct", "common")
 NORMS = ("l0", "l1", "l2", "linf")
-SLACK = 1e-6  # a stored distance is a rounded sum; a budget is an exact fraction of 255
 
 
-class Rate(NamedTuple):
-    """A share of `n` samples with its 95 % Wilson interval; nan over an empty set."""
-
-    value: float
-    interval: Interval
-    n: int
-
-
-class Conditional(NamedTuple):
-    """A mean over the successes, never without the success rate that it hides."""
-
-    mean: float
-    p_suc: float
-
-
-def rate(values: Array) -> Rate:
-    """Mean of per-sample rates in [0,1] and its interval."""
-    n = len(values)
-    total = min(float(np.sum(values, dtype=float)), float(n))
-    return Rate(total / n if n else math.nan, wilson(total, n), n)
+def tolerance_of(meta: Mapping[str, Any]) -> float:
+    """Tolerance of a cell's distances, pixel units; that of float32 images for a cell written without one."""
+    return float(meta.get("tolerance", FLOAT32))
 
 
 def common_ids(cells: Iterable[Columns]) -> Array:
@@ -90,7 +71,20 @@ def robust(columns: Columns) -> Array:
 
 
 def distortion(columns: Columns, norm: str, rounded: bool = True) -> Array:
-    """Distances `(n,)` in pixels of [0,1], failures +inf; `rounded=False` gives those before rounding (L2 and Linf)."""
+    """Distances of the successes.
+
+    Args:
+        columns: The columns of a cell, `(n,)` each.
+        norm: `l0`, `l1`, `l2` or `linf`.
+        rounded: False for the images before they were rounded to pixel levels, which L2 and Linf alone have.
+
+    Returns:
+        `(n,)` in pixels of [0,1], failures +inf.
+
+    Raises:
+        UnknownName: Another norm.
+        ContractError: Unrounded distances of L0 or L1.
+    """
     if norm not in NORMS:
         raise UnknownName("norm", norm, NORMS)
     if rounded:
@@ -100,27 +94,18 @@ def distortion(columns: Columns, norm: str, rounded: bool = True) -> Array:
     return np.where(columns["raw_success"], columns[f"raw_{norm}"], np.inf)
 
 
-def operating_characteristic(distance: Array, at: Array) -> Array:
-    """P(D) = |{x: success, D(x) <= D}| / N at every D of `at` (3.2); `distance` has +inf for failures."""
-    if len(distance) == 0:
-        return np.full(len(at), np.nan)
-    return np.searchsorted(np.sort(distance), at, side="right") / len(distance)
+def robust_curve(columns: Columns, norm: str, at: Array, slack: float = FLOAT32) -> Array:
+    """Robust accuracy over `all` at several budgets: a success counts from its own distance on.
 
+    Args:
+        columns: The columns of a cell, `(n,)` each.
+        norm: `l0`, `l1`, `l2` or `linf`.
+        at: Budgets `(m,)`, pixel units of [0,1].
+        slack: The tolerance of the cell's distances.
 
-def p_upp(distance: Array, budget: float) -> Rate:
-    """P(D_upp): the share of the set broken within one distance."""
-    return rate(np.asarray(distance <= budget + SLACK, float))
-
-
-def conditional_mean(distance: Array) -> Conditional:
-    """Mean distance over the successes (3.1), with P_suc; nan where nothing succeeded."""
-    reached = np.isfinite(distance)
-    share = float(reached.mean()) if len(distance) else math.nan
-    return Conditional(float(distance[reached].mean()) if reached.any() else math.nan, share)
-
-
-def robust_curve(columns: Columns, norm: str, at: Array) -> Array:
-    """Robust accuracy over `all` at every budget of `at`: a success counts from its own distance on."""
+    Returns:
+        `(m,)`; nan over an empty set.
+    """
     clean_error = 1 - np.asarray(columns["clean_correct"], float)
     n = len(clean_error)
     if n == 0:
@@ -129,5 +114,6 @@ def robust_curve(columns: Columns, norm: str, at: Array) -> Array:
     distance = distortion(columns, norm)
     order = np.argsort(distance, kind="stable")
     gained = np.concatenate([[0.0], np.cumsum(loss[order])])
-    standing: Array = (n - clean_error.sum() - gained[np.searchsorted(distance[order], at, side="right")]) / n
+    within = np.searchsorted(distance[order], upper_limit(at, slack), side="right")
+    standing: Array = (n - clean_error.sum() - gained[within]) / n
     return standing

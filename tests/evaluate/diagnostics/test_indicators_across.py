@@ -109,6 +109,14 @@ def test_minimal_attacks_count_up_to_the_budget() -> None:
     assert codes(cell(minimal, range(N), linf=far), cell(SQUARE, range(N))) == {"black-box-beats-white-box": "fmn"}
 
 
+@pytest.mark.parametrize(("meta", "on_it"), [({}, 0.1 + 1.05e-6), ({"tolerance": 1e-3}, 0.1 + 1.05e-3)])
+def test_a_distance_that_exceeds_the_budget_by_rounding_is_within_it(meta: dict[str, Any], on_it: float) -> None:
+    minimal = {"attack": "fmn", "eps": None, **meta}
+    square, beyond = cell(SQUARE, range(N)), 0.1 + 2 * (on_it - 0.1)
+    assert codes(cell(minimal, range(N), linf=np.full(N, on_it)), square) == {}
+    assert codes(cell(minimal, range(N), linf=np.full(N, beyond)), square) == {"black-box-beats-white-box": "fmn"}
+
+
 def test_separate_runs_at_several_eps() -> None:
     def at(eps: float, won: Iterable[int], attack: str = "pgd") -> Cell:
         return cell({"attack": f"{attack}:eps={eps},steps=40", "eps": eps}, won)

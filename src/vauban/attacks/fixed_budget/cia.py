@@ -16,9 +16,10 @@ from vauban.attacks.parts.optimisers import Adam, Optimiser, OptimiserFactory, T
 from vauban.core.coordinates import CURVES, IntervalCoordinates
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.losses import Loss, cross_entropy
-from vauban.core.norms import SLACK, Ball, Linf
+from vauban.core.norms import Ball, Linf
 from vauban.core.parameters import Count, Positive, Range, Share
 from vauban.core.tensors import flat
+from vauban.core.tolerance import level_slack
 from vauban.engine import Oracle, Steps
 
 Edge = Share | Tensor
@@ -128,8 +129,9 @@ class CIA(Steps[CIAState]):
             raise ContractError(f"expected images within [low, high] of cia, got others in sample {sample}")
         if oracle.domain.grid is not None:
             n = oracle.domain.grid.levels - 1
-            low = torch.minimum((low * n - SLACK).ceil_().div_(n), x0)
-            high = torch.maximum((high * n + SLACK).floor_().div_(n), x0)
+            slack = level_slack(oracle.domain.grid.levels, x0.dtype)
+            low = torch.minimum((low * n - slack).ceil_().div_(n), x0)
+            high = torch.maximum((high * n + slack).floor_().div_(n), x0)
         return low, high
 
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.adam_rounds import CHART, AdamRounds, AdamRoundState
-from vauban.core.norms import SLACK, Linf, Norm
+from vauban.core.norms import Linf, Norm
 from vauban.core.parameters import Count
 from vauban.core.tensors import like
+from vauban.core.tolerance import level_slack, tolerance, upper_limit
 from vauban.engine import Oracle
 
 SHRINK = 0.9  # of the largest change: the bound tau of the next round
@@ -75,13 +76,13 @@ class CWLinf(AdamRounds[CWLinfState]):
         return state.tau > 0
 
     def kept(self, oracle: Oracle, state: CWLinfState, d: Tensor) -> Tensor:
-        return Linf.size(d) <= state.tau + SLACK
+        return Linf.size(d) <= upper_limit(state.tau, tolerance(d.dtype))
 
     def tighten(self, oracle: Oracle, state: CWLinfState, d: Tensor, g: Tensor, won: Tensor) -> CWLinfState:
         tau = SHRINK * torch.minimum(state.tau, Linf.size(d))
-        if oracle.domain.grid is not None:  # SLACK: float noise under a level still counts as the level
-            n = oracle.domain.grid.levels - 1
-            tau = (tau * n + SLACK).floor() / n
+        if oracle.domain.grid is not None:  # float noise under a level still counts as the level
+            levels = oracle.domain.grid.levels
+            tau = (tau * (levels - 1) + level_slack(levels, tau.dtype)).floor() / (levels - 1)
         return replace(state, tau=torch.where(won, tau, state.tau))
 
     def pull(self, state: CWLinfState, d: Tensor) -> Tensor:

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vauban.core.tolerance import upper_limit
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.findings import Finding, Measured, Rule
+from vauban.statistics.summary import tolerance_of
 
 Columns = Mapping[str, npt.NDArray[Any]]
 Flags = npt.NDArray[np.bool_]
@@ -63,7 +65,7 @@ class Rows:
         """(broken, standing) at the budget eps; an attack at a fixed budget has only its own."""
         if self.meta.get("eps") is not None:
             return self.won, self.standing
-        near = self.distance <= eps * (1 + 1e-6)
+        near = self.distance <= upper_limit(eps, tolerance_of(self.meta))
         return self.won & near, self.standing | ~near
 
 

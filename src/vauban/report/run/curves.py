@@ -13,10 +13,12 @@ from vauban.report.run.attack_labels import attack_labels
 from vauban.report.run.judged_cells import attacked_cells, current_cells, judged_network, undefended_first
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of, worst_curve
-from vauban.statistics.summary import Array, distortion, operating_characteristic, population, robust_curve, select
+from vauban.statistics.estimates import corners, median, operating_characteristic
+from vauban.statistics.intervals import Array
+from vauban.statistics.summary import distortion, population, robust_curve, select, tolerance_of
 from vauban.store import CellRows, Run
 
-_STEPS = 120
+_STEPS = 120  # as many as a screen can show
 
 
 def chart_data(run: Run) -> dict[str, Any]:
@@ -60,13 +62,13 @@ def _panels(
         label = _label(cell, name, len(threats) > 1)
         tag = {"attack": legend.index(name), "label": label}
         distance = distortion(select(cell.columns, population(cell.columns, "correct")), norm)
-        at = _steps(distance)
-        shown["characteristic"].append(tag | _curve(at, operating_characteristic(distance, at)))
-        at = _steps(distortion(cell.columns, norm))
-        shown["budget"].append(tag | _curve(at, robust_curve(cell.columns, norm, at)))
+        at, slack = corners(distance, _STEPS), tolerance_of(cell.meta)
+        shown["characteristic"].append(tag | _curve(at, operating_characteristic(distance, at, slack)))
+        at = corners(distortion(cell.columns, norm), _STEPS)
+        shown["budget"].append(tag | _curve(at, robust_curve(cell.columns, norm, at, slack)))
         shown["cost"].append(tag | _point(cell, distance))
     if len(cells := current_cells(cells)) > 1:
-        at = _steps(np.concatenate([distortion(cell.columns, norm) for cell in cells]))
+        at = corners(np.concatenate([distortion(cell.columns, norm) for cell in cells]), _STEPS)
         shown["budget"].append({"attack": -1, "label": "worst case"} | _curve(at, worst_curve(cells, norm, at)))
     return [base | {"kind": kind, "series": series} for kind, series in shown.items()]
 
@@ -77,22 +79,13 @@ def _label(cell: CellRows, name: str, with_threat: bool) -> str:
     return f"{name}{at}" + (f" · {cell.meta.get('threat')}" if with_threat else "")
 
 
-def _steps(distance: Array) -> Array:
-    """Distances at which a step curve is evaluated: every one, or as many quantiles as a screen can show."""
-    finite = np.unique(distance[np.isfinite(distance)])
-    if len(finite) > _STEPS:
-        finite = finite[np.linspace(0, len(finite) - 1, _STEPS).round().astype(int)]
-    return np.concatenate([[0.0], finite[finite > 0]])
-
-
 def _curve(x: Array, y: Array) -> dict[str, Any]:
     return {"x": [_number(v) for v in x], "y": [_number(v) for v in y]}
 
 
 def _point(cell: CellRows, distance: Array) -> dict[str, Any]:
     gradients, queries = cell.columns["backwards"], cell.columns["forwards"]
-    median = float(np.median(distance)) if len(distance) else math.nan
-    return {"x": _number(gradients.mean()), "y": _number(median), "queries": _number(queries.mean())}
+    return {"x": _number(gradients.mean()), "y": _number(median(distance).value), "queries": _number(queries.mean())}
 
 
 def _number(value: Any) -> float | None:

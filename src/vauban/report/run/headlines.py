@@ -13,9 +13,8 @@ from vauban.report.run.judged_cells import attacked_cells, current_cells, judged
 from vauban.report.run.paired_difference import against_undefended
 from vauban.report.run.result_rows import mean_cost
 from vauban.report.shared import format as fmt
-from vauban.statistics.combine import group, norm_of, worst_case
-from vauban.statistics.intervals import median_interval
-from vauban.statistics.summary import Rate, distortion, population, rate
+from vauban.statistics.combine import group, nearest_success, norm_of, worst_case
+from vauban.statistics.estimates import Estimate, median, rate
 from vauban.store import CellRows, Run
 
 CAVEAT = (
@@ -39,7 +38,7 @@ class BudgetBound:
 
     norm: str
     eps: float
-    robust: Rate
+    robust: Estimate
     gradients: float
     queries: float
     sentence: str
@@ -62,7 +61,7 @@ class MinimalDistance:
     """
 
     norm: str
-    p_suc: Rate
+    p_suc: Estimate
     median: float
     sentence: str
 
@@ -88,7 +87,7 @@ class Headline:
     model: str
     defence: str
     data: str
-    clean: Rate
+    clean: Estimate
     bounds: tuple[BudgetBound, ...]
     minimal: tuple[MinimalDistance, ...]
     unfinished: int
@@ -191,20 +190,13 @@ def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, l
 
 
 def _minimal(cells: list[CellRows], norm: str, labels: dict[str, str]) -> MinimalDistance:
-    ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells]))
-    nearest, correct = np.full(len(ids), np.inf), np.zeros(len(ids), bool)
-    for cell in cells:
-        at = np.searchsorted(ids, cell.columns["id"])
-        np.minimum.at(nearest, at, distortion(cell.columns, norm))
-        correct[at] |= population(cell.columns, "correct")
-    chosen = nearest[correct]
-    broken = rate(np.isfinite(chosen).astype(float))
-    median = float(np.median(chosen)) if len(chosen) else float("nan")
-    spread = median_interval(chosen)
+    closest = nearest_success(cells, norm)
+    distance = closest.distance[closest.correct]
+    middle, broken = median(distance), rate(np.isfinite(distance))
     sentence = (
         f"Smallest perturbation found by {_attackers(cells, labels)}: median {fmt.norm_name(norm)} distance "
-        f"{fmt.distance(median, norm)} (95\u00a0% interval {fmt.distance(spread.low, norm)} to "
-        f"{fmt.distance(spread.high, norm)}) over the {broken.n} correctly classified images, of which "
+        f"{fmt.distance(middle.value, norm)} (95\u00a0% interval {fmt.distance(middle.interval.low, norm)} to "
+        f"{fmt.distance(middle.interval.high, norm)}) over the {broken.n} correctly classified images, of which "
         f"{fmt.percent(broken.value)} were broken; failures count as infinite."
     )
-    return MinimalDistance(norm, broken, median, sentence)
+    return MinimalDistance(norm, broken, middle.value, sentence)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from vauban.report.run.headlines import Headline
 from vauban.report.run.result_rows import ResultRow
 from vauban.report.shared import format as fmt
-from vauban.statistics.summary import Rate
+from vauban.statistics.estimates import Estimate
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,11 @@ def _field(row: ResultRow, silent: str) -> GridField:
     threat, notes = row.threat if silent and row.threat != silent else "", "; ".join(row.notes)
     if row.eps is None and row.summary is not None:
         broke = f"{fmt.percent(row.summary.p_suc.value)} broken"
-        return GridField(fmt.distance(row.summary.median, row.norm), broke, None, threat, notes)
+        return GridField(fmt.distance(row.summary.median.value, row.norm), broke, None, threat, notes)
     return _rate(row.robust_accuracy, threat, notes)
 
 
-def _rate(rate: Rate, threat: str = "", notes: str = "") -> GridField:
+def _rate(rate: Estimate, threat: str = "", notes: str = "") -> GridField:
     shade = None if math.isnan(rate.value) else rate.value
     return GridField(fmt.percent(rate.value), fmt.percent_range(rate.interval), shade, threat, notes)
 

@@ -14,8 +14,9 @@ from vauban.report.run.judged_cells import attacked_cells, cell_notes, current_c
 from vauban.report.run.metric_values import aggregate, metrics_of_all
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import WorstCase, family, group, norm_of, union, worst_case
+from vauban.statistics.estimates import Estimate, rate
 from vauban.statistics.summarise import Summary, summarise
-from vauban.statistics.summary import Rate, common_ids, rate
+from vauban.statistics.summary import common_ids, tolerance_of
 from vauban.statistics.summary import population as population_mask
 from vauban.store import CellRows, MetricColumn, Run
 
@@ -50,8 +51,8 @@ class ResultRow:
     norm: str
     eps: float | None
     kind: str
-    clean_accuracy: Rate
-    robust_accuracy: Rate
+    clean_accuracy: Estimate
+    robust_accuracy: Estimate
     summary: Summary | None
     gradients: float
     queries: float
@@ -100,7 +101,8 @@ def _cell_row(runs: list[CellRows], label: str, population: str, shared: Any) ->
         label = f"{label} (union of {len(runs)} budgets)"
         declared = {metric.name for cell in runs for metric in cell.metrics} - {metric.name for metric in metrics}
         columns = union([{k: v for k, v in cell.columns.items() if k not in declared} for cell in runs], norm)
-    numbers = summarise(columns, norm, population, shared, _d_upp(first))
+    slack = max(tolerance_of(cell.meta) for cell in runs)
+    numbers = summarise(columns, norm, population, shared, _d_upp(first), slack)
     chosen = population_mask(columns, population, shared)
     model, defence, data = judged_network(first)
     return ResultRow(

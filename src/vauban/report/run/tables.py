@@ -133,8 +133,8 @@ def formatted_row(row: ResultRow, metrics: Sequence[MetricColumn]) -> list[str]:
     middle = [
         fmt.rate(numbers.p_suc),
         fmt.DASH if math.isnan(numbers.d_upp) else _at(numbers.p_upp.value, numbers.d_upp, row.norm),
-        fmt.distance(numbers.median, row.norm),
-        f"{fmt.distance(numbers.conditional.mean, row.norm)} at {fmt.percent(numbers.conditional.p_suc)}",
+        fmt.distance(numbers.median.value, row.norm),
+        f"{fmt.distance(numbers.conditional.value, row.norm)} at {fmt.percent(numbers.conditional.p_suc)}",
         fmt.distance(numbers.unrounded_median, row.norm),
     ]
     return [*head, numbers.population, str(numbers.n), *accuracy, *middle, *tail]
@@ -174,7 +174,7 @@ def _raw(row: ResultRow) -> dict[str, Any]:
         values += ["all", robust.n] + [None] * 14
     else:
         values += [s.population, s.n, s.p_suc.value, *s.p_suc.interval, s.d_upp, s.p_upp.value, s.misclassified.value]
-        values += [s.median, *s.median_interval, s.conditional.mean]
+        values += [s.median.value, *s.median.interval, s.conditional.value]
         values += [s.unrounded_p_suc, s.unrounded_median, s.median_ssim, s.median_psnr_db]
     fields = dict(zip(_RAW, values, strict=True))
     for metric, value in row.metrics.items():

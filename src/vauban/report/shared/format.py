@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from vauban.statistics.estimates import Estimate
 from vauban.statistics.intervals import Interval
-from vauban.statistics.summary import Rate
 
 DASH, INFINITY = "–", "∞"
 NORM_NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "L∞"}
@@ -26,7 +26,7 @@ def percent_range(interval: Interval) -> str:
     return f"{100 * interval.low:.1f}–{100 * interval.high:.1f}\u00a0%"
 
 
-def rate(value: Rate) -> str:
+def rate(value: Estimate) -> str:
     """A rate with its interval in brackets."""
     return DASH if value.n == 0 else f"{percent(value.value)} [{percent_range(value.interval)}]"
 
