@@ -23,6 +23,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(scope="session")
+def hang_after() -> float:
+    """Seconds after which a child process counts as hung and is ended: half an hour, so that no load reaches it."""
+    return 1800.0
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets, or a skip."""
     default = Path(__file__).resolve().parents[1].parent / "shared" / "data"

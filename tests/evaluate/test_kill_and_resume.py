@@ -19,7 +19,7 @@ BATCHES = 6
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def killed(tmp_path_factory: pytest.TempPathFactory, hang_after: float) -> tuple[Path, dict[str, Any]]:
     """The folder of all runs and what the driver saw."""
     if not hasattr(os, "fork"):
         pytest.skip("no os.fork on this system")
@@ -28,7 +28,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
         [sys.executable, str(DRIVER), str(root)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=hang_after,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

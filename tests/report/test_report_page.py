@@ -29,10 +29,10 @@ def evil_folder(fake_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(browser_class):
+def browser(browser_class, hang_after):
     if browser_class.BINARY is None:
         pytest.skip("no Chromium on this machine: the page is not opened in a browser")
-    opened = browser_class.Browser()
+    opened = browser_class.Browser(hang_after)
     yield opened
     opened.close()
 
