@@ -27,9 +27,16 @@ class BudgetSpent(VaubanError):  # noqa: N818 - a signal to the loop rather than
 
 
 class MissingExtra(VaubanError):  # noqa: N818
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed.
+
+    Args:
+        package: The module that could not be imported.
+        extra: The extra of vauban that brings it.
+        purpose: What needs it, as the subject of the message.
+    """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self.package = package
         super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'vauban[{extra}]'")
 
 
