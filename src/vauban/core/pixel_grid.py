@@ -41,7 +41,7 @@ class PixelGrid:
 
     @staticmethod
     def over(levels: int, x0: Tensor) -> PixelGrid:
-        """The grid around x0, without a ball; exact where x0 is on it to the last bit: float32 pixels in float64 are not."""
+        """The grid around x0, without a ball; exact where x0 is on it to the bit (not so float32 pixels in float64)."""
         n = levels - 1
         return PixelGrid(levels, x0, exact=torch.equal((x0 * n).round_().div_(n), x0))
 

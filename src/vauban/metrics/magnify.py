@@ -14,8 +14,8 @@ def magnify(x: Tensor, *, beta: float = 0.8, sigma_domain: float = 5.0, sigma_ra
 
     m = b(x) is the bilateral filter of x, s = sqrt(b((x - m)^2)) with the filter guided by x, and S the standard deviation
     of the channel over the image. It needs no reference image. A constant image gives zero. H. Zhang's thesis (Deep
-    learning in adversarial context, Rennes 2021), eq. 4.16, with two readings: the root that defines s has exponent +1/2
-    (printed -1/2), and the range width 5 of its figure 4.1 is 5 of 255 grey levels. The filter stops at three domain widths.
+    learning in adversarial context, Rennes 2021), eq. 4.16, with two readings: the root of s has exponent +1/2 (printed
+    -1/2), and the range width 5 of its figure 4.1 is 5 of 255 grey levels. The filter stops at three domain widths.
 
     Args:
         x: Images `(batch, channel, height, width)` in [0,1].
