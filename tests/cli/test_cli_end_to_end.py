@@ -54,6 +54,7 @@ def no_torch(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(fake)}
 
 
+@pytest.mark.slow
 def test_the_default_job(process: Run, tmp_path: Path) -> None:
     words = ("evaluate", "--data", "digits/test[:8]", "--out", "run")
     first = process(tmp_path, *words)
@@ -70,6 +71,7 @@ def test_the_default_job(process: Run, tmp_path: Path) -> None:
     assert {cell.meta["attack"].split(":")[0] for cell in cells} == {"fgsm", "pgd", "ddn", "standard"}
 
 
+@pytest.mark.slow
 def test_reading_a_run_needs_no_torch(evaluate: Run, process: Run, project: Path, no_torch: dict[str, str]) -> None:
     assert evaluate().code == 0
     report = process(project, "report", "run", **no_torch)
@@ -84,6 +86,7 @@ def test_reading_a_run_needs_no_torch(evaluate: Run, process: Run, project: Path
     assert "8/8" in status.stdout
 
 
+@pytest.mark.slow
 def test_help_needs_no_torch(no_torch: dict[str, str], hang_after: float) -> None:
     script = (
         "import sys\nfrom vauban import cli\n"
@@ -159,6 +162,7 @@ def test_a_class_keeps_its_own_budget_unless_told(evaluate: Run, project: Path) 
     assert budgets == {("linf", 0.15), ("l2", 1.0)}
 
 
+@pytest.mark.slow
 def test_fail_under(evaluate: Run, project: Path) -> None:
     assert evaluate("--fail-under", "0.0").code == 0
     weak = evaluate("--fail-under", "0.99")
@@ -178,6 +182,7 @@ def test_dry_run_runs_nothing(evaluate: Run, project: Path) -> None:
     assert not (project / "run").exists()
 
 
+@pytest.mark.slow
 def test_budget_levels_goal_and_labels(evaluate: Run, project: Path) -> None:
     words = [
         "--attack",
@@ -262,6 +267,7 @@ def test_train_writes_weights_that_evaluate_takes(vauban: Run, project: Path) ->
     assert ran.code == 0, ran.err
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(hang_after: float) -> None:
     command = f"{sys.executable} -m vauban list losses | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=hang_after, check=False)

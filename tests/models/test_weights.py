@@ -199,6 +199,7 @@ def test_weights_are_never_ignored(saved):
     fails(path, "one weights file", weights=path)
 
 
+@pytest.mark.slow
 def test_digits_cnn_trains_once_and_is_accurate(tmp_path, monkeypatch):
     from vauban.engine.samples import accuracy
     from vauban.models import digits

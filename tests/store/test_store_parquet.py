@@ -173,6 +173,7 @@ with cell.lock(0) as mine:
 """
 
 
+@pytest.mark.slow
 def test_kill_in_the_middle_of_a_write_leaves_no_part_and_the_lock_is_free(tmp_path, meta, make_batch):
     cell = Store(tmp_path).cell("abc")
     cell.create(meta)
@@ -294,6 +295,7 @@ def test_study_and_findings(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_store_needs_no_torch():
     code = (
         "import sys, vauban.store, vauban.statistics.combine, vauban.report.run.page; assert 'torch' not in sys.modules"
