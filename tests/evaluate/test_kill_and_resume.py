@@ -14,6 +14,8 @@ import pytest
 
 from vauban.store import query
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).with_name("kill_driver.py")
 BATCHES = 6
 
@@ -58,7 +60,6 @@ def test_every_run_was_really_killed_and_resumed(killed: tuple[Path, dict[str, A
     assert {len(run["before"]) for run in runs} == set(range(BATCHES + 1))  # before the first part ... after the last
 
 
-@pytest.mark.slow
 def test_resumed_rows_are_those_of_an_uninterrupted_run(killed: tuple[Path, dict[str, Any]]) -> None:
     root, seen = killed
     whole = columns(root / "whole")
@@ -80,7 +81,6 @@ def test_no_temporary_file_is_left(killed: tuple[Path, dict[str, Any]]) -> None:
     assert not left
 
 
-@pytest.mark.slow
 def test_two_processes_on_one_directory_make_one_set_of_parts(killed: tuple[Path, dict[str, Any]]) -> None:
     root, seen = killed
     assert seen["together"] == [0, 0]
