@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-peers lint docs bench bench-peers clean
+.PHONY: demo test check test-peers lint docs bench bench-peers clean
 
 $(VENV)/.base: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vauban needs Python >= 3.11; set PYTHON=python3.11"; exit 2; }
@@ -21,6 +21,10 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# Before a commit: lint, types and the tests that take less than about a second each.
+check: lint
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 # Cross-checks against Foolbox and AutoAttack; optional, needs the extra `peers`.
 test-peers: $(VENV)/.dev

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vauban.core.errors import MissingExtra
 from vauban.core.rng import seeded
 from vauban.data.digits import pixels_and_labels
 
@@ -20,6 +22,23 @@ torch.set_num_threads(1)  # workers of pytest-xdist would fight for the cores
 hypothesis.settings.register_profile("ci", max_examples=15, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", max_examples=300, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """A test that asks for an optional package which is absent is skipped, with the line a user would read."""
+    try:
+        return (yield)
+    except MissingExtra as error:
+        if importlib.util.find_spec(error.package) is None:
+            pytest.skip(str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def hang_after() -> float:
+    """Seconds after which a child process counts as hung and is ended: half an hour, so that no load reaches it."""
+    return 1800.0
 
 
 @pytest.fixture(scope="session")

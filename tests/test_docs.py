@@ -33,6 +33,7 @@ executed = script("executed")
 every_page = pytest.mark.parametrize("page", executed.PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
 
+@pytest.mark.slow
 @every_page
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -101,6 +101,7 @@ def test_import_vauban_loads_nothing_heavy() -> None:
     assert not loaded("import vauban") & HEAVY
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy() -> None:
     pytest.importorskip("vauban.cli")
     script = [

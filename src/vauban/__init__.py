@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vauban.evaluate.verify import verify
     from vauban.training.run import TrainingRun
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PACKAGES = ("attacks", "data", "defences", "metrics", "models", "threats")
 _NAMES = {

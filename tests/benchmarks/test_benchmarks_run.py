@@ -86,6 +86,7 @@ def test_peers_runs_without_the_peers(tiny: nn.Module, x: Tensor, y: Tensor, mon
         assert row[4] == 1.0
 
 
+@pytest.mark.slow
 def test_the_battery_is_judged_inside_the_ball(tiny: nn.Module, x: Tensor, y: Tensor) -> None:
     weak, strong = (autoattack.battery(tiny, x, y, eps) for eps in (0.0, 0.5))
     assert not weak.broken.any()

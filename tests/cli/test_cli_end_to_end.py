@@ -27,16 +27,22 @@ LISTS = ("attacks", "defences", "models", "datasets", "threats", "metrics", "los
 COMMANDS = ("evaluate", "report", "table", "status", "verify", "magnify", "train", "fit", "reproduce", "list")
 
 
-def process(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vauban", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", **environment},
-    )
+@pytest.fixture
+def process(hang_after: float) -> Run:
+    """The command line in a process of its own: `process(folder, *words, **environment)`."""
+
+    def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "vauban", *words],
+            capture_output=True,
+            text=True,
+            timeout=hang_after,
+            check=False,
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", **environment},
+        )
+
+    return run
 
 
 @pytest.fixture
@@ -48,7 +54,8 @@ def no_torch(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(fake)}
 
 
-def test_the_default_job(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_default_job(process: Run, tmp_path: Path) -> None:
     words = ("evaluate", "--data", "digits/test[:8]", "--out", "run")
     first = process(tmp_path, *words)
     assert first.returncode == 0, first.stderr
@@ -64,7 +71,8 @@ def test_the_default_job(tmp_path: Path) -> None:
     assert {cell.meta["attack"].split(":")[0] for cell in cells} == {"fgsm", "pgd", "ddn", "standard"}
 
 
-def test_reading_a_run_needs_no_torch(evaluate: Run, project: Path, no_torch: dict[str, str]) -> None:
+@pytest.mark.slow
+def test_reading_a_run_needs_no_torch(evaluate: Run, process: Run, project: Path, no_torch: dict[str, str]) -> None:
     assert evaluate().code == 0
     report = process(project, "report", "run", **no_torch)
     assert (report.returncode, report.stderr) == (0, "")
@@ -78,7 +86,8 @@ def test_reading_a_run_needs_no_torch(evaluate: Run, project: Path, no_torch: di
     assert "8/8" in status.stdout
 
 
-def test_help_needs_no_torch(tmp_path: Path, no_torch: dict[str, str]) -> None:
+@pytest.mark.slow
+def test_help_needs_no_torch(no_torch: dict[str, str], hang_after: float) -> None:
     script = (
         "import sys\nfrom vauban import cli\n"
         "for words in ([], *([c] for c in sys.argv[1:])):\n"
@@ -91,7 +100,7 @@ def test_help_needs_no_torch(tmp_path: Path, no_torch: dict[str, str]) -> None:
         [sys.executable, "-c", script, *COMMANDS],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=hang_after,
         check=False,
         env={**os.environ, **no_torch},
     )
@@ -153,6 +162,7 @@ def test_a_class_keeps_its_own_budget_unless_told(evaluate: Run, project: Path) 
     assert budgets == {("linf", 0.15), ("l2", 1.0)}
 
 
+@pytest.mark.slow
 def test_fail_under(evaluate: Run, project: Path) -> None:
     assert evaluate("--fail-under", "0.0").code == 0
     weak = evaluate("--fail-under", "0.99")
@@ -172,6 +182,7 @@ def test_dry_run_runs_nothing(evaluate: Run, project: Path) -> None:
     assert not (project / "run").exists()
 
 
+@pytest.mark.slow
 def test_budget_levels_goal_and_labels(evaluate: Run, project: Path) -> None:
     words = [
         "--attack",
@@ -256,7 +267,8 @@ def test_train_writes_weights_that_evaluate_takes(vauban: Run, project: Path) ->
     assert ran.code == 0, ran.err
 
 
-def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_reader_that_leaves_is_no_error(hang_after: float) -> None:
     command = f"{sys.executable} -m vauban list losses | true"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=hang_after, check=False)
     assert "Traceback" not in done.stderr

@@ -197,6 +197,7 @@ def test_a_sample_does_not_see_its_batch(name: str, norm: str, context: Context)
         assert torch.equal(part.backwards, whole.backwards[rows])
 
 
+@pytest.mark.slow
 @every
 def test_pixels_at_0_and_1_can_move(name: str, norm: str, context: Context) -> None:
     x = (context.x > 0.5).float()

@@ -150,6 +150,7 @@ class Ascent(Steps[Point]):
         return Point(oracle.domain.project(state.x + 0.06 * g.sign()))
 
 
+@pytest.mark.slow
 @every
 def test_the_gradient_of_the_card_points_uphill(
     name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module

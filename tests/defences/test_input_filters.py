@@ -150,7 +150,6 @@ def test_jpeg_rounds_to_eight_bits_first_and_has_a_zero_gradient() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_differentiable_jpeg_stays_near_the_codec(channels: int) -> None:
-    pytest.importorskip("kornia")
     x = images(2, channels, 24, 19)
     real, smooth = JPEG(75).apply(x), DifferentiableJPEG(75)(x)
     assert smooth.shape == x.shape
@@ -160,7 +159,6 @@ def test_differentiable_jpeg_stays_near_the_codec(channels: int) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_differentiable_jpeg_gradient_by_finite_differences(channels: int) -> None:
-    pytest.importorskip("kornia")
     smooth = DifferentiableJPEG(50)
     x = (0.25 + 0.5 * images(1, channels, 18, 20)).requires_grad_()
     g = torch.Generator().manual_seed(1)

@@ -87,8 +87,6 @@ Y = torch.tensor([0, 2])
 
 @pytest.mark.parametrize("backward", ["differentiable", "approximation", "identity"])
 def test_bpda_has_the_value_of_the_codec_and_the_gradient_of_the_rule(backward: str, net: nn.Module) -> None:
-    if backward == "differentiable":
-        pytest.importorskip("kornia")
     x = images(2, 3, 16, 16).float()
     rule = {"differentiable": DifferentiableJPEG(40), "approximation": JPEGApproximation(), "identity": lambda v: v}
     guarded = load(f"jpeg:quality=40,backward={backward}").wrap(net)
@@ -136,7 +134,6 @@ def test_random_jpeg_is_the_codec_at_some_quality_in_range(net: nn.Module) -> No
 def test_the_gradient_of_random_jpeg_is_that_of_the_quality_just_drawn(
     net: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("kornia")
     drawn: list[int] = []
     draw = RandomJPEG.draw
     monkeypatch.setattr(RandomJPEG, "draw", lambda self: drawn.append(draw(self)) or drawn[-1])

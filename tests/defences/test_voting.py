@@ -48,6 +48,7 @@ rows = st.integers(2, 4).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(logits=rows)
 @settings(deadline=None, max_examples=300)
 def test_the_plurality_wins_and_ties_go_to_the_largest_summed_probability(logits: list[list[float]]) -> None:

@@ -14,12 +14,14 @@ import pytest
 
 from vauban.store import query
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).with_name("kill_driver.py")
 BATCHES = 6
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def killed(tmp_path_factory: pytest.TempPathFactory, hang_after: float) -> tuple[Path, dict[str, Any]]:
     """The folder of all runs and what the driver saw."""
     if not hasattr(os, "fork"):
         pytest.skip("no os.fork on this system")
@@ -28,7 +30,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
         [sys.executable, str(DRIVER), str(root)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=hang_after,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

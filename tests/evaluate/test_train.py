@@ -60,6 +60,7 @@ def stands(path, attack, distance):
     return ~(found.success & (found.distance <= distance + 1e-6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCES)
 def test_the_trained_network_stands_more_of_its_reference_attack(name, digits, clean, tmp_path):
     attack, distance = REFERENCES[name]

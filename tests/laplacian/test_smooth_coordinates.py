@@ -93,7 +93,7 @@ def test_rows_are_taken_without_factorising_again() -> None:
 
 
 def test_other_images_are_refused() -> None:
-    with pytest.raises(ContractError, match="images of the chart"):
+    with pytest.raises(ContractError, match="images that guide the smoothing"):
         chart().start(X0[:2])
     with pytest.raises(ContractError, match="alpha"):
         SmoothCoordinates(X0, 1.0)

@@ -77,6 +77,7 @@ def test_against_the_dense_inverse(shape: tuple[int, int, int], kernel: Kernel, 
     torch.testing.assert_close(back.value, times(m.mT, z), atol=1e-10, rtol=1e-9)
 
 
+@pytest.mark.slow
 @methods
 def test_single_precision_against_the_dense_inverse(method: str) -> None:
     x = images((3, 12, 9), dtype=torch.float32)
@@ -253,6 +254,7 @@ def test_tiny_signals_are_smoothed_too(method: str) -> None:
     torch.testing.assert_close(s.apply(z * 1e-30).value * 1e30, s.apply(z).value, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_method_follows_the_size() -> None:
     for side, iterations in ((DIRECT_SIDE, 0), (DIRECT_SIDE + 1, 1)):
         x = torch.full((1, 1, side, side + 1), 0.5)

@@ -22,6 +22,7 @@ def test_the_formula() -> None:
     torch.testing.assert_close(magnify(x, beta=0.6, sigma_domain=2.0, sigma_range=0.3), want, atol=1e-12, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.7, 1.0])
 @pytest.mark.parametrize("beta", [0.0, 0.8, 1.0])
 def test_a_constant_gives_zero(value: float, beta: float) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vauban import metrics
 from vauban.core.errors import ContractError
 from vauban.metrics import COLUMNS, l0, l1, l2, linf, measure
+from vauban.metrics.base import FACTS
 
 
 def test_columns_by_hand() -> None:
@@ -65,9 +66,37 @@ def test_the_registry_lists_every_column() -> None:
     row = measure(x0, x)
     for entry in metrics.registry:
         assert entry.summary.endswith(".")
-        assert entry.facts["unit"]
+        assert set(entry.facts) == {"unit", *FACTS}
+        assert all(entry.facts[fact] in choices for fact, choices in FACTS.items())
         if entry.name in COLUMNS:
             assert torch.equal(entry.make(x0, x), row[entry.name])
+
+
+def test_the_declared_direction_is_the_truth() -> None:
+    """More noise is farther from the original: a distance grows with it, a similarity falls."""
+    g = torch.Generator().manual_seed(0)
+    x0, noise = 0.25 + 0.5 * torch.rand(1, 3, 32, 32, generator=g), torch.rand(1, 3, 32, 32, generator=g) - 0.5
+    near, far = x0 + 0.1 * noise * (noise > 0), x0 + 0.4 * noise
+    for entry in metrics.registry:
+        if entry.name in ("lpips", "roughness"):  # the one needs a network, the other has the size taken out
+            continue
+        grows = bool(entry.make(x0, far) > entry.make(x0, near))
+        assert grows == (entry.facts["direction"] == "distance"), entry.name
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"direction": "distance", "aggregate": "mean", "reads": "pair"}, "the unit of the metric 'mine', got none"),
+        ({"unit": "1", "aggregate": "mean", "reads": "pair"}, "direction of the metric 'mine' as 'distance' or"),
+        ({"unit": "1", "direction": "up", "aggregate": "mean", "reads": "pair"}, "got 'up'"),
+        ({"unit": "1", "direction": "distance", "aggregate": "sum", "reads": "pair"}, "'mean' or 'median', got 'sum'"),
+    ],
+)
+def test_a_metric_declares_what_a_report_needs(facts: dict[str, str], message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        metrics.registry.register("mine", **facts)(lambda x0, x: x0)
+    assert "mine" not in metrics.registry.names()
 
 
 def test_different_shapes() -> None:

@@ -1,5 +1,6 @@
 """Weights files: round trips, strict loading in one line, and no pickles."""
 
+import copy
 import json
 import os
 
@@ -15,6 +16,20 @@ from vauban.models import weights
 from vauban.training.run import TrainingRun
 
 X = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+
+def same_function(loaded, model, x):
+    """Whether two networks have the same tensors and the same logits for x.
+
+    A loaded network is laid out channels last, and a convolution then adds up in another order: in float32 logits that
+    cancel differ by what the rounding of their large terms is worth, in float64 by 1e-13.
+    """
+    held, wanted = loaded.state_dict(), model.state_dict()
+    assert held.keys() == wanted.keys()
+    assert all(torch.equal(held[key], wanted[key]) for key in wanted)
+    with torch.no_grad():
+        got, want = (copy.deepcopy(net).eval().double()(x.double()) for net in (loaded, model))
+    torch.testing.assert_close(got, want)
 
 
 @pytest.fixture
@@ -38,7 +53,7 @@ def test_a_weights_file_alone_is_enough(saved):
     model, path = saved
     for spec, given in ((path, None), (str(path), None), (f"mnist-c4:weights={path}", None), ("mnist-c4", path)):
         loaded = models.load(spec, weights=given)
-        torch.testing.assert_close(loaded(X), model(X))  # laid out otherwise: equal but for rounding
+        same_function(loaded, model, X)
         assert not loaded.training
     assert weights.metadata(path)["seed"] == 5
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -56,7 +71,7 @@ def test_plain_pytorch_files(saved, tmp_path):
     state = model.state_dict()
     for name, content in (("a.pt", state), ("b.pth", {"state_dict": state, "epoch": 3})):
         torch.save(content, tmp_path / name)
-        torch.testing.assert_close(models.load(f"mnist-c4:activation=elu,weights={tmp_path / name}")(X), model(X))
+        same_function(models.load(f"mnist-c4:activation=elu,weights={tmp_path / name}"), model, X)
     fails(tmp_path / "a.pt", "does not name a registered architecture")
     torch.save([1, 2], tmp_path / "c.pt")
     fails("mnist-c4", tmp_path / "c.pt", "state_dict", "list", weights=tmp_path / "c.pt")
@@ -109,9 +124,9 @@ def test_normalised_networks_load_with_or_without_their_constants(tmp_path):
     weights.save(model, tmp_path / "bare.safetensors", {"architecture": "squeezenet", "params": {"classes": 4}})
     assert all(not k.startswith("module.") for k in weights.read(tmp_path / "bare.safetensors"))
     save_file(model.state_dict(), tmp_path / "all.safetensors")
-    x = torch.rand(1, 3, 64, 64)
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     for spec in (tmp_path / "bare.safetensors", f"squeezenet:classes=4,weights={tmp_path / 'all.safetensors'}"):
-        torch.testing.assert_close(models.load(spec)(x), model.eval()(x))
+        same_function(models.load(spec), model, x)
 
 
 def test_train_writes_a_file_that_needs_nothing_else(tmp_path):
@@ -184,6 +199,7 @@ def test_weights_are_never_ignored(saved):
     fails(path, "one weights file", weights=path)
 
 
+@pytest.mark.slow
 def test_digits_cnn_trains_once_and_is_accurate(tmp_path, monkeypatch):
     from vauban.engine.samples import accuracy
     from vauban.models import digits

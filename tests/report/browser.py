@@ -34,7 +34,7 @@ FLAGS = [
 class Browser:
     """One page; `errors` and `requests` collect what it did since it was opened."""
 
-    def __init__(self, timeout: float = 60.0) -> None:
+    def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._folder = tempfile.mkdtemp(prefix="vauban-chromium-")
         # Above 10, so that wiring them to the descriptors 3 and 4 cannot overwrite one of them.

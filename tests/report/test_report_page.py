@@ -29,10 +29,10 @@ def evil_folder(fake_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(browser_class):
+def browser(browser_class, hang_after):
     if browser_class.BINARY is None:
         pytest.skip("no Chromium on this machine: the page is not opened in a browser")
-    opened = browser_class.Browser()
+    opened = browser_class.Browser(hang_after)
     yield opened
     opened.close()
 
@@ -61,6 +61,7 @@ def test_nothing_is_loaded_from_elsewhere(run_folder):
     assert "default-src 'none'" in html
 
 
+@pytest.mark.slow
 def test_the_words_of_the_page(run_folder):
     html = write(run_folder).read_text(encoding="utf-8")
     assert "covers the sampling of the images only" in html
@@ -143,6 +144,7 @@ def test_a_damaged_example_is_left_out(tmp_path, fake_run):
     assert 'id="examples"' not in page.page(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_in_a_browser(browser, run_folder, width, dark):
     browser.open(write(run_folder), width=width, dark=dark)
@@ -160,6 +162,7 @@ def test_in_a_browser(browser, run_folder, width, dark):
     assert [url for url in browser.requests if not url.startswith(("file:", "data:"))] == []
 
 
+@pytest.mark.slow
 def test_the_read_out_answers_keys_and_agrees_with_the_rows(browser, run_folder):
     browser.open(write(run_folder))
     _press(browser, "L∞")

@@ -508,13 +508,14 @@ def test_a_picture_that_is_none_is_refused(tmp_path):
         reproduction.write(put(tmp_path, pictures=[{"title": "", "caption": "", "png": "%%%"}]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
-def test_opens_in_a_browser_without_errors_or_sideways_scrolling(folder, browser_class, width, dark):
+def test_opens_in_a_browser_without_errors_or_sideways_scrolling(folder, browser_class, hang_after, width, dark):
     put(folder, rows=table5(), figures=[*curves(), dots()])
     if browser_class.BINARY is None:
         pytest.skip("no Chromium on this machine: the page is not opened in a browser")
     target = reproduction.write(folder)
-    opened = browser_class.Browser()
+    opened = browser_class.Browser(hang_after)
     try:
         opened.open(target, width=width, dark=dark)
         assert opened.evaluate("document.documentElement.scrollWidth") <= width

@@ -49,6 +49,7 @@ def test_csv_has_the_raw_numbers(run):
     assert float(line["unrounded_median"]) == pytest.approx(np.median(distances) * 0.99)
 
 
+@pytest.mark.slow
 def test_every_form_has_every_row_and_the_population_is_named(run):
     count = len(result_rows(run))
     for population in ("all", "correct", "common"):

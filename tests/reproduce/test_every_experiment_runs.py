@@ -11,6 +11,8 @@ from vauban import reproduce as experiments
 from vauban.reproduce.declarations import ATTAINED, RATES
 from vauban.reproduce.printed import printed
 
+pytestmark = pytest.mark.slow
+
 
 def check(row):
     """Two images; a metric over those right before the attack may have fewer, and no value where it has none."""

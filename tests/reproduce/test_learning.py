@@ -48,6 +48,7 @@ def attack(craft: Craft, out: Path) -> Any:
     return fitted.attack()
 
 
+@pytest.mark.slow
 def test_fitted_once_as_by_hand(tmp_path: Path) -> None:
     """Progress counts the images of every pass."""
     told: list[tuple[int, int]] = []
@@ -63,6 +64,7 @@ def test_fitted_once_as_by_hand(tmp_path: Path) -> None:
     assert (len(told), path.stat().st_mtime_ns) == (whole.epochs + 2, stamp)
 
 
+@pytest.mark.slow
 def test_what_changes_the_fit_changes_its_file_and_the_craft(tmp_path: Path) -> None:
     crafts = [
         CRAFT,
@@ -82,6 +84,7 @@ def test_what_changes_the_fit_changes_its_file_and_the_craft(tmp_path: Path) -> 
     assert len(list((tmp_path / "fitted").glob("*.safetensors"))) == len(crafts)
 
 
+@pytest.mark.slow
 def test_declarations_that_do_not_hold(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="untargeted"):
         attack(replace(CRAFT, targeted=True), tmp_path)
@@ -103,6 +106,7 @@ def test_other_bytes_than_were_fitted_are_refused(tmp_path: Path) -> None:
         obtain(fitted)
 
 
+@pytest.mark.slow
 def test_an_experiment_saves_the_shifted_images(register: Callable[[Experiment], None], tmp_path: Path) -> None:
     scale = Scale("digits/test[:10]", MODELS, 10, (0, 1), 0.1, "stand-in", "ten digits")
     register(Experiment("mine", "Mine", "nobody", lambda scale: [cell(CRAFT)], {"smoke": scale}, None))

@@ -52,6 +52,7 @@ def test_no_file() -> None:
         rows_of("cia-table99.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names())
 def test_every_experiment(name: str) -> None:
     """At every scale a key finds one row; at scale paper every printed row has a cell."""

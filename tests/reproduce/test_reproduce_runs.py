@@ -54,6 +54,7 @@ def decoded(saved: list[bytes]) -> torch.Tensor:
     return torch.tensor(np.stack([np.array(Image.open(io.BytesIO(png))) for png in saved]))[:, None].float() / 255
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_saved_images(run: Run, tmp_path: Path) -> None:
     told = run()
     network, rates, confidence = models.load(f"{NETS}:Means"), [], []
@@ -82,6 +83,7 @@ def test_numbers_are_those_of_the_saved_images(run: Run, tmp_path: Path) -> None
     assert {row["reason"] for row in told["rows"][:3]} == {"different setting"}
 
 
+@pytest.mark.slow
 def test_vote_beyond_the_paper(run: Run, tmp_path: Path) -> None:
     """The plurality of three networks behind 3 bits, counted by hand."""
     told = run()
@@ -100,6 +102,7 @@ def test_vote_beyond_the_paper(run: Run, tmp_path: Path) -> None:
     assert (row["label"], row["per_seed"], row["printed"]) == ("vote behind 3 bits", rates, None)
 
 
+@pytest.mark.slow
 def test_what_is_told(run: Run, tmp_path: Path) -> None:
     told = run(images=9, command="vauban reproduce demo")
     assert (told["images"], told["seeds"], told["setting"]) == (9, [0, 1], "stand-in")
@@ -116,6 +119,7 @@ def stored(root: Path) -> dict[Path, tuple[int, bytes]]:
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(root.rglob("*.parquet"))}
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_repeated(run: Run, tmp_path: Path) -> None:
     first, before = run(), stored(tmp_path)
     assert len(list(tmp_path.glob("crafted/*"))) == 4  # two crafts, two seeds
@@ -127,6 +131,7 @@ def test_a_finished_run_is_not_repeated(run: Run, tmp_path: Path) -> None:
     assert again["rows"] == first["rows"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["crafted", "judged"])
 def test_a_lost_or_damaged_part_is_made_again_and_no_other(run: Run, tmp_path: Path, kind: str) -> None:
     first, before = run(), stored(tmp_path)
@@ -146,6 +151,7 @@ def test_a_lost_or_damaged_part_is_made_again_and_no_other(run: Run, tmp_path: P
             ]
 
 
+@pytest.mark.slow
 def test_other_images_are_judged_again(run: Run, tmp_path: Path) -> None:
     """A judged part goes with the images it was judged on, not only with their folder's name."""
     first = run()
@@ -163,6 +169,7 @@ def test_other_images_are_judged_again(run: Run, tmp_path: Path) -> None:
     assert confidence < first["rows"][2]["per_seed"][0]
 
 
+@pytest.mark.slow
 def test_two_experiments_share_crafts(run: Run, register: Any, tmp_path: Path) -> None:
     from vauban.reproduce import load
 
@@ -174,6 +181,7 @@ def test_two_experiments_share_crafts(run: Run, register: Any, tmp_path: Path) -
     assert stored(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_targets_do_not_depend_on_batches_or_seeds(run: Run, tmp_path: Path) -> None:
     run()
     run(batch_size=3)

@@ -102,6 +102,7 @@ def expected(metric: Any) -> list[tuple[float, float]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_a_dot_for_each_image_that_both_fool(go: Go, seeds: tuple[int, ...]) -> None:
     (told,) = go(panel(PLAIN, SMOOTH), seeds=seeds)["figures"]
@@ -118,6 +119,7 @@ def test_a_dot_for_each_image_that_both_fool(go: Go, seeds: tuple[int, ...]) -> 
     assert told["caption"].endswith(f"n = 9{', means over 2 seeds' if len(seeds) == 2 else ''}. {counted}")
 
 
+@pytest.mark.slow
 def test_another_metric(go: Go) -> None:
     (told,) = go(panel(PLAIN, SMOOTH, metric="roughness_avg"))["figures"]
     assert told["series"][0]["y"] == pytest.approx([y for _, y in expected(metrics.roughness)], rel=1e-4)
@@ -134,6 +136,7 @@ def test_the_share_below_is_that_of_the_cell(go: Go) -> None:
     assert told["beyond"][0]["ours"] == pytest.approx(below / 7)
 
 
+@pytest.mark.slow
 def test_nothing_in_common_is_said(go: Go) -> None:
     (told,) = go(panel((Wave(0.001, 0),), SMOOTH))["figures"]
     assert told["series"][0]["x"] == told["series"][0]["y"] == []

@@ -158,6 +158,7 @@ def test_whose_value_is_lower_counts_images_that_both_fool() -> None:
         lower(Judged([[FIRST]], CLEAN, [LESS[:1]]), targeted=False)
 
 
+@pytest.mark.slow
 def test_the_scatter_of_figure_4_4(tmp_path: Path) -> None:
     """Its first share below the diagonal is the printed cell's, and no dot needs an attack of its own."""
     experiment = load("thesis-fig4.4")

@@ -60,6 +60,7 @@ def test_printed_parameters():
     assert {attack.step_size for attack in attacks("PGD2", "20", MNIST, PAPER)} == {0.5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FURTHER, "PGD2", "C&W", "DDN", "BP"])
 @pytest.mark.parametrize("n", [20, 100])
 def test_every_attack_takes_the_gradients_of_its_row_and_no_more(name, n):

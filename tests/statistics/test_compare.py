@@ -53,6 +53,7 @@ def test_the_difference_lies_inside_and_the_interval_inside_the_possible(p, m, q
     assert high < wider.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "q", "m", "n"), [(0.03, 0.03, 200, 1000), (0.5, 0.42, 100, 1000), (0.9, 0.97, 300, 1000)]
 )

@@ -56,6 +56,7 @@ def test_coverage_by_enumeration(n):
     assert min(covered_score) > 0.83
 
 
+@pytest.mark.slow
 def test_paired_coverage():
     generator = np.random.default_rng(3)
     hit = 0

@@ -160,12 +160,12 @@ def test_a_failure_is_cleared_by_a_later_part_and_survives_a_torn_line(tmp_path,
 
 
 WRITER = """
-import sys, time
+import sys
 import vauban.store.files as files
 from vauban.store import Store
 def stuck(handle):
     print("writing", flush=True)
-    time.sleep(60)
+    sys.stdin.read()  # until the one who started it is done or dead
 files.os.fsync = stuck
 cell = Store(sys.argv[1]).cell("abc")
 with cell.lock(0) as mine:
@@ -173,12 +173,16 @@ with cell.lock(0) as mine:
 """
 
 
+@pytest.mark.slow
 def test_kill_in_the_middle_of_a_write_leaves_no_part_and_the_lock_is_free(tmp_path, meta, make_batch):
     cell = Store(tmp_path).cell("abc")
     cell.create(meta)
     with cell.lock(0) as mine:
         assert mine
-    child = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
     assert child.stdout is not None
     assert child.stdout.readline() == "writing\n"
     leftovers = list((cell.path / "parts").glob(".*.tmp"))
@@ -191,6 +195,7 @@ def test_kill_in_the_middle_of_a_write_leaves_no_part_and_the_lock_is_free(tmp_p
     assert leftovers[0].exists()  # its writer lives
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
+    child.stdin.close()
     child.stdout.close()
     assert cell.parts() == set()
     with cell.lock(0) as mine:
@@ -290,6 +295,7 @@ def test_study_and_findings(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_store_needs_no_torch():
     code = (
         "import sys, vauban.store, vauban.statistics.combine, vauban.report.run.page; assert 'torch' not in sys.modules"

@@ -44,6 +44,7 @@ def asked(recipe: threats.Threat, net: nn.Module, x: Tensor, seed: int = 0) -> T
     return Oracle.open(recipe.bind(net, levels=None), x, Y, seed=seed).gradient(x, cross_entropy)[1][0]
 
 
+@pytest.mark.slow
 def test_a_vote_behind_a_filter_is_attacked_through_the_filter(nets: list[nn.Module], x: Tensor) -> None:
     smooth = MeanFilter(3, "edge")
     guarded = smooth.wrap(defences.vote(nets))
@@ -195,6 +196,7 @@ def deployed() -> tuple[list[nn.Module], nn.Module, Tensor, Tensor]:
     return nets, smooth.wrap(defences.vote(nets)), x, by_hand(nets, smooth.apply(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [attacks.PGD, attacks.CIA])
 @pytest.mark.parametrize("eps", [0.02, 0.1, 0.4])
 def test_success_is_what_the_vote_answers(
@@ -213,6 +215,7 @@ def test_success_is_what_the_vote_answers(
         assert (result.first < 30).all()  # the vote is asked after every step, so the first success is seen
 
 
+@pytest.mark.slow
 def test_asking_the_vote_after_every_step_finds_what_the_last_image_alone_misses(
     deployed: tuple[list[nn.Module], nn.Module, Tensor, Tensor],
 ) -> None:

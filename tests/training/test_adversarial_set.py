@@ -96,6 +96,7 @@ def test_a_nearest_attack_hands_over_its_nearest_success_and_its_last_iterate_el
     assert (L2.size(got.x - data.x)[~turned] > 0).all()  # an image that stood is not the original again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: type(a).__name__)
 def test_the_batch_size_changes_nothing_but_the_seed_does(attack):
     module, data = linear(dtype=torch.float64), grey(dtype=torch.float64)

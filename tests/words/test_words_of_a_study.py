@@ -201,6 +201,7 @@ def test_passes_of_combinations() -> None:
     assert Restarts(Unknown()).passes is None
 
 
+@pytest.mark.slow
 def test_an_estimate_knows_draws_sources_and_the_budget(tmp_path: Path) -> None:
     def one(**more: Any) -> tuple[int | None, int | None]:
         words = {"data": "digits/test[:4]", "models": net(), "attacks": "pgd:steps=5", **more}

@@ -1,1 +1,1 @@
-"""The vocabulary every other package speaks: norms, goals, losses, spaces, cards, random streams, errors."""
+"""Vocabulary of every other package: tensors, norms, goals, losses, coordinates, cards, random numbers, errors."""

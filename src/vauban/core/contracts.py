@@ -21,7 +21,17 @@ from vauban.core.errors import ContractError
 
 @dataclass(frozen=True)
 class Batch:
-    """Images with labels, stable sample ids and the number of pixel levels (None: continuous, never rounded)."""
+    """Images with their labels and stable sample ids.
+
+    Attributes:
+        x: Images, float `(batch, channel, height, width)` or vectors `(batch, features)`, in [0,1].
+        y: Labels, int64 `(batch,)`.
+        ids: Sample ids, int64 `(batch,)`, by which random numbers are keyed.
+        levels: Number of pixel levels; None for continuous values, which are never rounded.
+
+    Raises:
+        ContractError: Images, labels or ids break the contract.
+    """
 
     x: Tensor
     y: Tensor
@@ -37,6 +47,7 @@ class Batch:
         return len(self.x)
 
     def to(self, device: torch.device | str) -> Batch:
+        """The same samples on a device."""
         return Batch(self.x.to(device), self.y.to(device), self.ids.to(device), self.levels)
 
     def take(self, n: int) -> Batch:
@@ -45,7 +56,18 @@ class Batch:
 
 
 def check_images(x: Tensor, name: str = "images") -> Tensor:
-    """x is a float tensor, batch first, finite, in [0,1]."""
+    """Images, checked: a float tensor, batch first, at least one sample, finite, in [0,1].
+
+    Args:
+        x: What should be images.
+        name: What the message calls them.
+
+    Returns:
+        x itself.
+
+    Raises:
+        ContractError: x is something else; the message names the first bad sample, and the likely cause of a wrong range.
+    """
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2:
         kind = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise ContractError(f"expected {name} as a float tensor (batch, channel, height, width), got {kind}")
@@ -66,7 +88,14 @@ def check_images(x: Tensor, name: str = "images") -> Tensor:
 
 
 def check_labels(y: Tensor, batch: int, classes: int | None = None) -> Tensor:
-    """y is int64 `(batch,)`, inside [0, classes) where the class count is known."""
+    """Labels, checked: int64 `(batch,)`, inside [0, classes) where the number of classes is known.
+
+    Returns:
+        y itself.
+
+    Raises:
+        ContractError: y has another type or shape, or a label lies outside.
+    """
     if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (batch,):
         kind = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
         raise ContractError(f"expected labels as int64 of shape ({batch},), got {kind}")
@@ -79,7 +108,7 @@ def check_labels(y: Tensor, batch: int, classes: int | None = None) -> Tensor:
 
 
 def check_ids(ids: Tensor, batch: int) -> Tensor:
-    """Sample ids are int64 `(batch,)`: random numbers are keyed by them."""
+    """Sample ids, checked: int64 `(batch,)`. Raises ContractError, else returns ids."""
     if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.shape != (batch,):
         kind = f"{ids.dtype} of shape {tuple(ids.shape)}" if isinstance(ids, Tensor) else type(ids).__name__
         raise ContractError(f"expected {batch} sample ids as int64, got {kind}")
@@ -87,7 +116,7 @@ def check_ids(ids: Tensor, batch: int) -> Tensor:
 
 
 def check_logits(logits: Tensor, batch: int) -> Tensor:
-    """A model returns floating point `(batch, classes)` with at least two classes."""
+    """Logits, checked: floating point `(batch, classes)`, two classes or more. Raises ContractError, else returns them."""
     if not isinstance(logits, Tensor):
         raise ContractError(
             f"expected the model to return logits (batch, classes), got {type(logits).__name__}; "

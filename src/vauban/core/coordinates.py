@@ -1,7 +1,7 @@
-"""Charts: the coordinates z an attack optimises in, and the images they stand for.
+"""Coordinates z in which an attack optimises, and the images they stand for.
 
-A chart is bound to a batch by `start(x0)`; `image(z)` is always in [0,1] and `pull(z, g)` is the exact transpose of the
-derivative of `image` at z applied to an image gradient g. Order in a space: one chart, then the mask, then box and ball.
+`start(x0)` binds them to a batch; `image(z)` is always in [0,1]; `pull(z, g)` is the exact transpose of the derivative of
+`image` at z, applied to an image gradient g. A domain applies them first, then its mask, then box and ball.
 """
 
 from __future__ import annotations
@@ -18,15 +18,30 @@ from vauban.core.errors import ContractError, UnknownName
 
 
 class Coordinates(Protocol):
-    def start(self, x0: Tensor) -> Tensor: ...
-    def image(self, z: Tensor) -> Tensor: ...
-    def pull(self, z: Tensor, g: Tensor) -> Tensor: ...
+    """What coordinates offer; z, images and gradients are `(batch, ...)`."""
+
+    def start(self, x0: Tensor) -> Tensor:
+        """The z that an attack on the images x0 begins with."""
+        ...
+
+    def image(self, z: Tensor) -> Tensor:
+        """The images in [0,1] that z stands for."""
+        ...
+
+    def pull(self, z: Tensor, g: Tensor) -> Tensor:
+        """The gradient with respect to z where that with respect to `image(z)` is g."""
+        ...
 
 
 @dataclass(frozen=True)
 class Squashing:
-    """A differentiable u: R -> [-1, 1] with u(0) = 0. value(z) is u; slope(z, u) is u'(z), a new tensor, which the value u
-    makes cheap; inverse(u) is the z nearest to 0."""
+    """A differentiable function u: R -> [-1, 1] with u(0) = 0.
+
+    Attributes:
+        value: z -> u(z).
+        slope: (z, u(z)) -> u'(z), a new tensor; the value makes it cheap.
+        inverse: u -> the z nearest to 0 with that value.
+    """
 
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor, Tensor], Tensor]
@@ -34,6 +49,7 @@ class Squashing:
 
 
 def _sigmoid(z: Tensor) -> Tensor:
+    """2 sigmoid(z) - 1."""
     return torch.add(z.new_tensor(-1.0), z.sigmoid(), alpha=2)
 
 
@@ -58,13 +74,20 @@ CURVES: dict[str, Squashing] = {
 
 @dataclass(frozen=True, eq=False)
 class IntervalCoordinates:
-    """image(z) = c + h u(z) with c = (lo + hi)/2, h = (hi - lo)/2 and a curve u: bounded by construction.
+    """Coordinates of an interval: image(z) = c + h u(z) with c = (lo + hi)/2, h = (hi - lo)/2, bounded by construction.
 
-    lo and hi in [0,1] are two numbers, or tensors of the images' dtype and device that broadcast against the batch; those
-    with its shape follow it when rows are dropped. `curve` is tanh, sigmoid (2 (sigmoid(z) - 1/2)) or sin.
-    `start_at="centre"` begins at z = 0 (CIA), `start_at="image"` at the original (Carlini and Wagner's box, lo = 0 and
-    hi = 1), shrunk by 1e-6 of h so that a component at an edge keeps a gradient. A last clamp to [lo, hi] makes the bound
-    exact in floating point. Raises UnknownName for a curve, and ContractError from `start` unless 0 <= lo <= hi <= 1.
+    A last clamp to [lo, hi] makes the bound exact in floating point.
+
+    Attributes:
+        lo: Lower end in [0,1]: a number, or a tensor of the images' type and device that broadcasts against the batch; one
+            of its shape follows it when rows are dropped.
+        hi: Upper end, likewise.
+        start_at: "centre" begins at z = 0 (CIA), "image" at the original (the box of Carlini and Wagner, lo = 0, hi = 1).
+        curve: The function u: `tanh`, `sigmoid` (2 (sigmoid(z) - 1/2)) or `sin`.
+        shrink: Part of h by which a start at the image is moved inward, so that a component at an end keeps a gradient.
+
+    Raises:
+        UnknownName: There is no such curve.
     """
 
     lo: float | Tensor = 0.0
@@ -87,7 +110,17 @@ class IntervalCoordinates:
         start_at: Literal["centre", "image"] = "image",
         curve: str = "tanh",
     ) -> IntervalCoordinates:
-        """[x0 - radius, x0 + radius] cut by [low, high], all of the batch's shape; masked components stay at x0."""
+        """Coordinates of [x0 - radius, x0 + radius] cut by [low, high].
+
+        Args:
+            x0: Original images `(batch, ...)` in [0,1].
+            radius: Half the width of the interval, in pixel units, of any shape that broadcasts against x0.
+            low: Lower end that the interval is cut by.
+            high: Upper end.
+            mask: Components that may change, bool of any shape that broadcasts against x0; the others stay at x0.
+            start_at: As of the class.
+            curve: As of the class.
+        """
         low, high = (torch.as_tensor(edge, dtype=x0.dtype, device=x0.device) for edge in (low, high))
         lo, hi = torch.maximum(x0 - radius, low), torch.minimum(x0 + radius, high)
         if mask is not None:
@@ -103,6 +136,7 @@ class IntervalCoordinates:
         return (self.hi - self.lo) / 2
 
     def start(self, x0: Tensor) -> Tensor:
+        """The first z `(batch, ...)`. Raises ContractError unless 0 <= lo <= hi <= 1."""
         lo, hi = (torch.as_tensor(edge, dtype=x0.dtype, device=x0.device) for edge in (self.lo, self.hi))
         if not bool((lo <= hi).all()):
             raise ContractError("expected lo <= hi in every component of an interval")
@@ -116,11 +150,11 @@ class IntervalCoordinates:
         return CURVES[self.curve].inverse(u.clamp(-1, 1) * (1 - self.shrink))
 
     def value(self, z: Tensor) -> Tensor:
-        """u(z), which `place` and `pull` share."""
+        """The value u(z) of the curve, which `place` and `pull` share."""
         return CURVES[self.curve].value(z)
 
     def place(self, u: Tensor) -> Tensor:
-        """The image for a value of the curve."""
+        """The images for values u of the curve."""
         lo, hi, centre, half = self.lo, self.hi, self._centre, self._half
         if isinstance(centre, Tensor) and isinstance(half, Tensor):
             x = torch.addcmul(centre, half, u)
@@ -128,8 +162,9 @@ class IntervalCoordinates:
         return torch.add(u.new_tensor(centre), u, alpha=float(half)).clamp_(float(lo), float(hi))
 
     def image(self, z: Tensor) -> Tensor:
+        """The images in [lo, hi] that z stands for."""
         return self.place(self.value(z))
 
     def pull(self, z: Tensor, g: Tensor, u: Tensor | None = None) -> Tensor:
-        """g h u'(z); u = `value(z)` where it is at hand."""
+        """The gradient g h u'(z) with respect to z; u is `value(z)` where it is at hand."""
         return CURVES[self.curve].slope(z, self.value(z) if u is None else u).mul_(self._half).mul_(g)

@@ -1,4 +1,4 @@
-"""Errors a user can act on: each message says what was expected, what came, and what to do."""
+"""Errors that a user can act on: a message says in one line what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ContractError(VaubanError):
 
 
 class NoGradient(ContractError):  # noqa: N818
-    """A network cannot be differentiated at its input: a fact about the model, found only when an attack asks."""
+    """A network cannot be differentiated at its input: a fact about the model that shows only when an attack asks."""
 
 
 class AccessError(VaubanError):
@@ -27,14 +27,27 @@ class BudgetSpent(VaubanError):  # noqa: N818 - a signal to the loop rather than
 
 
 class MissingExtra(VaubanError):  # noqa: N818
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed.
+
+    Args:
+        package: The module that could not be imported.
+        extra: The extra of vauban that brings it.
+        purpose: What needs it, as the subject of the message.
+    """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self.package = package
         super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'vauban[{extra}]'")
 
 
 class UnknownName(VaubanError):  # noqa: N818
-    """A name that is not registered; the message suggests the nearest ones."""
+    """A name that is not registered.
+
+    Args:
+        kind: The kind of the named thing, as the message calls it.
+        name: The name that was asked for.
+        known: The names there are; the message suggests the nearest of them, or lists all where none is near.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)

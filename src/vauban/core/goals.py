@@ -1,4 +1,4 @@
-"""What the attacker wants: `Untargeted`, `Targeted`, `LeastLikely`, `RandomWrong`.
+"""Goals of an attacker: `Untargeted`, `Targeted`, `LeastLikely`, `RandomWrong`.
 
 A goal is declared without labels and resolved once per batch into `ResolvedGoal`, which holds them: the labels never change
 afterwards. With `rejects=True` the last logit column means 'rejected': a rejected image never counts as adversarial.
@@ -18,10 +18,14 @@ from vauban.core.rng import Stream
 
 @dataclass(frozen=True)
 class ResolvedGoal:
-    """The labels of one batch: y `(batch,)`, target `(batch,)` or None when untargeted.
+    """A goal bound to the labels of one batch.
 
-    toward `(batch,)`: the class the losses move toward while `reached` is unchanged, for untargeted attacks that proceed
-    class by class.
+    Attributes:
+        y: True labels, int64 `(batch,)`.
+        target: The wanted labels, int64 `(batch,)`; None when untargeted.
+        rejects: Whether the last logit column means 'rejected', which is never a success.
+        toward: The class the losses move toward, int64 `(batch,)`, while `reached` is unchanged: for untargeted attacks
+            that proceed class by class.
     """
 
     y: Tensor
@@ -31,15 +35,16 @@ class ResolvedGoal:
 
     @property
     def heading(self) -> Tensor | None:
-        """The class the losses move toward: `toward`, else `target`; None: away from y."""
+        """The class the losses move toward, `(batch,)`: `toward`, else `target`; None: they move away from y."""
         return self.target if self.toward is None else self.toward
 
     def rows(self, index: Tensor) -> ResolvedGoal:
+        """The goal of some samples of the batch."""
         target, toward = (None if label is None else label[index] for label in (self.target, self.toward))
         return replace(self, y=self.y[index], target=target, toward=toward)
 
     def wrong_classes(self, logits: Tensor) -> Tensor:
-        """Every class but y and 'rejected', least likely first, `(batch, classes - 1)` (- 2 with `rejects`)."""
+        """Every class but y and 'rejected', least likely first, int64 `(batch, classes - 1)` (- 2 with `rejects`)."""
         order = (logits[:, :-1] if self.rejects else logits).argsort(stable=True, dim=1)
         wrong = order != self.y[:, None]
         return order.masked_select(wrong).view(len(order), -1)
@@ -50,25 +55,38 @@ class ResolvedGoal:
         return self.reached_by(label, logits.shape[1]) & (top == top)
 
     def reached_by(self, label: Tensor, classes: int) -> Tensor:
-        """The same from predicted labels."""
+        """Whether predicted labels `(batch,)` are what the attacker wants, `(batch,)`."""
         if self.target is not None:
             return label == self.target
-        won = label != self.y
-        return won & (label != classes - 1) if self.rejects else won
+        wrong = label != self.y
+        return wrong & (label != classes - 1) if self.rejects else wrong
 
 
 class Goal(Protocol):
-    """`resolve` needs the clean logits only where `needs_logits` is set; they are counted as one query."""
+    """What a goal offers, before it knows the labels of a batch."""
 
     @property
-    def needs_logits(self) -> bool: ...
-    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> ResolvedGoal: ...
+    def needs_logits(self) -> bool:
+        """Whether `resolve` needs the logits of the clean images, which are counted as one query."""
+        ...
+
+    def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> ResolvedGoal:
+        """Bind the goal to a batch.
+
+        Args:
+            y: True labels, int64 `(batch,)`.
+            logits: Clean logits `(batch, classes)` where `needs_logits` is set, else None.
+            classes: Number of classes.
+            rng: Random numbers of the batch's samples.
+        """
+        ...
+
     def __str__(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class Untargeted:
-    """Any label but the true one."""
+    """Any label but the true one; with `rejects`, any but the true one and the last, 'rejected'."""
 
     needs_logits = False
     rejects: bool = False
@@ -82,7 +100,7 @@ class Untargeted:
 
 @dataclass(frozen=True, eq=False)
 class Targeted:
-    """A given label: one for all samples, or one for each of the batch."""
+    """A given label: one for all samples, or int64 `(batch,)`. `resolve` raises ContractError where it is no class."""
 
     needs_logits = False
     target: int | Tensor = 0

@@ -1,7 +1,7 @@
 """Attack losses: (logits `(batch, classes)`, goal) -> `(batch,)`, larger is better for the attacker.
 
-They are summed at the door and never averaged, so a sample's gradient does not depend on its batch. "Targeted" below
-means an aim with a heading: its target, or the class an untargeted attack moves toward.
+The oracle sums them and never averages, so a sample's gradient does not depend on its batch. "Targeted" below means a goal
+with a heading: its target, or the class an untargeted attack moves toward.
 """
 
 from __future__ import annotations
@@ -21,17 +21,21 @@ SATURATED = 2.0**-20  # 1 - p(y) below this is noise in float32
 
 
 def rivals(logits: Tensor, goal: ResolvedGoal) -> Tensor:
-    """The logits without the class that the loss is about: minus infinity for the heading, or for y and for 'rejected',
-    which is no success; a mask, so that a logit shift changes nothing."""
+    """Logits of the classes that compete with the one the loss is about.
+
+    Returns:
+        The logits `(batch, classes)` with minus infinity for the heading or, without one, for y and for 'rejected', which
+        is no success. A mask rather than a large number, so that a shift of the logits changes nothing.
+    """
     own = goal.y if goal.heading is None else goal.heading
-    found = logits.scatter(1, own[:, None], float("-inf"))
+    others = logits.scatter(1, own[:, None], float("-inf"))
     if goal.rejects and goal.heading is None:
-        found[:, -1] = float("-inf")
-    return found
+        others[:, -1] = float("-inf")
+    return others
 
 
 def defended(logits: Tensor, goal: ResolvedGoal) -> Tensor:
-    """What an untargeted attack must exceed, `(batch,)`: z_y, or the logit of 'rejected' where that is larger."""
+    """The logit an untargeted attack must exceed, `(batch,)`: z_y, or that of 'rejected' where it is larger."""
     own = logit_of(logits, goal.y)
     return torch.maximum(own, logits[:, -1]) if goal.rejects else own
 
@@ -42,7 +46,7 @@ def logit_of(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, goal: ResolvedGoal) -> Tensor:
-    """-log p(y) untargeted, log p(t) targeted.
+    """Cross-entropy: -log p(y) untargeted, log p(t) targeted.
 
     Where the last column means 'rejected', which is no success: untargeted -log (p(y) + p(rejected)).
     """
@@ -54,7 +58,7 @@ def cross_entropy(logits: Tensor, goal: ResolvedGoal) -> Tensor:
 
 
 def margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
-    """max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; the goal is reached where it is positive.
+    """Margin: max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; positive where the goal is reached.
 
     Where the last column means 'rejected' it is no success: max_{k != y, rejected} z_k - max(z_y, z_rejected).
     """
@@ -66,8 +70,10 @@ def dlr(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Difference of logits ratio (Croce and Hein 2020, eq. 6, targeted eq. 7), invariant to shift and scale.
 
     -(z_y - max_{k != y} z_k) / (z_1 - z_3) untargeted, -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2) targeted, with z_1 >= z_2
-    >= ... the sorted logits. Targeted with 3 classes: z_1 - (z_2 + z_3) / 2. With 2 the ratio is -1 or 1 whatever the
-    image, so there is no gradient to follow: ContractError.
+    >= ... the sorted logits. Targeted with 3 classes the denominator is z_1 - (z_2 + z_3) / 2.
+
+    Raises:
+        ContractError: There are 2 classes: the ratio is -1 or 1 whatever the image, and has no gradient to follow.
     """
     classes = logits.shape[1]
     if classes < 3:
@@ -84,17 +90,18 @@ def dlr(logits: Tensor, goal: ResolvedGoal) -> Tensor:
 
 
 def auto(logits: Tensor, goal: ResolvedGoal) -> Tensor:
-    """Cross-entropy, and the margin for the samples where the cross-entropy is saturated (counted by the door)."""
+    """Cross-entropy, and the margin for the samples where the cross-entropy is saturated (the oracle counts them)."""
     lead = margin(logits, goal)
     return torch.where(_saturated(lead, goal), lead, cross_entropy(logits, goal))
 
 
 def switched(value: Tensor, goal: ResolvedGoal) -> Tensor:
-    """Where `auto` returned the margin, `(batch,)`, from its values: cross-entropies have the other sign."""
+    """Whether `auto` returned the margin, `(batch,)`, from its values: cross-entropies have the other sign."""
     return _saturated(value, goal)
 
 
 def _saturated(lead: Tensor, goal: ResolvedGoal) -> Tensor:
+    """Whether a margin is so far from the goal that the cross-entropy is noise in float32, `(batch,)`."""
     gap = lead if goal.heading is None else -lead  # log(1 - p) to within log(classes) where p is near 1
     return gap < math.log(SATURATED)
 
@@ -103,7 +110,7 @@ LOSSES: dict[str, Loss] = {"auto": auto, "ce": cross_entropy, "margin": margin, 
 
 
 def loss_by_name(name: str | Loss) -> Loss:
-    """A loss from its name (`auto`, `ce`, `margin`, `dlr`) or a user's own function unchanged."""
+    """A loss from its name (`auto`, `ce`, `margin`, `dlr`), or a user's own function unchanged. Raises UnknownName."""
     if callable(name):
         return name
     if name not in LOSSES:
@@ -112,7 +119,7 @@ def loss_by_name(name: str | Loss) -> Loss:
 
 
 def check_loss(value: Tensor, batch: int, name: str) -> Tensor:
-    """A loss must return one value per sample."""
+    """Loss values, checked: one per sample, `(batch,)`. Raises ContractError, which names the loss."""
     if value.shape != (batch,):
         raise ContractError(
             f"expected loss {name} to return shape ({batch},), got {tuple(value.shape)}; do not average"

@@ -1,4 +1,4 @@
-"""The four norms of the field and the balls they bound.
+"""Norms L0, L1, L2, L-infinity and the balls they bound.
 
 A norm is one object, `L0`, `L1`, `L2` or `Linf`; called with a radius it gives a ball: `Linf(8 / 255)`. Distances are
 in pixel units of [0,1]; a radius is a scalar, one value per sample `(batch,)` or, for L-infinity only, one value per
@@ -22,13 +22,26 @@ Radius = float | Tensor
 
 @dataclass(frozen=True)
 class Norm:
-    """size(d) is the norm per sample; steepest(g) a step of unit norm; project(d, r) the nearest point of norm <= r."""
+    """A norm of perturbations; there is one object of each, so `is` compares them.
+
+    Attributes:
+        name: `l0`, `l1`, `l2` or `linf`.
+        p: The order; 0 counts the components that are not zero.
+    """
 
     name: ClassVar[str]
     p: ClassVar[float]
 
     def __call__(self, radius: Radius) -> Ball:
-        """The ball of this norm; raises ContractError on a negative radius, or one per component except for linf."""
+        """The ball of this norm.
+
+        Args:
+            radius: In pixel units of [0,1] (L0: components): a number, one per sample `(batch,)`, or for L-infinity one
+                per component, of any shape that broadcasts against the images.
+
+        Raises:
+            ContractError: The radius is negative or NaN, or one per component of another norm.
+        """
         smallest = radius.min() if isinstance(radius, Tensor) else radius
         if not smallest >= 0:  # also catches NaN
             raise ContractError(f"expected a radius >= 0 for {self.name}, got {float(smallest)}")
@@ -45,20 +58,20 @@ class Norm:
         return norm_by_name, (self.name,)  # a copy or an unpickled norm is the same object
 
     def size(self, d: Tensor) -> Tensor:
-        """||d||_p per sample, `(batch,)`."""
+        """||d||_p of perturbations d `(batch, ...)`, `(batch,)`."""
         size: Tensor = torch.linalg.vector_norm(d, self.p, dim=components(d))
         return size
 
     def dual(self, g: Tensor) -> Tensor:
-        """The dual norm of a gradient, `(batch,)`: the steepest ascent per unit of this norm."""
+        """Dual norm of gradients g `(batch, ...)`, `(batch,)`: the steepest ascent per unit of this norm."""
         raise ContractError(f"expected linf, l2 or l1, got {self.name}, which has no dual norm")
 
     def steepest(self, g: Tensor) -> Tensor:
-        """The ascent direction of unit norm for the gradient g; zero where g is zero."""
+        """Steepest ascent direction of unit norm for gradients g `(batch, ...)`; zero where g is zero."""
         raise ContractError(f"expected linf, l2 or l1, got {self.name}, which has no steepest direction")
 
     def project(self, d: Tensor, radius: Tensor) -> Tensor:
-        """The point nearest to d (Euclidean) whose norm is at most radius `(batch,)`."""
+        """Points nearest to d `(batch, ...)` (Euclidean) whose norm is at most radius `(batch,)`."""
         raise ContractError(f"expected l0, l1, l2 or linf, got {self.name}, which has no projection")
 
 
@@ -77,8 +90,8 @@ class _Linf(Norm):
         return g.sign()
 
     def project(self, d: Tensor, radius: Tensor) -> Tensor:
-        r = like(radius, d) if radius.dim() == 1 else radius
-        return torch.minimum(torch.maximum(d, -r), r)
+        bound = like(radius, d) if radius.dim() == 1 else radius
+        return torch.minimum(torch.maximum(d, -bound), bound)
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,7 @@ class _L1(Norm):
         return g.abs().amax(components(g))
 
     def steepest(self, g: Tensor) -> Tensor:
-        """Equal steps on the largest 1 % of the components: the exact maximiser moves a single pixel and saturates."""
+        """Equal steps on the largest 1 % of the components: the exact maximiser moves one pixel only, which saturates."""
         rows = flat(g)
         k = max(1, round(self.share * rows.shape[1]))
         value, index = rows.abs().topk(k, dim=1)
@@ -138,7 +151,7 @@ class _L0(Norm):
         return (flat(d) != 0).sum(1).to(d.dtype)
 
     def project(self, d: Tensor, radius: Tensor) -> Tensor:
-        """Keep the floor(radius) components of largest magnitude."""
+        """d with its floor(radius) components of largest magnitude, the others zero."""
         rows = flat(d)
         order = rows.abs().argsort(dim=1, descending=True, stable=True)
         rank = torch.arange(rows.shape[1], device=d.device).expand_as(rows)
@@ -151,7 +164,7 @@ NORMS: dict[str, Norm] = {norm.name: norm for norm in (L0, L1, L2, Linf)}
 
 
 def norm_by_name(name: str) -> Norm:
-    """The norm called `l0`, `l1`, `l2` or `linf`."""
+    """The norm called `l0`, `l1`, `l2` or `linf`, in any case. Raises UnknownName."""
     if name.lower() not in NORMS:
         raise UnknownName("norm", name, NORMS)
     return NORMS[name.lower()]
@@ -159,7 +172,13 @@ def norm_by_name(name: str) -> Norm:
 
 @dataclass(frozen=True, eq=False)
 class Ball:
-    """The set of images within `radius` of the original in `norm`."""
+    """The images within a distance of their originals.
+
+    Attributes:
+        norm: The norm of the distance.
+        radius: In pixel units of [0,1]: a number, or a tensor as `Norm.__call__` takes it. A bound ball has one per
+            sample `(batch,)` or per component.
+    """
 
     norm: Norm
     radius: Radius
@@ -181,36 +200,46 @@ class Ball:
         return hash(str(self))
 
     def bind(self, x0: Tensor) -> Ball:
-        """The same ball with one radius per sample (or per component) of the batch x0, so that rows can be dropped."""
-        r = torch.as_tensor(self.radius, dtype=x0.dtype, device=x0.device)
-        if r.dim() == 0:
-            r = r.expand(len(x0))
-        elif r.dim() == 1 and len(r) != len(x0):
-            raise ContractError(f"expected one radius for each of {len(x0)} samples, got {len(r)}")
-        elif r.dim() > 1:
+        """The same ball bound to a batch, so that rows can be dropped.
+
+        Args:
+            x0: Original images `(batch, ...)`.
+
+        Returns:
+            A ball with one radius per sample `(batch,)`, or per component, of the type and on the device of x0.
+
+        Raises:
+            ContractError: The radius fits neither the number of samples nor their shape.
+        """
+        radius = torch.as_tensor(self.radius, dtype=x0.dtype, device=x0.device)
+        if radius.dim() == 0:
+            radius = radius.expand(len(x0))
+        elif radius.dim() == 1 and len(radius) != len(x0):
+            raise ContractError(f"expected one radius for each of {len(x0)} samples, got {len(radius)}")
+        elif radius.dim() > 1:
             try:
-                r = r.expand_as(x0)
+                radius = radius.expand_as(x0)
             except RuntimeError:
                 raise ContractError(
-                    f"expected a radius that broadcasts to {tuple(x0.shape)}, got shape {tuple(r.shape)}"
+                    f"expected a radius that broadcasts to {tuple(x0.shape)}, got shape {tuple(radius.shape)}"
                 ) from None
-        return Ball(self.norm, r)
+        return Ball(self.norm, radius)
 
     def rows(self, index: Tensor) -> Ball:
-        """The given rows of a bound ball."""
+        """The bound ball of some samples of the batch."""
         assert isinstance(self.radius, Tensor)
         return Ball(self.norm, self.radius[index])
 
     def scale(self, x: Tensor) -> Tensor:
-        """The bound radius in a shape that multiplies images."""
+        """The bound radius in a shape that multiplies images x `(batch, ...)`."""
         assert isinstance(self.radius, Tensor)
         return like(self.radius, x) if self.radius.dim() == 1 else self.radius
 
     def project(self, x: Tensor, x0: Tensor) -> Tensor:
-        """The point of the bound ball around x0 nearest to x."""
+        """Points of the bound ball around x0 nearest to x, both `(batch, ...)`."""
         if self.norm is Linf:  # bounds instead of differences: one rounding error less
-            r = self.scale(x)
-            return torch.minimum(torch.maximum(x, x0 - r), x0 + r)
+            radius = self.scale(x)
+            return torch.minimum(torch.maximum(x, x0 - radius), x0 + radius)
         assert isinstance(self.radius, Tensor)
         return x0 + self.norm.project(x - x0, self.radius)
 

@@ -1,4 +1,4 @@
-"""Images as they can be saved: rounding to the grid of pixel levels without leaving the ball."""
+"""Pixel grid: rounding of images to the levels in which they are saved, without leaving the ball."""
 
 from __future__ import annotations
 
@@ -29,73 +29,89 @@ def on_grid(x: Tensor, levels: int) -> bool:
 
 @dataclass(frozen=True)
 class PixelGrid:
-    """Rounding inside a ball around x0, which is itself on the grid; a component that returns to x0 is exactly x0.
+    """Rounding to the grid of pixel levels inside a ball around x0, which is itself on the grid.
 
-    L-infinity: each component goes to the nearest grid point of [x0-r, x0+r]: a radius of 0.3 is 76.5/255, so naive
-    rounding leaves the ball. L1 and L2: nearest grid point, then the components that rounding moved away from x0
-    step back, those nearest to the middle between two levels first, until the norm holds. Without a ball, or for L0,
-    nearest grid point.
+    L-infinity: each component goes to the nearest grid point of [x0 - r, x0 + r]; a radius of 0.3 is 76.5/255, so plain
+    rounding would leave the ball. L1 and L2: to the nearest grid point, then the components that rounding moved away from
+    x0 step back, those nearest to the middle between two levels first, until the norm holds. L0, or without a ball: to the
+    nearest grid point. A component that returns to x0 is exactly x0.
+
+    Attributes:
+        levels: Number of levels: 0, 1/(levels - 1), ..., 1.
+        x0: Original images `(batch, ...)` in [0,1], on the grid.
+        ball: The bound ball around x0, or None.
+        exact: Whether x0 is known to be on the grid to the last bit, which saves a comparison per rounding.
     """
 
     levels: int
     x0: Tensor
     ball: Ball | None = None
-    exact: bool = False  # x0 is known to be on the grid to the last bit, which saves a comparison per rounding
+    exact: bool = False
 
     @staticmethod
     def over(levels: int, x0: Tensor) -> PixelGrid:
-        """The grid around x0, having looked whether x0 is on it to the last bit (float32 pixels in float64 are not)."""
+        """The grid around x0, without a ball; exact where x0 is on it to the bit (not so float32 pixels in float64)."""
         n = levels - 1
         return PixelGrid(levels, x0, exact=torch.equal((x0 * n).round_().div_(n), x0))
 
     def round(self, x: Tensor) -> Tensor:
-        """The grid image for x: in [0,1], and inside the ball whenever x is."""
+        """The grid images for x `(batch, ...)`: in [0,1], and inside the ball wherever x is."""
         n = self.levels - 1
         scaled = x * n
         if self.ball is None or self.ball.norm.p < 1:
-            k = scaled.round_()
+            level = scaled.round_()
         elif self.ball.norm is Linf:
-            return self._home(scaled.round_().clamp_(*self._bounds).div_(n))
+            return self._with_x0(scaled.round_().clamp_(*self._bounds).div_(n))
         else:
-            k = scaled.round()
-            outside = ~self.ball.contains(k.clamp(0, n) / n, self.x0)
+            level = scaled.round()
+            outside = ~self.ball.contains(level.clamp(0, n) / n, self.x0)
             if bool(outside.any()):
                 index = outside.nonzero().squeeze(1)
-                k[index] = _step_back(scaled[index], self.x0[index] * n, n, self.ball.rows(index))
-        return self._home(k.clamp_(0, n).div_(n))
+                level[index] = _step_back(scaled[index], self.x0[index] * n, n, self.ball.rows(index))
+        return self._with_x0(level.clamp_(0, n).div_(n))
 
-    def _home(self, q: Tensor) -> Tensor:
-        """q with x0 itself wherever q is x0 up to float rounding."""
+    def _with_x0(self, rounded: Tensor) -> Tensor:
+        """Rounded images with x0 itself wherever they are x0 up to float rounding."""
         if self.exact:
-            return q
-        return torch.where((q - self.x0).abs() < min(tolerance(q.dtype), 0.5 / (self.levels - 1)), self.x0, q)
+            return rounded
+        near = min(tolerance(rounded.dtype), 0.5 / (self.levels - 1))
+        return torch.where((rounded - self.x0).abs() < near, self.x0, rounded)
 
     @cached_property
     def _bounds(self) -> tuple[Tensor, Tensor]:
-        """The lowest and the highest level of each component inside an L-infinity ball and [0,1], made once."""
+        """Lowest and highest level of each component inside an L-infinity ball and [0,1], made once."""
         assert self.ball is not None
         n = self.levels - 1
         # 8/255 may come as 0.03137255 or one float below 8 levels; half the tolerance: the level is within the whole of it.
-        r = upper_limit(self.ball.scale(self.x0), tolerance(self.x0.dtype) / 2) * n
+        radius = upper_limit(self.ball.scale(self.x0), tolerance(self.x0.dtype) / 2) * n
         centre = self.x0 * n
-        return (centre - r).ceil_().clamp_(0, n), (centre + r).floor_().clamp_(0, n)
+        return (centre - radius).ceil_().clamp_(0, n), (centre + radius).floor_().clamp_(0, n)
 
 
 def _step_back(x: Tensor, x0: Tensor, n: int, ball: Ball) -> Tensor:
-    """Raise the threshold of rounding away from x0 from 1/2 to 1, per sample by bisection, until the norm holds.
+    """Levels that lie in the ball: the threshold of rounding away from x0 rises from 1/2 to 1 until the norm holds.
 
-    At threshold 1 every component is rounded toward x0, so |q - x0| <= |x - x0| componentwise. Below it, float noise
-    under a grid point still counts as the grid point.
+    The threshold is bisected per sample. At 1 every component is rounded toward x0, so |q - x0| <= |x - x0| in each of
+    them. Below 1, float noise under a grid point still counts as the grid point.
+
+    Args:
+        x: Images in levels, `(batch, ...)`, inside the ball.
+        x0: Originals in levels.
+        n: Number of levels less one.
+        ball: The bound ball, in pixel units.
+
+    Returns:
+        Levels `(batch, ...)` as floats.
     """
     centre = x0.round()
-    d = (x - centre).abs()
-    down = d.floor()
-    part, sign = d - down, (x - centre).sign()
+    distance = (x - centre).abs()
+    whole = distance.floor()
+    fraction, sign = distance - whole, (x - centre).sign()
     assert isinstance(ball.radius, Tensor)
     low, high = torch.full_like(ball.radius, 0.5), torch.ones_like(ball.radius)
 
     def rounded(threshold: Tensor) -> Tensor:
-        return centre + sign * (down + (part >= like(threshold, x)))
+        return centre + sign * (whole + (fraction >= like(threshold, x)))
 
     for _ in range(9):
         middle = (low + high) / 2
@@ -105,5 +121,5 @@ def _step_back(x: Tensor, x0: Tensor, n: int, ball: Ball) -> Tensor:
 
 
 def saturated(x: Tensor) -> Tensor:
-    """Share of components at exactly 0 or 1, `(batch,)`."""
+    """Share of the components of x that are exactly 0 or 1, `(batch,)`."""
     return flat((x == 0) | (x == 1)).float().mean(1)

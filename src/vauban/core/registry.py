@@ -1,4 +1,4 @@
-"""Named things: a file registers what it adds, a lookup imports every file of the package once."""
+"""Registries of named things: a file registers what it adds, a lookup imports every file of the package once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ _ALL: list[Registry[Any]] = []
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """A registered factory and the facts `vauban list` shows about it."""
+    """A registered factory with what is declared about it.
+
+    Attributes:
+        name: The name users write.
+        make: The factory: a class or a function.
+        summary: The first line of its docstring.
+        facts: What the registration declares; `vauban list` shows it.
+    """
 
     name: str
     make: T
@@ -28,7 +35,16 @@ class Entry(Generic[T]):
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, kind: str, params: Mapping[str, Any]) -> Any:
-        """Call the factory; an unknown parameter is named together with the known ones."""
+        """Call the factory.
+
+        Args:
+            kind: The kind of the thing, as messages call it.
+            params: Parameters by name.
+
+        Raises:
+            UnknownName: A parameter is not one of the factory's, which are named.
+            ContractError: The factory refuses the parameters.
+        """
         known = list(inspect.signature(self.make).parameters)
         for key in params:
             if key not in known:
@@ -40,7 +56,13 @@ class Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """A table from names to factories, filled by importing the modules below `package` at the first lookup."""
+    """Table from names to factories, filled by importing the modules below a package at the first lookup.
+
+    Args:
+        kind: The kind of its things, as messages call it.
+        package: The package whose modules register them.
+        check: Called with every new entry; it raises ContractError where the entry declares too little.
+    """
 
     def __init__(self, kind: str, package: str, check: Callable[[Entry[Any]], None] | None = None) -> None:
         self.kind = kind
@@ -51,10 +73,18 @@ class Registry(Generic[T]):
         _ALL.append(self)
 
     def register(self, name: str, **facts: Any) -> Callable[[T], T]:
-        """Decorator: add a factory under `name`; a second one under a name is an error, the same one run again is not."""
+        """Decorator that adds a factory.
+
+        Args:
+            name: The name users write.
+            facts: What is declared about it.
+
+        Raises:
+            ContractError: Another factory has the name. The same one, defined again, replaces itself.
+        """
 
         def add(make: T) -> T:
-            if name in self._entries and _place(self._entries[name].make) != _place(make):
+            if name in self._entries and _origin(self._entries[name].make) != _origin(make):
                 raise ContractError(f"expected a new name, got {self.kind} {name!r}, which is registered already")
             summary = (inspect.getdoc(make) or "").split("\n")[0]
             entry = Entry(name, make, summary, facts)
@@ -66,11 +96,11 @@ class Registry(Generic[T]):
         return add
 
     def _load(self) -> None:
+        """Import the modules below the package, once."""
         if self._loaded:
             return
-        self._loaded = (
-            True  # before the imports: a file that looks something up while it is imported must not start over
-        )
+        # before the imports: a file that looks something up while it is imported must not start over
+        self._loaded = True
         try:
             package = importlib.import_module(self.package)
             for module in pkgutil.walk_packages(package.__path__, self.package + "."):
@@ -80,17 +110,18 @@ class Registry(Generic[T]):
             raise
 
     def registered(self) -> list[Entry[T]]:
-        """What has been registered so far, without importing more files."""
+        """The entries registered so far, without importing more files."""
         return list(self._entries.values())
 
     def get(self, name: str) -> Entry[T]:
+        """The entry of a name. Raises UnknownName."""
         self._load()
         if name not in self._entries:
             raise UnknownName(self.kind, name, self._entries)
         return self._entries[name]
 
     def names(self) -> list[str]:
-        """In the order of the alphabet, numbers by their value: cia-2 before cia-10."""
+        """All names in the order of the alphabet, numbers by their value: cia-2 before cia-10."""
         self._load()
         return sorted(self._entries, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])
 
@@ -99,8 +130,8 @@ class Registry(Generic[T]):
         return iter(self._entries[name] for name in self.names())
 
 
-def _place(make: Callable[..., Any]) -> tuple[object, object]:
-    """Where a factory was written: a notebook cell or a reloaded file defines the same one again."""
+def _origin(make: Callable[..., Any]) -> tuple[object, object]:
+    """Module and name of a factory's definition, which a notebook cell or a reloaded file repeats."""
     return getattr(make, "__module__", None), getattr(make, "__qualname__", None)
 
 

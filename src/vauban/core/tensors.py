@@ -1,4 +1,4 @@
-"""The only per-sample broadcasting code: everything else speaks of `(batch,)` values and `(batch, ...)` images."""
+"""Per-sample broadcasting: the rest of the code speaks of `(batch,)` values and `(batch, ...)` images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ S = TypeVar("S")
 
 
 def like(value: Tensor, x: Tensor) -> Tensor:
-    """Reshape a `(batch,)` tensor so that it broadcasts over the images x `(batch, ...)`."""
+    """A `(batch,)` tensor as one that broadcasts over the images x `(batch, ...)`."""
     return value.reshape(-1, *(1,) * (x.dim() - 1))
 
 
@@ -22,39 +22,55 @@ def flat(x: Tensor) -> Tensor:
 
 
 def components(x: Tensor) -> tuple[int, ...]:
-    """All dimensions but the batch: what a value per sample reduces over."""
+    """All dimensions of x but the batch, over which a value per sample is reduced."""
     return tuple(range(1, x.dim()))
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Per-sample inner product `(batch,)`."""
+    """Inner product per sample, `(batch,)`."""
     return (a * b).sum(components(a))
 
 
 def unit(v: Tensor, p: float = 2) -> Tensor:
-    """v / ||v||_p per sample; the zero vector stays zero (n(0) = 0).
+    """Vectors of length one: v / ||v||_p per sample, and the zero vector unchanged.
 
     The norm is summed in float64: the square of a gradient of 1e-30 is zero in float32.
+
+    Args:
+        v: Vectors `(batch, ...)`.
+        p: The order of the norm.
+
+    Returns:
+        A tensor of the shape and the type of v.
     """
     size = torch.linalg.vector_norm(v, p, dim=components(v), dtype=torch.float64)
     return v / like((size + (size == 0)).to(v.dtype), v)
 
 
 def where(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Per-sample choice by a `(batch,)` mask."""
+    """The samples of a where the mask `(batch,)` is true, those of b elsewhere; a and b `(batch, ...)`."""
     return torch.where(like(mask, a), a, b)
 
 
 def take(state: S, index: Tensor) -> S:
-    """The given rows of a frozen dataclass of batch-leading tensors (nested, tuples and None included)."""
+    """Rows of a state whose tensors all lead with the batch.
+
+    Args:
+        state: A tensor, a tuple or a frozen dataclass of such, nested as deep as need be. Anything else, None or a norm
+            for instance, has no rows and stays the one object.
+        index: Positions in the batch, int64 `(rows,)`, or a mask `(batch,)`.
+
+    Returns:
+        A state of the same type. A dataclass in which nothing has rows is returned itself.
+    """
     if isinstance(state, Tensor):
         return state[index]  # type: ignore[return-value]
     if isinstance(state, tuple):
-        parts = [take(v, index) for v in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)  # type: ignore[return-value]
+        members = [take(member, index) for member in state]
+        return type(state)(*members) if hasattr(state, "_fields") else tuple(members)  # type: ignore[return-value]
     if dataclasses.is_dataclass(state) and not isinstance(state, type):
         old = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
         new = {name: take(value, index) for name, value in old.items()}
-        changed = any(new[name] is not old[name] for name in old)  # a norm, say, has no rows and stays the one object
+        changed = any(new[name] is not old[name] for name in old)
         return dataclasses.replace(state, **new) if changed else state
     return state

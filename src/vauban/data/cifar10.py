@@ -23,7 +23,7 @@ RECORD = 1 + 3 * 32 * 32
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """The published batches are pickles of one dict of bytes and arrays: nothing else is ever constructed."""
+    """Unpickler of the published batches, one dict of bytes and arrays: nothing else is ever constructed."""
 
     allowed = frozenset({"_reconstruct", "ndarray", "dtype", "encode"})
 
@@ -34,15 +34,17 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _read_python(path: Path) -> tuple[np.ndarray[Any, Any], list[int]]:
+    """Pixels uint8 `(n, 3, 32, 32)` and labels of a batch of the Python version. Raises ContractError."""
     try:
-        found = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-        pixels, labels = np.asarray(found[b"data"], np.uint8), [int(v) for v in found[b"labels"]]
+        batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        pixels, labels = np.asarray(batch[b"data"], np.uint8), [int(label) for label in batch[b"labels"]]
         return pixels.reshape(-1, 3, 32, 32), labels
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise ContractError(f"{path} is not a CIFAR-10 batch: {type(error).__name__}: {error}") from error
 
 
 def _read_binary(path: Path) -> tuple[np.ndarray[Any, Any], list[int]]:
+    """Pixels uint8 `(n, 3, 32, 32)` and labels of a batch of the binary version. Raises ContractError."""
     data = np.fromfile(path, np.uint8)
     if not len(data) or len(data) % RECORD:
         raise ContractError(f"{path} is not a CIFAR-10 binary batch: {len(data)} bytes is no multiple of {RECORD}")
@@ -51,20 +53,22 @@ def _read_binary(path: Path) -> tuple[np.ndarray[Any, Any], list[int]]:
 
 
 def _from_batches(root: Path, split: str) -> tuple[PixelSource, list[int], str] | None:
+    """Pixels, labels and folder of torchvision's batches; None where they are absent."""
     stems = [f"data_batch_{i}" for i in range(1, 6)] if split == "train" else ["test_batch"]
     for folder, suffix, read in (
         ("cifar-10-batches-py", "", _read_python),
         ("cifar-10-batches-bin", ".bin", _read_binary),
     ):
         paths = [root / folder / (stem + suffix) for stem in stems]
-        if all(p.is_file() for p in paths):
-            parts = [read(p) for p in paths]
-            pixels = torch.from_numpy(np.concatenate([p for p, _ in parts]))
-            return InMemory(pixels), [v for _, labels in parts for v in labels], str(root / folder)
+        if all(path.is_file() for path in paths):
+            batches = [read(path) for path in paths]
+            pixels = torch.from_numpy(np.concatenate([images for images, _ in batches]))
+            return InMemory(pixels), [label for _, labels in batches for label in labels], str(root / folder)
     return None
 
 
 def _from_parquet(root: Path, split: str) -> tuple[PixelSource, list[int], str] | None:
+    """Pixels, labels and first file of Hugging Face's parquet files; None where they are absent."""
     for base in (root / "cifar10", root):
         for pattern in PARQUET:
             if paths := sorted(base.glob(pattern.format(split))):
@@ -73,6 +77,7 @@ def _from_parquet(root: Path, split: str) -> tuple[PixelSource, list[int], str] 
 
 
 def _read_parquet(paths: list[Path]) -> tuple[PixelSource, list[int], str]:
+    """Pixels, labels and first file of parquet files. Raises ContractError for other columns and for missing values."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -82,7 +87,7 @@ def _read_parquet(paths: list[Path]) -> tuple[PixelSource, list[int], str]:
     for path in paths:
         try:
             table = pq.read_table(path)
-            image = next(c for c in ("img", "image") if c in table.column_names)
+            image = next(column for column in ("img", "image") if column in table.column_names)
             origins.append((len(data), path))
             data += pa.compute.struct_field(table[image], "bytes").to_pylist()
             labels += table["label"].to_pylist()
@@ -93,7 +98,7 @@ def _read_parquet(paths: list[Path]) -> tuple[PixelSource, list[int], str]:
             raise ContractError(f"{path} holds a row without image bytes or without a label")
 
     def origin(i: int) -> str:
-        start, path = next((s, p) for s, p in reversed(origins) if s <= i)
+        start, path = next((first, file) for first, file in reversed(origins) if first <= i)
         return f"row {i - start} of {path}"
 
     return Encoded(data.__getitem__, origin, keep=True), labels, str(paths[0])
@@ -103,8 +108,8 @@ def _read_parquet(paths: list[Path]) -> tuple[PixelSource, list[int], str]:
 def make(split: str | None, place: DataLocation) -> Dataset:
     """CIFAR-10, 32x32 colour (50000 train, 10000 test): cifar-10-batches-py or cifar10/*.parquet below the data root."""
     split = split_of("cifar10", split, SPLITS, "test")
-    found = _from_batches(place.root, split) or _from_parquet(place.root, split)
-    if found is None and place.download:
+    files = _from_batches(place.root, split) or _from_parquet(place.root, split)
+    if files is None and place.download:
         from torchvision import datasets
 
         try:
@@ -113,10 +118,10 @@ def make(split: str | None, place: DataLocation) -> Dataset:
             )
         except (OSError, RuntimeError) as error:
             raise ContractError(f"the download of CIFAR-10 failed: {error}") from error
-        found = _from_batches(place.root, split)
-    if found is None:
+        files = _from_batches(place.root, split)
+    if files is None:
         raise place.missing("cifar10", f"cifar-10-batches-py/ or cifar10/{split}.parquet")
-    source, labels, where = found
+    source, labels, where = files
     if labels and not 0 <= min(labels) <= max(labels) < len(NAMES):
         raise ContractError(f"{where} holds labels from {min(labels)} to {max(labels)}, expected 0 to {len(NAMES) - 1}")
     return Dataset("cifar10", split, source, torch.tensor(labels), NAMES, budgets=BUDGETS)

@@ -1,4 +1,4 @@
-"""Made-up colour images, for trying pipelines where no photographs are at hand; nothing can be learnt from their labels."""
+"""Made-up colour images to try pipelines where no photographs are at hand; nothing can be learnt from their labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,19 @@ COARSE = 4  # random colours on a grid of 4 x 4, enlarged
 def colours(
     split: str | None, place: DataLocation, n: int = 64, size: int = 32, classes: int = 10, seed: int = 0
 ) -> Dataset:
-    """Smooth random colour images on 8 bits, `(3, size, size)`, with labels that mean nothing (0, 1, 2, ... in turn)."""
+    """Smooth random colour images on 8 bits, `(3, size, size)`, with labels that mean nothing (0, 1, 2, ... in turn).
+
+    Args:
+        split: 'train' or 'test', which draw different colours; None for 'test'.
+        place: Not used.
+        n: Number of images.
+        size: Side in pixels.
+        classes: Number of classes.
+        seed: Seed of the colours.
+
+    Raises:
+        ContractError: There are no images, a side is below 4, or there is one class.
+    """
     split = split_of("colours", split, SPLITS, "test")
     if n < 1 or size < COARSE or classes < 2:
         raise ContractError(

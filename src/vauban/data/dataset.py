@@ -1,4 +1,4 @@
-"""A data set: stored pixels, labels and stable ids, turned into `Batch`es one batch at a time."""
+"""Data sets: stored pixels, labels and stable ids, turned into `Batch`es one batch at a time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from vauban.core.errors import ContractError
 
 
 class Digest(Protocol):
+    """What a source feeds its content to, such as `hashlib.sha256()`."""
+
     def update(self, data: bytes, /) -> None: ...
 
 
 class PixelSource(Protocol):
-    """Where pixels are kept; rows are positions in the full split."""
+    """Store of pixels; `rows` are positions in the full split, int64 `(n,)`."""
 
     def pixels(self, rows: Tensor) -> Tensor:
-        """float32 `(len(rows), ...)` in [0,1]."""
+        """Samples, float32 `(n, ...)` in [0,1]."""
         ...
 
     def feed(self, rows: Tensor, digest: Digest) -> None:
@@ -33,7 +35,12 @@ class PixelSource(Protocol):
 
 @dataclass(frozen=True)
 class InMemory:
-    """Samples held in memory: uint8 images become value / 255 in float32, floats stay as they are."""
+    """Samples held in memory.
+
+    Attributes:
+        values: All samples of the split, `(samples, ...)`: uint8 images become value / 255 in float32, floats stay as they
+            are.
+    """
 
     values: Tensor
 
@@ -49,12 +56,26 @@ class InMemory:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The rows of one split. `ids` are positions in the full split, so a slice keeps the ids of its samples.
+    """Samples of one split of a data set.
 
-    class_names: one per class. levels: 256 where pixels are 8-bit, None where they are continuous and never rounded.
-    budgets: conventional eps per norm name, in pixel units of [0,1]. labels_from: 'true', 'none' (unlabelled, y = -1),
-    'own' (still to be replaced by the model's answers, see `relabel`) or 'given'. targets: the class that a targeted
-    attack on each sample wants, int64 `(n,)`, where the data set names them.
+    Attributes:
+        name: Name of the data set.
+        split: Name of the split.
+        source: Where the pixels of the full split are.
+        y: Labels, int64 `(n,)`.
+        class_names: One per class.
+        levels: 256 where pixels are 8-bit, None where they are continuous and never rounded.
+        budgets: Conventional eps per norm name, in pixel units of [0,1].
+        ids: Positions in the full split, int64 `(n,)`, so that a slice keeps the ids of its samples; None for 0, 1, 2, ...
+        labels_from: 'true', 'none' (unlabelled, y = -1), 'own' (still to be replaced by the model's answers, see
+            `relabel`) or 'given'.
+        targets: The class that a targeted attack on each sample wants, int64 `(n,)`, where the data set names them.
+
+    Raises:
+        ContractError: Labels or targets are no classes.
+
+    Example:
+        >>> some = Dataset("mine", "test", InMemory(images), labels, ("cat", "dog"))[:100]
     """
 
     name: str
@@ -83,11 +104,12 @@ class Dataset:
 
     @property
     def classes(self) -> int:
+        """Number of classes."""
         return len(self.class_names)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample, `(channel, height, width)` or `(features,)`."""
+        """Shape of one sample, `(channel, height, width)` or `(features,)`."""
         return tuple(self.source.pixels(self.rows[:1]).shape[1:])
 
     def __len__(self) -> int:
@@ -97,7 +119,7 @@ class Dataset:
         return f"Dataset({self.name}/{self.split}, {len(self)} samples, {self.classes} classes)"
 
     def __getitem__(self, part: slice | Tensor) -> Dataset:
-        """Some of the samples, by a slice or an index tensor; their ids stay."""
+        """Some of the samples, by a slice or an index tensor; their ids stay. Raises ContractError where there are none."""
         ids = self.rows[part]
         if not len(ids):
             raise ContractError(f"expected at least one sample, got the empty slice {part} of {len(self)}")
@@ -105,12 +127,12 @@ class Dataset:
         return replace(self, ids=ids, y=self.y[part], targets=targets)
 
     def batch(self, index: Tensor) -> Batch:
-        """The samples at the given positions of this data set."""
+        """The samples at some positions of this data set, int64 `(batch,)`."""
         rows = self.rows[index]
         return Batch(self.source.pixels(rows), self.y[index], rows, self.levels)
 
     def batches(self, size: int, device: torch.device | str = "cpu") -> Iterator[Batch]:
-        """All samples in order, `size` at a time, converted and moved batch by batch."""
+        """All samples in order, `size` at a time, converted and moved batch by batch. Raises ContractError for size < 1."""
         if size < 1:
             raise ContractError(f"expected a batch size of at least 1, got {size}")
         for index in torch.split(torch.arange(len(self)), size):
@@ -121,15 +143,16 @@ class Dataset:
         return self.batch(torch.arange(min(n, len(self))))
 
     def all(self) -> Batch:
+        """All samples as one batch."""
         return self.take(len(self))
 
     def relabel(self, y: Tensor) -> Dataset:
-        """The same samples with other labels, int64 `(n,)` (`--labels own`: the model's answers); a new fingerprint."""
+        """The same samples with other labels, int64 `(n,)`, such as the model's answers; the fingerprint is another one."""
         return replace(self, y=check_labels(y.cpu(), len(self), self.classes), labels_from="given")
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over the stored pixels, labels, ids and levels: content, never a path or the order of reading."""
+        """SHA-256 of the stored pixels, labels, ids and levels: of content, never of a path or the order of reading."""
         digest = hashlib.sha256(f"vauban-data-1 levels={self.levels} classes={self.classes} n={len(self)}".encode())
         self.source.feed(self.rows, digest)
         digest.update(self.y.contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""The handwritten digits inside scikit-learn: 8x8 grey images, ten classes, nothing to download."""
+"""Handwritten digits inside scikit-learn: 8x8 grey images, ten classes, nothing to download."""
 
 from __future__ import annotations
 
@@ -24,17 +24,26 @@ def digits(split: str | None, place: DataLocation) -> Dataset:
 
 
 def pixels_and_labels(split: str) -> tuple[Tensor, Tensor]:
-    """Pixels uint8 `(n, 1, 8, 8)` and labels int64 `(n,)` of 'train' (1198 images) or 'test' (599).
+    """Pixels and labels of the digits.
 
     The 17 grey values v of the UCI set (Alpaydin and Kaynak 1998) become the 8-bit levels round(255 v / 16). Every third
     image of the set's order (positions 2, 5, 8, ...) is a test image; the writers are therefore the same in both splits.
+
+    Args:
+        split: 'train' (1198 images) or 'test' (599).
+
+    Returns:
+        Pixels uint8 `(n, 1, 8, 8)` and labels int64 `(n,)`.
+
+    Raises:
+        ContractError: There is no such split.
     """
     from sklearn.datasets import load_digits
 
     if split not in SPLITS:
         raise ContractError(f"expected a split of digits in {', '.join(SPLITS)}, got {split!r}")
-    found = load_digits()
-    test = np.arange(len(found.target)) % 3 == 2
+    both = load_digits()
+    test = np.arange(len(both.target)) % 3 == 2
     keep = test if split == "test" else ~test
-    pixels = np.rint(found.images[keep] * (255 / 16)).astype(np.uint8)
-    return torch.from_numpy(pixels[:, None]), torch.from_numpy(found.target[keep].astype(np.int64))
+    pixels = np.rint(both.images[keep] * (255 / 16)).astype(np.uint8)
+    return torch.from_numpy(pixels[:, None]), torch.from_numpy(both.target[keep].astype(np.int64))

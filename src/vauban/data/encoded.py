@@ -1,4 +1,4 @@
-"""Images stored as encoded files (JPEG, PNG): decoded when a batch asks for them."""
+"""Encoded images (JPEG, PNG), decoded when a batch asks for them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ from vauban.data.dataset import Digest
 
 @dataclass(frozen=True)
 class Framing:
-    """How an image file becomes a tensor: shorter side to `size` (bicubic), then a centre crop of `crop` pixels.
+    """Size and colour that an image file is brought to, in 8 bits: the result stays on the grid of 256 levels.
 
-    Resizing happens in 8 bits, so the result stays on the 256-level lattice. None leaves a step out.
+    Attributes:
+        size: Pixels that the shorter side is resized to (bicubic); None for as it is.
+        crop: Side of the square then cut from the centre; None for all.
+        grey: Whether colours become grey.
+
+    Raises:
+        ContractError: A number of pixels is no positive whole number.
     """
 
     size: int | None = None
@@ -34,7 +40,18 @@ class Framing:
                 raise ContractError(f"expected {name} as a positive number of pixels, got {value!r}")
 
     def decode(self, data: bytes, origin: str) -> Tensor:
-        """uint8 `(channel, height, width)`; the error names where the bytes came from."""
+        """An image as a tensor.
+
+        Args:
+            data: The encoded bytes.
+            origin: Where they came from, for messages.
+
+        Returns:
+            Pixels uint8 `(channel, height, width)`.
+
+        Raises:
+            ContractError: The bytes are no image of 8 bits, or it is smaller than the crop.
+        """
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PIL warns of odd metadata; the pixels are what counts
@@ -50,6 +67,7 @@ class Framing:
         return pixels[None] if self.grey else pixels.permute(2, 0, 1).contiguous()
 
     def _frame(self, image: Image.Image, origin: str) -> Image.Image:
+        """The image resized and cropped."""
         if self.size is not None:
             scale = self.size / min(image.size)
             image = image.resize(
@@ -69,10 +87,13 @@ class Framing:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """read(i) gives the encoded bytes of sample i of the split, origin(i) names it in errors.
+    """Source of encoded samples; their fingerprint is that of the encoded bytes and the framing.
 
-    keep: decoded samples stay in memory (small images that are visited many times). The fingerprint is over the encoded
-    bytes and the framing.
+    Attributes:
+        read: i -> the encoded bytes of sample i of the split.
+        origin: i -> its name in messages.
+        framing: Size and colour of the images.
+        keep: Whether decoded samples stay in memory: for small images that are visited many times.
     """
 
     read: Callable[[int], bytes]
@@ -82,6 +103,7 @@ class Encoded:
     _kept: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def _decode(self, i: int) -> Tensor:
+        """Sample i, uint8 `(channel, height, width)`."""
         if i in self._kept:
             return self._kept[i]
         image = self.framing.decode(self.read(i), self.origin(i))
@@ -90,6 +112,7 @@ class Encoded:
         return image
 
     def pixels(self, rows: Tensor) -> Tensor:
+        """Samples, float32 `(n, channel, height, width)` in [0,1]. Raises ContractError where sizes differ."""
         images = [self._decode(i) for i in rows.tolist()]
         for i, image in zip(rows.tolist(), images, strict=True):
             if image.shape != images[0].shape:
@@ -100,6 +123,7 @@ class Encoded:
         return torch.stack(images).to(torch.float32).div_(255)
 
     def feed(self, rows: Tensor, digest: Digest) -> None:
+        """Hash the framing and the encoded bytes of some samples."""
         digest.update(repr(self.framing).encode())
         for i in rows.tolist():
             digest.update(hashlib.sha256(self.read(i)).digest())

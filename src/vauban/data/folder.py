@@ -18,42 +18,66 @@ BUDGETS = {"linf": 4 / 255, "l2": 3.0}
 
 
 def _images(folder: Path) -> list[Path]:
+    """Image files of a folder in alphabetical order."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.is_file())
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Class names by index from a csv with the columns `index` and `name` (others are ignored)."""
+    """Class names of a csv file.
+
+    Args:
+        path: The file, with the columns `index` and `name`; others are ignored.
+
+    Returns:
+        The names in the order of their indices.
+
+    Raises:
+        ContractError: The file is no such table, or an index between 0 and the last is missing.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            found = {int(row["index"]): row["name"] for row in csv.DictReader(file)}
+            names = {int(row["index"]): row["name"] for row in csv.DictReader(file)}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ContractError(f"{path} is not a class index with the columns index,name: {error!r}") from error
-    if not found or sorted(found) != list(range(len(found))):
-        raise ContractError(f"expected the indices 0, 1, ... without a gap in {path}, got {len(found)} of them")
-    return tuple(found[i] for i in range(len(found)))
+    if not names or sorted(names) != list(range(len(names))):
+        raise ContractError(f"expected the indices 0, 1, ... without a gap in {path}, got {len(names)} of them")
+    return tuple(names[i] for i in range(len(names)))
 
 
 def _from_folders(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
-    """Classes are the sub-folders in alphabetical order."""
-    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    """Files, labels and class names of a folder whose sub-folders, in alphabetical order, are the classes."""
+    names = tuple(sorted(sub.name for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith(".")))
     pairs = [(path, label) for label, name in enumerate(names) for path in _images(folder / name)]
-    return [p for p, _ in pairs], [label for _, label in pairs], names
+    return [path for path, _ in pairs], [label for _, label in pairs], names
 
 
 def _from_prefix(files: list[Path], names: tuple[str, ...], index: Path) -> list[int]:
-    """The label of `0002_anything.jpg` is 2."""
+    """Labels in front of the file names: that of `0002_anything.jpg` is 2. Raises ContractError."""
     labels = []
     for path in files:
-        found = re.match(r"(\d+)(?=[_.\-])", path.name)
-        if found is None:
+        prefix = re.match(r"(\d+)(?=[_.\-])", path.name)
+        if prefix is None:
             raise ContractError(f"expected a class index in front of the file name, like 0002_name.jpg, got {path}")
-        if int(found[1]) >= len(names):
-            raise ContractError(f"{path} has the class index {int(found[1])}, but {index} ends at {len(names) - 1}")
-        labels.append(int(found[1]))
+        if int(prefix[1]) >= len(names):
+            raise ContractError(f"{path} has the class index {int(prefix[1])}, but {index} ends at {len(names) - 1}")
+        labels.append(int(prefix[1]))
     return labels
 
 
 def _open(name: str, folder: Path, classes: Path | None, framing: Framing) -> Dataset:
+    """The data set of a folder.
+
+    Args:
+        name: Name of the data set.
+        folder: The images, or one sub-folder of images per class.
+        classes: File of class names; None for a `classes.csv` in the folder or beside it. Images without one are
+            unlabelled.
+        framing: Size and colour of the images.
+
+    Raises:
+        MissingData: There are no images.
+        ContractError: Labels and class names do not fit.
+    """
     files = _images(folder)
     index = classes or next((p for p in (folder / "classes.csv", folder.parent / "classes.csv") if p.is_file()), None)
     labelled = True
@@ -88,7 +112,21 @@ def folder(
     classes: str | None = None,
     grey: bool = False,
 ) -> Dataset:
-    """A folder of images: one sub-folder per class, or 0002_name.jpg files with classes.csv (columns index,name)."""
+    """A folder of images: one sub-folder per class, or 0002_name.jpg files with classes.csv (columns index,name).
+
+    Args:
+        split: A sub-folder of the folder, or None.
+        place: Not used.
+        path: The folder.
+        size: Pixels that the shorter side is resized to.
+        crop: Side of the square then cut from the centre.
+        classes: File of class names; a `classes.csv` in the folder or beside it unless given.
+        grey: Whether colours become grey.
+
+    Raises:
+        MissingData: There is no such folder, or no image in it.
+        ContractError: A file is no image, or has no label where others do.
+    """
     where = Path(str(path)).expanduser()
     where = where / split if split else where
     if not where.is_dir():
@@ -98,7 +136,17 @@ def folder(
 
 @registry.register("imagenet", classes=1000, levels=256)
 def imagenet(split: str | None, place: DataLocation, size: int | None = None, crop: int | None = 224) -> Dataset:
-    """ImageNet images: imagenet/SPLIT below the data root, sub-folders by synset or indexed files with classes.csv."""
+    """ImageNet images: imagenet/SPLIT below the data root, sub-folders by synset or indexed files with classes.csv.
+
+    Args:
+        split: Sub-folder of imagenet/; None for `val`.
+        place: The data root.
+        size: Pixels that the shorter side is resized to.
+        crop: Side of the square then cut from the centre.
+
+    Raises:
+        MissingData: There is no such folder, or no image in it.
+    """
     where = place.root / "imagenet" / (split or "val")
     if not where.is_dir():
         raise MissingData(

@@ -20,7 +20,7 @@ FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 
 
 def read_idx(path: Path) -> Tensor:
-    """The uint8 array of an IDX file, plain or gzipped."""
+    """Array of an IDX file of bytes, plain or gzipped, uint8. Raises ContractError, naming the file."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         zero, kind, dims = struct.unpack_from(">HBB", data)
@@ -36,6 +36,7 @@ def read_idx(path: Path) -> Tensor:
 
 
 def _locate(place: DataLocation, folder: str, stem: str) -> Path | None:
+    """Path of a file, plain or gzipped, in the places where it may be; None where it is absent."""
     for base in (place.root / folder / "raw", place.root / "raw", place.root):
         for name in (stem, stem + ".gz"):
             if (base / name).is_file():
@@ -44,6 +45,7 @@ def _locate(place: DataLocation, folder: str, stem: str) -> Path | None:
 
 
 def _download(place: DataLocation, folder: str) -> None:
+    """Download a data set of torchvision below the root. Raises ContractError."""
     from torchvision import datasets
 
     try:
@@ -55,6 +57,20 @@ def _download(place: DataLocation, folder: str) -> None:
 def _load(
     name: str, folder: str, split: str | None, place: DataLocation, names: tuple[str, ...], budgets: dict[str, float]
 ) -> Dataset:
+    """A data set in MNIST's files.
+
+    Args:
+        name: Registered name.
+        folder: Torchvision's name of it, which is its folder.
+        split: 'train' or 'test'; None for 'test'.
+        place: The data root.
+        names: Class names.
+        budgets: Conventional eps per norm name.
+
+    Raises:
+        MissingData: Files are absent.
+        ContractError: There is no such split, or the files do not fit each other.
+    """
     split = split_of(name, split, SPLITS, "test")
     stem = "train" if split == "train" else "t10k"
     kinds = (f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte")

@@ -1,4 +1,4 @@
-"""`load("mnist/test[:500]")`: from a name to a data set."""
+"""Data sets by name: `load("mnist/test[:500]")`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ class MissingData(ContractError):  # noqa: N818 - as core.errors.MissingExtra
 
 @dataclass(frozen=True)
 class DataLocation:
-    """Where a factory finds its files: the root folder, and whether it may download what is missing."""
+    """Place where a factory finds its files.
+
+    Attributes:
+        root: The data root.
+        download: Whether the factory may download what is missing.
+    """
 
     root: Path
     download: bool = False
 
     def missing(self, name: str, layout: str) -> MissingData:
+        """The error that the files of data set `name`, in this layout, are absent."""
         return MissingData(
             f"{name}: expected {layout} below {self.root}, found none; pass --data-root (root=...), set VAUBAN_DATA, "
             "or allow the download with download=True"
@@ -40,14 +46,14 @@ registry: Registry[Factory] = Registry("dataset", "vauban.data")
 
 
 def split_of(name: str, split: str | None, known: tuple[str, ...], default: str) -> str:
-    """The split that was asked for, checked."""
+    """The split asked for, checked: one of those known, the default for None. Raises ContractError."""
     if split is not None and split not in known:
         raise ContractError(f"expected a split of {name} in {', '.join(known)}, got {split!r}")
     return default if split is None else split
 
 
 def default_root() -> Path:
-    """$VAUBAN_DATA, else `vauban/data` in the user's cache folder."""
+    """Data root: $VAUBAN_DATA, else `vauban/data` in the user's cache folder."""
     if given := os.environ.get("VAUBAN_DATA"):
         return Path(given).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vauban" / "data"
@@ -57,7 +63,7 @@ _SLICE = re.compile(r"\[([^\]]*)\]\s*(?=:|$)")
 
 
 def _cut(text: str) -> tuple[str, slice | None]:
-    """Take the `[start:stop:step]` out of a data spec."""
+    """A data spec without its `[start:stop:step]`, and that slice or None. Raises ContractError for another slice."""
     found = _SLICE.search(text)
     if found is None:
         return text, None
@@ -78,8 +84,16 @@ def load(
 ) -> Dataset:
     """A data set by name: `digits`, `mnist/test[:500]`, `folder:path=images,crop=227[::10]`, `file.py:name`.
 
-    root is the folder that holds the files (default: $VAUBAN_DATA). labels='own' marks the set for `relabel` with the
-    model's own answers. Raises MissingData, ContractError or UnknownName.
+    Args:
+        spec: The name with split, parameters and slice, or a data set, which is returned.
+        root: The folder that holds the files; $VAUBAN_DATA unless given.
+        labels: "own" marks the set for `relabel` with the model's own answers.
+        download: Whether missing files may be downloaded.
+
+    Raises:
+        UnknownName: There is no such data set or parameter.
+        MissingData: Its files are absent.
+        ContractError: Its files, the slice or a parameter are not as they should be, or it has no labels.
     """
     if labels not in ("true", "own"):
         raise ContractError(f"expected labels 'true' or 'own', got {labels!r}")
@@ -92,6 +106,7 @@ def load(
 
 
 def _find(text: str, root: str | Path | None, download: bool) -> Dataset:
+    """The data set that a spec names."""
     text, part = _cut(text)
     parsed = specs.parse(text)
     if parsed.file is not None:

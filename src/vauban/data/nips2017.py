@@ -1,4 +1,4 @@
-"""The development images of the NIPS 2017 competition on adversarial attacks and defences (arXiv:1804.00097)."""
+"""Development images of the NIPS 2017 competition on adversarial attacks and defences (arXiv:1804.00097)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COLUMNS = ("ImageId", "TrueLabel", "TargetClass")
 
 
 def _rows(path: Path) -> list[tuple[str, int, int]]:
-    """(image, label, target), labels counted from 0."""
+    """Rows (image, label, target) of the table, labels counted from 0. Raises ContractError."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            found = [tuple(row[name] for name in COLUMNS) for row in csv.DictReader(file)]
-        rows = [(name, int(label) - 1, int(target) - 1) for name, label, target in found]
+            written = [tuple(row[name] for name in COLUMNS) for row in csv.DictReader(file)]
+        rows = [(name, int(label) - 1, int(target) - 1) for name, label, target in written]
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ContractError(f"{path} is not a table with the columns {', '.join(COLUMNS)}: {error!r}") from error
     outside = [name for name, *labels in rows if not all(0 <= label < CLASSES for label in labels)]
@@ -41,6 +41,14 @@ def nips2017(split: str | None, place: DataLocation) -> Dataset:
 
     images.csv has the columns ImageId, TrueLabel and TargetClass, labels counted from 1 as in the competition.
     Class names are those of nips2017/classes.csv (index,name) where it is there, else the numbers.
+
+    Args:
+        split: 'dev' or None.
+        place: The data root.
+
+    Raises:
+        MissingData: The table is absent.
+        ContractError: The table or an image is not as it should be.
     """
     name = split_of("nips2017", split, ("dev",), "dev")
     where = place.root / "nips2017"
@@ -56,9 +64,9 @@ def nips2017(split: str | None, place: DataLocation) -> Dataset:
     names = read_classes(index) if index.is_file() else tuple(map(str, range(CLASSES)))
     source = Encoded(lambda i: files[i].read_bytes(), lambda i: str(files[i]), Framing())
     labels, targets = (torch.tensor([row[k] for row in rows]) for k in (1, 2))
-    found = Dataset("nips2017", name, source, labels, names, budgets=BUDGETS, targets=targets)
-    if found.shape != (3, SIZE, SIZE):
+    dataset = Dataset("nips2017", name, source, labels, names, budgets=BUDGETS, targets=targets)
+    if dataset.shape != (3, SIZE, SIZE):
         raise ContractError(
-            f"expected {SIZE}x{SIZE} images in {where / 'images'}, got {found.shape[1]}x{found.shape[2]}"
+            f"expected {SIZE}x{SIZE} images in {where / 'images'}, got {dataset.shape[1]}x{dataset.shape[2]}"
         )
-    return found
+    return dataset

@@ -18,7 +18,14 @@ FACTS = {"splits": SPLITS, "classes": 2, "levels": None}
 
 
 def _draw(name: str, split: str, n: int, noise: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Angle in [0, pi), label (alternating) and noise of n points; the splits draw different numbers."""
+    """Random numbers of n points; the splits draw different ones.
+
+    Returns:
+        Angles in [0, pi) `(n,)`, labels `(n,)`, which alternate, and noise `(n, 2)`.
+
+    Raises:
+        ContractError: There are fewer than 2 points, or the noise is negative.
+    """
     if n < 2 or noise < 0:
         raise ContractError(f"expected n >= 2 points and noise >= 0, got n={n}, noise={noise}")
     rng = Stream(fold(seed, name, split), torch.arange(n))
@@ -26,6 +33,7 @@ def _draw(name: str, split: str, n: int, noise: float, seed: int) -> tuple[Tenso
 
 
 def _finish(name: str, split: str, points: Tensor, y: Tensor) -> Dataset:
+    """The data set of points `(n, 2)`, clipped to the unit square."""
     return Dataset(name, split, InMemory(points.clamp(0, 1)), y, ("outer", "inner"), levels=None, budgets=BUDGETS)
 
 

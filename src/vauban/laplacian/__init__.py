@@ -1,0 +1,1 @@
+"""Numerics of smoothing guided by an image: grid systems, their solvers, the bilateral filter."""

@@ -1,4 +1,4 @@
-"""In which order the pixels of a grid are eliminated, for `dissection`."""
+"""Elimination order of the pixels of a grid, for `nested_dissection`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,18 @@ TILE = 7  # the longest side of a tile
 
 @dataclass(frozen=True, eq=False)
 class EliminationLevel:
-    """Fronts that are translates of one another: `pixels (number, s + b)`, the own ones first, in the framed grid.
+    """Fronts of one level, translates of one another: each has s pixels of its own and a ring of b others.
 
-    i, j, edges: the positions of two neighbours, one of them its own, and the number of the edge between them. halves: the
-    numbers of white and of black fronts, which come in that order; rings: their rings. child, children: for each child its
-    number in the level before, and where its ring lies in the front.
+    Attributes:
+        own: s.
+        pixels: Pixels in the framed grid, the own ones first, int64 `(number, s + b)`.
+        i: Positions in a front of the one of two neighbours, of which one at least is the front's own, int64 `(pairs,)`.
+        j: Positions of the other.
+        edges: Numbers of the edges between them, int64 `(number, pairs)`.
+        halves: Numbers of white and of black fronts, which come in that order.
+        rings: Rings of the white and of the black fronts, `(half, b)` each.
+        child: For each child of a front, its number in the level before, `(number,)`.
+        children: For each child, where its ring lies in the front, and which part of the ring that is.
     """
 
     own: int
@@ -35,8 +42,16 @@ class EliminationLevel:
 
 
 class EliminationPlan:
-    """The levels of a height x width grid; a frame of pixels outside lies above and left of the image, and padding up to
-    whole tiles below and right. The last front is the last row and column."""
+    """Levels of fronts that eliminate a height x width grid.
+
+    A frame of pixels outside lies above and left of the image, and padding up to whole tiles below and right. The last
+    front is the last row and column.
+
+    Attributes:
+        rows: Rows of the framed grid.
+        columns: Columns of the framed grid.
+        levels: From tiles to the last front.
+    """
 
     def __init__(self, height: int, width: int, device: torch.device) -> None:
         (tall, down), (wide, across) = _tiles(height), _tiles(width)
@@ -61,10 +76,11 @@ class EliminationPlan:
     @staticmethod
     @lru_cache(maxsize=16)
     def of(height: int, width: int, device: torch.device) -> EliminationPlan:
+        """The plan of a grid, made once."""
         return EliminationPlan(height, width, device)
 
     def frame(self, v: Tensor) -> Tensor:
-        """v `(..., height, width)` on the framed grid, zero outside."""
+        """Signals v `(..., height, width)` on the framed grid, zero outside."""
         return F.pad(v, (1, self.columns - 1 - v.shape[-1], 1, self.rows - 1 - v.shape[-2]))
 
     def _add(
@@ -77,6 +93,17 @@ class EliminationPlan:
         shifts: Sequence[Place],
         device: torch.device,
     ) -> None:
+        """Append a level.
+
+        Args:
+            own: Own pixels of the first front, by row and column.
+            ring: Its ring.
+            step: Rows and columns from a front to the next.
+            number: Fronts below and beside each other.
+            before: The ring of the first front of the level before.
+            shifts: Where the children begin in a front.
+            device: Of the index tensors.
+        """
         places = [*own, *ring]
         at = {place: k for k, place in enumerate(places)}
 
@@ -84,11 +111,11 @@ class EliminationPlan:
             return torch.tensor(values, dtype=torch.long, device=device)
 
         def spread(values: Tensor) -> Tensor:
-            """Shifted to every front, `(number, values)`."""
+            """Values of the first front, shifted to every front, `(number, values)`."""
             top = torch.arange(number[0], device=device) * (step[0] * self.columns)
             left = torch.arange(number[1], device=device) * step[1]
-            moved: Tensor = (top[:, None] + left).flatten()[:, None] + values
-            return moved
+            shifted: Tensor = (top[:, None] + left).flatten()[:, None] + values
+            return shifted
 
         links = [
             (at[a], at[b], (a[0] + 1) * self.columns + a[1] + 1 + below * self.rows * self.columns)
@@ -104,10 +131,9 @@ class EliminationPlan:
             pairs = [(at[p], k) for k, (r, c) in enumerate(before) if (p := (r + shift[0], c + shift[1])) in at]
             children.append((tensor([p for p, _ in pairs]), tensor([k for _, k in pairs])))
             split = [1 + (s > 0) for s in shifts[-1]]
-            one = (
-                (row * split[0] + (shift[0] > 0))[:, None] * (number[1] * split[1]) + column * split[1] + (shift[1] > 0)
-            )
-            child.append(self._rank[one.flatten()[order]])
+            child_row, child_column = row * split[0] + (shift[0] > 0), column * split[1] + (shift[1] > 0)
+            position = child_row[:, None] * (number[1] * split[1]) + child_column
+            child.append(self._rank[position.flatten()[order]])
         self._rank = order.argsort()
         halves = [len(order) - len(order) // 2, len(order) // 2]
         pixels = spread(tensor([(r + 1) * self.columns + c + 1 for r, c in places]))[order]
@@ -118,7 +144,7 @@ class EliminationPlan:
 
 
 def _tiles(side: int) -> tuple[int, int]:
-    """(t, k) with tiles of t pixels, the last a line that they do not share with the one before, 2^k of them."""
+    """(t, k): 2^k tiles of t pixels cover a side, the last pixel of a tile being the line between it and the next."""
     k = 0
     while -(-side // 2**k) > TILE:
         k += 1
@@ -126,7 +152,7 @@ def _tiles(side: int) -> tuple[int, int]:
 
 
 def _ring(h: int, w: int, rows: int, columns: int) -> list[Place]:
-    """What h x w pixels touch, without what lies outside the image for every one of the rows x columns fronts."""
+    """Pixels that h x w ones touch, without those outside the image for every one of the rows x columns fronts."""
     left = [(r, -1) for r in range(h)] if columns > 1 else []
     top = [(-1, c) for c in range(w)] if rows > 1 else []
     return [*left, *top, *[(r, w) for r in range(h)], *[(h, c) for c in range(w)]]

@@ -24,14 +24,19 @@ gradient and the same for every image. Longer ones would take more than 35 MB ea
 class Kernel:
     """The graph of an image: w_ij = k(x_i, x_j) between each pixel and its four neighbours, 0 otherwise (4.1).
 
-    k is exp(-rate ||x_i - x_j||^2) for shape "gaussian" and exp(-rate ||x_i - x_j||) for "laplacian", with the Euclidean
-    distance over channels (channels "joint") or one graph per channel ("each"), on values in [0,1]. `weights` gives
-    D^-1/2 W D^-1/2 with D the row sums of W, no smaller than `floor`: a pixel unlike all its neighbours is isolated and
-    smoothing leaves it as it is, where floor 0 would tie it to the least different one. A flat image has all weights 1; a
-    single pixel has none.
+    A flat image has all weights 1; a single pixel has none. Chapter 4 of the thesis of H. Zhang (Deep learning in
+    adversarial context, Rennes 2021), which prints neither kernel widths nor neighbourhood; see PHOTOGRAPHS and DIGITS.
 
-    Chapter 4 of the thesis of H. Zhang (Deep learning in adversarial context, Rennes 2021), which prints neither kernel
-    widths nor neighbourhood; see PHOTOGRAPHS and DIGITS.
+    Attributes:
+        shape: k is exp(-rate ||x_i - x_j||^2) for "gaussian" and exp(-rate ||x_i - x_j||) for "laplacian", on values in
+            [0,1].
+        rate: How fast a weight falls with the difference.
+        channels: "joint" takes the Euclidean distance over channels, "each" makes one graph per channel.
+        floor: Smallest row sum in D of D^-1/2 W D^-1/2: a pixel unlike all its neighbours is isolated and smoothing leaves
+            it as it is, where 0 would tie it to the least different one.
+
+    Raises:
+        ContractError: A field has no such value.
     """
 
     shape: Literal["gaussian", "laplacian"] = "gaussian"
@@ -49,9 +54,10 @@ class Kernel:
                 raise ContractError(f"expected a finite {name} >= 0 of a kernel, got {getattr(self, name)}")
 
     def weights(self, x: Tensor) -> Stencil:
-        """The normalised weights for images x `(batch, channel, height, width)`."""
-        v = x.double()
-        right, down = self._log(v[..., 1:] - v[..., :-1]), self._log(v[..., 1:, :] - v[..., :-1, :])
+        """Normalised weights D^-1/2 W D^-1/2 of images x `(batch, channel, height, width)`, D the row sums of W."""
+        exact = x.double()
+        right = self._log(exact[..., 1:] - exact[..., :-1])
+        down = self._log(exact[..., 1:, :] - exact[..., :-1, :])
         none = -math.inf
         sides = [F.pad(right, pad, value=none) for pad in ((1, 0), (0, 1))]
         sides += [F.pad(down, (0, 0, *pad), value=none) for pad in ((1, 0), (0, 1))]
@@ -62,6 +68,7 @@ class Kernel:
         return Stencil(right.to(x.dtype), down.to(x.dtype))
 
     def _log(self, difference: Tensor) -> Tensor:
+        """Logarithms of the weights w_ij for differences x_i - x_j."""
         square = difference.square()
         if self.channels == "joint":
             square = square.sum(1, keepdim=True)
@@ -74,14 +81,21 @@ PHOTOGRAPHS, DIGITS = Kernel(), Kernel(rate=10.0)
 
 @dataclass(frozen=True, eq=False)
 class Smoothing:
-    """s(z) = diag(p)^-1 A^-1 z with A = I - alpha D^-1/2 W D^-1/2 and p = A^-1 1: rows sum to one (4.4, 4.5).
+    """Smoothing s(z) = diag(p)^-1 A^-1 z with A = I - alpha D^-1/2 W D^-1/2 and p = A^-1 1: rows sum to one (4.4, 4.5).
 
     Built by `Smoothing.of(x0, alpha, ...)`. H. Zhang's thesis, chapter 4; the factor 1 - alpha of (4.4) cancels. `apply`
     is s, `pull` its transpose g -> A^-1 (g / p) (divide, then smooth): one solve of A each, and no derivative is taken
     through iterations. Both return a Solution whose `converged` is false in the rows that missed the tolerance; its value
-    is then the last iterate, a finite signal less smooth than asked for. `start` is a previous value of the same call,
-    from which conjugate gradient goes on. Neither is recorded by autograd. Fields lead with the batch, so `tensors.take`
-    drops rows.
+    is then the last iterate, a finite signal less smooth than asked for. Neither is recorded by autograd. Fields lead with
+    the batch, so `tensors.take` drops rows.
+
+    Attributes:
+        stencil: The weights of alpha D^-1/2 W D^-1/2.
+        factor: What solves the system: a factorisation, or the matrix by colour for conjugate gradient.
+        p: A^-1 1, `(batch, groups, height, width)`.
+        settled: Whether p meets the tolerance, `(batch,)`.
+        tol: Relative residual of an iterative solve.
+        limit: Most iterations of one.
     """
 
     stencil: Stencil
@@ -102,12 +116,21 @@ class Smoothing:
         limit: int = 500,
         method: Literal["auto", "direct", "iterative"] = "auto",
     ) -> Smoothing:
-        """Smoothing guided by x0 `(batch, channel, height, width)` in [0,1].
+        """Smoothing guided by images.
 
-        alpha in [0, 1): 0 is the identity, near 1 a strict low-pass. Images whose shorter side is at most DIRECT_SIDE
-        pixels are factorised, which takes the time of about 20 solves; larger ones are solved by conjugate gradient until
-        the relative residual is at most `tol`, for at most `limit` iterations (p ten times closer); `method` names one.
-        Residuals below eps / (1 - alpha) are out of the reach of a floating-point type. Raises ContractError.
+        Args:
+            x0: The guide, `(batch, channel, height, width)` in [0,1].
+            alpha: Strength in [0, 1): 0 is the identity, near 1 a strict low-pass.
+            kernel: The graph of the guide.
+            tol: Relative residual of an iterative solve (p ten times closer). Residuals below eps / (1 - alpha) are out of
+                the reach of a floating-point type.
+            limit: Most iterations of one.
+            method: "direct" factorises, which takes the time of about 20 solves; "iterative" is conjugate gradient; "auto"
+                factorises images whose shorter side is at most DIRECT_SIDE pixels.
+
+        Raises:
+            ContractError: The guide is no batch of images, a parameter has no such value, or alpha is closer to 1 than the
+                type of x0 can tell.
         """
         if not 0 <= alpha < 1:
             raise ContractError(f"expected alpha in [0, 1) for smoothing, got {alpha}; 0 leaves the signal as it is")
@@ -135,14 +158,22 @@ class Smoothing:
 
     @torch.no_grad()
     def apply(self, z: Tensor, start: Tensor | None = None) -> Solution:
-        """s(z) for z of the guide's shape."""
+        """The smoothed signal s(z).
+
+        Args:
+            z: A signal of the guide's shape.
+            start: A previous value of this function, from which conjugate gradient goes on.
+
+        Raises:
+            ContractError: z has another shape.
+        """
         self._check(z)
-        found = self._solve(z, None if start is None else start * self.p)
-        return found._replace(value=found.value / self.p)
+        solution = self._solve(z, None if start is None else start * self.p)
+        return solution._replace(value=solution.value / self.p)
 
     @torch.no_grad()
     def pull(self, g: Tensor, start: Tensor | None = None) -> Solution:
-        """The transpose of s, applied to g of the guide's shape."""
+        """The transpose of s applied to g, of the guide's shape; `start` and errors as of `apply`."""
         self._check(g)
         return self._solve(g / self.p, start)
 
@@ -154,17 +185,19 @@ class Smoothing:
             )
 
     def _solve(self, b: Tensor, start: Tensor | None) -> Solution:
+        """A^-1 b, of right-hand sides scaled to a largest component of 1."""
         # gradients may be so small that their squares are zero
         size = b.abs().amax((2, 3), keepdim=True)
         size = torch.where(size > 0, size, 1)
         start = None if start is None else start / size
-        found = _solve(self.stencil, self.factor, b / size, start, self.tol, self.limit)
-        return found._replace(value=found.value * size, converged=found.converged & self.settled)
+        solution = _solve(self.stencil, self.factor, b / size, start, self.tol, self.limit)
+        return solution._replace(value=solution.value * size, converged=solution.converged & self.settled)
 
 
 def _solve(
     stencil: Stencil, factor: Dissection | Chessboard, b: Tensor, start: Tensor | None, tol: float, limit: int
 ) -> Solution:
+    """(I - S)^-1 b by the factorisation, or by conjugate gradient from `start`."""
     if isinstance(factor, Dissection):
         return stencil.solution(factor.solve(b), b, tol)
     return conjugate_gradient(stencil, factor, b, start, tol, limit)

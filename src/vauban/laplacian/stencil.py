@@ -15,8 +15,13 @@ from torch import Tensor
 
 
 class Solution(NamedTuple):
-    """A solved system: `value`, `residual (batch,)` = max over channels of ||b - (I - S) y|| / ||b|| computed from the
-    returned value (0 for b = 0), whether it meets the tolerance, and the number of iterations taken (0 for a direct solve).
+    """A solved system.
+
+    Attributes:
+        value: y `(batch, channel, height, width)`.
+        residual: The largest ||b - (I - S) y|| / ||b|| over channels, computed from the value (0 for b = 0), `(batch,)`.
+        converged: Whether the residual meets the tolerance, `(batch,)`.
+        iterations: Iterations taken, 0 for a direct solve, int64 `(batch,)`.
     """
 
     value: Tensor
@@ -27,7 +32,12 @@ class Solution(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Stencil:
-    """The weights of S."""
+    """The weights of S.
+
+    Attributes:
+        right: Between a pixel and the next of its row, `(batch, groups, height, width - 1)`.
+        down: Between a pixel and the one below, `(batch, groups, height - 1, width)`.
+    """
 
     right: Tensor
     down: Tensor
@@ -42,17 +52,25 @@ class Stencil:
         return out
 
     def solution(self, y: Tensor, b: Tensor, tol: float, iterations: Tensor | None = None) -> Solution:
-        """y with its true residual."""
+        """y as a Solution with its true residual.
+
+        Args:
+            y: What a solver returned, `(batch, channel, height, width)`.
+            b: The right-hand sides.
+            tol: Relative residual up to which it counts as converged.
+            iterations: Iterations taken, `(batch,)`; None for none.
+        """
         residual = _relative(norm(b - self.product(y)), norm(b)).amax(1)
         count = torch.zeros(len(b), dtype=torch.long, device=b.device) if iterations is None else iterations
         return Solution(y, residual, residual <= tol, count)
 
 
 def norm(a: Tensor) -> Tensor:
-    """Per sample and channel."""
+    """L2 norm per sample and channel, `(batch, channel)`."""
     size: Tensor = torch.linalg.vector_norm(a.flatten(2), dim=2)
     return size
 
 
 def _relative(size: Tensor, of: Tensor) -> Tensor:
+    """size / of, and size itself where `of` is zero."""
     return torch.where(of == 0, size, size / of)

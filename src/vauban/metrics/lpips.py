@@ -21,14 +21,18 @@ TINY = 1e-10  # added to lengths, so that a position without features is compare
 
 @dataclass(frozen=True)
 class Perception:
-    """features: images `(batch, channel, height, width)` in [0,1] -> maps `(batch, channels, rows, columns)`; weights: one
-    tensor `(channels,)` for each map."""
+    """A network as `lpips` looks through it.
+
+    Attributes:
+        features: Images `(batch, channel, height, width)` in [0,1] -> maps, each `(batch, channels, rows, columns)`.
+        weights: One tensor `(channels,)` for each map.
+    """
 
     features: Callable[[Tensor], Sequence[Tensor]]
     weights: Sequence[Tensor]
 
 
-@registry.register("lpips", unit="1")
+@registry.register("lpips", unit="1", direction="distance", aggregate="mean", reads="pair")
 @torch.no_grad()
 def lpips(x: Tensor, y: Tensor, network: Perception | None = None) -> Tensor:
     """Learned Perceptual Image Patch Similarity by a network you supply, `(batch,)` float64; 0 for equal images.
@@ -38,9 +42,14 @@ def lpips(x: Tensor, y: Tensor, network: Perception | None = None) -> Tensor:
     features as a perceptual metric, CVPR 2018, arXiv:1801.03924, eq. 1, with the weight outside the square as in the
     authors' trained layers; for the equation as printed give the squares of its weights). Symmetric. Never differentiated.
 
-    x, y in [0,1], of a size that the network takes. `torchvision_lpips` makes the `network` of the paper from two weights
-    files; none is delivered. Raises ContractError without a network, for different shapes and for maps and weights that do
-    not fit.
+    Args:
+        x: Images `(batch, channel, height, width)` in [0,1], of a size that the network takes.
+        y: Images of the same shape.
+        network: Features and weights; `torchvision_lpips` makes those of the paper from two weights files, none is
+            delivered.
+
+    Raises:
+        ContractError: There is no network, the shapes differ, or maps and weights do not fit.
     """
     if network is None:
         raise ContractError(
@@ -49,17 +58,18 @@ def lpips(x: Tensor, y: Tensor, network: Perception | None = None) -> Tensor:
     if x.shape != y.shape or x.dim() != 4:
         raise ContractError(f"expected two batches of images of the same shape, got {tuple(x.shape)}, {tuple(y.shape)}")
     first, second = network.features(x), network.features(y)
-    sizes = [f.shape[1] for f in first], [len(w) for w in network.weights]
-    if sizes[0] != sizes[1]:
-        raise ContractError(f"expected one weight per channel of each map {sizes[0]}, got weights {sizes[1]}")
+    channels, weighted = [maps.shape[1] for maps in first], [len(weight) for weight in network.weights]
+    if channels != weighted:
+        raise ContractError(f"expected one weight per channel of each map {channels}, got weights {weighted}")
     total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for a, b, w in zip(first, second, network.weights, strict=True):
-        square = (_unit(a) - _unit(b)).square()
-        total += (square * w.to(square).view(-1, 1, 1)).sum(1).mean((1, 2))
+    for maps_x, maps_y, weight in zip(first, second, network.weights, strict=True):
+        square = (_unit(maps_x) - _unit(maps_y)).square()
+        total += (square * weight.to(square).view(-1, 1, 1)).sum(1).mean((1, 2))
     return total
 
 
 def _unit(features: Tensor) -> Tensor:
+    """Maps in float64 whose features have length one at every position."""
     features = features.double()
     length: Tensor = features.norm(dim=1, keepdim=True)
     return features / (length + TINY)
@@ -68,10 +78,16 @@ def _unit(features: Tensor) -> Tensor:
 def torchvision_lpips(name: str, backbone: nn.Module, linear: str | Path) -> Perception:
     """The `Perception` of a torchvision network: its features after the layers of the paper, and weights read from a file.
 
-    name: "alexnet", "vgg16" or "squeezenet1_1". backbone: that network with the ImageNet weights you loaded. linear: a
-    safetensors file of the authors' lin layers, as they name them: a tensor `(1, channels, 1, 1)` under each of
-    `lin0.model.1.weight`, `lin1.model.1.weight` and so on. Images are normalised with the mean and deviation of ImageNet.
-    Raises ContractError for other names, backbones and files.
+    Images are normalised with the mean and deviation of ImageNet.
+
+    Args:
+        name: "alexnet", "vgg16" or "squeezenet1_1".
+        backbone: That network with the ImageNet weights you loaded.
+        linear: A safetensors file of the authors' lin layers, as they name them: a tensor `(1, channels, 1, 1)` under each
+            of `lin0.model.1.weight`, `lin1.model.1.weight` and so on.
+
+    Raises:
+        ContractError: There is no such network, or the backbone or the file is another one.
     """
     if name not in LAYERS:
         raise ContractError(f"expected lpips of one of {', '.join(LAYERS)}, got {name!r}")
@@ -80,26 +96,28 @@ def torchvision_lpips(name: str, backbone: nn.Module, linear: str | Path) -> Per
         raise ContractError(f"expected torchvision's {name} as the backbone of lpips, got {type(backbone).__name__}")
 
     def features(x: Tensor) -> list[Tensor]:
-        return _outputs(layers, LAYERS[name], (x - _row(x, MEAN)) / _row(x, STD))
+        return _outputs(layers, LAYERS[name], (x - _per_channel(x, MEAN)) / _per_channel(x, STD))
 
     return Perception(features, _linear(Path(linear)))
 
 
-def _row(x: Tensor, values: Iterable[float]) -> Tensor:
+def _per_channel(x: Tensor, values: Iterable[float]) -> Tensor:
+    """One number per channel in a shape that broadcasts over images x."""
     return x.new_tensor(tuple(values)).view(-1, 1, 1)
 
 
 def _outputs(layers: nn.Sequential, wanted: Sequence[int], x: Tensor) -> list[Tensor]:
-    found = []
+    """Outputs of the layers at the wanted positions, in their order."""
+    maps = []
     for index, layer in enumerate(layers[: wanted[-1] + 1]):
         x = layer(x)
         if index in wanted:
-            found.append(x)
-    return found
+            maps.append(x)
+    return maps
 
 
 def _linear(path: Path) -> list[Tensor]:
-    """The weights of the layers in the order of their numbers."""
+    """Weights of the layers, `(channels,)` each, in the order of their numbers. Raises ContractError for other files."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -17,7 +17,7 @@ LUMA = (0.299, 0.587, 0.114)
 CHUNK = 2**18  # pixels in one pass: bounds the memory of the complex subbands and keeps them in the cache
 
 
-@registry.register("mad", unit="1")
+@registry.register("mad", unit="1", direction="distance", aggregate="mean", reads="pair")
 def mad(x: Tensor, y: Tensor, *, pixels_per_degree: float = 64.0) -> Tensor:
     """Most Apparent Distortion of image y from original x, `(batch,)` float64, 0 or more; smaller is less visible.
 
@@ -41,8 +41,13 @@ def mad(x: Tensor, y: Tensor, *, pixels_per_degree: float = 64.0) -> Tensor:
     (an image of 32 pixels keeps 3 of 5) are left out and the weights made to sum to one again; 1e-4 is added to the
     variance that divides skewness and kurtosis, which are not defined for flat blocks.
 
-    x, y `(batch, 1 or 3, height, width)` in [0,1]. pixels_per_degree: pixels in one degree of the viewer's field. Raises
-    ContractError for other shapes and where pixels_per_degree is not positive.
+    Args:
+        x: Originals `(batch, 1 or 3, height, width)` in [0,1].
+        y: Images of the same shape.
+        pixels_per_degree: Pixels in one degree of the viewer's field.
+
+    Raises:
+        ContractError: The shapes differ or are others, or pixels_per_degree is not positive.
     """
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         raise ContractError(f"expected images (batch, 1 or 3 channels, height, width), got shape {tuple(x.shape)}")
@@ -55,14 +60,15 @@ def mad(x: Tensor, y: Tensor, *, pixels_per_degree: float = 64.0) -> Tensor:
 
 
 def _grey(x: Tensor) -> Tensor:
-    """`(batch, height, width)` in [0, 255], of sizes that blocks cover."""
+    """Grey images `(batch, height, width)` in [0, 255], extended to sizes that blocks cover."""
     grey = x[:, :1] if x.shape[1] == 1 else (x * x.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
     bottom, right = (max(BLOCK * CELL, -(-side // CELL) * CELL) - side for side in x.shape[2:])
     return 255 * pad(grey, (0, right, 0, bottom), mode="replicate")[:, 0]
 
 
 def _blend(x: Tensor, y: Tensor, pixels_per_degree: float) -> Tensor:
-    seen = detection(x, y, pixels_per_degree)
-    alpha = 1 / (1 + BETA1 * seen**BETA2)
-    score: Tensor = seen**alpha * appearance(x, y) ** (1 - alpha)
+    """The score of grey images in [0, 255], `(batch,)`."""
+    detected = detection(x, y, pixels_per_degree)
+    alpha = 1 / (1 + BETA1 * detected**BETA2)
+    score: Tensor = detected**alpha * appearance(x, y) ** (1 - alpha)
     return score

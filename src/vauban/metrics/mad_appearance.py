@@ -1,4 +1,4 @@
-"""The appearance-based strategy of MAD: how local statistics of subbands change (Larson and Chandler 2010, 3.2)."""
+"""Appearance-based strategy of MAD: how local statistics of subbands change (Larson and Chandler 2010, 3.2)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ SPREAD = math.pi / ORIENTATIONS / 1.5  # radians, the deviation of the angular G
 
 
 def scales(height: int, width: int) -> list[tuple[float, float]]:
-    """(wavelength, weight) of the scales that an image can hold: wavelengths up to twice its longer side, weights of sum 1.
+    """Scales that an image can hold: wavelengths up to twice its longer side.
 
     Beyond, the image's lowest frequency lies under half the peak of the filter, and the higher moments of what is left
     would speak with the largest weight.
+
+    Returns:
+        (wavelength in pixels, weight) for each, weights of sum 1.
     """
     held = [(length, w) for length, w in zip(WAVELENGTHS, WEIGHTS, strict=True) if length <= 2 * max(height, width)]
     total = sum(weight for _, weight in held)
@@ -29,10 +32,19 @@ def scales(height: int, width: int) -> list[tuple[float, float]]:
 
 
 def log_gabor(frequency: Tensor, angle: Tensor, wavelength: float, orientation: int) -> Tensor:
-    """G = exp(-ln(f / f_s)^2 / (2 ln(0.55)^2)) exp(-(theta - mu_o)^2 / (2 sigma_o^2)), 0 at frequency 0.
+    """Log-Gabor filter G = exp(-ln(f / f_s)^2 / (2 ln(0.55)^2)) exp(-(theta - mu_o)^2 / (2 sigma_o^2)), 0 at f = 0.
 
-    frequency f in cycles per pixel, angle theta in radians (the difference taken around the circle), f_s = 1 / wavelength,
-    mu_o = o pi / 4, sigma_o = (pi / 4) / 1.5. One side of the plane only, so the filtered image is complex.
+    f_s = 1 / wavelength, mu_o = o pi / 4, sigma_o = (pi / 4) / 1.5. One side of the plane only, so the filtered image is
+    complex.
+
+    Args:
+        frequency: f in cycles per pixel.
+        angle: theta in radians; its difference from mu_o is taken around the circle.
+        wavelength: Of the centre of the scale, in pixels.
+        orientation: o, from 0 to 3.
+
+    Returns:
+        The filter at every frequency.
     """
     radial = torch.exp(-0.5 * ((frequency * wavelength).log() / math.log(BANDWIDTH)) ** 2)
     turn = angle - orientation * math.pi / ORIENTATIONS
@@ -41,7 +53,11 @@ def log_gabor(frequency: Tensor, angle: Tensor, wavelength: float, orientation: 
 
 
 def subbands(image: Tensor) -> Iterator[tuple[float, Tensor]]:
-    """(weight, magnitudes) of every scale and orientation of a grey image `(batch, height, width)`, its borders joined."""
+    """Subbands of grey images `(batch, height, width)`, their borders joined.
+
+    Yields:
+        (weight of the scale, magnitudes `(batch, height, width)`) for every scale and orientation.
+    """
     height, width = image.shape[1:]
     down = torch.fft.fftfreq(height, dtype=image.dtype, device=image.device)[:, None]
     right = torch.fft.fftfreq(width, dtype=image.dtype, device=image.device)
@@ -54,10 +70,14 @@ def subbands(image: Tensor) -> Iterator[tuple[float, Tensor]]:
 
 
 def appearance(x: Tensor, y: Tensor) -> Tensor:
-    """d_appear = sqrt(mean over blocks of eta^2), `(batch,)`, for grey x, y `(batch, height, width)` in [0, 255].
+    """Change of appearance d_appear = sqrt(mean over blocks of eta^2), `(batch,)`.
 
     eta = sum over scales s and orientations of w_s (|sigma_x - sigma_y| + 2 |skew_x - skew_y| + |kurt_x - kurt_y|), the
     standard deviation, skewness and kurtosis of a block of the subband's magnitudes.
+
+    Args:
+        x: Grey originals `(batch, height, width)` in [0, 255].
+        y: Grey images of the same shape.
     """
     total = x.new_zeros(())
     for weight, magnitude in subbands(torch.cat([x, y])):

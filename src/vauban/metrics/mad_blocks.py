@@ -13,7 +13,15 @@ FLAT = 1e-4  # added to the variance that divides the higher moments: 0.01 of a 
 
 @dataclass(frozen=True)
 class BlockMoments:
-    """Of regions of n pixels, each `(batch, rows, columns)`: the mean and the sums of (x - mean)^2, ^3 and ^4."""
+    """Central moments of the regions of an image.
+
+    Attributes:
+        n: Pixels of a region.
+        mean: Their mean, `(batch, rows, columns)`.
+        second: The sum of (x - mean)^2 of each region, of the same shape.
+        third: The sum of (x - mean)^3.
+        fourth: The sum of (x - mean)^4.
+    """
 
     n: int
     mean: Tensor
@@ -23,30 +31,36 @@ class BlockMoments:
 
     @property
     def deviation(self) -> Tensor:
+        """Standard deviation."""
         return (self.second / self.n).sqrt()
 
     @property
     def skewness(self) -> Tensor:
+        """Skewness, its variance raised by `FLAT`."""
         return self.third / self.n / (self.second / self.n + FLAT) ** 1.5
 
     @property
     def kurtosis(self) -> Tensor:
+        """Kurtosis, its variance raised by `FLAT`."""
         return self.fourth / self.n / (self.second / self.n + FLAT) ** 2
 
 
 def moments(image: Tensor) -> BlockMoments:
-    """Of the cells of an image `(batch, height, width)` whose sides are multiples of `CELL`."""
+    """Moments of the cells of images `(batch, height, width)` whose sides are multiples of `CELL`."""
     batch, height, width = image.shape
     cells = image.view(batch, height // CELL, CELL, width // CELL, CELL).transpose(2, 3)
     mean = cells.mean((3, 4))
-    rest = cells - mean[..., None, None]
-    square = rest * rest
-    second, third, fourth = (m.sum((3, 4)) for m in (square, square * rest, square * square))
+    deviation = cells - mean[..., None, None]
+    square = deviation * deviation
+    second, third, fourth = (power.sum((3, 4)) for power in (square, square * deviation, square * square))
     return BlockMoments(CELL * CELL, mean, second, third, fourth)
 
 
 def merged(parts: BlockMoments, size: int) -> BlockMoments:
-    """Of all regions of size x size parts, one part apart: no raw moments, whose differences would lose their digits."""
+    """Moments of all regions of size x size parts, one part apart.
+
+    From central moments: differences of raw ones would lose their digits.
+    """
     mean, second, third, fourth = (
         m.unfold(1, size, 1).unfold(2, size, 1) for m in (parts.mean, parts.second, parts.third, parts.fourth)
     )

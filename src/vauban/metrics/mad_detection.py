@@ -1,4 +1,4 @@
-"""The detection-based strategy of MAD: what of the error is visible behind the image (Larson and Chandler 2010, 3.1)."""
+"""Detection-based strategy of MAD: what of the error is visible behind the image (Larson and Chandler 2010, 3.1)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from torch import Tensor
 
 from vauban.metrics.mad_blocks import BLOCK, BlockMoments, merged, moments
 
-GAIN, GAMMA, OFFSET = (
-    0.02874,
-    2.2,
-    0.0,
-)  # luminance (OFFSET + GAIN p)^GAMMA in cd/m^2 of the pixel value p on an sRGB display
+GAIN, GAMMA, OFFSET = 0.02874, 2.2, 0.0
+"""Luminance (OFFSET + GAIN p)^GAMMA in cd/m^2 of the pixel value p on an sRGB display."""
 LAMBDA, PEAK, BELOW = 0.114, 7.8909, 0.981  # the curve's scale and peak, cycles per degree; the value below the peak
 DARK = 0.5  # mean lightness of a block up to which no error is seen
 FLOOR = -5.0  # log contrast of the image below which it masks nothing
 
 
 def sensitivity(frequency: Tensor, angle: Tensor) -> Tensor:
-    """H = 2.6 (0.0192 + l f') exp(-(l f')^1.1) from its peak on, 0.981 below, f' = f / (0.15 cos 4 theta + 0.85).
+    """Contrast sensitivity H = 2.6 (0.0192 + l f') exp(-(l f')^1.1) from its peak on, 0.981 below.
 
-    frequency f in cycles per degree, angle theta in radians, l = 0.114. Mannos and Sakrison 1974, with the loss at oblique
-    angles and the flattened low frequencies of Daly.
+    f' = f / (0.15 cos 4 theta + 0.85), l = 0.114. Mannos and Sakrison 1974, with the loss at oblique angles and the
+    flattened low frequencies of Daly.
+
+    Args:
+        frequency: f in cycles per degree.
+        angle: theta in radians.
     """
     slanted = frequency / (0.15 * torch.cos(4 * angle) + 0.85)
     scaled = LAMBDA * slanted
@@ -29,12 +30,12 @@ def sensitivity(frequency: Tensor, angle: Tensor) -> Tensor:
 
 
 def lightness(pixel: Tensor) -> Tensor:
-    """The cube root of the luminance of pixel values in [0, 255]."""
+    """Cube root of the luminance of pixel values in [0, 255]."""
     return (OFFSET + GAIN * pixel) ** (GAMMA / 3)
 
 
 def perceived(image: Tensor, pixels_per_degree: float) -> Tensor:
-    """An image `(batch, height, width)` through `sensitivity`, its borders joined."""
+    """Images `(batch, height, width)` filtered by `sensitivity`, their borders joined."""
     height, width = image.shape[1:]
     down = torch.fft.fftfreq(height, 1 / pixels_per_degree, dtype=image.dtype, device=image.device)[:, None]
     right = torch.fft.rfftfreq(width, 1 / pixels_per_degree, dtype=image.dtype, device=image.device)
@@ -44,24 +45,36 @@ def perceived(image: Tensor, pixels_per_degree: float) -> Tensor:
 
 
 def detection(x: Tensor, y: Tensor, pixels_per_degree: float) -> Tensor:
-    """d_detect = sqrt(mean over blocks of (xi D)^2), `(batch,)`, for grey x, y `(batch, height, width)` in [0, 255].
+    """Visible error d_detect = sqrt(mean over blocks of (xi D)^2), `(batch,)`.
 
     D is the mean squared error of the block in pixel values; xi its `visibility`, from the contrasts of image and error in
     `perceived` lightness.
+
+    Args:
+        x: Grey originals `(batch, height, width)` in [0, 255].
+        y: Grey images of the same shape.
+        pixels_per_degree: Pixels in one degree of the viewer's field.
     """
-    before = lightness(x)
-    image = moments(perceived(before, pixels_per_degree))
-    error = merged(moments(perceived(lightness(y) - before, pixels_per_degree)), BLOCK)
+    original = lightness(x)
+    image = moments(perceived(original, pixels_per_degree))
+    error = merged(moments(perceived(lightness(y) - original, pixels_per_degree)), BLOCK)
     square = merged(moments((y - x).square()), BLOCK).mean
     return (visibility(image, error) * square).square().mean((1, 2)).sqrt()
 
 
 def visibility(image: BlockMoments, error: BlockMoments) -> Tensor:
-    """xi per block: by how much the log contrast of the error exceeds that of the image, or -5 where this is larger.
+    """Visibility xi of the error per block: how far its log contrast exceeds the image's, or -5 where this is larger.
 
     Contrast is a standard deviation over the mean lightness of the block of the image; for the image it is the smallest
     deviation of the four quarters of the block, so that an edge does not mask what is beside it. An error in a block of
     mean lightness up to 0.5, or below both contrasts, is not seen: 0.
+
+    Args:
+        image: Moments of the cells of the image.
+        error: Moments of the blocks of the error.
+
+    Returns:
+        One value per block, `(batch, rows, columns)`.
     """
     quarter, half = merged(image, BLOCK // 2).deviation, BLOCK // 2
     least = torch.minimum(quarter[:, :-half], quarter[:, half:])

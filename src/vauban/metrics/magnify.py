@@ -1,4 +1,4 @@
-"""Adversarial magnification: what a perturbation looks like once an image's own local contrast is taken away."""
+"""Adversarial magnification: an image divided by its own local contrast, which makes a perturbation visible."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from vauban.laplacian.bilateral import bilateral
 
 
 def magnify(x: Tensor, *, beta: float = 0.8, sigma_domain: float = 5.0, sigma_range: float = 5 / 255) -> Tensor:
-    """(x - m) / (beta s + (1 - beta) S), 0 where the denominator is: the local structure of x, of any sign.
+    """Local structure (x - m) / (beta s + (1 - beta) S) of images, of any sign; 0 where the denominator is.
 
     m = b(x) is the bilateral filter of x, s = sqrt(b((x - m)^2)) with the filter guided by x, and S the standard deviation
-    of the channel over the image. x `(batch, channel, height, width)` in [0,1]; sigma_domain in pixels, sigma_range in
-    units of x. It needs no reference image. A constant image gives zero. H. Zhang's thesis (Deep learning in adversarial
-    context, Rennes 2021), eq. 4.16, with two readings: the root that defines s has exponent +1/2 (printed -1/2), and the
-    range width 5 of its figure 4.1 is 5 of 255 grey levels. The filter stops at three domain widths. Raises ContractError
-    for other shapes, beta outside [0, 1] and widths that are not positive.
+    of the channel over the image. It needs no reference image. A constant image gives zero. H. Zhang's thesis (Deep
+    learning in adversarial context, Rennes 2021), eq. 4.16, with two readings: the root of s has exponent +1/2 (printed
+    -1/2), and the range width 5 of its figure 4.1 is 5 of 255 grey levels. The filter stops at three domain widths.
+
+    Args:
+        x: Images `(batch, channel, height, width)` in [0,1].
+        beta: Share of the local deviation in the denominator, from 0 to 1.
+        sigma_domain: Width of the filter in pixels.
+        sigma_range: Width of the filter in units of x.
+
+    Returns:
+        Maps of the shape of x.
+
+    Raises:
+        ContractError: x are no images, beta lies outside [0, 1], or a width is not positive.
     """
     if x.dim() != 4 or not x.is_floating_point():
         raise ContractError(f"expected float images (batch, channel, height, width), got {x.dtype} {tuple(x.shape)}")

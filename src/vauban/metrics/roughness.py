@@ -1,4 +1,4 @@
-"""How much a perturbation differs between pixels where the image does not."""
+"""Roughness: how much a perturbation differs between pixels where the image does not."""
 
 from __future__ import annotations
 
@@ -10,23 +10,32 @@ from vauban.laplacian.smoothing import DIGITS, PHOTOGRAPHS, Kernel
 from vauban.metrics.base import pair, registry
 
 
-@registry.register("roughness", unit="1")
+@registry.register("roughness", unit="1", direction="distance", aggregate="mean", reads="pair")
 def roughness(x0: Tensor, x: Tensor, kernel: Kernel | None = None) -> Tensor:
-    """tr(r^T (I - D^-1/2 W D^-1/2) r) / ||r||_2^2 of r = x - x0, `(batch,)` float64 in [0, 2]; 0 where nothing changed.
+    """Roughness of the perturbation r = x - x0 over the graph of x0, `(batch,)` float64 in [0, 2]; 0 where r is.
 
-    W is the graph of the image x0, `Kernel`; None takes the source's for digits where there is one channel and for
-    photographs where there are more. It is the pairwise penalty (4.10) per unit of squared distance, so that perturbations
-    of any size compare: 0 for one as smooth as the image allows, 1 on average for white noise, above 1 where like
-    neighbours change in opposite ways. A pixel unlike all its neighbours counts 1. H. Zhang's thesis (Deep learning in
-    adversarial context, Rennes 2021), chapter 4, (4.1)-(4.3); the quotient is ours. x0, x `(batch, channel, height, width)`
-    in [0,1]; raises ContractError for other shapes.
+    tr(r^T (I - D^-1/2 W D^-1/2) r) / ||r||_2^2 with the weights W of the graph and their row sums D: the pairwise penalty
+    (4.10) per unit of squared distance, so that perturbations of any size compare. It is 0 for one as smooth as the image
+    allows, 1 on average for white noise, above 1 where like neighbours change in opposite ways. A pixel unlike all its
+    neighbours counts 1. H. Zhang's thesis (Deep learning in adversarial context, Rennes 2021), chapter 4, (4.1)-(4.3); the
+    quotient is ours.
+
+    Args:
+        x0: Originals `(batch, channel, height, width)` in [0,1].
+        x: Images of the same shape.
+        kernel: The graph W of the image x0; None takes the source's for digits where there is one channel and for
+            photographs where there are more.
+
+    Raises:
+        ContractError: The shapes differ or are not those of images.
     """
     x0, x = pair(x0, x)
     if x0.dim() != 4:
         raise ContractError(f"expected images (batch, channel, height, width), got shape {tuple(x0.shape)}")
     graph = (DIGITS if x0.shape[1] == 1 else PHOTOGRAPHS) if kernel is None else kernel
-    r = x - x0
-    r = r / r.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(r.dtype).tiny)  # squares of tiny changes vanish
-    size = r.square().flatten(1).sum(1)
-    rough = (r * graph.weights(x0).product(r)).flatten(1).sum(1)
-    return torch.where(size > 0, rough / size, 0)
+    change = x - x0
+    largest = change.abs().amax((1, 2, 3), keepdim=True)
+    change = change / largest.clamp_min(torch.finfo(change.dtype).tiny)  # squares of tiny changes vanish
+    size = change.square().flatten(1).sum(1)
+    penalty = (change * graph.weights(x0).product(change)).flatten(1).sum(1)
+    return torch.where(size > 0, penalty / size, 0)

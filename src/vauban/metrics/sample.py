@@ -1,4 +1,4 @@
-"""The per-sample columns that every result row carries."""
+"""Columns of distances that every result row carries."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from vauban.metrics.perceptual import psnr, ssim
 COLUMNS = ("l0", "l1", "l2", "linf", "ssim", "psnr_db")
 
 
-@registry.register("l0", unit="components")
+@registry.register("l0", unit="components", direction="distance", aggregate="median", reads="pair")
 def l0(x0: Tensor, x: Tensor) -> Tensor:
     """Number of components that differ, counted over pixels and channels, `(batch,)`."""
     x0, x = pair(x0, x)
     return L0.size(x - x0)
 
 
-@registry.register("l1", unit="pixel units")
+@registry.register("l1", unit="pixel units", direction="distance", aggregate="median", reads="pair")
 def l1(x0: Tensor, x: Tensor) -> Tensor:
     """Sum of absolute differences, pixel units of [0,1], `(batch,)`."""
     x0, x = pair(x0, x)
     return L1.size(x - x0)
 
 
-@registry.register("l2", unit="pixel units")
+@registry.register("l2", unit="pixel units", direction="distance", aggregate="median", reads="pair")
 def l2(x0: Tensor, x: Tensor) -> Tensor:
     """Euclidean distance, pixel units of [0,1], `(batch,)`."""
     x0, x = pair(x0, x)
     return L2.size(x - x0)
 
 
-@registry.register("linf", unit="pixel units")
+@registry.register("linf", unit="pixel units", direction="distance", aggregate="median", reads="pair")
 def linf(x0: Tensor, x: Tensor) -> Tensor:
     """Largest absolute difference, pixel units of [0,1], `(batch,)`."""
     x0, x = pair(x0, x)
@@ -41,10 +41,18 @@ def linf(x0: Tensor, x: Tensor) -> Tensor:
 
 
 def measure(x0: Tensor, x: Tensor) -> dict[str, Tensor]:
-    """All of `COLUMNS` for images x and their originals x0, float64 `(batch,)` each, on their device.
+    """All of `COLUMNS` for a batch of images.
 
-    SSIM and PSNR are NaN for vectors `(batch, features)`, where neither is defined. Raises ContractError when the
-    shapes differ.
+    Args:
+        x0: Originals `(batch, ...)` in [0,1].
+        x: Images of the same shape.
+
+    Returns:
+        For each column its values, float64 `(batch,)` on the device of the images. SSIM and PSNR are NaN for vectors
+        `(batch, features)`, where neither is defined.
+
+    Raises:
+        ContractError: The shapes differ.
     """
     columns = {"l0": l0(x0, x), "l1": l1(x0, x), "l2": l2(x0, x), "linf": linf(x0, x)}
     if x0.dim() == 4:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from vauban.core.errors import ContractError, MissingExtra, UnknownName
 from vauban.models.named import registry
@@ -15,28 +18,49 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @registry.register("torchvision", weights="file", data="imagenet", crop=224)
 def torchvision(name: str, classes: int = 1000, pretrained: bool = False) -> Normalised:
-    """A torchvision classifier by its name, with ImageNet's mean and std inside; pretrained=true downloads its weights."""
+    """A torchvision classifier by its name, with ImageNet's mean and std inside; pretrained=true downloads its weights.
+
+    Args:
+        name: Torchvision's name of the network.
+        classes: Number of classes of a network without weights.
+        pretrained: Whether to take torchvision's default weights, with their own mean and std.
+
+    Raises:
+        UnknownName: There is no such network.
+        ContractError: The weights cannot be downloaded.
+    """
     from torchvision import models
 
     if name not in models.list_models(module=models):
         raise UnknownName("torchvision model", name, models.list_models(module=models))
     if pretrained:
-        chosen = models.get_model_weights(name).DEFAULT
-        kept = chosen.transforms()
-        return Normalised(_download(name, lambda: models.get_model(name, weights=chosen)), kept.mean, kept.std)
+        weights = models.get_model_weights(name).DEFAULT
+        transforms = weights.transforms()
+        network = _download(name, lambda: models.get_model(name, weights=weights))
+        return Normalised(network, transforms.mean, transforms.std)
     return Normalised(models.get_model(name, weights=None, num_classes=classes), *IMAGENET)
 
 
 @registry.register("timm", weights="file", data="imagenet", crop=224, extra="models")
 def timm(name: str, classes: int | None = None, pretrained: bool = False) -> Normalised:
-    """A timm classifier by its name, with the mean and std of its own configuration; pretrained=true downloads weights."""
+    """A timm classifier by its name, with the mean and std of its own configuration; pretrained=true downloads weights.
+
+    Args:
+        name: timm's name of the network.
+        classes: Number of classes; None for the network's own.
+        pretrained: Whether to take timm's weights.
+
+    Raises:
+        MissingExtra: timm is not installed.
+        ContractError: timm cannot make the network.
+    """
     try:
         import timm as library
     except ImportError as error:
         raise MissingExtra("timm", "models", f"the model timm:name={name}") from error
-    own = {} if classes is None else {"num_classes": classes}
+    parameters = {} if classes is None else {"num_classes": classes}
     try:
-        network = library.create_model(name, pretrained=pretrained, **own)
+        network = library.create_model(name, pretrained=pretrained, **parameters)
     except RuntimeError as error:
         raise ContractError(f"timm cannot make {name!r}: {str(error).splitlines()[0]}") from error
     config = network.pretrained_cfg
@@ -45,7 +69,16 @@ def timm(name: str, classes: int | None = None, pretrained: bool = False) -> Nor
 
 @registry.register("hf", weights="own", extra="hf")
 def hf(path: str) -> Normalised:
-    """A Hugging Face image classifier from a local folder with safetensors weights; mean and std from its processor."""
+    """A Hugging Face image classifier from a local folder with safetensors weights; mean and std from its processor.
+
+    Args:
+        path: The folder of a saved classifier: config.json, model.safetensors and, where it normalises,
+            preprocessor_config.json.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+        ContractError: The folder holds no image classifier.
+    """
     folder = Path(path).expanduser()
     if not (folder / "config.json").is_file():
         raise ContractError(
@@ -66,21 +99,22 @@ def hf(path: str) -> Normalised:
 
 
 def _processor(folder: Path) -> tuple[Any, Any]:
-    """image_mean and image_std of the saved processor; none where it does not normalise."""
+    """Mean and std of the saved processor, None and None where it does not normalise. Raises ContractError."""
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return None, None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ContractError(f"{path} is not readable: {error}") from error
-    if not found.get("do_normalize", True):
+    if not config.get("do_normalize", True):
         return None, None
-    return found.get("image_mean"), found.get("image_std")
+    return config.get("image_mean"), config.get("image_std")
 
 
-def _download(name: str, get: Any) -> Any:
+def _download(name: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """What `make` returns after downloading. Raises ContractError where it cannot."""
     try:
-        return get()
+        return make()
     except (OSError, RuntimeError) as error:
         raise ContractError(f"the weights of {name} cannot be downloaded: {error}; pass weights=FILE") from error

@@ -1,4 +1,4 @@
-"""Any callable as a model that answers but cannot be differentiated: an HTTP endpoint, ONNX, a PIL pipeline."""
+"""Black boxes: any callable (an HTTP endpoint, ONNX, a PIL pipeline) as a model that cannot be differentiated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vauban.core.errors import AccessError, ContractError
 
 
 class _Answer(torch.autograd.Function):
-    """The answer in the forward pass; a clear refusal where the gradient would start."""
+    """Identity on the answer in the forward pass; AccessError where the gradient would start."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, answer: Tensor, name: str) -> Tensor:
@@ -32,7 +32,12 @@ class _Answer(torch.autograd.Function):
 
 
 class BlackBox(nn.Module):
-    """logits(x) = fn(x) for an opaque fn. `grants`: what its answers reveal, {'scores', 'labels'} or {'labels'}."""
+    """logits(x) = fn(x) for an opaque fn; see `black_box` for the arguments.
+
+    Attributes:
+        name: The callable's name, for messages.
+        grants: What its answers reveal, {'scores', 'labels'} or {'labels'}.
+    """
 
     def __init__(
         self,
@@ -53,14 +58,15 @@ class BlackBox(nn.Module):
         self.grants = frozenset({"labels"} if labels_only else {"scores", "labels"})
 
     def forward(self, x: Tensor) -> Tensor:
-        asked = x.detach()
-        answer = self.fn(asked.cpu().numpy() if self.takes == "numpy" else asked)
+        images = x.detach()
+        answer = self.fn(images.cpu().numpy() if self.takes == "numpy" else images)
         logits = self._logits(_tensor(answer, self.name).to(x.device), len(x)).to(x.dtype)
         if torch.is_grad_enabled() and x.requires_grad:
             return _Answer.apply(x, logits, self.name)  # type: ignore[no-any-return]
         return logits
 
     def _logits(self, answer: Tensor, batch: int) -> Tensor:
+        """Logits `(batch, classes)` of an answer: its scores, or one-hot rows. Raises ContractError for another answer."""
         if answer.dim() == 1:
             if not self.labels_only:
                 raise ContractError(
@@ -88,6 +94,7 @@ class BlackBox(nn.Module):
 
 
 def _tensor(answer: Any, name: str) -> Tensor:
+    """An answer as a tensor. Raises ContractError where it is no array."""
     if isinstance(answer, Tensor):
         return answer.detach()
     try:
@@ -104,10 +111,21 @@ def black_box(
     classes: int | None = None,
     takes: Literal["numpy", "torch"] = "numpy",
 ) -> BlackBox:
-    """A model from any callable: `fn(images)` gives scores `(batch, classes)` or labels `(batch,)`.
+    """A model from any callable.
 
-    images: float32 `(batch, channel, height, width)` in [0,1], a numpy array or (takes='torch') a tensor. labels_only
-    reveals nothing but the label, as a one-hot logit row; `classes` is needed where fn itself returns labels. Asking for
-    gradients raises AccessError; answers of the wrong shape raise ContractError.
+    Asking it for gradients raises AccessError; answers of the wrong shape raise ContractError.
+
+    Args:
+        fn: Takes images, float32 `(batch, channel, height, width)` in [0,1], and returns scores `(batch, classes)` or
+            labels `(batch,)`.
+        labels_only: Reveal nothing but the label, as a one-hot logit row.
+        classes: Number of classes; needed where fn returns labels.
+        takes: Whether fn takes a numpy array or a tensor ("torch").
+
+    Raises:
+        ContractError: fn cannot be called, or `takes` is something else.
+
+    Example:
+        >>> model = black_box(lambda images: session.run(None, {"input": images})[0])
     """
     return BlackBox(fn, labels_only, classes, takes)

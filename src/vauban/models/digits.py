@@ -1,4 +1,4 @@
-"""A small network for scikit-learn's handwritten digits, trained in seconds when it is first used and then cached."""
+"""Network for scikit-learn's handwritten digits, trained in seconds when it is first used and then cached."""
 
 from __future__ import annotations
 
@@ -48,19 +48,20 @@ def digits_cnn() -> nn.Sequential:
 
 
 def cache_file() -> Path:
-    """Where the trained network is kept: one file per recipe in the user's cache folder."""
+    """File of the trained network: one per recipe in the user's cache folder."""
     key = hashlib.sha256(json.dumps(RECIPE, sort_keys=True).encode()).hexdigest()[:12]
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "vauban" / "models" / f"digits-cnn-{key}.safetensors"
 
 
 def _batch(split: str) -> Batch:
+    """A split of the digits, 'train' or 'test', as one batch."""
     pixels, labels = pixels_and_labels(split)
     return Batch(pixels.to(torch.float32).div_(255), labels, torch.arange(len(labels)))
 
 
 def trained(module: nn.Module) -> nn.Module:
-    """`module` with the weights of the recipe, from the cache or from a training run of a few seconds.
+    """The network with the weights of the recipe, from the cache or from a training run of a few seconds.
 
     The run starts from the recipe's own initialisation, whatever `module` held.
     """

@@ -1,4 +1,4 @@
-"""The CNN and the ResNet of Zantedeschi, Nicolae and Rawat, "Efficient Defenses Against Adversarial Attacks" (2017)."""
+"""CNN and ResNet of Zantedeschi, Nicolae and Rawat, "Efficient Defenses Against Adversarial Attacks" (2017)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from vauban.core.errors import ContractError
 from vauban.models.layers import Activation, strided_maps, three_convolutions
-from vauban.models.layers import activation as new
+from vauban.models.layers import activation as make_activation
 from vauban.models.named import registry
 
 
@@ -18,20 +18,34 @@ def cnn(channels: int = 1, size: int = 28, classes: int = 10, activation: Activa
     """CNN of "Efficient Defenses": three convolutions (8x8/2, 6x6/2, 5x5) and one dense layer; activation=brelu bounds it.
 
     Strides and padding are not printed; those of the network it follows (2, 2, 1; same, valid, valid) are used.
+
+    Args:
+        channels: Channels of the images.
+        size: Side of the images in pixels.
+        classes: Number of classes.
+        activation: A name such as "relu" or "brelu" (bounded by 1), or a function that makes a module.
     """
     return three_convolutions(channels, size, classes, activation)
 
 
 class EfficientResNet(nn.Module):
-    """Two strided and three 1x1 convolutions; the output of layer 2 is added to that of layer 5 before the pool."""
+    """ResNet of two strided and three 1x1 convolutions; the output of layer 2 is added to that of layer 5 before the pool.
+
+    Args:
+        channels: Channels of the images.
+        size: Side of the images in pixels.
+        classes: Number of classes.
+        kind: The activation.
+        pool_stride: Stride of the 3x3 max pool.
+    """
 
     def __init__(self, channels: int, size: int, classes: int, kind: Activation, pool_stride: int) -> None:
         super().__init__()
-        self.conv1, self.act1 = nn.Conv2d(channels, 64, 8, stride=2, padding=3), new(kind)
-        self.conv2, self.act2 = nn.Conv2d(64, 128, 6, stride=2), new(kind)
-        self.conv3, self.act3 = nn.Conv2d(128, 64, 1), new(kind)
-        self.conv4, self.act4 = nn.Conv2d(64, 64, 1), new(kind)
-        self.conv5, self.act5 = nn.Conv2d(64, 128, 1), new(kind)
+        self.conv1, self.act1 = nn.Conv2d(channels, 64, 8, stride=2, padding=3), make_activation(kind)
+        self.conv2, self.act2 = nn.Conv2d(64, 128, 6, stride=2), make_activation(kind)
+        self.conv3, self.act3 = nn.Conv2d(128, 64, 1), make_activation(kind)
+        self.conv4, self.act4 = nn.Conv2d(64, 64, 1), make_activation(kind)
+        self.conv5, self.act5 = nn.Conv2d(64, 128, 1), make_activation(kind)
         self.pool_stride = pool_stride
         side = (strided_maps(size) - 3) // pool_stride + 1
         self.dense = nn.Linear(128 * side * side, classes)
@@ -51,6 +65,16 @@ def resnet(
     """ResNet of "Efficient Defenses": five convolutions with an identity shortcut from layer 2 to the 3x3 max pool.
 
     The stride of the pool is not printed; 3 (its window) is used. Features: 128 (28 pixels) or 512 (32 pixels).
+
+    Args:
+        channels: Channels of the images.
+        size: Side of the images in pixels.
+        classes: Number of classes.
+        activation: A name such as "relu" or "brelu" (bounded by 1), or a function that makes a module.
+        pool_stride: Stride of the max pool.
+
+    Raises:
+        ContractError: The stride is below 1, or images are too small.
     """
     if pool_stride < 1:
         raise ContractError(f"expected pool_stride >= 1, got {pool_stride}")

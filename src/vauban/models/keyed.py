@@ -1,4 +1,4 @@
-"""The two networks of Taran, Rezaeifar and Voloshynovskiy, "Bridging machine learning and cryptography" (2018)."""
+"""Two networks of Taran, Rezaeifar and Voloshynovskiy, "Bridging machine learning and cryptography" (2018)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from vauban.core.errors import ContractError
 from vauban.models.layers import Activation, three_convolutions
-from vauban.models.layers import activation as new
+from vauban.models.layers import activation as make_activation
 from vauban.models.named import registry
 
 
@@ -33,26 +33,39 @@ def cw(
 
     (c1, c2, h) = (32, 64, 200) for MNIST and (64, 128, 256) for Fashion-MNIST. Convolutions are 'valid' as in Carlini and
     Wagner's own code: maps 28 -> 26 -> 24 -> 12 -> 10 -> 8 -> 4.
+
+    Args:
+        c1: Maps of the first two convolutions.
+        c2: Maps of the last two.
+        h: Units of the first two dense layers.
+        channels: Channels of the images.
+        size: Side of the images in pixels.
+        classes: Number of classes.
+        dropout: Probability of the dropout.
+        activation: A name such as "relu", or a function that makes a module.
+
+    Raises:
+        ContractError: Images are smaller than 16 pixels.
     """
     side = ((size - 4) // 2 - 4) // 2
     if side < 1:
         raise ContractError(f"expected images of at least 16 pixels, got size={size}")
     return nn.Sequential(
         nn.Conv2d(channels, c1, 3),
-        new(activation),
+        make_activation(activation),
         nn.Conv2d(c1, c1, 3),
-        new(activation),
+        make_activation(activation),
         nn.MaxPool2d(2),
         nn.Conv2d(c1, c2, 3),
-        new(activation),
+        make_activation(activation),
         nn.Conv2d(c2, c2, 3),
-        new(activation),
+        make_activation(activation),
         nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Linear(c2 * side * side, h),
-        new(activation),
+        make_activation(activation),
         nn.Dropout(dropout),
         nn.Linear(h, h),
-        new(activation),
+        make_activation(activation),
         nn.Linear(h, classes),
     )

@@ -1,4 +1,4 @@
-"""Pieces that the reference architectures share."""
+"""Layers that the reference architectures share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def activation(kind: Activation) -> nn.Module:
-    """A new activation module, by name or from a function: every place in a network gets its own."""
+    """A new activation module, by name or from a function: every place in a network gets its own. Raises UnknownName."""
     if callable(kind):
         return kind()
     if kind not in ACTIVATIONS:
@@ -31,16 +31,26 @@ def activation(kind: Activation) -> nn.Module:
 
 
 def strided_maps(size: int) -> int:
-    """The side of the map after 8x8 stride 2 'same' and 6x6 stride 2 'valid' on images of side `size`."""
+    """Side of the map after 8x8 stride 2 'same' and 6x6 stride 2 'valid' on images of side `size`. Raises ContractError."""
     if size % 2 or size < 28:
         raise ContractError(f"expected images with an even side of at least 28 pixels, got size={size}")
     return (size // 2 - 6) // 2 + 1
 
 
 def three_convolutions(channels: int, size: int, classes: int, kind: Activation) -> nn.Sequential:
-    """Conv 64 8x8 /2 same - Conv 128 6x6 /2 valid - Conv 128 5x5 /1 valid - dense, an activation after each convolution.
+    """Network conv 64 8x8 /2 same - conv 128 6x6 /2 valid - conv 128 5x5 /1 valid - dense.
 
-    Maps 28 -> 14 -> 5 -> 1 (128 features) and 32 -> 16 -> 6 -> 2 (512 features). 'same' pads 3 pixels on every side.
+    An activation follows each convolution. Maps 28 -> 14 -> 5 -> 1 (128 features) and 32 -> 16 -> 6 -> 2 (512 features).
+    'same' pads 3 pixels on every side.
+
+    Args:
+        channels: Channels of the images.
+        size: Side of the images in pixels.
+        classes: Number of classes.
+        kind: The activation.
+
+    Raises:
+        ContractError: The side is odd or below 28.
     """
     side = strided_maps(size) - 4
     return nn.Sequential(
@@ -56,7 +66,14 @@ def three_convolutions(channels: int, size: int, classes: int, kind: Activation)
 
 
 def normalised_convolution(before: int, maps: int, padding: int, kind: Activation) -> list[nn.Module]:
-    """3x3 convolution (He-normal, no bias: the normalisation has one) - batch normalisation - activation."""
+    """Layers 3x3 convolution (He-normal, no bias: the normalisation has one) - batch normalisation - activation.
+
+    Args:
+        before: Maps that come in.
+        maps: Maps that go out.
+        padding: Pixels of zeros on every side.
+        kind: The activation.
+    """
     convolution = nn.Conv2d(before, maps, 3, padding=padding, bias=False)
     nn.init.kaiming_normal_(convolution.weight)
     return [convolution, nn.BatchNorm2d(maps), activation(kind)]

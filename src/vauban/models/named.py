@@ -1,4 +1,4 @@
-"""`load("mnist-c4:weights=w.safetensors")`: from a name, a weights file or a user's file to a model."""
+"""Models by name, from a weights file or from a user's file: `load("mnist-c4:weights=w.safetensors")`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ ready: dict[str, Callable[[nn.Module], nn.Module]] = {}
 
 
 def build(name: str, seed: int = 0, **params: Any) -> nn.Module:
-    """An untrained model of a registered architecture (or `file.py:name`), initialised from `seed`.
+    """An untrained model of a registered architecture or of a user's file; global random generators stay as they were.
 
-    The global random generators are left as they were.
+    Args:
+        name: A registered name or `file.py:name`, with parameters or without.
+        seed: Seed of the initial weights.
+        params: Further parameters of the architecture.
+
+    Raises:
+        UnknownName: There is no such architecture or parameter.
+        ContractError: The architecture refuses a parameter, or the file gives no module.
     """
     parsed = specs.parse(name)
     params = {**parsed.params, **params}
@@ -41,12 +48,17 @@ def build(name: str, seed: int = 0, **params: Any) -> nn.Module:
 def load(spec: str | Path | nn.Module, weights: str | Path | None = None) -> nn.Module:
     """A model ready to be attacked, in evaluation mode.
 
-    spec: a registered name with parameters, a weights file written by `vauban train` (it names its architecture), a
-    user's `file.py:name` (a module, a class or a function that returns one), or a module. weights: a safetensors file or
-    a `.pt` file of plain tensors. Raises UnknownName, ContractError.
-
     What is loaded here has its convolutions laid out channels last, which costs a CPU a tenth to a third less time; a
     module that is handed over keeps its layout.
+
+    Args:
+        spec: A registered name with parameters, a weights file written by `vauban train` (it names its architecture), a
+            user's `file.py:name` (a module, a class or a function that returns one), or a module.
+        weights: A safetensors file, or a `.pt` file of plain tensors.
+
+    Raises:
+        UnknownName: There is no such model or parameter.
+        ContractError: The weights do not fit, or a network that needs them has none.
     """
     if isinstance(spec, nn.Module):
         return (spec if weights is None else files.load_into(spec, Path(weights).expanduser())).eval()
@@ -84,7 +96,16 @@ def _registered(name: str, params: dict[str, Any], weights: Path | None) -> nn.M
 
 
 def agreed(name: str, params: dict[str, Any], weights: Path) -> dict[str, Any]:
-    """The parameters of the architecture that the weights were trained with; a contradiction is refused."""
+    """Parameters of an architecture, those that its weights were trained with included.
+
+    Args:
+        name: The architecture.
+        params: The parameters that were given.
+        weights: The weights file.
+
+    Raises:
+        ContractError: The file names another architecture, or another value of a parameter.
+    """
     meta = files.metadata(weights)
     if "architecture" not in meta:
         return params

@@ -27,6 +27,7 @@ UNUSED = ("sub_block1.",)  # a copy of the first block that WRN-34-10 checkpoint
 
 
 def _conv3(before: int, maps: int, stride: int) -> nn.Conv2d:
+    """3x3 convolution without bias, padded by one pixel."""
     return nn.Conv2d(before, maps, 3, stride, 1, bias=False)
 
 
@@ -47,6 +48,8 @@ class _WideBlock(nn.Module):
 
 
 class _Stage(nn.Module):
+    """Blocks of one width, the first with a stride."""
+
     def __init__(self, blocks: int, before: int, maps: int, stride: int) -> None:
         super().__init__()
         rest = [_WideBlock(maps, maps, 1) for _ in range(blocks - 1)]
@@ -58,7 +61,16 @@ class _Stage(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """Wide residual network (Zagoruyko and Komodakis 2016, arXiv:1605.07146) for 32x32 images."""
+    """Wide residual network (Zagoruyko and Komodakis 2016, arXiv:1605.07146) for 32x32 colour images.
+
+    Args:
+        depth: Number of layers, 6 n + 4.
+        widen: Factor of the width.
+        classes: Number of classes.
+
+    Raises:
+        ContractError: There is no network of that depth.
+    """
 
     def __init__(self, depth: int = 28, widen: int = 10, classes: int = 10) -> None:
         super().__init__()
@@ -97,10 +109,15 @@ class _PreActBlock(nn.Module):
 
 
 class PreActResNet18(nn.Module):
-    """Pre-activation ResNet-18 (He et al. 2016, arXiv:1603.05027) for 32x32 images.
+    """Pre-activation ResNet-18 (He et al. 2016, arXiv:1603.05027) for 32x32 colour images.
 
-    last_norm: batch normalisation and ReLU before the pool; post: shortcuts behind the activation (both as in the
-    checkpoints of fast adversarial training and overfitting studies, off in the plain form).
+    `last_norm` and `post` are as in the checkpoints of fast adversarial training and overfitting studies, off in the plain
+    form.
+
+    Args:
+        classes: Number of classes.
+        last_norm: Batch normalisation and ReLU before the pool.
+        post: Shortcuts start behind the activation.
     """
 
     def __init__(self, classes: int = 10, last_norm: bool = False, post: bool = False) -> None:
@@ -129,7 +146,7 @@ ARCHITECTURES = {
 
 
 def clean_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Checkpoint names without the prefixes of wrappers, and without the tensors that no forward pass uses."""
+    """Tensors of a checkpoint, their names without wrappers' prefixes, without those that no forward pass uses."""
     while any(all(key.startswith(prefix) for key in state) for prefix in PREFIXES):
         prefix = next(p for p in PREFIXES if all(key.startswith(p) for key in state))
         state = {key[len(prefix) :]: value for key, value in state.items()}
@@ -142,8 +159,19 @@ def robustbench(
 ) -> Normalised:
     """A RobustBench checkpoint: arch=wrn-28-10, wrn-34-10 or preact-resnet-18, file=the downloaded .pt file.
 
-    normalise: none, cifar10, cifar100 or imagenet statistics, as the checkpoint's authors used. Tensors only
-    (weights_only): a checkpoint that holds objects is refused.
+    Tensors only (weights_only): a checkpoint that holds objects is refused.
+
+    Args:
+        arch: Name of the architecture.
+        file: Path of the checkpoint.
+        classes: Number of classes.
+        normalise: Statistics as the checkpoint's authors used them: none, cifar10, cifar100 or imagenet.
+        last_norm: As of `PreActResNet18`.
+        post: As of `PreActResNet18`.
+
+    Raises:
+        UnknownName: There are no such architecture or statistics.
+        ContractError: The file is not readable or does not fit.
     """
     if arch not in ARCHITECTURES:
         raise UnknownName("architecture", arch, ARCHITECTURES)

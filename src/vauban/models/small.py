@@ -15,6 +15,7 @@ RECIPE = "epochs=10, adam lr=3e-3, augment, cosine"
 
 
 def _conv(inward: int, outward: int, size: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution, batch normalisation and ReLU, padded to keep the side at stride 1."""
     return nn.Sequential(
         nn.Conv2d(inward, outward, size, stride, size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outward),
@@ -23,17 +24,20 @@ def _conv(inward: int, outward: int, size: int = 3, stride: int = 1, groups: int
 
 
 def _head(width: int, classes: int) -> nn.Sequential:
+    """Mean over positions and a dense layer."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
 
 
 @registry.register("small-plain", weights="file", data="cifar10", recipe=RECIPE)
 def plain(channels: int = 3, classes: int = 10) -> nn.Sequential:
-    """Five 3x3 convolutions in a row, three of them strided (VGG, arXiv:1409.1556)."""
-    widths = [(channels, 24, 2), (24, 48, 1), (48, 64, 2), (64, 96, 1), (96, 96, 2)]
-    return nn.Sequential(*(_conv(a, b, stride=s) for a, b, s in widths), _head(96, classes))
+    """Network of five 3x3 convolutions in a row, three of them strided (VGG, arXiv:1409.1556)."""
+    layers = [(channels, 24, 2), (24, 48, 1), (48, 64, 2), (64, 96, 1), (96, 96, 2)]
+    return nn.Sequential(*(_conv(before, maps, stride=s) for before, maps, s in layers), _head(96, classes))
 
 
 class _Residual(nn.Module):
+    """Residual block of two 3x3 convolutions."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
@@ -48,22 +52,24 @@ class _Residual(nn.Module):
 
 @registry.register("small-residual", weights="file", data="cifar10", recipe=RECIPE)
 def residual(channels: int = 3, classes: int = 10) -> nn.Sequential:
-    """Three stages of one residual block each (ResNet, arXiv:1512.03385)."""
+    """Network of three stages with one residual block each (ResNet, arXiv:1512.03385)."""
     widths = [(channels, 24), (24, 48), (48, 80)]
-    stages = [nn.Sequential(_conv(a, b, stride=2), _Residual(b)) for a, b in widths]
+    stages = [nn.Sequential(_conv(before, maps, stride=2), _Residual(maps)) for before, maps in widths]
     return nn.Sequential(*stages, _head(80, classes))
 
 
 @registry.register("small-separable", weights="file", data="cifar10", recipe=RECIPE)
 def separable(channels: int = 3, classes: int = 10) -> nn.Sequential:
-    """Depthwise 3x3 and pointwise 1x1 convolutions in turn (MobileNet, arXiv:1704.04861)."""
+    """Network of depthwise 3x3 and pointwise 1x1 convolutions in turn (MobileNet, arXiv:1704.04861)."""
     layers = [_conv(channels, 32, stride=2)]
-    for a, b, stride in [(32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1)]:
-        layers += [_conv(a, a, stride=stride, groups=a), _conv(a, b, 1)]
+    for before, maps, stride in [(32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1)]:
+        layers += [_conv(before, before, stride=stride, groups=before), _conv(before, maps, 1)]
     return nn.Sequential(*layers, _head(256, classes))
 
 
 class _Growing(nn.Module):
+    """Stage whose every layer adds `growth` maps to those it saw."""
+
     def __init__(self, width: int, growth: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_conv(width + i * growth, growth) for i in range(layers))
@@ -76,7 +82,7 @@ class _Growing(nn.Module):
 
 @registry.register("small-dense", weights="file", data="cifar10", recipe=RECIPE)
 def dense(channels: int = 3, classes: int = 10) -> nn.Sequential:
-    """Layers that see all earlier maps of their stage (DenseNet, arXiv:1608.06993)."""
+    """Network of layers that see all earlier maps of their stage (DenseNet, arXiv:1608.06993)."""
     return nn.Sequential(
         _conv(channels, 24, stride=2),
         _Growing(24, 16, 3),
@@ -90,6 +96,8 @@ def dense(channels: int = 3, classes: int = 10) -> nn.Sequential:
 
 
 class _Branches(nn.Module):
+    """A 1x1, a 3x3 and a 5x5 branch side by side, `width` maps each."""
+
     def __init__(self, inward: int, width: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
@@ -106,7 +114,7 @@ class _Branches(nn.Module):
 
 @registry.register("small-branched", weights="file", data="cifar10", recipe=RECIPE)
 def branched(channels: int = 3, classes: int = 10) -> nn.Sequential:
-    """Kernels of several sizes side by side (Inception, arXiv:1409.4842)."""
+    """Network of kernels of several sizes side by side (Inception, arXiv:1409.4842)."""
     return nn.Sequential(
         _conv(channels, 24, 5, stride=2),
         _Branches(24, 16),

@@ -1,4 +1,4 @@
-"""The two networks of H. Zhang's thesis (Deep Learning in Adversarial Context, section 3.2.1)."""
+"""Two networks of H. Zhang's thesis (Deep Learning in Adversarial Context, section 3.2.1)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ def mnist_c4(
     """C4, the MNIST network of the thesis: three strided convolutions with leaky ReLU and one dense layer.
 
     The slope of the leaky ReLU is not printed; 0.1, the slope of the thesis's CIFAR-10 network, is used.
+
+    Args:
+        channels: Channels of the images.
+        size: Side of the images in pixels.
+        classes: Number of classes.
+        activation: A name such as "leaky-relu", or a function that makes a module.
     """
     return three_convolutions(channels, size, classes, activation)
 
@@ -29,17 +35,24 @@ def cifar10_thesis(
 ) -> nn.Sequential:
     """The CIFAR-10 network of the thesis: nine 3x3 convolutions with batch normalisation and leaky ReLU, two dropouts.
 
-    Maps 32 -> 16 -> 8 -> 6 -> 4 -> 2 -> 1; He-normal initialisation. width scales the number of maps (1: as printed).
+    Maps 32 -> 16 -> 8 -> 6 -> 4 -> 2 -> 1; He-normal initialisation.
+
+    Args:
+        channels: Channels of the images.
+        classes: Number of classes.
+        width: Factor of the number of maps; 1 as printed.
+        dropout: Probability of the two dropouts.
+        activation: A name such as "leaky-relu", or a function that makes a module.
     """
-    at = [max(1, round(width * n)) for n in (128, 256, 512)]
+    few, some, many = (max(1, round(width * printed)) for printed in (128, 256, 512))
     layers: list[nn.Module] = []
     before = channels
-    for maps in (at[0], at[1]):
+    for maps in (few, some):
         for _ in range(3):
             layers += normalised_convolution(before, maps, 1, activation)
             before = maps
         layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
-    for maps in (at[2], at[1], at[0]):
+    for maps in (many, some, few):
         layers += normalised_convolution(before, maps, 0, activation)
         before = maps
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))

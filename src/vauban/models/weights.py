@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,16 @@ CONVERT = "save it again with safetensors.torch.save_file(model.state_dict(), pa
 
 
 def save(module: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
-    """Write the tensors of `module` (below its normalisation) and `meta` as JSON; the file appears whole or not at all."""
+    """Write a weights file; it appears whole or not at all.
+
+    Args:
+        module: The network, whose tensors below its normalisation are written.
+        path: The safetensors file.
+        meta: What is written beside them, as JSON.
+
+    Raises:
+        ContractError: The file cannot be written.
+    """
     from safetensors.torch import save_file
 
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in bare(module).state_dict().items()}
@@ -37,7 +46,7 @@ def save(module: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
 
 
 def output(out: str | Path) -> Path:
-    """Where weights are to be written, looked at before anything is spent. Raises ContractError for another suffix."""
+    """Path of the weights to be written, checked before anything is spent. Raises ContractError for another suffix."""
     path = Path(out).expanduser()
     if path.suffix != ".safetensors":
         raise ContractError(f"expected an output file that ends in .safetensors, got {path}")
@@ -45,7 +54,7 @@ def output(out: str | Path) -> Path:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file by name. Raises ContractError, naming the file, for anything else."""
+    """Tensors of a weights file by name. Raises ContractError, naming the file, for anything else."""
     if not path.is_file():
         raise ContractError(f"expected a weights file, {path} does not exist")
     if path.suffix == ".safetensors":
@@ -56,22 +65,23 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def metadata(path: Path) -> dict[str, Any]:
-    """What was written beside the tensors; empty for files of other origin."""
+    """Metadata written beside the tensors, empty for files of other origin. Raises ContractError, naming the file."""
     if path.suffix != ".safetensors":
         return {}
     if not path.is_file():
         raise ContractError(f"expected a weights file, {path} does not exist")
     text = _read_safetensors(path, tensors=False)[1].get(KEY)
     try:
-        found = {} if text is None else json.loads(text)
+        meta = {} if text is None else json.loads(text)
     except ValueError as error:
         raise ContractError(f"{path} carries unreadable metadata: {error}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("params", {}), dict):
+    if not isinstance(meta, dict) or not isinstance(meta.get("params", {}), dict):
         raise ContractError(f"{path} carries unreadable metadata: expected an object with params")
-    return {"params": {}, **found} if found else {}
+    return {"params": {}, **meta} if meta else {}
 
 
 def _read_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name (none where `tensors` is false) and metadata."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -83,23 +93,32 @@ def _read_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tenso
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
+    """Tensors of a `.pt` file by name, also where they are one entry of a checkpoint."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ContractError(f"{path} holds pickled objects, which could run code: {CONVERT}") from None
     except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
         reason = str(error).split("\n")[0]
         raise ContractError(f"{path} is not a readable PyTorch weights file: {reason}") from error
     for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        raise ContractError(f"expected a state_dict (names to tensors) in {path}, got {type(found).__name__}")
-    return dict(found)
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ContractError(f"expected a state_dict (names to tensors) in {path}, got {type(state).__name__}")
+    return dict(state)
 
 
 def load_into(module: nn.Module, path: Path) -> nn.Module:
-    """Load a weights file strictly into `module` (below its normalisation, unless the file has tensors for both)."""
+    """The network with the tensors of a weights file, loaded strictly.
+
+    Args:
+        module: The network; the tensors go below its normalisation, unless the file has those of both.
+        path: The file.
+
+    Raises:
+        ContractError: The file is not readable or does not fit.
+    """
     state = read(path)
     target = bare(module)
     fit_state(module if target is not module and state.keys() == module.state_dict().keys() else target, state, path)
@@ -107,19 +126,18 @@ def load_into(module: nn.Module, path: Path) -> nn.Module:
 
 
 def fit_state(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Strict loading: every difference of names or shapes is one line that names the file."""
+    """Load tensors strictly. Raises ContractError: one line with the file and every difference of names and shapes."""
     wanted = module.state_dict()
-    wrong = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
+    reshaped = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
     missing, extra = [k for k in wanted if k not in state], [k for k in state if k not in wanted]
-    if missing or extra or wrong:
-        parts = [("missing", missing), ("unexpected", extra)]
-        text = "; ".join(f"{name} {_some(keys)}" for name, keys in parts if keys)
-        shapes = [f"{k} {tuple(state[k].shape)} instead of {tuple(wanted[k].shape)}" for k in wrong]
-        both = "; ".join(filter(None, (text, f"other shapes: {_some(shapes)}" if shapes else "")))
-        raise ContractError(f"{path} does not fit {type(module).__name__}: {both}")
+    if missing or extra or reshaped:
+        shapes = [f"{k} {tuple(state[k].shape)} instead of {tuple(wanted[k].shape)}" for k in reshaped]
+        kinds = (("missing", missing), ("unexpected", extra), ("other shapes:", shapes))
+        differences = "; ".join(f"{kind} {_some(names)}" for kind, names in kinds if names)
+        raise ContractError(f"{path} does not fit {type(module).__name__}: {differences}")
     module.load_state_dict(dict(state), strict=True)
 
 
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+def _some(names: Sequence[str]) -> str:
+    """The first three of some names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,4 +1,4 @@
-"""Make any classifier speak the contract: [0,1] images in, logits out, normalisation inside."""
+"""Wrappers that make any classifier keep the contract: [0,1] images in, logits out, normalisation inside."""
 
 from __future__ import annotations
 
@@ -16,31 +16,50 @@ Bound = float | Sequence[float] | Tensor
 
 
 def pick_logits(output: Any, picker: Picker = None) -> Tensor:
-    """The logits in what a network returned: a tensor, `.logits` (Hugging Face), a key, a position or a function of it."""
-    found = output
+    """The logits in what a network returned.
+
+    Args:
+        output: What it returned.
+        picker: Where they are: an attribute or a key, a position, or a function of the output; None for the output itself
+            or its `.logits` (Hugging Face).
+
+    Raises:
+        ContractError: There are none.
+    """
+    logits = output
     if callable(picker):
-        found = picker(output)
+        logits = picker(output)
     elif picker is not None:
         try:
-            found = getattr(output, picker) if isinstance(picker, str) and hasattr(output, picker) else output[picker]
+            logits = getattr(output, picker) if isinstance(picker, str) and hasattr(output, picker) else output[picker]
         except (KeyError, IndexError, TypeError):
             raise ContractError(
                 f"expected logits at {picker!r} of what the model returns, {type(output).__name__}"
             ) from None
     elif not isinstance(output, Tensor):
-        found = getattr(output, "logits", None)
-        if found is None and isinstance(output, dict):
-            found = output.get("logits")
-    if not isinstance(found, Tensor):
+        logits = getattr(output, "logits", None)
+        if logits is None and isinstance(output, dict):
+            logits = output.get("logits")
+    if not isinstance(logits, Tensor):
         raise ContractError(
             f"expected the model to return logits or an object with .logits, got {type(output).__name__}; "
             "say where they are: wrap(model, logits=name, position or function)"
         )
-    return found
+    return logits
 
 
 class Normalised(nn.Module):
-    """logits = module((x - mean) / std), mean and std per channel (or per feature), in pixel units of [0,1]."""
+    """A network behind its normalisation: logits = module((x - mean) / std).
+
+    Attributes:
+        module: The network.
+        mean: Per channel or feature, or one number, in units of [0,1]; None for none.
+        std: Likewise.
+        picker: Where the logits are in what the network returns, see `pick_logits`.
+
+    Raises:
+        ContractError: A mean or a std is not finite, or a std is not positive.
+    """
 
     mean: Tensor | None
     std: Tensor | None
@@ -64,6 +83,7 @@ class Normalised(nn.Module):
             raise ContractError(f"expected std > 0 in every channel, got {std}")
 
     def _constant(self, value: Tensor, x: Tensor, name: str) -> Tensor:
+        """A mean or a std in a shape that broadcasts over x. Raises ContractError where the numbers of channels differ."""
         if x.dim() < 2 or len(value) not in (1, x.shape[1]):
             raise ContractError(
                 f"expected images (batch, {len(value)}, ...) for {len(value)} values of {name}, got shape {tuple(x.shape)}"
@@ -87,9 +107,18 @@ def wrap(
 ) -> Normalised:
     """A user's network as a vauban model: (x - mean) / std inside, `.logits` of Hugging Face outputs unwrapped.
 
-    mean and std: per channel, or one number, in units of [0,1] images; None leaves the step out. logits: where the
-    logits are when the network returns neither a tensor nor an object with `.logits` (a key, a position, a function).
-    Raises ContractError on shapes that do not fit.
+    Args:
+        module: The network.
+        mean: Per channel, or one number, in units of [0,1] images; None leaves the step out.
+        std: Likewise.
+        logits: Where the logits are when the network returns neither a tensor nor an object with `.logits`: a key, a
+            position or a function.
+
+    Raises:
+        ContractError: The module is none, or numbers are not finite; when called, shapes do not fit.
+
+    Example:
+        >>> model = wrap(network, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     """
     if not isinstance(module, nn.Module):
         raise ContractError(f"expected an nn.Module, got {type(module).__name__}; for other callables use oracle(fn)")
@@ -97,7 +126,17 @@ def wrap(
 
 
 class Bounded(nn.Module):
-    """logits = module(low + x (high - low)) for x in [0,1]: bounded data in its own units. See `bounded`."""
+    """A network of bounded data in their own units: logits = module(low + x (high - low)) for x in [0,1].
+
+    Attributes:
+        module: The network.
+        low: Lower bounds, see `bounded`.
+        high: Upper bounds.
+        picker: Where the logits are in what the network returns.
+
+    Raises:
+        ContractError: A bound is not finite, the shapes differ, or low < high does not hold everywhere.
+    """
 
     low: Tensor
     high: Tensor
@@ -121,7 +160,7 @@ class Bounded(nn.Module):
             raise ContractError("expected low < high in every feature; a constant feature is left out or masked")
 
     def _ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """low and high - low as they broadcast against a batch: along the first axis after it, or per component."""
+        """low and high - low in shapes that broadcast over x: along the first axis after the batch, or per component."""
         ends = []
         for value in (self.low, self.high):
             if value.dim() == 1 and x.dim() >= 2 and len(value) in (1, x.shape[1]):
@@ -134,7 +173,7 @@ class Bounded(nn.Module):
         return ends[0], ends[1] - ends[0]
 
     def unit(self, data: Tensor) -> Tensor:
-        """Data in its own units `(batch, ...)` as what attacks take: (data - low) / (high - low)."""
+        """Data in their own units `(batch, ...)` as what attacks take in [0,1]: (data - low) / (high - low)."""
         low, width = self._ends(data)
         return (data - low) / width
 
@@ -144,8 +183,15 @@ class Bounded(nn.Module):
         return torch.addcmul(low, x, width)
 
     def radius(self, delta: Bound, like: Tensor) -> Tensor:
-        """A bound delta >= 0 in units of the data as the radius of an attack on batches such as `like`: delta / (high -
-        low), one per component where the widths differ; `Linf(model.radius(0.5, x))`."""
+        """Radius of an attack for a bound in units of the data: delta / (high - low), one per component.
+
+        Args:
+            delta: The bound >= 0: a number, or a tensor that broadcasts to `like`.
+            like: A batch such as will be attacked, `(batch, ...)`.
+
+        Example:
+            >>> ball = Linf(model.radius(0.5, x))
+        """
         _, width = self._ends(like)
         return torch.as_tensor(delta, dtype=like.dtype, device=like.device).expand_as(like) / width
 
@@ -156,10 +202,18 @@ class Bounded(nn.Module):
 def bounded(module: nn.Module, low: Bound, high: Bound, logits: Picker = None) -> Bounded:
     """A network that takes vectors or images in [low, high] as a vauban model: x in [0,1] is fed as low + x (high - low).
 
-    low, high: a number, one per feature of a vector or channel of an image, or one per component `(...)` of a sample.
     `unit` and `data` convert to [0,1] and back. A bound Delta in units of the data is Delta_i / (high_i - low_i) here, a
-    radius per component: `Linf(model.radius(Delta, x))`. Such data has no pixel levels: open threats with levels=None.
-    logits: as for `wrap`. Raises ContractError on shapes that do not fit and unless low < high everywhere.
+    radius per component: `Linf(model.radius(Delta, x))`. Such data have no pixel levels: open threats with levels=None.
+
+    Args:
+        module: The network.
+        low: Lower bound: a number, one per feature of a vector or channel of an image, or one per component `(...)` of a
+            sample.
+        high: Upper bound, likewise.
+        logits: As of `wrap`.
+
+    Raises:
+        ContractError: The module is none, shapes do not fit, or low < high does not hold everywhere.
     """
     if not isinstance(module, nn.Module):
         raise ContractError(f"expected an nn.Module, got {type(module).__name__}; for other callables use oracle(fn)")

@@ -65,6 +65,7 @@ def test_more_steps_come_nearer() -> None:
     assert (sizes[2] < sizes[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [L2, Linf])
 def test_rounded_images_are_adversarial_and_nearly_as_near(
     norm: Norm, digits_cnn: nn.Module, digits_test: tuple[Tensor, Tensor]
@@ -116,6 +117,7 @@ def test_a_budget_is_never_passed_and_the_nearest_image_is_kept(budget: int) -> 
         assert (result.forwards > budget - 52).all()  # less than two lots of directions are left over
 
 
+@pytest.mark.slow
 def test_a_sample_walks_alike_in_a_batch_and_alone() -> None:
     net, x = plane(18), images(6, 2, 3, 3)
     ids = torch.arange(70, 76)

@@ -57,6 +57,7 @@ def test_linf_reaches_the_best_corner_of_a_2x2_image() -> None:
     torch.testing.assert_close(margin(net(final["state"].x.clamp(0, 1)), oracle.goal), best)
 
 
+@pytest.mark.slow
 def test_l2_comes_close_to_the_closed_form_of_a_linear_model() -> None:
     net = linear(64, 2, bias=50)
     x, y = 0.4 + 0.2 * images(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)  # far from 0 and 1: nothing is clipped
@@ -70,6 +71,7 @@ def test_l2_comes_close_to_the_closed_form_of_a_linear_model() -> None:
     assert (gain >= 0.6 * 0.2 * w.norm()).all()
 
 
+@pytest.mark.slow
 @given(
     norm=st.sampled_from([Linf, L2]),
     eps=st.floats(0.01, 1.5),

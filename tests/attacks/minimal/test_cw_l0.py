@@ -51,6 +51,7 @@ def test_a_round_gives_up_what_did_not_change_and_the_least_of_the_rest(digits_c
     assert two.int().tolist() == [[1, 0, 0, 0, 0, 1], [1] * 6, [1, 0, 0, 0, 0, 1]]
 
 
+@pytest.mark.slow
 def test_fewest_components_on_a_linear_classifier(make_linear):
     """With two classes the fewest are those whose largest admissible change gains most, taken greedily."""
     case = make_linear(2, 0.6)
@@ -64,6 +65,7 @@ def test_fewest_components_on_a_linear_classifier(make_linear):
         assert fewest <= distance <= fewest + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", [None, RandomWrong()], ids=["untargeted", "targeted"])
 def test_on_a_network(goal, digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
@@ -77,6 +79,7 @@ def test_on_a_network(goal, digits_cnn, digits_test):
     assert (result.backwards <= 400).all()
 
 
+@pytest.mark.slow
 def test_a_sample_does_not_depend_on_its_batch(make_linear):
     case = make_linear(4, 0.3, batch=4, dtype=torch.float64)
     threat, attack = BoundThreat(case.net, levels=None), CWL0(150, inner=10)

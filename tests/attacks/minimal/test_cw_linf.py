@@ -20,6 +20,7 @@ def walk(attack, oracle):
     return result, states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 def test_nearest_point_of_a_half_space(classes, make_linear):
     case = make_linear(classes, 0.6)
@@ -74,6 +75,7 @@ def test_adam_is_the_textbook_one_in_every_round():
             torch.testing.assert_close(state.z[i], z[i].detach())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", [None, RandomWrong()], ids=["untargeted", "targeted"])
 def test_on_a_network(goal, digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
@@ -86,6 +88,7 @@ def test_on_a_network(goal, digits_cnn, digits_test):
     assert (result.backwards <= 300).all()
 
 
+@pytest.mark.slow
 def test_more_rounds_come_nearer(digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
     early, late = (CWLinf(n).run(Oracle.open(BoundThreat(digits_cnn), x, y)).distance for n in (30, 400))
@@ -104,6 +107,7 @@ def test_finished_samples_ask_no_more(digits_cnn, digits_test):
     assert result.backwards[2:].eq(40).all()
 
 
+@pytest.mark.slow
 def test_a_sample_does_not_depend_on_its_batch(make_linear):
     case = make_linear(4, 0.3, batch=4, dtype=torch.float64)
     threat, attack = BoundThreat(case.net, levels=None), CWLinf(150, inner=10, lr=0.02)
@@ -113,6 +117,7 @@ def test_a_sample_does_not_depend_on_its_batch(make_linear):
     assert torch.equal(whole.backwards, torch.cat([s.backwards for s in single]))
 
 
+@pytest.mark.slow
 def test_kappa_asks_for_a_margin(make_linear):
     case = make_linear(4, 0.6)
     target = (case.y + 1) % 4

@@ -66,6 +66,7 @@ def test_steps_by_hand(method, make_linear):
     assert not torch.equal(path[-1].x, case.x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_l1_is_close_to_the_smallest_on_a_linear_model(classes, make_linear):
     """(z_y - z_t) / max |w_t - w_y|, by moving one pixel that stays within [0,1].
@@ -91,6 +92,7 @@ def test_without_beta_it_is_an_l2_attack(method, make_linear):
     assert ratio.max() < 1.05
 
 
+@pytest.mark.slow
 def test_smaller_l1_and_larger_l2_than_carlini_wagner(digits_cnn, digits_test):
     x, y = (part[:48] for part in digits_test)
     ours, cw = (attack.run(Oracle.open(BoundThreat(digits_cnn), x, y)) for attack in (EAD(5, 40), CW(5, 40, lr=0.1)))
@@ -101,6 +103,7 @@ def test_smaller_l1_and_larger_l2_than_carlini_wagner(digits_cnn, digits_test):
     torch.testing.assert_close(ours.distance, ours_l1)
 
 
+@pytest.mark.slow
 def test_the_two_rules(digits_cnn, digits_test):
     """Each rule's image is the better one by its own measure, and distances are L1 under both."""
     x, y = (part[:32] for part in digits_test)
@@ -117,6 +120,7 @@ def test_the_two_rules(digits_cnn, digits_test):
     assert not torch.equal(l1.adversarial, en.adversarial)
 
 
+@pytest.mark.slow
 def test_targets_and_kappa(digits_cnn, digits_test):
     x, y = (part[:24] for part in digits_test)
     target = (y + 1) % 10

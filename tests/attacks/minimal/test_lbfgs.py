@@ -84,6 +84,7 @@ def test_two_loops_are_the_inverse_hessian_of_bfgs():
         torch.testing.assert_close(found[i], -h @ gradient[i])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("loss", [log_wanted, margin])
 def test_nearest_point_of_a_half_space(loss, classes, make_linear):
@@ -95,6 +96,7 @@ def test_nearest_point_of_a_half_space(loss, classes, make_linear):
     assert ratio.max() < (1.02 if classes == 2 or loss is margin else 1.1)  # 1 - p(y) sums over the boundaries
 
 
+@pytest.mark.slow
 def test_targeted_nearest_point(make_linear):
     """Two classes, so that the boundary of the target is the one there is."""
     case = make_linear(2, 0.6)
@@ -115,6 +117,7 @@ def test_on_a_network(goal, digits_cnn, digits_test):
     assert result.forwards.eq(96).all()
 
 
+@pytest.mark.slow
 def test_a_sample_does_not_depend_on_its_batch(make_linear):
     case = make_linear(4, 0.3, batch=4, dtype=torch.float64)
     threat = BoundThreat(case.net, levels=None)

@@ -73,6 +73,7 @@ def test_images_are_saved_as_judged(attack, digits_cnn, digits_test):
     torch.testing.assert_close(result.distance, norm.size(result.adversarial - x).where(result.success, torch.inf))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", [BP(40), DDN(40), FMN(40), CW(5, 20), DeepFool(40)], ids=name)
 def test_targeted(attack, digits_cnn, digits_test):
     x, y = (part[:48] for part in digits_test)
@@ -142,6 +143,7 @@ def test_carlini_wagner_moves_saturated_pixels():
     assert result.success.all()
 
 
+@pytest.mark.slow
 def test_the_constant_is_searched_per_sample(make_linear):
     """Each sample's best distance is that of a scalar bisection run by hand on this sample alone."""
     case = make_linear(4, 0.6, batch=6, dtype=torch.float64)

@@ -254,6 +254,7 @@ def test_an_image_that_is_already_misclassified_stays(digits_cnn, digits_test):
     assert torch.equal(result.adversarial, x)
 
 
+@pytest.mark.slow
 def test_nearer_than_its_rivals_at_both_budgets(digits_cnn, digits_test):
     """On the median, at as many gradients, on a network that none of its parameters was chosen on."""
     x, y = (part[:64] for part in digits_test)

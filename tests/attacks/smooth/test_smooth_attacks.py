@@ -112,6 +112,7 @@ def unevenness(attack: Any, net: nn.Module, x: Tensor) -> float:
     return worst
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("smooth", "plain"), list(zip(ATTACKS, PLAIN, strict=True)), ids=lambda a: name(a))
 def test_every_iterate_is_smooth_like_the_image(smooth: Any, plain: Any, net: nn.Module, halves: Tensor) -> None:
     assert unevenness(smooth, net, halves) < 1e-4
@@ -129,6 +130,7 @@ def test_digits(attack: Any, digits_cnn: nn.Module, digits_test: Any) -> None:
     torch.testing.assert_close(result.distance, size.where(result.success, torch.inf))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attack", [SmoothBP(40), SmoothDDN(50), SCW(4, 40), PairwiseCW(4, 40), QPGD2(L2(3.0))], ids=name
 )

@@ -107,6 +107,7 @@ def test_one_factorisation_for_all_constants(
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_a_margin_is_reached(digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:8] for part in digits_test)
     result = SCW(4, 40, kappa=2.0, smoothness=0.9).run(Oracle.open(BoundThreat(digits_cnn), x, y))
@@ -116,6 +117,7 @@ def test_a_margin_is_reached(digits_cnn: nn.Module, digits_test: Any) -> None:
     assert (logits.scatter(1, y[result.success][:, None], -torch.inf).amax(1) - own >= 2).all()
 
 
+@pytest.mark.slow
 def test_the_minimum_is_the_plain_one(digits_cnn: nn.Module, digits_test: Any) -> None:
     """The smoothing is invertible: converged, the distances are those of smoothness 0."""
     x, y = (part[:6] for part in digits_test)

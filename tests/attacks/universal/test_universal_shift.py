@@ -69,6 +69,7 @@ def test_a_mask_and_the_grid_keep_it_in_the_budget(
             torch.testing.assert_close(result.crafted, (x + V).clamp(0, 1))
 
 
+@pytest.mark.slow
 def test_a_fit_is_an_attack_at_once(digits_test: tuple[Tensor, Tensor], digits_mlp: nn.Module) -> None:
     """On other images, judged as any attack: more than noise of the same size does."""
     x, y = digits_test

@@ -63,6 +63,7 @@ SOUND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clean", "pgd-trained", "linear"])
 def test_sound_attacks_are_silent(calibration_net: Net, digits_test: Data, kind: str) -> None:
     for attack in SOUND:
@@ -80,6 +81,7 @@ def test_an_attack_cut_short(calibration_net: Net, digits_test: Data, kind: str,
     assert f"({2 * steps} in place of {steps})" in found["more-steps-help"].finding().message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clean", "pgd-trained"])
 def test_masked_gradients_fail_even_without_limit(calibration_net: Net, digits_test: Data, kind: str) -> None:
     masked = {
@@ -96,6 +98,7 @@ def test_masked_gradients_fail_even_without_limit(calibration_net: Net, digits_t
     )  # loss=auto sees through a scale
 
 
+@pytest.mark.slow
 def test_noise_against_a_gradient_that_misleads(calibration_net: Net, digits_test: Data) -> None:
     class Backwards(torch.autograd.Function):
         @staticmethod
@@ -110,6 +113,7 @@ def test_noise_against_a_gradient_that_misleads(calibration_net: Net, digits_tes
     assert "noise-beats-attack" in codes(look(PGD(Linf(0.2)), threat, digits_test))
 
 
+@pytest.mark.slow
 def test_transfer_failure(calibration_net: Net, digits_test: Data) -> None:
     target, stranger = calibration_net("pgd-trained"), calibration_net("clean")
     for source, expected in ((stranger, True), (target, False)):

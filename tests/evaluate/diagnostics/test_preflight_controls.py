@@ -12,6 +12,8 @@ from vauban.core.goals import Untargeted
 from vauban.engine import BoundThreat
 from vauban.evaluate.diagnostics.preflight import before
 
+pytestmark = pytest.mark.slow
+
 
 class Around(nn.Module):
     """after(net(front(x)))."""
