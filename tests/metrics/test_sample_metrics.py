@@ -81,16 +81,16 @@ def test_the_declared_direction_is_the_truth() -> None:
         if entry.name in ("lpips", "roughness"):  # the one needs a network, the other has the size taken out
             continue
         grows = bool(entry.make(x0, far) > entry.make(x0, near))
-        assert grows == (entry.facts["direction"] == "distance"), entry.name
+        assert grows == (entry.facts["direction"] == "lower"), entry.name
 
 
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"direction": "distance", "aggregate": "mean", "reads": "pair"}, "the unit of the metric 'mine', got none"),
-        ({"unit": "1", "aggregate": "mean", "reads": "pair"}, "direction of the metric 'mine' as 'distance' or"),
+        ({"direction": "lower", "aggregate": "mean", "reads": "pair"}, "the unit of the metric 'mine', got none"),
+        ({"unit": "1", "aggregate": "mean", "reads": "pair"}, "direction of the metric 'mine' as 'lower' or"),
         ({"unit": "1", "direction": "up", "aggregate": "mean", "reads": "pair"}, "got 'up'"),
-        ({"unit": "1", "direction": "distance", "aggregate": "sum", "reads": "pair"}, "'mean' or 'median', got 'sum'"),
+        ({"unit": "1", "direction": "lower", "aggregate": "sum", "reads": "pair"}, "'mean' or 'median', got 'sum'"),
     ],
 )
 def test_a_metric_declares_what_a_report_needs(facts: dict[str, str], message: str) -> None:

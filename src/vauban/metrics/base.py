@@ -14,7 +14,7 @@ Metric = Callable[[Tensor, Tensor], Tensor]
 """(original x0, image x), both `(batch, ...)` in [0,1] -> float64 `(batch,)`."""
 
 FACTS: dict[str, tuple[str, ...]] = {
-    "direction": ("distance", "similarity"),
+    "direction": ("lower", "higher"),
     "aggregate": ("mean", "median"),
     "reads": ("pair",),
 }
@@ -34,7 +34,7 @@ def _declare(entry: Entry[Any]) -> None:
 
 
 registry: Registry[Metric] = Registry("metric", "vauban.metrics", _declare)
-"""Facts: `unit`; `direction`, whether a lower value is nearer to the original ("distance") or a higher one ("similarity");
+"""Facts: `unit`; `direction`, whether the values nearer to the original are the "lower" or the "higher" ones;
 `aggregate`, how the values of many images become one ("mean" or "median"); `reads`, what it is a function of ("pair": the
 original and the image)."""
 

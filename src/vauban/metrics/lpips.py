@@ -32,7 +32,7 @@ class Perception:
     weights: Sequence[Tensor]
 
 
-@registry.register("lpips", unit="1", direction="distance", aggregate="mean", reads="pair")
+@registry.register("lpips", unit="1", direction="lower", aggregate="mean", reads="pair")
 @torch.no_grad()
 def lpips(x: Tensor, y: Tensor, network: Perception | None = None) -> Tensor:
     """Learned Perceptual Image Patch Similarity by a network you supply, `(batch,)` float64; 0 for equal images.

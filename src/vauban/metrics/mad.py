@@ -17,7 +17,7 @@ LUMA = (0.299, 0.587, 0.114)
 CHUNK = 2**18  # pixels in one pass: bounds the memory of the complex subbands and keeps them in the cache
 
 
-@registry.register("mad", unit="1", direction="distance", aggregate="mean", reads="pair")
+@registry.register("mad", unit="1", direction="lower", aggregate="mean", reads="pair")
 def mad(x: Tensor, y: Tensor, *, pixels_per_degree: float = 64.0) -> Tensor:
     """Most Apparent Distortion of image y from original x, `(batch,)` float64, 0 or more; smaller is less visible.
 

@@ -22,7 +22,7 @@ def _images(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return pair(x, y)
 
 
-@registry.register("ssim", unit="1", direction="similarity", aggregate="median", reads="pair")
+@registry.register("ssim", unit="1", direction="higher", aggregate="median", reads="pair")
 def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Mean structural similarity, `(batch,)` float64 in [-1, 1]; 1 for equal images.
 
@@ -78,7 +78,7 @@ def _similarity(x: Tensor, y: Tensor, kernel: list[float]) -> Tensor:
     return similarity.flatten(1).mean(1)
 
 
-@registry.register("psnr_db", unit="dB", direction="similarity", aggregate="median", reads="pair")
+@registry.register("psnr_db", unit="dB", direction="higher", aggregate="median", reads="pair")
 def psnr(x: Tensor, y: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in decibels, 10 log10(1 / MSE) for a peak of 1, `(batch,)`; infinite for equal images.
 

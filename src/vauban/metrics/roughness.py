@@ -10,7 +10,7 @@ from vauban.laplacian.smoothing import DIGITS, PHOTOGRAPHS, Kernel
 from vauban.metrics.base import pair, registry
 
 
-@registry.register("roughness", unit="1", direction="distance", aggregate="mean", reads="pair")
+@registry.register("roughness", unit="1", direction="lower", aggregate="mean", reads="pair")
 def roughness(x0: Tensor, x: Tensor, kernel: Kernel | None = None) -> Tensor:
     """Roughness of the perturbation r = x - x0 over the graph of x0, `(batch,)` float64 in [0, 2]; 0 where r is.
 

@@ -12,28 +12,28 @@ from vauban.metrics.perceptual import psnr, ssim
 COLUMNS = ("l0", "l1", "l2", "linf", "ssim", "psnr_db")
 
 
-@registry.register("l0", unit="components", direction="distance", aggregate="median", reads="pair")
+@registry.register("l0", unit="components", direction="lower", aggregate="median", reads="pair")
 def l0(x0: Tensor, x: Tensor) -> Tensor:
     """Number of components that differ, counted over pixels and channels, `(batch,)`."""
     x0, x = pair(x0, x)
     return L0.size(x - x0)
 
 
-@registry.register("l1", unit="pixel units", direction="distance", aggregate="median", reads="pair")
+@registry.register("l1", unit="pixel units", direction="lower", aggregate="median", reads="pair")
 def l1(x0: Tensor, x: Tensor) -> Tensor:
     """Sum of absolute differences, pixel units of [0,1], `(batch,)`."""
     x0, x = pair(x0, x)
     return L1.size(x - x0)
 
 
-@registry.register("l2", unit="pixel units", direction="distance", aggregate="median", reads="pair")
+@registry.register("l2", unit="pixel units", direction="lower", aggregate="median", reads="pair")
 def l2(x0: Tensor, x: Tensor) -> Tensor:
     """Euclidean distance, pixel units of [0,1], `(batch,)`."""
     x0, x = pair(x0, x)
     return L2.size(x - x0)
 
 
-@registry.register("linf", unit="pixel units", direction="distance", aggregate="median", reads="pair")
+@registry.register("linf", unit="pixel units", direction="lower", aggregate="median", reads="pair")
 def linf(x0: Tensor, x: Tensor) -> Tensor:
     """Largest absolute difference, pixel units of [0,1], `(batch,)`."""
     x0, x = pair(x0, x)
