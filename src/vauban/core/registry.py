@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from vauban.core.errors import ContractError, UnknownName
+from vauban.core.text import Bracketed
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -52,6 +53,10 @@ class Entry(Generic[T]):
         for key in params:
             if key not in known:
                 raise UnknownName(f"parameter of {kind} {self.name!r}:", key, known)
+            if isinstance(params[key], Bracketed):
+                raise ContractError(
+                    f"expected a value without brackets for {key}, which names nothing, got {params[key]}"
+                )
         try:
             return self.make(**params)
         except (TypeError, ValueError) as error:

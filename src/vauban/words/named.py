@@ -25,24 +25,22 @@ class Named(Generic[T]):
     files: tuple[Path, ...] = ()
 
 
-def resolved(params: Mapping[str, Any], reads: Mapping[str, str], **options: Any) -> dict[str, Any]:
+def resolved(params: Mapping[str, Any], kinds: Mapping[str, str], **options: Any) -> dict[str, Any]:
     """The parameters, objects in the place of those that are names.
 
     Args:
         params: As `core.text.parse` gives them, or objects.
-        reads: Kind by parameter, as a registry entry declares it.
+        kinds: Kind by parameter, as a registry entry declares it.
         options: Handed on where an attack is read.
 
     Raises:
-        ContractError: Brackets at a parameter that names nothing, or several where one is expected.
+        ContractError: Several names where one is expected.
     """
     objects = dict(params)
     for key, value in params.items():
-        kind = reads.get(key)
+        kind = kinds.get(key)
         if kind is not None and isinstance(value, (str, Bracketed)):
             objects[key] = _named(key, kind, value, options)
-        elif isinstance(value, Bracketed):
-            raise ContractError(f"expected a value without brackets for {key}, which names nothing, got {value}")
     return objects
 
 
