@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -15,7 +15,8 @@ from vauban import attacks, data, defences, metrics, models, threats
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Linf, Norm
 from vauban.core.parameters import declared, describe
-from vauban.words.attack import fraction
+from vauban.core.registry import Entry
+from vauban.words.labels import fraction
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -71,9 +72,14 @@ def anchor(name: str) -> str:
     return f"[`{name}`](#{name})"
 
 
+def own_attacks() -> Iterator[Entry[Any]]:
+    """The attacks that run no others that they are given."""
+    return (entry for entry in attacks.registry if not entry.facts.get("combines"))
+
+
 def attack_table() -> str:
     rows = []
-    for entry in attacks.registry:
+    for entry in own_attacks():
         fitted = (torch.zeros(1), Linf(0.1)) if entry.facts.get("fitted") else ()
         cost = entry.make(*fitted).passes
         forwards, backwards = ("?", "?") if cost is None else map(str, cost)
@@ -137,7 +143,7 @@ def limited(hint: Any) -> bool:
 def attack_details() -> str:
     """Call, docstring, parameters, departures and source of every attack."""
     out = []
-    for entry in attacks.registry:
+    for entry in own_attacks():
         make, sections = entry.make, paragraphs(entry.make)
         out.append(f"### {entry.name}\n\n`attacks.{signature(make)}`\n\n")
         out += [flowing(text) for text in sections.get("", [])]
@@ -214,6 +220,17 @@ def overview() -> str:
     return table(["", "built in"], [*rows, ["losses", " ".join(f"`{name}`" for name in LOSSES)]])
 
 
+def reference(*registries: Any) -> Callable[[], str]:
+    """The modules of what is registered, each once, for the pages that are made of docstrings."""
+
+    def make() -> str:
+        modules = dict.fromkeys(entry.make.__module__ for registry in registries for entry in registry)
+        ours = [module for module in modules if module.startswith(registries[0].package)]
+        return "\n".join(f"::: {module}\n" for module in ours)
+
+    return make
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "overview": overview,
     "attacks": attack_table,
@@ -224,6 +241,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "datasets": summaries(data.registry, "splits"),
     "metrics": summaries(metrics.registry),
     "losses": loss_table,
+    "reference-attacks": reference(attacks.registry, attacks.fitters),
+    "reference-defences": reference(defences.registry),
+    "reference-metrics": reference(metrics.registry),
+    "reference-threats": reference(threats.registry),
 }
 
 

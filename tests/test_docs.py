@@ -121,8 +121,16 @@ def test_words_are_compared_and_numbers_are_not(shown: str, printed: str, same: 
     assert executed.agrees(shown, printed) is same
 
 
-def test_every_attack_is_on_the_reference_page():
-    from vauban import attacks
+def test_what_is_registered_is_on_a_reference_page() -> None:
+    from vauban import attacks, defences, metrics, threats
 
-    page = (ROOT / "docs/reference/attacks.md").read_text()
-    assert [entry.name for entry in attacks.registry if f"::: {entry.make.__module__}\n" not in page] == []
+    pages = "".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+    registries = (attacks.registry, attacks.fitters, defences.registry, metrics.registry, threats.registry)
+    entries = [entry for registry in registries for entry in registry]
+    assert [entry.name for entry in entries if f"::: {entry.make.__module__}\n" not in pages] == []
+
+
+def test_reference_pages_name_modules_that_are_there() -> None:
+    for page in (ROOT / "docs/reference").glob("*.md"):
+        for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE):
+            assert importlib.util.find_spec(name), f"{page.name}: {name}"

@@ -75,7 +75,8 @@ class TwoGradients(WhiteBox):
 
 from torch import Tensor
 
-from vauban.metrics.base import pair, registry
+from vauban.metrics import registry
+from vauban.metrics.base import pair
 
 
 @registry.register("largest_rise", unit="levels", direction="lower", aggregate="median", reads="pair")
@@ -136,7 +137,9 @@ def test_the_command_line_evaluates_and_reports_them(tree: Path) -> None:
         ("metrics", "largest_rise"),
     ):
         assert name in python(tree, "-m", "vauban", "list", kind)
-    words = "--model digits-cnn --data digits/test[:6] --attack half-step:eps=0.2 --defence darker --threat two-gradients"
+    words = (
+        "--model digits-cnn --data digits/test[:6] --attack half-step:eps=0.2 --defence darker --threat two-gradients"
+    )
     python(tree, "-m", "vauban", "evaluate", *words.split(), "--metrics", "largest_rise", "--out", "run")
     page, table = (tree.parent / "run" / "report.html").read_text(), python(tree, "-m", "vauban", "table", "run")
     for text in (page, table):

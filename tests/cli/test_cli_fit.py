@@ -50,14 +50,14 @@ def test_fit_then_evaluate(fit: Run, evaluate: Run, project: Path) -> None:
     assert meta["data"]["fingerprint"] == data.load("digits/train[:30]").fingerprint
     model = {"name": "mine.py:net", "fingerprint": address({"module": describe(load("mine.py:net"))})}
     assert meta["model"] == model
-    ran = evaluate("--attack", "universal:weights=u.safetensors")
+    ran = evaluate("--attack", "universal:file=u.safetensors")
     assert (ran.code, ran.err) == (0, ""), ran.err
     (cell,) = query.load(project / "run").cells
     assert cell.complete
     assert (cell.meta["norm"], cell.meta["eps"], cell.meta["needs"]) == ("linf", 0.3, "nothing")
     assert (cell.columns["forwards"].max(), cell.columns["backwards"].max()) == (1, 0)
     x, net = data.load("digits/test[:8]").all(), load("mine.py:net")
-    v = UniversalPerturbation(project / "u.safetensors").v
+    v = UniversalPerturbation(file=project / "u.safetensors").v
     image = ((x.x + v).clamp(0, 1) * 255).round() / 255
     near = (image - x.x).abs().amax((1, 2, 3)) <= 0.3  # where plain rounding stays in the ball it is the attack's own
     fooled = (net(image).argmax(1) != x.y).numpy()
@@ -101,10 +101,10 @@ def test_mistakes_are_one_line(case: str, fit: Run, project: Path) -> None:
 def test_a_file_for_other_images_is_one_line(evaluate: Run, project: Path) -> None:
     UniversalPerturbation(torch.zeros(3, 9, 9), Linf(0.1)).save(project / "other.safetensors", {})
     for words, told in {
-        "universal:weights=other.safetensors": "(3, 9, 9)",
+        "universal:file=other.safetensors": "(3, 9, 9)",
         "universal": "vauban fit --attack universal",
-        "universal:weights=absent.safetensors": "absent.safetensors does not exist",
-        "universal:weights=other.safetensors,norm=l2,eps=1": "norm=linf",
+        "universal:file=absent.safetensors": "absent.safetensors does not exist",
+        "universal:file=other.safetensors,norm=l2,eps=1": "norm=linf",
     }.items():
         ran = evaluate("--attack", words)
         assert (ran.code, ran.err.count("\n")) == (2, 1), ran

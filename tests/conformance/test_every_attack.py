@@ -45,7 +45,7 @@ def attack_of(name: str, norm: str, radius: Any = None, steps: int = CHEAP["step
     if "norm" in fields:
         params["norm"] = norm_by_name(norm)
     if registry.get(name).facts.get("fitted"):
-        params["weights"] = perturbation(norm, RADIUS[norm])
+        params["v"] = perturbation(norm, RADIUS[norm])
     return make(**params)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from vauban.core.text import from_file, parse
+from vauban.core.text import parse
+from vauban.words.files import from_file
 
 
 def test_a_file_imports_its_neighbour_and_the_path_is_restored(tmp_path: Path) -> None:

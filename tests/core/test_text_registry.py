@@ -10,7 +10,8 @@ import pytest
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.registry import Registry
-from vauban.core.text import from_file, parse, parse_value, split
+from vauban.core.text import parse, parse_value
+from vauban.words.files import from_file
 
 
 @pytest.mark.parametrize(
@@ -45,32 +46,6 @@ def test_specs() -> None:
     assert parse("pgd").params == parse("pgd:").params == {}
     mine = parse("some/attack.py:Mine:steps=3")
     assert (mine.name, mine.params, mine.file) == ("Mine", {"steps": 3}, Path("some/attack.py"))
-
-
-@pytest.mark.parametrize(
-    ("text", "params"),
-    [
-        ("at:attack=[pgd:eps=0.3,steps=7],alpha=0.5", {"attack": "pgd:eps=0.3,steps=7", "alpha": 0.5}),
-        (
-            "at:a=1,attack=[restarts:attack=[pgd:eps=0.3],times=5]",
-            {"a": 1, "attack": "restarts:attack=[pgd:eps=0.3],times=5"},
-        ),
-        ("at:attack=[ ddn ]", {"attack": "ddn"}),
-        ("at:attack=[3]", {"attack": "3"}),
-        ("two:of=[a:b=1,c=2][d]", {"of": "[a:b=1,c=2][d]"}),
-        ("cut:path=a[1,2]", {"path": "a[1,2]"}),
-    ],
-)
-def test_brackets_hold_a_spec_of_its_own(text: str, params: dict[str, object]) -> None:
-    assert parse(text).params == params
-
-
-def test_splitting_outside_brackets() -> None:
-    assert split("at:attack=[x:path=a+b] + mirror-shift+", "+") == ["at:attack=[x:path=a+b]", "mirror-shift"]
-    assert split("", "+") == []
-    for text in ("at:attack=[ddn", "at:attack=ddn]", "a]b["):
-        with pytest.raises(ContractError, match=r"as many \[ as \]"):
-            split(text, ",")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vauban import metrics
 from vauban.core.errors import ContractError
 from vauban.metrics import COLUMNS, l0, l1, l2, linf, measure
-from vauban.metrics.base import FACTS
+from vauban.metrics.declared import FACTS
 
 
 def test_columns_by_hand() -> None:

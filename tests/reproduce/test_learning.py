@@ -56,11 +56,11 @@ def test_fitted_once_as_by_hand(tmp_path: Path) -> None:
     batch = data.load("digits/test[20:40]").all()
     whole = FITTER.fit(BoundThreat(context(tmp_path).networks["A"], levels=None), [batch])
     (path,) = (tmp_path / "fitted").glob("*.safetensors")
-    torch.testing.assert_close(UniversalPerturbation(path).v, whole.attack.v, atol=1e-5, rtol=0)
+    torch.testing.assert_close(UniversalPerturbation(file=path).v, whole.attack.v, atol=1e-5, rtol=0)
     assert float(whole.attack.v.abs().max()) > 0.1
     assert [done for done, _ in told] == [0, *(20 * k for k in range(1, whole.epochs + 1)), 40]
     stamp = path.stat().st_mtime_ns
-    assert attack(CRAFT, tmp_path).v.equal(UniversalPerturbation(path).v)
+    assert attack(CRAFT, tmp_path).v.equal(UniversalPerturbation(file=path).v)
     assert (len(told), path.stat().st_mtime_ns) == (whole.epochs + 2, stamp)
 
 
@@ -114,7 +114,7 @@ def test_an_experiment_saves_the_shifted_images(register: Callable[[Experiment],
         folder = reproduce("mine", "smoke", tmp_path, batch_size=10)
     (path,) = (tmp_path / "fitted").glob("*.safetensors")
     x = data.load("digits/test[:10]").all()
-    image, net = (x.x + UniversalPerturbation(path).v).clamp(0, 1), context(tmp_path).networks["A"]
+    image, net = (x.x + UniversalPerturbation(file=path).v).clamp(0, 1), context(tmp_path).networks["A"]
     made = list((tmp_path / "crafted").iterdir())
     assert len(made) == 2  # one for each seed
     for craft in made:

@@ -14,7 +14,7 @@ from vauban.core.losses import cross_entropy
 from vauban.core.rng import seeded
 from vauban.defences import MeanFilter
 from vauban.engine import Oracle
-from vauban.words.named import threat_of
+from vauban.words.threat import threat_of
 
 
 class Filter(Defended):
@@ -113,7 +113,7 @@ def test_a_hybrids_name_says_what_differs_from_the_default(nets: list[nn.Module]
 
 
 def test_a_hybrid_is_named_on_the_command_line() -> None:
-    named = threat_of("hybrid:models=digits-cnn,path=mean-filter:size=5,b=2")
+    named = threat_of("hybrid:models=[digits-cnn],path=[mean-filter:size=5],b=2")
     assert named.value.path == MeanFilter(5)
     assert named.value.b == 2
     assert len(named.value.bind(named.value.models[0], levels=256).sources) == 2

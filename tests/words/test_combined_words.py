@@ -11,8 +11,8 @@ from vauban.engine import Bisection, BoundThreat, Oracle, Restarts
 from vauban.words.attack import attack_of
 
 
-def test_restarts_take_their_own_parameters_and_hand_on_the_rest() -> None:
-    made = attack_of("restarts:attack=pgd,times=3,steps=7,eps=8/255").value
+def test_restarts_of_an_attack_in_brackets() -> None:
+    made = attack_of("restarts:attack=[pgd:steps=7,eps=8/255],times=3").value
     assert isinstance(made, Restarts)
     assert made.times == 3
     assert made.attack.steps == 7  # type: ignore[union-attr]
@@ -26,7 +26,7 @@ def test_minimal_eps_of_fgsm_on_a_linear_model_is_the_dual_norm_distance() -> No
         net.weight.copy_(w)
         net.bias.copy_(torch.tensor([1.0, 0.0]))
     x = torch.tensor([[0.4, 0.5], [0.3, 0.6]])  # logit gap 1 - (3 a - b), so eps* = (1 - 3a + b) / 4
-    made = attack_of("minimal-eps:attack=fgsm,rounds=24,eps=0.1").value
+    made = attack_of("minimal-eps:attack=[fgsm:eps=0.1],rounds=24").value
     assert isinstance(made, Bisection)
     result = made.run(Oracle.open(BoundThreat(net, levels=None), x, torch.zeros(2, dtype=torch.int64)))
     exact = (1 - 3 * x[:, 0] + x[:, 1]) / 4

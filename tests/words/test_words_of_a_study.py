@@ -16,8 +16,13 @@ from vauban.core.losses import LOSSES, margin
 from vauban.engine import Attack, Bisection, Cascade, Restarts, StopInside
 from vauban.evaluate.estimate import estimate
 from vauban.evaluate.study import Study, automatic_batch_size
-from vauban.words.attack import attack_of, fraction
-from vauban.words.named import defence_of, files_in, goal_of, model_of, threat_of
+from vauban.words.attack import attack_of
+from vauban.words.defence import defence_of
+from vauban.words.files import files_in
+from vauban.words.goal import load as goal_of
+from vauban.words.labels import fraction
+from vauban.words.model import model_of
+from vauban.words.threat import threat_of
 
 DIGITS, MOONS = data.load("digits/test"), data.load("moons")
 
@@ -37,7 +42,7 @@ def test_labels_say_the_budget() -> None:
     assert attack_of("ddn", DIGITS).name == "ddn"
     assert attack_of(attacks.PGD(Linf(8 / 255), steps=7), DIGITS).name == "pgd:norm=linf,eps=8/255,steps=7"
     assert attack_of(attacks.PGD(L2(0.5)), DIGITS).name == "pgd:norm=l2,eps=0.5"
-    assert attack_of(Restarts(attacks.PGD(L1(2.0)), 3), DIGITS).name == "restarts:pgd:norm=l1,eps=2,times=3"
+    assert attack_of(Restarts(attacks.PGD(L1(2.0)), 3), DIGITS).name == "restarts:attack=[pgd:norm=l1,eps=2],times=3"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_files_in_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert files_in("a.py:net") == (Path("a.py"),)
     assert files_in("pgd:steps=3,loss=b.py:f") == (Path("b.py"),)
     assert files_in("a.py:f+b.py:g:x=1") == (Path("a.py"), Path("b.py"))
-    assert files_in("transfer:sources=a.py:net+b.py:net") == (Path("a.py"), Path("b.py"))
+    assert files_in("transfer:sources=[a.py:net][b.py:net]") == (Path("a.py"), Path("b.py"))
     assert files_in("pgd:eps=8/255") == files_in("gone.py:net") == ()
 
 

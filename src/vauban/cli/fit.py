@@ -24,17 +24,16 @@ def fit(
     debug: DebugOption = False,
 ) -> None:
     """Fit an attack on images and write it with its recipe and the data fingerprint."""
-    from vauban import data as datasets
+    from vauban import words
     from vauban.evaluate import fit as fitting
-    from vauban.words.named import defence_of, goal_of, model_of
 
     fitted = fitting.fit(
         attack,
-        defence_of(defence).value.wrap(model_of(model).value),
-        datasets.load(data, root=data_root),
+        words.load("defence", defence).wrap(words.load("model", model)),
+        words.load("data", data, root=data_root),
         out,
         threat=threat,
-        goal=goal_of(goal),
+        goal=words.load("goal", goal),
         seed=seed,
         device=device_of(device),
         name=model if defence == "none" else f"{model} behind {defence}",

@@ -23,12 +23,11 @@ def verify(
     debug: DebugOption = False,
 ) -> None:
     """Judge adversarial images that somebody else made: in budget, in range, on the pixel grid, success after reload."""
-    from vauban import data as datasets
-    from vauban import defences, models
+    from vauban import words
     from vauban.evaluate.verify import verify as judge
 
-    defended = defences.load(defence).wrap(models.load(model))
-    verdict = judge(defended, datasets.load(data, root=data_root), adv, budget).as_dict()
+    defended = words.load("defence", defence).wrap(words.load("model", model))
+    verdict = judge(defended, words.load("data", data, root=data_root), adv, budget).as_dict()
     if as_json:
         typer.echo(json.dumps(verdict, indent=2))
         return

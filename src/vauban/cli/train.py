@@ -41,15 +41,15 @@ def train(
     given = {**locals(), "holdout": number_of("--holdout", holdout)}
     run = TrainingRun(**{f.name: given[f.name] for f in fields(TrainingRun) if f.name in given})
 
-    from vauban import data as datasets
+    from vauban import words
     from vauban.cli.screens import show_epoch
     from vauban.evaluate.train import train as made
 
     made(
         run,
-        datasets.load(data, root=data_root),
+        words.load("data", data, root=data_root),
         out,
-        validation=datasets.load(validation, root=data_root) if validation else None,
+        validation=words.load("data", validation, root=data_root) if validation else None,
         scratch=scratch,
         device=device_of(device),
         callback=show_epoch,

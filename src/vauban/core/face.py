@@ -6,6 +6,8 @@ A file that registers something is thereby on the face of its package, under its
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from types import ModuleType
@@ -29,17 +31,23 @@ class Face(ModuleType):
         extras: Mapping[str, str] = self.__dict__[_EXTRAS]
         if name in extras:
             module, _, attribute = extras[name].partition(":")
-            value = getattr(importlib.import_module(module), attribute)
+            value: Any = importlib.import_module(module)
+            value = getattr(value, attribute) if attribute else value
             self.__dict__[name] = value
             return value
-        for shown, thing in _registered(self):
+        # The file of that name alone, where there is one: not every file of the package.
+        submodule = _submodule(f"{self.__name__}.{name}")
+        for shown, thing in _so_far(self) if submodule else _registered(self):
             if shown == name:
                 return thing
+        if submodule:
+            return submodule
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}; it has {', '.join(dir(self))}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         submodule = isinstance(value, ModuleType) and value.__name__ == f"{self.__name__}.{name}"
-        if not (submodule and name in _names_so_far(self)):
+        taken = {shown for shown, _ in _so_far(self)} | set(self.__dict__[_EXTRAS])
+        if not (submodule and name in taken):
             super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
@@ -53,12 +61,36 @@ def face(name: str, *registries: Registry[Any], extras: Mapping[str, str] | None
     Args:
         name: The package's `__name__`.
         registries: Where its things are registered.
-        extras: Further public names, each with the `module:attribute` it stands for.
+        extras: Further public names, each with the `module:attribute`, or the module, that it stands for.
         aliases: Whether a thing is also there under its registered name, written as an identifier: `threats.white_box`.
     """
     module = sys.modules[name]
     module.__dict__.update({_REGISTRIES: registries, _EXTRAS: dict(extras or {}), _ALIASES: aliases})
     module.__class__ = Face
+
+
+def contents(module: ModuleType) -> list[tuple[str, str, str]]:
+    """What a face shows, in the order of `dir()`: the name, the module that it is written in and its name there.
+
+    A package that is shown whole has no name there. Registries are left out.
+    """
+    shown = {name: tuple(place.partition(":")[::2]) for name, place in module.__dict__[_EXTRAS].items()}
+    for name, thing in _registered(module):
+        shown.setdefault(name, (thing.__module__, thing.__name__))
+    return [(name, *place) for name, place in sorted(shown.items())]
+
+
+def file_of(package: str, name: str) -> str | None:
+    """The source file of what the face of a package shows under a name; None for anything else."""
+    module = importlib.import_module(package)
+    if not isinstance(module, Face):
+        return None
+    place, _, attribute = module.__dict__[_EXTRAS].get(name, "").partition(":")
+    if place:
+        spec = importlib.util.find_spec(place) if attribute else None
+        return None if spec is None else spec.origin
+    thing = dict(_registered(module)).get(name)
+    return None if thing is None else inspect.getsourcefile(inspect.unwrap(thing))
 
 
 def identifier(name: str) -> str:
@@ -67,18 +99,24 @@ def identifier(name: str) -> str:
 
 
 def _registered(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """What the registries hold, every file of the package imported, by the names that are shown."""
     for registry in module.__dict__[_REGISTRIES]:
-        for entry in registry:
+        registry.names()
+    return _so_far(module)
+
+
+def _so_far(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """The same without importing more of the package."""
+    for registry in module.__dict__[_REGISTRIES]:
+        for entry in registry.registered():
             yield entry.make.__name__, entry.make
             if module.__dict__[_ALIASES]:
                 yield identifier(entry.name), entry.make
 
 
-def _names_so_far(module: ModuleType) -> set[str]:
-    """Names that a submodule must not take, without importing more of the package."""
-    known = [entry for registry in module.__dict__[_REGISTRIES] for entry in registry.registered()]
-    names = {entry.make.__name__ for entry in known} | set(module.__dict__[_EXTRAS])
-    return names | ({identifier(entry.name) for entry in known} if module.__dict__[_ALIASES] else set())
+def _submodule(name: str) -> ModuleType | None:
+    """The submodule of that name, imported; None where there is no such file."""
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
 
 def _own(module: ModuleType, value: Any) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from vauban.core.errors import ContractError, UnknownName
+from vauban.core.text import Bracketed
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -27,12 +28,15 @@ class Entry(Generic[T]):
         make: The factory: a class or a function.
         summary: The first line of its docstring.
         facts: What the registration declares; `vauban list` shows it.
+        words: Parameters that are words themselves, each with its kind: `{"sources": "models"}`. Kinds are those of
+            `vauban.words.load`; a plural takes a list `[a][b]`.
     """
 
     name: str
     make: T
     summary: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def build(self, kind: str, params: Mapping[str, Any]) -> Any:
         """Call the factory.
@@ -49,6 +53,10 @@ class Entry(Generic[T]):
         for key in params:
             if key not in known:
                 raise UnknownName(f"parameter of {kind} {self.name!r}:", key, known)
+            if isinstance(params[key], Bracketed):
+                raise ContractError(
+                    f"expected a value without brackets for {key}, which names nothing, got {params[key]}"
+                )
         try:
             return self.make(**params)
         except (TypeError, ValueError) as error:
@@ -72,11 +80,12 @@ class Registry(Generic[T]):
         self._loaded = False
         _ALL.append(self)
 
-    def register(self, name: str, **facts: Any) -> Callable[[T], T]:
+    def register(self, name: str, *, words: Mapping[str, str] | None = None, **facts: Any) -> Callable[[T], T]:
         """Decorator that adds a factory.
 
         Args:
             name: The name users write.
+            words: Parameters that are words themselves, as in `Entry`.
             facts: What is declared about it.
 
         Raises:
@@ -87,7 +96,7 @@ class Registry(Generic[T]):
             if name in self._entries and _origin(self._entries[name].make) != _origin(make):
                 raise ContractError(f"expected a new name, got {self.kind} {name!r}, which is registered already")
             summary = (inspect.getdoc(make) or "").split("\n")[0]
-            entry = Entry(name, make, summary, facts)
+            entry = Entry(name, make, summary, facts, words or {})
             if self._check is not None:
                 self._check(entry)
             self._entries[name] = entry
@@ -136,19 +145,18 @@ def _origin(make: Callable[..., Any]) -> tuple[object, object]:
 
 
 def registered_as(make: object) -> str | None:
-    """`kind name` of a registered thing among those registered so far; None for anything else."""
+    """`kind name` of a registered thing among those registered so far; None for anything else.
+
+    A thing of ours that another package registers (a combinator of the engine) goes by its own name: whether that package
+    has been imported must not tell.
+    """
     for registry in _ALL:
         for entry in registry.registered():
             if entry.make is make:
-                return f"{registry.kind} {entry.name}"
-    return None
-
-
-def registered_file(package: str, name: str) -> str | None:
-    """The source file of what the face of a package shows under a name; None where its registries have no such thing."""
-    for registry in _ALL:
-        if registry.package == package:
-            for entry in registry:
-                if name in (entry.make.__name__, entry.name.replace("-", "_").replace(".", "_")):
-                    return inspect.getsourcefile(inspect.unwrap(entry.make))
+                ours = make.__module__.split(".")[0] == registry.package.split(".")[0]
+                return (
+                    f"{registry.kind} {entry.name}"
+                    if make.__module__.startswith(registry.package) or not ours
+                    else None
+                )
     return None

@@ -1,43 +1,103 @@
-"""The command line's way to name things: `pgd:eps=8/255,steps=40` and `path/to/file.py:name`."""
+"""Grammar of names: `pgd:eps=8/255`, `file.py:name`, `restarts:attack=[pgd:steps=10]`, `jpeg+bit-depth`, `jpeg|cnn`.
+
+    spec   = name [":" item ("," item)*]   |   file.py:name [":" item ("," item)*]
+    item   = key "=" value
+    value  = true | false | none | number | 8/255 | text | 'quoted text' | "[" text "]" ("[" text "]")*
+
+What stands in brackets is a text of its own: `,`, `+` and `|` in it divide nothing outside. A quoted text begins right
+behind `=`. This module only takes texts apart; `vauban.words` says what the names stand for.
+"""
 
 from __future__ import annotations
 
 import ast
-import hashlib
-import importlib.util
 import re
-import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from vauban.core.errors import ContractError, UnknownName
+from vauban.core.errors import ContractError
+
+QUOTED = re.compile(r"""=\s*(['"])(?:\\.|(?!\1)[^\\])*\1(?=\s*(?:[],+|]|$))""", re.DOTALL)
+"""A quoted value; an apostrophe in a name opens nothing."""
+
+
+@dataclass(frozen=True)
+class Bracketed:
+    """Texts in brackets, `[a][b]`: names for somebody else to read."""
+
+    texts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "".join(f"[{text}]" for text in self.texts)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A name with parameters, and the text it was read from."""
+    """A name with parameters.
 
-    text: str
+    Attributes:
+        text: What it was read from.
+        name: The name; behind a file, that of an object in it.
+        params: Value by key: None, a bool, a number, a text or `Bracketed`.
+        file: The user's file that has the object.
+    """
+
+    text: str = field(compare=False)
     name: str
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
 
+    def __str__(self) -> str:
+        """A text that parses to an equal spec."""
+        head = self.name if self.file is None else f"{self.file}:{self.name}"
+        items = ",".join(f"{key}={written(value)}" for key, value in self.params.items())
+        return f"{head}:{items}" if items else head
+
     def shown(self, *more: str) -> str:
-        """What tables call it: the name, then the parameters as they were written and `more` of them."""
+        """The label in tables: the name, then the parameters as they were written and `more` of them."""
         rest = ",".join(filter(None, [self.text.partition(":")[2], *more]))
         return f"{self.name}:{rest}" if rest else self.name
 
 
+def parse(text: str) -> Spec:
+    """Read `name`, `name:key=value,key=value` or `file.py:name[:key=value,...]`.
+
+    Raises:
+        ContractError: Brackets do not close, a key comes twice, an item has no `=`, or a file has no name behind it.
+    """
+    head, _, rest = text.partition(":")
+    file, name = None, head.strip()
+    if head.endswith(".py"):
+        file = Path(head).expanduser()
+        name, _, rest = rest.partition(":")
+        name = name.strip()
+        if not name:
+            raise ContractError(f"expected file.py:name, got {text!r}; name the object to take from the file")
+    params: dict[str, Any] = {}
+    for item in filter(None, (part.strip() for part in split(rest, ","))):
+        written_key, equals, value = item.partition("=")
+        if not equals or "[" in written_key:
+            raise ContractError(f"expected key=value after the colon in {text!r}, got {item!r}")
+        key = written_key.strip().replace("-", "_")
+        if key in params:
+            raise ContractError(f"expected each key once in {text!r}, got {key!r} twice")
+        params[key] = parse_value(value)
+    return Spec(text, name, params, file)
+
+
 def parse_value(text: str) -> Any:
-    """`8/255` is a fraction, `true` and `none` are what they say, numbers are numbers, the rest is a string."""
-    lowered = text.strip().lower()
+    """`8/255` is a fraction, `true` and `none` are what they say, numbers are numbers, the rest is a text."""
+    stripped = text.strip()
+    lowered = stripped.lower()
     if lowered in ("true", "false"):
         return lowered == "true"
     if lowered == "none":
         return None
+    if stripped.startswith("[") and (texts := _bracketed(stripped)) is not None:
+        return Bracketed(texts)
     if re.fullmatch(r"[-+]?[\d.]+\s*/\s*[\d.]+", lowered):
         top, bottom = lowered.split("/")
         try:
@@ -45,99 +105,106 @@ def parse_value(text: str) -> Any:
         except (ZeroDivisionError, ValueError):
             raise ContractError(f"expected a fraction like 8/255, got {text!r}") from None
     try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError):
-        return text.strip()
+        value = ast.literal_eval(stripped)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return stripped
+    return value if isinstance(value, (int, float, str)) else stripped
 
 
-def split(text: str, mark: str) -> list[str]:
-    """The parts of a text between the marks that stand outside square brackets, stripped, empty ones left out.
+def written(value: Any) -> str:
+    """A value as the grammar writes it: `parse_value(written(value)) == value`."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return "1e999" if value > 0 else "-1e999"  # the way to write infinity as a number
+    if not isinstance(value, str):
+        return str(value) if isinstance(value, Bracketed) else repr(value)
+    plain = value.isprintable() and not set(value) & set(",[]'\"\\")
+    return value if plain and value and _read_back(value) == value else repr(value)
+
+
+def split(text: str, separator: str) -> list[str]:
+    """The parts of a text between separators that stand in no brackets and in no quotes.
 
     Raises:
-        ContractError: A bracket that is not closed, or closes nothing.
+        ContractError: A bracket is not closed, or closed and not opened.
     """
-    parts, depth, start = [], 0, 0
-    for place, letter in enumerate(text):
-        depth += {"[": 1, "]": -1}.get(letter, 0)
-        if depth < 0:
-            break
-        if letter == mark and depth == 0:
-            parts.append(text[start:place])
-            start = place + 1
+    parts, begin, depth = [], 0, 0
+    for position, sign, depth in _unquoted(text):
+        if sign == separator and depth == 0:
+            parts.append(text[begin:position])
+            begin = position + 1
     if depth:
-        raise ContractError(f"expected as many [ as ] in {text!r}, got {text.count('[')} and {text.count(']')}")
-    return [part.strip() for part in (*parts, text[start:]) if part.strip()]
+        raise ContractError(f"expected a ] for each [, got {text!r}")
+    return [*parts, text[begin:]]
 
 
-def parse(text: str) -> Spec:
-    """Read `name`, `name:key=value,key=value` or `file.py:name[:key=value,...]`.
+def joined(text: str) -> list[str]:
+    """The parts of a chain `a+b`. A plus in brackets, in a number such as 1e+3 or in a file's name joins nothing."""
+    parts: list[str] = []
+    for part in split(text, "+"):
+        begin = next((i for i in range(len(parts)) if _one_file("+".join(parts[i:]), part)), len(parts))
+        if parts and re.match(r"\d", part):
+            begin = min(begin, len(parts) - 1)
+        parts[begin:] = ["+".join([*parts[begin:], part])]
+    return [part.strip() for part in parts]
 
-    A value in square brackets is a spec of its own and stays text, without the brackets: `at:attack=[pgd:eps=0.3,steps=7]`.
+
+def behind(text: str) -> tuple[str | None, str]:
+    """The defences and the network of `DEFENCE|MODEL`, outermost first; None for a network without a defence.
+
+    Raises:
+        ContractError: Nothing stands on one side of a bar.
     """
-    head, _, rest = text.partition(":")
-    file = None
-    name = head.strip()
-    if head.endswith(".py"):
-        file = Path(head).expanduser()
-        name, _, rest = rest.partition(":")
-        if not name:
-            raise ContractError(f"expected file.py:name, got {text!r}; name the object to take from the file")
-    params: dict[str, Any] = {}
-    for item in split(rest, ","):
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ContractError(f"expected key=value after the colon in {text!r}, got {item!r}")
-        name_of = key.strip().replace("-", "_")
-        if name_of in params:
-            raise ContractError(f"expected each key once in {text!r}, got {name_of!r} twice")
-        params[name_of] = value.strip()[1:-1].strip() if _bracketed(value.strip()) else parse_value(value)
-    return Spec(text, name, params, file)
+    *defences, model = (part.strip() for part in split(text, "|"))
+    if not all((*defences, model)):
+        raise ContractError(f"expected DEFENCE|MODEL with a name on each side of the bar, got {text!r}")
+    return "+".join(defences) or None, model
 
 
-def _bracketed(text: str) -> bool:
-    """Whether one pair of brackets encloses the whole text."""
-    depths, depth = [], 0
-    for letter in text:
-        depth += {"[": 1, "]": -1}.get(letter, 0)
-        depths.append(depth)
-    return text.startswith("[") and depth == 0 and all(depths[:-1])
-
-
-def load_file(path: Path) -> ModuleType:
-    """Import a user's file under a name of its own, keyed by its content."""
-    if not path.is_file():
-        raise ContractError(f"expected a Python file, got {str(path)!r}, which does not exist")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    name = f"vauban_user_{path.stem}_{digest}"
-    if name in sys.modules:
-        return sys.modules[name]
-    found = importlib.util.spec_from_file_location(name, path)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)  # a file may import its neighbours
+def _read_back(text: str) -> Any:
     try:
-        found.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise ContractError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(folder)
-    return module
+        return parse_value(text)
+    except ContractError:
+        return None
 
 
-def from_file(spec: Spec) -> Any:
-    """The object a `file.py:name` spec points at, called with the parameters when there are any."""
-    assert spec.file is not None
-    module = load_file(spec.file)
-    if not hasattr(module, spec.name):
-        raise UnknownName(f"name in {spec.file}:", spec.name, [n for n in vars(module) if not n.startswith("_")])
-    found = getattr(module, spec.name)
-    if spec.params:
-        try:
-            return found(**spec.params)
-        except TypeError as error:
-            raise ContractError(f"{spec.text!r} cannot be made: {error}") from error
-    return found
+def _unquoted(text: str) -> Iterator[tuple[int, str, int]]:
+    """Position, sign and depth of brackets behind it, of all that stands in no quotes."""
+    position = depth = 0
+    while position < len(text):
+        if quoted := QUOTED.match(text, position):
+            position = quoted.end()
+            continue
+        sign = text[position]
+        depth += {"[": 1, "]": -1}.get(sign, 0)
+        if depth < 0:
+            raise ContractError(f"expected a [ before each ], got {text!r}")
+        yield position, sign, depth
+        position += 1
+
+
+def _bracketed(text: str) -> tuple[str, ...] | None:
+    """The texts of `[a][b]`; None where something stands beside the brackets."""
+    texts, rest = [], text
+    while rest:
+        if not rest.startswith("["):
+            return None
+        inner, after = _first(rest)
+        texts.append(inner.strip())
+        rest = after.lstrip()
+    return tuple(texts)
+
+
+def _first(text: str) -> tuple[str, str]:
+    """What stands in the bracket that a text begins with, and what stands behind it."""
+    end = next((position for position, _, depth in _unquoted(text) if depth == 0), None)
+    if end is None:
+        raise ContractError(f"expected a ] for each [, got {text!r}")
+    return text[1:end], text[end + 1 :]
+
+
+def _one_file(before: str, part: str) -> bool:
+    """Whether the plus between two texts stands in the name of a file that is there: `a+b.py:name`."""
+    head, colon, _ = part.partition(".py:")
+    return bool(colon) and ".py:" not in before and Path(f"{before}+{head}.py").expanduser().is_file()

@@ -1,13 +1,29 @@
-"""Named datasets: each a stream of `Batch` with a content fingerprint.
+"""Named data sets: each a stream of `Batch` with a content fingerprint.
 
     from vauban import data
     test = data.load("mnist/test[:500]", root="~/datasets")
     for batch in test.batches(128): ...
 
-A file of this package registers what it adds; `load` looks it up by name.
+A file of this package registers what it adds: `make(split, place, **parameters)`, where split is None for a name that
+carries none. Facts: `splits`, `classes`, `levels`.
 """
 
-from vauban.data.dataset import Dataset
-from vauban.data.named import DataLocation, MissingData, load, registry
+from __future__ import annotations
 
-__all__ = ["DataLocation", "Dataset", "MissingData", "load", "registry"]
+from typing import Any
+
+from vauban.core.face import face
+from vauban.core.registry import Registry
+
+registry: Registry[Any] = Registry("dataset", "vauban.data")
+
+face(
+    __name__,
+    registry,
+    extras={
+        "DataLocation": "vauban.data.location:DataLocation",
+        "Dataset": "vauban.data.dataset:Dataset",
+        "MissingData": "vauban.data.location:MissingData",
+        "load": "vauban.words.data:load",
+    },
+)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from vauban.core.errors import ContractError
+from vauban.data import registry
 from vauban.data.dataset import Dataset, InMemory, PixelSource
 from vauban.data.encoded import Encoded
-from vauban.data.named import DataLocation, registry, split_of
+from vauban.data.location import DataLocation, split_of
 
 SPLITS = ("train", "test")
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -105,7 +106,7 @@ def _read_parquet(paths: list[Path]) -> tuple[PixelSource, list[int], str]:
 
 
 @registry.register("cifar10", splits=SPLITS, classes=10, levels=256)
-def make(split: str | None, place: DataLocation) -> Dataset:
+def cifar10(split: str | None, place: DataLocation) -> Dataset:
     """CIFAR-10, 32x32 colour (50000 train, 10000 test): cifar-10-batches-py or cifar10/*.parquet below the data root."""
     split = split_of("cifar10", split, SPLITS, "test")
     files = _from_batches(place.root, split) or _from_parquet(place.root, split)

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream, fold
+from vauban.data import registry
 from vauban.data.dataset import Dataset, InMemory
-from vauban.data.named import DataLocation, registry, split_of
+from vauban.data.location import DataLocation, split_of
 
 SPLITS = ("train", "test")
 COARSE = 4  # random colours on a grid of 4 x 4, enlarged

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError
+from vauban.data import registry
 from vauban.data.dataset import Dataset, InMemory
-from vauban.data.named import DataLocation, registry, split_of
+from vauban.data.location import DataLocation, split_of
 
 SPLITS = ("train", "test")
 BUDGETS = {"linf": 0.2, "l2": 1.0, "l1": 5.0}

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from vauban.core.errors import ContractError
+from vauban.data import registry
 from vauban.data.dataset import Dataset
 from vauban.data.encoded import Encoded, Framing
-from vauban.data.named import DataLocation, MissingData, registry
+from vauban.data.location import DataLocation, MissingData
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 BUDGETS = {"linf": 4 / 255, "l2": 3.0}

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError
+from vauban.data import registry
 from vauban.data.dataset import Dataset, InMemory
-from vauban.data.named import DataLocation, registry, split_of
+from vauban.data.location import DataLocation, split_of
 
 SPLITS = ("train", "test")
 FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
@@ -96,6 +97,6 @@ def mnist(split: str | None, place: DataLocation) -> Dataset:
 
 
 @registry.register("fashion-mnist", splits=SPLITS, classes=10, levels=256)
-def fashion(split: str | None, place: DataLocation) -> Dataset:
+def fashion_mnist(split: str | None, place: DataLocation) -> Dataset:
     """Fashion-MNIST, 28x28 grey (60000 train, 10000 test), from FashionMNIST/raw below the data root."""
     return _load("fashion-mnist", "FashionMNIST", split, place, FASHION, {"linf": 0.1, "l2": 1.5, "l1": 10.0})

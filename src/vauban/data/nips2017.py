@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from vauban.core.errors import ContractError
+from vauban.data import registry
 from vauban.data.dataset import Dataset
 from vauban.data.encoded import Encoded, Framing
 from vauban.data.folder import read_classes
-from vauban.data.named import DataLocation, registry, split_of
+from vauban.data.location import DataLocation, split_of
 
 CLASSES = 1000
 SIZE = 299

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream, fold
+from vauban.data import registry
 from vauban.data.dataset import Dataset, InMemory
-from vauban.data.named import DataLocation, registry, split_of
+from vauban.data.location import DataLocation, split_of
 
 SPLITS = ("train", "test")
 BUDGETS = {"linf": 0.1, "l2": 0.1, "l1": 0.1}
-FACTS = {"splits": SPLITS, "classes": 2, "levels": None}
+FACTS: dict[str, Any] = {"splits": SPLITS, "classes": 2, "levels": None}
 
 
 def _draw(name: str, split: str, n: int, noise: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:

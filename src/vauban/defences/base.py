@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from vauban.core.cards import Backward, Card, Defended, Path
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Parameters, Range
-from vauban.core.registry import Registry
-
-registry: Registry[Callable[..., Any]] = Registry("defence", "vauban.defences")
+from vauban.defences import registry
 
 Border = Literal["reflect", "edge", "zero"]
 """Values beyond the border: the image mirrored at its last pixel, the last pixel repeated, or black."""

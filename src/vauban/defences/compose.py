@@ -1,18 +1,15 @@
-"""Chains of defences, and defences read from text: `none`, `jpeg:quality=50`, `bit-depth+jpeg`, `file.py:name`."""
+"""Chains of defences, and a user's function as a defence."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 from vauban.core.errors import ContractError
-from vauban.core.text import Spec, from_file, parse
-from vauban.defences.base import Defence, check_module, registry
+from vauban.defences.base import Defence, check_module
 
 
 @dataclass(frozen=True)
@@ -59,40 +56,3 @@ def chain(*parts: Defence) -> Defence:
     for part in parts:
         links.extend(part.parts if isinstance(part, Chain) else (part,))
     return links[0] if len(links) == 1 else Chain(tuple(links))
-
-
-def load(text: str) -> Defence:
-    """The defence a text names; several joined by `+` are a chain, `none` is the empty one.
-
-    A `file.py:name` is an object with `.wrap` and `.name`, a class of such objects, or a function from module to
-    module. Raises UnknownName for names and parameters, ContractError for values.
-    """
-    head = text.partition(".py:")[0] + ".py"
-    # A plus sign inside one user's file name, or in a number such as 1e+3, joins nothing.
-    pieces = [text] if Path(head).expanduser().is_file() else re.split(r"\+(?!\d)", text)
-    return chain(*(_one(parse(piece.strip())) for piece in pieces))
-
-
-def _one(spec: Spec) -> Defence:
-    if spec.file is not None:
-        return _users(spec)
-    if spec.name == "none" and not spec.params:
-        return Chain()
-    made: Defence = registry.get(spec.name).build("defence", spec.params)
-    return made
-
-
-def _users(spec: Spec) -> Defence:
-    found = from_file(replace(spec, params={}))
-    if isinstance(found, type) and hasattr(found, "wrap"):
-        found = from_file(spec) if spec.params else found()
-    elif not hasattr(found, "wrap") and callable(found) and not isinstance(found, nn.Module):
-        return UserDefence(spec.text, found, spec.params)
-    elif spec.params:
-        raise ContractError(f"expected a class or a function to take the parameters of {spec.text!r}, got {found!r}")
-    if not isinstance(found, Defence):
-        raise ContractError(
-            f"expected {spec.text!r} to be a function from module to module or an object with .wrap and .name, "
-            f"got {type(found).__name__}"
-        )
-    return found

@@ -10,14 +10,19 @@ from torch import Tensor, nn
 
 from vauban.core.cards import carded
 from vauban.core.contracts import Batch
-from vauban.core.goals import Goal, Untargeted
+from vauban.core.goals import Goal
 from vauban.core.rng import seeded
+from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.engine.network import predict, quiet
 from vauban.evaluate.batch import Evaluated, evaluate_batch
 from vauban.metrics.sample import measure
 from vauban.statistics.estimates import median
-from vauban.threats import white_box
+from vauban.words import data as datasets
+from vauban.words import goal as goals
+from vauban.words.attack import attack_of
+from vauban.words.model import model_of
+from vauban.words.threat import threat_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,28 +86,51 @@ class AttackReport:
 
 
 def attack(
-    attack: Attack,
-    model: nn.Module,
-    batch: Batch | tuple[Tensor, Tensor],
+    attack: Attack | str,
+    model: nn.Module | str,
+    batch: Batch | tuple[Tensor, Tensor] | Dataset | str,
     *,
-    threat: Any = None,
-    goal: Goal | None = None,
+    threat: Any = "white-box",
+    goal: Goal | str = "untargeted",
     seed: int = 0,
     mask: Tensor | None = None,
 ) -> AttackReport:
     """Attack a model on a batch and judge the result on the image that would be saved.
 
-    batch: a `Batch`, or a pair (x, y) of images on the 8-bit grid and labels. threat: a recipe of `vauban.threats`
-    (white-box when None). mask: False where the attacker may change nothing. A model whose answers differ between two
-    calls is judged on fresh draws even where no card declares it.
+    A model whose answers differ between two calls is judged on fresh draws even where no card declares it.
+
+    Args:
+        attack: An attack, or its name: `pgd:eps=8/255`.
+        model: A module, or its name: `digits-cnn`, `jpeg|digits-cnn`.
+        batch: A `Batch`, a pair (x, y) of images on the 8-bit grid and labels, or a data set or its name, which is taken
+            whole and gives an attack without eps its conventional budget.
+        threat: A recipe of `vauban.threats`, or its name: `adaptive:eot=16`.
+        goal: A goal, or its name: `targeted:3`.
+        seed: Of every random number.
+        mask: False where the attacker may change nothing, as `(batch, ...)` or what broadcasts to it.
+
+    Raises:
+        UnknownName: A name is not known.
+        ContractError: What is given does not fit together.
+        AccessError: The attack asks for what the threat does not grant.
     """
-    if not isinstance(batch, Batch):
-        x, y = batch
-        batch = Batch(x, y, torch.arange(len(y), device=y.device))
-    bound: BoundThreat = (threat or white_box()).bind(model, levels=batch.levels)
+    batch = datasets.load(batch) if isinstance(batch, str) else batch
+    named = attack_of(attack, batch if isinstance(batch, Dataset) else None).value
+    network, batch = model_of(model).value, _whole(batch)
+    bound: BoundThreat = threat_of(threat).value.bind(network, levels=batch.levels)
     if not bound.randomised and answers_vary(bound.target, batch.x[:8]):
         bound = replace(bound, random=True)
-    return AttackReport(evaluate_batch(attack, bound, batch, goal or Untargeted(), seed=seed, mask=mask))
+    return AttackReport(evaluate_batch(named, bound, batch, goals.load(goal), seed=seed, mask=mask))
+
+
+def _whole(data: Batch | tuple[Tensor, Tensor] | Dataset) -> Batch:
+    """What is attacked, as one batch."""
+    if isinstance(data, Batch):
+        return data
+    if isinstance(data, Dataset):
+        return data.all()
+    x, y = data
+    return Batch(x, y, torch.arange(len(y), device=y.device))
 
 
 def answers_vary(model: nn.Module, x: Tensor, rtol: float = 1e-4) -> bool:

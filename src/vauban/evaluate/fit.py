@@ -18,8 +18,8 @@ from vauban.evaluate.cell import data_name
 from vauban.evaluate.study import automatic_batch_size
 from vauban.jobs.identity import address, describe
 from vauban.models import weights
-from vauban.words.attack import fitter_of
-from vauban.words.named import threat_of
+from vauban.words.fitter import fitter_of
+from vauban.words.threat import threat_of
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.cell import Cell, Settings
 from vauban.jobs.identity import describe
-from vauban.threats import refusal
+from vauban.threats.base import refusal
+from vauban.words import goal as goals
 from vauban.words.attack import allowed_attacks
-from vauban.words.named import Named, goal_of
+from vauban.words.named import Named
 
 
 def make_cells(
@@ -50,7 +51,7 @@ def make_cells(
                         threat,
                         bound,
                         attack,
-                        goal_of(goal),
+                        goals.load(goal),
                         settings,
                         _cache={"network": facts},
                     )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from vauban import data as datasets
 from vauban.core.contracts import Words
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Goal
@@ -25,12 +23,16 @@ from vauban.evaluate.job import CellJob
 from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.opening import open_cell
 from vauban.evaluate.plan import make_cells
+from vauban.evaluate.study_words import named, with_defences
 from vauban.jobs import runner
 from vauban.jobs.progress import Tell
 from vauban.jobs.runner import Outcome
 from vauban.store.parquet import Store
+from vauban.words import data as datasets
 from vauban.words.attack import attack_of
-from vauban.words.named import Named, defence_of, model_of, threat_of
+from vauban.words.defence import defence_of
+from vauban.words.named import Named
+from vauban.words.threat import threat_of
 
 log = logging.getLogger("vauban")
 
@@ -94,15 +96,13 @@ class Study:
         size = batch_size or automatic_batch_size(self.data)
         self.settings = Settings(seed, size, device, levels, budget, save_images, tuple(metrics))
         self.cells: list[Cell] = []
-        named_defences = _named(defences, defence_of)
-        named_threats = None if threats is None else _named(threats, threat_of)
-        named_attacks = _named(attacks, lambda word: attack_of(word, self.data))
-        for model in _apart(_named(models, model_of)):
+        named_defences = named(defences, defence_of)
+        named_threats = None if threats is None else named(threats, threat_of)
+        named_attacks = named(attacks, lambda word: attack_of(word, self.data))
+        for model, defended in with_defences(models, named_defences):
             model.value.to(device)
             labelled = self._labelled(model) if labels == "own" else self.data
-            self.cells += make_cells(
-                [model], named_defences, named_threats, named_attacks, labelled, goal, self.settings
-            )
+            self.cells += make_cells([model], defended, named_threats, named_attacks, labelled, goal, self.settings)
         if not self.cells:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
         self.cells = _once(self.cells)
@@ -238,19 +238,3 @@ def _once(cells: Sequence[Cell]) -> list[Cell]:
         if first is not cell:
             log.warning("%s: the same as %s, which stands for both", cell.label, first.label)
     return list(kept.values())
-
-
-def _named(words: Any, of: Callable[[Any], Named[Any]]) -> list[Named[Any]]:
-    """Each word by its own name, or by the key of a mapping."""
-    if isinstance(words, Mapping):
-        return [replace(of(word), name=str(name)) for name, word in words.items()]
-    return [of(word) for word in (words if isinstance(words, (list, tuple)) else [words])]
-
-
-def _apart(found: list[Named[Any]]) -> list[Named[Any]]:
-    """Models of one name, numbered."""
-    names = [m.name for m in found]
-    return [
-        replace(m, name=f"{m.name} #{names[: i + 1].count(m.name)}") if names.count(m.name) > 1 else m
-        for i, m in enumerate(found)
-    ]

@@ -24,6 +24,8 @@ from vauban.engine import BoundThreat, judge
 from vauban.evaluate.attack import answers_vary
 from vauban.evaluate.batch import pictured, png
 from vauban.evaluate.cell import answers
+from vauban.words import data as datasets
+from vauban.words.model import model_of
 
 KEYS = ("adversarial", "adv", "x_adv", "adv_complete", "images", "x", "arr_0")
 
@@ -60,12 +62,15 @@ def parse_budget(text: str) -> Ball:
     return norm_by_name(name)(float(value))
 
 
-def verify(model: nn.Module, data: Dataset, adversarial: Tensor | str | Path, budget: Ball | str) -> Verification:
+def verify(
+    model: nn.Module | str, data: Dataset | str, adversarial: Tensor | str | Path, budget: Ball | str
+) -> Verification:
     """Judge images `(n, ...)` in [0,1], in the order of the data, against the data's originals and labels.
 
     adversarial: a tensor or a file (see `read_images`). Raises ContractError when count or shape do not match.
     """
     ball = parse_budget(budget) if isinstance(budget, str) else budget
+    model, data = model_of(model).value, datasets.load(data)
     x = adversarial if isinstance(adversarial, Tensor) else read_images(Path(adversarial), data)
     if len(x) != len(data) or tuple(x.shape[1:]) != tuple(data.shape):
         raise ContractError(

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from vauban.core.registry import registered_file
+from vauban.core import face
 from vauban.jobs.source_files import Imported, imports, public_names, real
 from vauban.store.sources import PACKAGE
 
@@ -80,8 +80,8 @@ def _attribute(base: Path, chain: tuple[str, ...]) -> Iterator[Path]:
     name, rest = chain[0], chain[1:]
     if base.name == "__init__.py":
         below = _below(base.parent, name)
-        registered = registered_file(_dotted(base), name) if base.is_relative_to(PACKAGE) else None
-        if registered is not None and (file := real(registered)) is not None:  # a thing that a lazy face shows
+        shown = face.file_of(_dotted(base), name) if base.is_relative_to(PACKAGE) else None
+        if shown is not None and (file := real(shown)) is not None:  # a thing that a lazy face shows
             yield file
             return
         if below is not None and name not in public_names(base):

@@ -1,28 +1,28 @@
 """Metrics of a pair (original, image): distances and similarity, one float64 value per sample; and views of one image."""
 
-from vauban.metrics.base import Metric, registry
-from vauban.metrics.lpips import Perception, lpips, torchvision_lpips
-from vauban.metrics.mad import mad
-from vauban.metrics.magnify import magnify
-from vauban.metrics.perceptual import psnr, ssim
-from vauban.metrics.roughness import roughness
-from vauban.metrics.sample import COLUMNS, l0, l1, l2, linf, measure
+from __future__ import annotations
 
-__all__ = [
-    "COLUMNS",
-    "Metric",
-    "Perception",
-    "l0",
-    "l1",
-    "l2",
-    "linf",
-    "lpips",
-    "mad",
-    "magnify",
-    "measure",
-    "psnr",
-    "registry",
-    "roughness",
-    "ssim",
-    "torchvision_lpips",
-]
+from typing import Any
+
+from vauban.core.face import face
+from vauban.core.registry import Registry
+from vauban.metrics.declared import declare
+
+registry: Registry[Any] = Registry("metric", "vauban.metrics", declare)
+"""Facts: `unit`; `direction`, whether the values nearer to the original are the "lower" or the "higher" ones;
+`aggregate`, how the values of many images become one ("mean" or "median"); `reads`, what it is a function of ("pair": the
+original and the image)."""
+
+face(
+    __name__,
+    registry,
+    extras={
+        "COLUMNS": "vauban.metrics.sample:COLUMNS",
+        "Metric": "vauban.metrics.base:Metric",
+        "Perception": "vauban.metrics.lpips:Perception",
+        "load": "vauban.words.metric:load",
+        "magnify": "vauban.metrics.magnify:magnify",
+        "measure": "vauban.metrics.sample:measure",
+        "torchvision_lpips": "vauban.metrics.lpips:torchvision_lpips",
+    },
+)

@@ -1,42 +1,15 @@
-"""Registry of metrics, and the check they share."""
+"""Type of a metric and the check they share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor
 
 from vauban.core.errors import ContractError
-from vauban.core.registry import Entry, Registry
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """(original x0, image x), both `(batch, ...)` in [0,1] -> float64 `(batch,)`."""
-
-FACTS: dict[str, tuple[str, ...]] = {
-    "direction": ("lower", "higher"),
-    "aggregate": ("mean", "median"),
-    "reads": ("pair",),
-}
-"""What every metric declares beside its `unit`, with the values there are."""
-
-
-def _declare(entry: Entry[Any]) -> None:
-    """Check the facts of a new metric: reports know no metric, they read what it declares."""
-    if not isinstance(entry.facts.get("unit"), str) or not entry.facts["unit"]:
-        raise ContractError(f"expected the unit of the metric {entry.name!r}, got none; register(name, unit=...)")
-    for fact, choices in FACTS.items():
-        if entry.facts.get(fact) not in choices:
-            raise ContractError(
-                f"expected {fact} of the metric {entry.name!r} as {' or '.join(map(repr, choices))}, "
-                f"got {entry.facts.get(fact)!r}"
-            )
-
-
-registry: Registry[Metric] = Registry("metric", "vauban.metrics", _declare)
-"""Facts: `unit`; `direction`, whether the values nearer to the original are the "lower" or the "higher" ones;
-`aggregate`, how the values of many images become one ("mean" or "median"); `reads`, what it is a function of ("pair": the
-original and the image)."""
 
 
 def pair(x0: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

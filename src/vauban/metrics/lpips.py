@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
-from vauban.metrics.base import registry
+from vauban.metrics import registry
 
 LAYERS = {"alexnet": (1, 4, 7, 9, 11), "vgg16": (3, 8, 15, 22, 29), "squeezenet1_1": (1, 4, 7, 9, 10, 11, 12)}
 """Per torchvision network, the entries of its `features` whose outputs are compared."""

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vauban.core.errors import ContractError
-from vauban.metrics.base import pair, registry
+from vauban.metrics import registry
+from vauban.metrics.base import pair
 from vauban.metrics.mad_appearance import appearance
 from vauban.metrics.mad_blocks import BLOCK, CELL
 from vauban.metrics.mad_detection import detection

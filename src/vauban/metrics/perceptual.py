@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError
-from vauban.metrics.base import pair, registry
+from vauban.metrics import registry
+from vauban.metrics.base import pair
 
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from vauban.core.errors import ContractError
 from vauban.laplacian.smoothing import DIGITS, PHOTOGRAPHS, Kernel
-from vauban.metrics.base import pair, registry
+from vauban.metrics import registry
+from vauban.metrics.base import pair
 
 
 @registry.register("roughness", unit="1", direction="lower", aggregate="mean", reads="pair")

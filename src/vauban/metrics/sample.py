@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from vauban.core.norms import L0, L1, L2, Linf
-from vauban.metrics.base import pair, registry
+from vauban.metrics import registry
+from vauban.metrics.base import pair
 from vauban.metrics.perceptual import psnr, ssim
 
 COLUMNS = ("l0", "l1", "l2", "linf", "ssim", "psnr_db")

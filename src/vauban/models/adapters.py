@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from vauban.core.errors import ContractError, MissingExtra, UnknownName
-from vauban.models.named import registry
+from vauban.models import registry
 from vauban.models.wrap import Normalised
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -13,8 +13,8 @@ from torch import nn
 from vauban.core.contracts import Batch
 from vauban.data.digits import pixels_and_labels
 from vauban.engine.samples import accuracy
-from vauban.models import weights
-from vauban.models.named import build, ready, registry
+from vauban.models import registry, weights
+from vauban.models.architecture import Architecture, ready
 from vauban.training.loop import optimise
 
 SEED, EPOCHS, BATCH, RATE = 0, 20, 32, 2e-3
@@ -67,7 +67,7 @@ def trained(module: nn.Module) -> nn.Module:
     """
     path = cache_file()
     if not path.is_file():
-        fresh = build("digits-cnn", SEED)
+        fresh = Architecture("digits-cnn").build(SEED)
         fitted = optimise(fresh, _batch("train"), epochs=EPOCHS, batch=BATCH, lr=RATE, seed=SEED, schedule="linear")
         meta = {
             "format": 1,

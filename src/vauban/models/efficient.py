@@ -6,15 +6,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vauban.core.errors import ContractError
+from vauban.models import registry
 from vauban.models.layers import Activation, strided_maps, three_convolutions
 from vauban.models.layers import activation as make_activation
-from vauban.models.named import registry
 
 
 @registry.register(
     "efficient-cnn", weights="file", data="mnist, cifar10", recipe="epochs=6 (mnist) or 50, adam lr=1e-3"
 )
-def cnn(channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu") -> nn.Sequential:
+def efficient_cnn(
+    channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu"
+) -> nn.Sequential:
     """CNN of "Efficient Defenses": three convolutions (8x8/2, 6x6/2, 5x5) and one dense layer; activation=brelu bounds it.
 
     Strides and padding are not printed; those of the network it follows (2, 2, 1; same, valid, valid) are used.
@@ -59,7 +61,7 @@ class EfficientResNet(nn.Module):
 
 
 @registry.register("efficient-resnet", weights="file", data="mnist, cifar10", recipe="as efficient-cnn")
-def resnet(
+def efficient_resnet(
     channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu", pool_stride: int = 3
 ) -> EfficientResNet:
     """ResNet of "Efficient Defenses": five convolutions with an identity shortcut from layer 2 to the 3x3 max pool.

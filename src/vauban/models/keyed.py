@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import nn
 
 from vauban.core.errors import ContractError
+from vauban.models import registry
 from vauban.models.layers import Activation, three_convolutions
 from vauban.models.layers import activation as make_activation
-from vauban.models.named import registry
 
 
 @registry.register("keyed-fgsm", weights="file", data="mnist, fashion-mnist", recipe="epochs=6 batch=128 lr=1e-3 adam")
-def fgsm(channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu") -> nn.Sequential:
+def keyed_fgsm(channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu") -> nn.Sequential:
     """Network of Table 1 of the keyed defence: convolutions 8x8, 6x6, 5x5 with ReLU and one dense layer."""
     return three_convolutions(channels, size, classes, activation)
 
@@ -19,7 +19,7 @@ def fgsm(channels: int = 1, size: int = 28, classes: int = 10, activation: Activ
 @registry.register(
     "keyed-cw", weights="file", data="mnist, fashion-mnist", recipe="epochs=50 batch=128 lr=0.01 sgd (momentum 0.9)"
 )
-def cw(
+def keyed_cw(
     c1: int = 32,
     c2: int = 64,
     h: int = 200,

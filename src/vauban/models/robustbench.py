@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.models import weights
-from vauban.models.named import registry
+from vauban.models import registry, weights
 from vauban.models.wrap import Normalised
 
 STATISTICS = {

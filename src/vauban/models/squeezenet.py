@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vauban.models.named import registry
+from vauban.models import registry
 from vauban.models.wrap import Normalised
 
 MEAN = (123 / 255, 117 / 255, 104 / 255)

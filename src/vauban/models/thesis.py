@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from vauban.models import registry
 from vauban.models.layers import Activation, normalised_convolution, three_convolutions
-from vauban.models.named import registry
 
 
 @registry.register("mnist-c4", weights="file", data="mnist", recipe="epochs=6 batch=128 lr=1e-3 adam")

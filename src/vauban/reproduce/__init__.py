@@ -6,19 +6,20 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vauban.core import text as specs
 from vauban.core.errors import VaubanError
+from vauban.core.text import parse
 from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import ComputedFigure, OperatingCurves, Scatter, Series, Sweep, WorstCases
 from vauban.reproduce.registry import register, registry
 from vauban.training.run import TrainingRun
+from vauban.words.files import from_file
 
 
 def load(name: str) -> Experiment:
     """The experiment registered under `name`, e.g. "cia-2", or a user's `file.py:name`: an Experiment or its factory."""
-    parsed = specs.parse(name)
-    found = registry.get(name).build("experiment", {}) if parsed.file is None else specs.from_file(parsed)
+    parsed = parse(name)
+    found = registry.get(name).build("experiment", {}) if parsed.file is None else from_file(parsed)
     if parsed.file is not None and callable(found):
         found = found()
     if not isinstance(found, Experiment) or (parsed.file is None and found.id != name):

@@ -12,7 +12,7 @@ from vauban import models
 from vauban.core.cards import Backward
 from vauban.core.contracts import Words
 from vauban.core.errors import ContractError, UnknownName
-from vauban.data.named import default_root
+from vauban.data.location import default_root
 from vauban.engine import BoundThreat
 from vauban.jobs.identity import address, describe
 from vauban.jobs.perform import file_of_artefact

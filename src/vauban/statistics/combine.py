@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from vauban.core.errors import ContractError
+from vauban.core.text import split
 from vauban.core.tolerance import least_radius, upper_limit
 from vauban.statistics.estimates import nearest
 from vauban.statistics.intervals import Array
@@ -90,9 +91,17 @@ def family(cell: ReadCell) -> tuple[str, ...]:
 
 
 def attack_word(cell: ReadCell) -> tuple[str, list[str]]:
-    """The name of an attack and its parameters as they were written: `pgd:eps=0.1,steps=9` -> pgd, [eps=0.1, steps=9]."""
-    name, _, given = str(cell.meta.get("attack")).rpartition(":")
-    return (name, given.split(",")) if name and "=" in given else (str(cell.meta.get("attack")), [])
+    """The name of an attack and its parameters as they were written: `pgd:eps=0.1,steps=9` -> pgd, [eps=0.1, steps=9].
+
+    What stands in brackets stays together. A name that a user gave and that is not of this form has no parameters.
+    """
+    label = str(cell.meta.get("attack"))
+    try:
+        parts = split(label, ":")
+        first = next((i for i, part in enumerate(parts) if "=" in part), 0)
+        return (":".join(parts[:first]), split(":".join(parts[first:]), ",")) if first else (label, [])
+    except ContractError:  # brackets of a name that says something else
+        return label, []
 
 
 def _part(meta: Mapping[str, Any], word: str) -> dict[str, Any]:

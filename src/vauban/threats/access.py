@@ -10,7 +10,8 @@ from torch import nn
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count
 from vauban.engine.threat import ALL, BoundThreat
-from vauban.threats.base import Rules, Threat, registry, rules_of
+from vauban.threats import registry
+from vauban.threats.base import Rules, Threat, rules_of
 
 
 @registry.register("white-box")

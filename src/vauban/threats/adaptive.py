@@ -14,7 +14,8 @@ from vauban.core.parameters import Count
 from vauban.core.surgery import replaced, submodule
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import ALL, BoundThreat
-from vauban.threats.base import Threat, is_random, registry, rules_of
+from vauban.threats import registry
+from vauban.threats.base import Threat, is_random, rules_of
 
 
 @registry.register("adaptive")

@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from torch import nn
 
@@ -14,12 +14,9 @@ from vauban.core.cards import Backward, carded
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
 from vauban.core.parameters import Parameters, Range, fits
-from vauban.core.registry import Registry
 from vauban.core.surgery import submodule
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import BoundThreat
-
-registry: Registry[Any] = Registry("threat", "vauban.threats")
 
 Rules = Mapping[str, Backward] | str
 """BPDA by submodule name: a substitute or None for the identity; a string `a+b` names identities."""

@@ -13,11 +13,12 @@ from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import BoundThreat
+from vauban.threats import registry
 from vauban.threats.adaptive import prescription
-from vauban.threats.base import Threat, Weight, is_random, registry, weighted
+from vauban.threats.base import Threat, Weight, is_random, weighted
 
 
-@registry.register("transfer")
+@registry.register("transfer", words={"sources": "models"})
 @dataclass(frozen=True, eq=False)
 class Transfer(Threat):
     """Gradients of other networks; the verdict is on the target, of which the attacker sees nothing.
@@ -46,7 +47,7 @@ class Transfer(Threat):
         return _bound(self, defended, self.sources, self.weights, levels=levels, limit=limit, budget=budget)
 
 
-@registry.register("ensemble")
+@registry.register("ensemble", words={"models": "models"})
 @dataclass(frozen=True, eq=False)
 class Ensemble(Threat):
     """Gradients of all of several known networks at once; the verdict is on the target, usually one of them.
@@ -77,7 +78,7 @@ class Ensemble(Threat):
         return _bound(self, defended, self.models, self.weights, levels=levels, limit=limit, budget=budget)
 
 
-@registry.register("hybrid")
+@registry.register("hybrid", words={"models": "models", "path": "defence"})
 @dataclass(frozen=True, eq=False)
 class Hybrid(Threat):
     """Gradients of each of several networks both as it is and behind a path; the verdict is on the target.

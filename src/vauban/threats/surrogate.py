@@ -11,7 +11,8 @@ from vauban.core.cards import bare
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count
 from vauban.engine.threat import BoundThreat
-from vauban.threats.base import Rules, Threat, is_random, registry, rules_of
+from vauban.threats import registry
+from vauban.threats.base import Rules, Threat, is_random, rules_of
 
 GRADIENTS = frozenset({"gradients"})
 

@@ -18,7 +18,7 @@ from vauban.training.recipe import RecipePart
 from vauban.training.samples import DerivedSamples, TrainingSamples
 
 
-@registry.register("at")
+@registry.register("at", words={"attack": "attack"})
 @dataclass(frozen=True)
 class AdversarialTraining(RecipePart):
     """Adversarial training: at every step the attack's images take the place of the clean ones, or stand beside them.
@@ -38,7 +38,7 @@ class AdversarialTraining(RecipePart):
         return AdversarialObjective(self.attack, self.alpha, criterion, seed)
 
 
-@registry.register("epoch-at")
+@registry.register("epoch-at", words={"attack": "attack"})
 @dataclass(frozen=True)
 class EpochAdversarial(RecipePart):
     """Adversarial training by epochs: each sees the data and what the attack made of all of it just before, see

@@ -20,7 +20,8 @@ from vauban.core.pixel_grid import on_grid
 from vauban.engine import BoundThreat, Oracle
 from vauban.jobs.identity import address, describe
 from vauban.models import weights
-from vauban.words.attack import attack_of, fitter_of
+from vauban.words.attack import attack_of
+from vauban.words.fitter import fitter_of
 
 V = torch.linspace(-0.1, 0.1, 64).view(1, 8, 8)
 BALLS = [Linf(0.1), L2(float(V.norm()))]
@@ -40,7 +41,7 @@ def test_a_file_gives_back_the_same_bits(ball: Ball, tmp_path: Path) -> None:
     assert describe(again) == describe(UniversalPerturbation(V, ball))
     assert address(describe(UniversalPerturbation(V * 0.5, ball))) != address(describe(again))
     assert (tmp_path / "v.safetensors").write_bytes(path.read_bytes())
-    assert describe(UniversalPerturbation(str(tmp_path / "v.safetensors"))) == describe(
+    assert describe(UniversalPerturbation(file=str(tmp_path / "v.safetensors"))) == describe(
         again
     )  # the content, not the place
     fit = {"rate": 0.5, "images": 7, "epochs": 2, "forwards": 100, "backwards": 900}
@@ -83,9 +84,9 @@ def test_a_fit_is_an_attack_at_once(digits_test: tuple[Tensor, Tensor], digits_m
 
 def test_words(tmp_path: Path) -> None:
     path = kept(tmp_path / "u.safetensors")
-    assert attack_of(f"universal:weights={path}").value.ball == Linf(0.1)  # its own, not the one of the data
-    assert attack_of(f"universal:weights={path}", vb.data.load("digits")).value.ball == Linf(0.1)
-    assert attack_of(f"universal:weights={path},eps=4/255").value.ball == Linf(4 / 255)
+    assert attack_of(f"universal:file={path}").value.ball == Linf(0.1)  # its own, not the one of the data
+    assert attack_of(f"universal:file={path}", vb.data.load("digits")).value.ball == Linf(0.1)
+    assert attack_of(f"universal:file={path},eps=4/255").value.ball == Linf(4 / 255)
     assert fitter_of("universal:norm=l2,eps=3,epochs=2").value == Universal(L2(3.0), epochs=2)
     assert fitter_of("universal", vb.data.load("digits")).value == Universal(Linf(0.2))
     mine = Universal(epochs=3)
@@ -108,7 +109,7 @@ def test_no_file_no_perturbation(tmp_path: Path) -> None:
     }
     for words, path in wrong.items():
         with pytest.raises(ContractError, match=words) as error:
-            UniversalPerturbation(path)
+            UniversalPerturbation(file=path)
         assert len(str(error.value).splitlines()) == 1
 
 
@@ -120,12 +121,12 @@ def test_wrong_contents_are_one_line(tmp_path: Path, digits_test: tuple[Tensor, 
             UniversalPerturbation(bad, BALLS[0])
     path = kept(tmp_path / "u.safetensors")
     with pytest.raises(ContractError, match="norm=linf"):
-        UniversalPerturbation(path, L2(1.0))
+        UniversalPerturbation(ball=L2(1.0), file=path)
     for eps in (None, float("nan"), "wide"):
         told = {"attack": "universal", "norm": "linf", "eps": eps, "params": {}}
         save_file(load_file(path), tmp_path / "e.safetensors", {"vauban": json.dumps(told)})
         with pytest.raises(ContractError, match="radius"):
-            UniversalPerturbation(tmp_path / "e.safetensors")
+            UniversalPerturbation(file=tmp_path / "e.safetensors")
     small = UniversalPerturbation(V[:, :7], BALLS[0])
     with pytest.raises(ContractError, match=r"\(1, 7, 8\).*\(1, 8, 8\)"):
         small.run(Oracle.open(BoundThreat(digits_mlp), digits_test[0][:2], digits_test[1][:2]))

@@ -22,11 +22,11 @@ from vauban.models import weights as files
 KIND = "universal"
 FIT = (
     "fit one: vauban fit --attack universal --model MODEL --data SET/train --out u.safetensors, then use "
-    "--attack universal:weights=u.safetensors"
+    "--attack universal:file=u.safetensors"
 )
 
 
-@registry.register(KIND, norms=("linf", "l2"), needs="nothing", targeted=True, fitted=True)
+@registry.register(KIND, norms=("linf", "l2"), needs="nothing", targeted=True, fitted=True, words={"file": "file"})
 @dataclass(frozen=True, eq=False)
 class UniversalPerturbation(Steps[Point]):
     """One perturbation for every image: x' = clip(x + v), rounded inside the ball; the network is not asked.
@@ -34,46 +34,47 @@ class UniversalPerturbation(Steps[Point]):
     v is added whatever the goal: the one it was fitted to is in the metadata of the file.
 
     Attributes:
-        weights: A file that `vauban fit` wrote, or v itself, of the shape of one image, in pixel units of [0,1].
+        v: The perturbation, of the shape of one image, in pixel units of [0,1].
         ball: What v is projected on; None for the one that the file was fitted in. A smaller one cuts v; a larger one does
             not stretch it.
+        file: In the place of v, a file that `vauban fit` wrote.
 
     Raises:
         ContractError: A file that holds no universal perturbation, a v that is not finite or without a ball, a ball in
             another norm than the file's; when run, images of another shape than v.
     """
 
-    weights: Tensor | str | Path | None = None
+    v: Tensor | None = None
     ball: Ball | None = None
+    file: str | Path | None = field(default=None, repr=False)
     steps: int = field(default=0, init=False)
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "last"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weights is None:
-            raise ContractError(f"the attack {KIND!r} has no perturbation of its own; {FIT}")
-        v, ball = self.weights, self.ball
-        if not isinstance(v, Tensor):
-            path = Path(str(v)).expanduser()
+        file = self.file
+        if (self.v is None) == (file is None):
+            held = "none of its own" if file is None else f"one beside that of {file}"
+            raise ContractError(f"expected one perturbation for the attack {KIND!r}, got {held}; {FIT}")
+        v, ball = self.v, self.ball
+        if file is not None:
+            path = Path(file).expanduser()
             v, fitted = read(path)
             ball = fitted if ball is None else ball
             if ball.norm is not fitted.norm:
                 raise ContractError(f"expected norm={fitted.norm}, in which {path} was fitted, got {ball}")
         if ball is None:
             raise ContractError("expected a ball beside a perturbation that comes as a tensor, got none")
+        assert v is not None
         if not v.is_floating_point() or not bool(v.isfinite().all()):
             raise ContractError(f"expected a perturbation of finite floats, got {v.dtype} with NaN or infinite values")
-        object.__setattr__(self, "weights", v)
+        object.__setattr__(self, "v", v)
         object.__setattr__(self, "ball", ball)
-
-    @property
-    def v(self) -> Tensor:
-        """The perturbation, of the shape of one image."""
-        assert isinstance(self.weights, Tensor)
-        return self.weights
+        object.__setattr__(self, "file", None)  # what was in it is held: the attack is what it adds, wherever that was
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
+        assert self.v is not None
         return Point(shifted(oracle, self.v))
 
     def step(self, oracle: Oracle, state: Point, t: int) -> Point:
@@ -86,6 +87,7 @@ class UniversalPerturbation(Steps[Point]):
             path: The file.
             meta: Metadata, beside the norm and the radius.
         """
+        assert self.v is not None
         assert self.ball is not None
         told = {"format": 1, "attack": KIND, "norm": self.ball.norm.name, "eps": float(self.ball.radius)}
         files.save(nn.ParameterDict({"v": nn.Parameter(self.v, requires_grad=False)}), path, {**meta, **told})

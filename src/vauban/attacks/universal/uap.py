@@ -109,7 +109,7 @@ class Universal(Parameters):
 
     def load(self, path: Path) -> UniversalPerturbation:
         """The attack that a file holds."""
-        return UniversalPerturbation(path)
+        return UniversalPerturbation(file=path)
 
     def _fooled(self, oracle: Oracle, v: Tensor) -> Tensor:
         """Which images reach the goal with v added, `(batch,)`."""

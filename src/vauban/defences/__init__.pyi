@@ -1,0 +1,32 @@
+"""Types of `vauban.defences`, written by docs/stubs.py from its registries."""
+
+from typing import Any
+
+from vauban.core.registry import Registry as Registry
+from vauban.defences.base import Apply as Apply
+from vauban.defences.base import Defence as Defence
+from vauban.defences.base import InputDefence as InputDefence
+from vauban.defences.base import NoiseDefence as NoiseDefence
+from vauban.defences.base import Transformed as Transformed
+from vauban.defences.base import register as register
+from vauban.defences.compose import Chain as Chain
+from vauban.defences.compose import UserDefence as UserDefence
+from vauban.defences.compose import chain as chain
+from vauban.defences.inputs.bilateral import Bilateral as Bilateral
+from vauban.defences.inputs.bit_depth import BitDepth as BitDepth
+from vauban.defences.inputs.diagonal_filter import DiagonalFilter as DiagonalFilter
+from vauban.defences.inputs.gaussian_filter import GaussianFilter as GaussianFilter
+from vauban.defences.inputs.gaussian_noise import GaussianNoise as GaussianNoise
+from vauban.defences.inputs.jpeg import JPEG as JPEG
+from vauban.defences.inputs.jpeg import DifferentiableJPEG as DifferentiableJPEG
+from vauban.defences.inputs.jpeg_approximation import JPEGApproximation as JPEGApproximation
+from vauban.defences.inputs.mean_filter import MeanFilter as MeanFilter
+from vauban.defences.inputs.median_filter import MedianFilter as MedianFilter
+from vauban.defences.inputs.random_jpeg import RandomJPEG as RandomJPEG
+from vauban.defences.inputs.sign_noise import SignNoise as SignNoise
+from vauban.defences.inputs.uniform_noise import UniformNoise as UniformNoise
+from vauban.defences.voting import Voting as Voting
+from vauban.defences.voting import vote as vote
+from vauban.words.defence import load as load
+
+registry: Registry[Any]

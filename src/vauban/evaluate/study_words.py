@@ -1,0 +1,58 @@
+"""The words of a study as lists: each by its name, and models with the defences that stand in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from vauban.core.errors import ContractError
+from vauban.core.text import behind
+from vauban.words.defence import defence_of
+from vauban.words.model import model_of
+from vauban.words.named import Named
+
+
+def named(words: Any, of: Callable[[Any], Named[Any]]) -> list[Named[Any]]:
+    """Each word by its own name, or by the key of a mapping."""
+    if isinstance(words, Mapping):
+        return [replace(of(word), name=str(name)) for name, word in words.items()]
+    return [of(word) for word in _listed(words)]
+
+
+def _listed(words: Any) -> Sequence[Any]:
+    return words if isinstance(words, (list, tuple)) else [words]
+
+
+def with_defences(words: Any, defences: list[Named[Any]]) -> list[tuple[Named[nn.Module], list[Named[Any]]]]:
+    """Each model with the defences it stands behind: those of the study, or the one of its own word `DEFENCE|MODEL`.
+
+    Raises:
+        ContractError: A model's own word and the study both name defences.
+    """
+    models, fronts, loaded = [], [], dict[str, Named[nn.Module]]()
+    pairs = words.items() if isinstance(words, Mapping) else [(None, word) for word in _listed(words)]
+    for name, word in pairs:
+        own, text = behind(word) if isinstance(word, str) else (None, word)
+        if own is not None and [defence.name for defence in defences] != ["none"]:
+            raise ContractError(f"expected the defence in {word!r} or beside the model, got both; leave one out")
+        if isinstance(text, str):
+            model = loaded[text] = loaded.get(text) or model_of(text)
+        else:
+            model = model_of(text)
+        models.append(model if name is None else replace(model, name=str(name)))
+        fronts.append(defences if own is None else [defence_of(own)])
+    return list(zip(_apart(models), fronts, strict=True))
+
+
+def _apart(models: list[Named[Any]]) -> list[Named[Any]]:
+    """Different models of one name, numbered."""
+    numbers: dict[str, dict[int, int]] = {}
+    for model in models:
+        same = numbers.setdefault(model.name, {})
+        same.setdefault(id(model.value), len(same) + 1)
+    return [
+        replace(m, name=f"{m.name} #{numbers[m.name][id(m.value)]}") if len(numbers[m.name]) > 1 else m for m in models
+    ]

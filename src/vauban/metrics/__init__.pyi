@@ -1,0 +1,23 @@
+"""Types of `vauban.metrics`, written by docs/stubs.py from its registries."""
+
+from typing import Any
+
+from vauban.core.registry import Registry as Registry
+from vauban.metrics.base import Metric as Metric
+from vauban.metrics.lpips import Perception as Perception
+from vauban.metrics.lpips import lpips as lpips
+from vauban.metrics.lpips import torchvision_lpips as torchvision_lpips
+from vauban.metrics.mad import mad as mad
+from vauban.metrics.magnify import magnify as magnify
+from vauban.metrics.perceptual import psnr as psnr
+from vauban.metrics.perceptual import ssim as ssim
+from vauban.metrics.roughness import roughness as roughness
+from vauban.metrics.sample import COLUMNS as COLUMNS
+from vauban.metrics.sample import l0 as l0
+from vauban.metrics.sample import l1 as l1
+from vauban.metrics.sample import l2 as l2
+from vauban.metrics.sample import linf as linf
+from vauban.metrics.sample import measure as measure
+from vauban.words.metric import load as load
+
+registry: Registry[Any]

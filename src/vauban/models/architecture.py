@@ -1,0 +1,116 @@
+"""Architecture: a network still to be initialised, and its weights from a file."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from vauban.core.errors import ContractError
+from vauban.core.rng import seeded
+from vauban.models import registry
+from vauban.models import weights as files
+
+ready: dict[str, Callable[[nn.Module], nn.Module]] = {}
+"""What fills a network that is trained on first use, by name."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network is made of.
+
+    Attributes:
+        name: What a weights file calls it: a registered name, or `file.py:name`.
+        params: Parameters of the factory.
+        made: Object of a user's file in place of a registered factory: a module, or what returns one.
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    made: Any = None
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The untrained network, initialised from `seed`; the global random generators are left as they were.
+
+        Raises:
+            UnknownName: The name or a parameter is not known.
+            ContractError: Nothing can be made of the parameters, or what is made is no module.
+        """
+        with seeded(seed, "init"):
+            if self.made is None:
+                return _module(registry.get(self.name).build("model", self.params), self.name)
+            return _module(self._called(), self.name)
+
+    def filled(self, weights: Path | None) -> nn.Module:
+        """The network ready for use: with the weights of a file, with its own, or trained on first use.
+
+        Raises:
+            ContractError: It needs a weights file, or was trained with other parameters.
+        """
+        if self.made is not None:
+            model = _module(self._called(), self.name)
+            return model if weights is None else files.load_into(model, weights)
+        if weights is not None:
+            return files.load_into(self.agreed(weights).build(), weights)
+        kind = registry.get(self.name).facts.get("weights", "file")
+        if kind == "file" and not self.params.get("pretrained"):
+            raise ContractError(
+                f"the model {self.name!r} has no weights of its own; train it: vauban train --model {self.name} "
+                f"--data SET/train --out w.safetensors, then use --model {self.name}:weights=w.safetensors"
+            )
+        model = self.build()
+        return ready[self.name](model) if kind == "first use" else model
+
+    def agreed(self, weights: Path) -> Architecture:
+        """The same with the parameters that the weights were trained with; a contradiction is refused."""
+        meta = files.metadata(weights)
+        if self.made is not None or "architecture" not in meta:
+            return self
+        if meta["architecture"] != self.name:
+            raise ContractError(f"{weights} holds weights of {meta['architecture']!r}, expected {self.name!r}")
+        for key, value in self.params.items():
+            if key in meta["params"] and meta["params"][key] != value:
+                raise ContractError(
+                    f"{weights} was trained with {key}={meta['params'][key]}, got {key}={value}; leave it out"
+                )
+        return Architecture(self.name, {**meta["params"], **self.params})
+
+    def _called(self) -> Any:
+        if not self.params:
+            return self.made
+        try:
+            return self.made(**self.params)
+        except TypeError as error:
+            raise ContractError(f"{self.name!r} cannot be made: {error}") from error
+
+
+def of_weights(path: Path) -> Architecture:
+    """The architecture that a weights file names. Raises ContractError where it names none that is registered."""
+    meta = files.metadata(path)
+    name = meta.get("architecture")
+    if name is None or ".py:" in name:
+        wanted = name or "ARCHITECTURE"
+        raise ContractError(f"{path} does not name a registered architecture; use --model {wanted}:weights={path}")
+    return Architecture(name, meta["params"])
+
+
+def _module(made: Any, text: str) -> nn.Module:
+    if not isinstance(made, nn.Module) and callable(made):
+        if missing := _required(made):
+            raise ContractError(
+                f"{text!r} needs the parameters {', '.join(missing)}; give them as {text}:{missing[0]}=..."
+            )
+        made = made()
+    if not isinstance(made, nn.Module):
+        raise ContractError(f"expected {text!r} to be an nn.Module or to return one, got {type(made).__name__}")
+    return made
+
+
+def _required(function: Callable[..., Any]) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.default is inspect.Parameter.empty and p.kind in kinds]

@@ -1,0 +1,32 @@
+"""Types of `vauban.threats`, written by docs/stubs.py from its registries."""
+
+from typing import Any
+
+from vauban.core.registry import Registry as Registry
+from vauban.threats.access import LabelsOnly as LabelsOnly
+from vauban.threats.access import ScoresOnly as ScoresOnly
+from vauban.threats.access import WhiteBox as WhiteBox
+from vauban.threats.adaptive import Adaptive as Adaptive
+from vauban.threats.adaptive import members as members
+from vauban.threats.adaptive import prescription as prescription
+from vauban.threats.base import Threat as Threat
+from vauban.threats.base import refusal as refusal
+from vauban.threats.input_transforms import Diverse as Diverse
+from vauban.threats.input_transforms import Translated as Translated
+from vauban.threats.objectives import Ensemble as Ensemble
+from vauban.threats.objectives import Hybrid as Hybrid
+from vauban.threats.objectives import Transfer as Transfer
+from vauban.threats.surrogate import GrayBox as GrayBox
+from vauban.threats.surrogate import Removed as Removed
+from vauban.words.threat import load as load
+
+registry: Registry[Any]
+adaptive = Adaptive
+ensemble = Ensemble
+gray_box = GrayBox
+hybrid = Hybrid
+labels_only = LabelsOnly
+removed = Removed
+scores_only = ScoresOnly
+transfer = Transfer
+white_box = WhiteBox

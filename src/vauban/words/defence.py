@@ -1,0 +1,67 @@
+"""Defences by name: `none`, `jpeg:quality=50`, `bit-depth+jpeg`, `file.py:name`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from vauban import defences
+from vauban.core.errors import ContractError
+from vauban.core.text import Spec, joined, parse
+from vauban.defences.base import Defence
+from vauban.defences.compose import Chain, UserDefence, chain
+from vauban.words.files import files_in, from_file
+from vauban.words.named import Named, resolved
+
+
+def load(word: str | Defence, **params: Any) -> Defence:
+    """The defence that a text names; several joined by `+` are a chain, `none` is the empty one.
+
+    A `file.py:name` is an object with `.wrap` and `.name`, a class of such objects, or a function from module to module.
+
+    Raises:
+        UnknownName: A name or a parameter is not known.
+        ContractError: A value is refused, or an object is no defence.
+    """
+    if not isinstance(word, str):
+        return word
+    return chain(*(_one(parse(part), params) for part in joined(word)))
+
+
+def defence_of(word: Any) -> Named[Any]:
+    """A defence by name, a chain `a+b`, or an object with `wrap`."""
+    if isinstance(word, str):
+        return Named(word, load(word), files_in(word))
+    if isinstance(word, Named):
+        return word
+    if not hasattr(word, "wrap"):
+        raise ContractError(f"expected the defence {word!r} to have a method wrap(module)")
+    return Named(getattr(word, "name", type(word).__name__.lower()), word)
+
+
+def _one(spec: Spec, params: dict[str, Any]) -> Defence:
+    if spec.file is not None:
+        return _users(replace(spec, params={**spec.params, **params}))
+    if spec.name == "none" and not spec.params:
+        return Chain()
+    entry = defences.registry.get(spec.name)
+    made: Defence = entry.build("defence", resolved({**spec.params, **params}, entry.words))
+    return made
+
+
+def _users(spec: Spec) -> Defence:
+    named = from_file(replace(spec, params={}))
+    if isinstance(named, type) and hasattr(named, "wrap"):
+        named = from_file(spec) if spec.params else named()
+    elif not hasattr(named, "wrap") and callable(named) and not isinstance(named, nn.Module):
+        return UserDefence(spec.text, named, dict(spec.params))
+    elif spec.params:
+        raise ContractError(f"expected a class or a function to take the parameters of {spec.text!r}, got {named!r}")
+    if not isinstance(named, Defence):
+        raise ContractError(
+            f"expected {spec.text!r} to be a function from module to module or an object with .wrap and .name, "
+            f"got {type(named).__name__}"
+        )
+    return named

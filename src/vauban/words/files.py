@@ -1,0 +1,79 @@
+"""Objects in a user's Python files, by `file.py:name`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vauban.core.errors import ContractError, UnknownName
+from vauban.core.registry import Entry
+from vauban.core.text import Spec
+
+
+def files_in(text: str) -> tuple[Path, ...]:
+    """The Python files that a text names, also in brackets: `net.py:model`, `pgd:loss=mine.py:margin`."""
+    named = (Path(name).expanduser() for name in re.findall(r"[^=+,:|\[\]\s][^=+,:|\[\]]*\.py(?=:)", text))
+    return tuple(path for path in named if path.is_file())
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a user's file under a name of its own, keyed by its content."""
+    if not path.is_file():
+        raise ContractError(f"expected a Python file, got {str(path)!r}, which does not exist")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    name = f"vauban_user_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)  # a file may import its neighbours
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ContractError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+def from_file(spec: Spec) -> Any:
+    """The object that a `file.py:name` spec points at, called with the parameters when there are any."""
+    assert spec.file is not None
+    module = load_file(spec.file)
+    if not hasattr(module, spec.name):
+        raise UnknownName(f"name in {spec.file}:", spec.name, [n for n in vars(module) if not n.startswith("_")])
+    named = getattr(module, spec.name)
+    if spec.params:
+        try:
+            return named(**spec.params)
+        except TypeError as error:
+            raise ContractError(f"{spec.text!r} cannot be made: {error}") from error
+    return named
+
+
+def made(spec: Spec, arguments: Callable[[Any], dict[str, Any]]) -> Any:
+    """What a `file.py:name` stands for: an object, or what its class or function makes of the parameters.
+
+    Args:
+        spec: With a file.
+        arguments: From the class or function to what it is called with.
+    """
+    named = from_file(dataclasses.replace(spec, params={}))
+    if inspect.isclass(named) or inspect.isroutine(named):
+        return Entry(spec.text, named, "").build("object", arguments(named))
+    if spec.params:
+        raise ContractError(f"expected a class to take the parameters of {spec.text!r}, got an instance")
+    return named

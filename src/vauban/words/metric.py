@@ -1,0 +1,29 @@
+"""Metrics by name, or by `file.py:name`."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from vauban import metrics
+from vauban.core.errors import ContractError
+from vauban.core.text import parse
+from vauban.metrics.base import Metric
+from vauban.words.files import from_file
+
+
+def load(word: str | Metric, **params: Any) -> Metric:
+    """The metric of that name; parameters, in the text or as objects, are those of the function.
+
+    Raises:
+        UnknownName: No metric of that name.
+        ContractError: A user's object is no function.
+    """
+    if not isinstance(word, str):
+        return word
+    spec = parse(word)
+    metric: Metric = metrics.registry.get(spec.name).make if spec.file is None else from_file(spec)
+    if not callable(metric):
+        raise ContractError(f"expected the metric {word!r} as a function of an original and an image, got {metric!r}")
+    given = {**({} if spec.file else spec.params), **params}
+    return functools.partial(metric, **given) if given else metric
