@@ -60,7 +60,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vauban.threats.access import WhiteBox
-from vauban.threats.base import registry
+from vauban.threats import registry
 
 
 @registry.register("two-gradients")
@@ -95,7 +95,7 @@ print(json.dumps({
               vb.metrics.largest_rise.__name__],
     "shown": ["HalfStep" in dir(vb.attacks), "Darker" in dir(vb.defences), "TwoGradients" in dir(vb.threats),
               "largest_rise" in dir(vb.metrics)],
-    "rise": vb.metrics.largest_rise(x.x, report.x_adv).tolist(),
+    "rise": vb.metrics.largest_rise(x.x, report.crafted).tolist(),
 }))
 """
 
