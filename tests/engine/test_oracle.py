@@ -1,4 +1,4 @@
-"""The door: what it counts, limits, rounds and records."""
+"""The oracle: counts, limits, rounding and records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the door remembers, so as not to do it twice, and when it forgets."""
+"""Memory of the oracle: answers that are not asked for twice, and when they are forgotten."""
 
 from __future__ import annotations
 

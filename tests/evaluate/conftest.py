@@ -88,5 +88,5 @@ def calibration_net() -> Callable[..., nn.Module]:
 
 @pytest.fixture(scope="session")
 def digits_test() -> tuple[Tensor, Tensor]:
-    """Images on the 8-bit lattice and labels."""
+    """Images on the 8-bit pixel grid and labels."""
     return _pixels("test")

@@ -18,7 +18,7 @@ NAMES = tuple("0123456789")
 
 @registry.register("digits", splits=SPLITS, classes=10, levels=256)
 def digits(split: str | None, place: DataLocation) -> Dataset:
-    """Handwritten digits of scikit-learn, 8x8 grey on the 8-bit lattice (1198 train, 599 test)."""
+    """Handwritten digits of scikit-learn, 8x8 grey on the 8-bit pixel grid (1198 train, 599 test)."""
     split = split_of("digits", split, SPLITS, "test")
     pixels, labels = pixels_and_labels(split)
     return Dataset("digits", split, InMemory(pixels), labels, NAMES, budgets=BUDGETS)

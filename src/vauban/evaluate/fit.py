@@ -52,7 +52,7 @@ def fit(
     The images are not rounded while fitting; what is crafted later is. The metadata hold the attack's parameters, the
     goal, the seed, the name and the fingerprint of the data, those of the model (`name`; a hash of structure and weights),
     the threat, and what the fit has cost and reached. Raises ContractError for an output of another suffix, and what the
-    words, the fitter and the door raise.
+    words, the fitter and the oracle raise.
     """
     path = weights.output(out)
     fitter, recipe = fitter_of(attack, data), threat_of(threat)

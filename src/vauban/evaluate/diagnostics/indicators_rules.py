@@ -22,7 +22,7 @@ VERDICT = Rule(
     "success is what the judged network says of the image, so any disagreement is an error; one may be rounding at a tie",
     "are successes of the attack that the verdict does not confirm, or images the verdict calls adversarial and the attack "
     "a failure.",
-    "let the attack hand over images through the door (ask), or declare the model random",
+    "let the attack ask through the oracle, or declare the model random",
 )
 INCOMPLETE = Rule(
     "incomplete-optimisation",

@@ -38,7 +38,7 @@ class AttackedCase:
     seed: int
 
     def open(self, **changes: Any) -> Oracle:
-        """A door for a further run, without the attacker's budget."""
+        """An oracle for a further run, without the attacker's budget."""
         threat = replace(self.threat, budget=None, **changes)
         return Oracle.open(threat, self.x, self.y, self.goal, self.ids, self.seed)
 

@@ -1,4 +1,4 @@
-"""How the preflight calls the networks: outside the door, uncounted and unrounded, under fixed random numbers."""
+"""Calls of the preflight: outside the oracle, uncounted and unrounded, under fixed random numbers."""
 
 from __future__ import annotations
 

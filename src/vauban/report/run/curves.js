@@ -60,7 +60,7 @@
     for (let v = Math.ceil(low / step) * step; v <= high * 1.0001; v += step) out.push(v);
     return out;
   }
-  function lattice(high) {
+  function gridTicks(high) {
     const step = [1, 2, 4, 8, 16, 32, 64].find((s) => (high * 255) / s <= 6) || 64;
     return Array.from({ length: Math.floor((high * 255) / step) + 1 }, (_, i) => (i * step) / 255);
   }
@@ -133,7 +133,7 @@
     const shown = panel.series.filter((s) => s.attack < 0 || !state.hidden.has(s.attack));
     const high = 1.03 * largest(kind, "x"), low = state.log ? Math.min(smallest(kind, "x"), high / 10) : 0;
     const x = scale(low, high, M.left, W - M.right, state.log), y = scale(0, 1, H - M.bottom, M.top, false);
-    const xticks = panel.norm === "linf" && !state.log && high <= 0.6 ? lattice(high) : ticks(low, high, state.log);
+    const xticks = panel.norm === "linf" && !state.log && high <= 0.6 ? gridTicks(high) : ticks(low, high, state.log);
     const chart = frame(parent, panel, kind, x, y, xticks, [0, 0.25, 0.5, 0.75, 1], (v) => 100 * v + "\u00a0%", (v) => distance(panel, v));
     // The worst case is a wide band below the lines, or it would hide the attack that sets it.
     for (const s of [...shown].sort((a, b) => a.attack - b.attack)) {
@@ -163,7 +163,7 @@
     const high = 1.1 * largest(kind, "y"), most = Math.max(largest(kind, "x"), 10) * 1.5;
     // Zero has no logarithm: attacks without gradients stand at the left edge.
     const x = scale(0.5, most, M.left + 8, W - M.right, true), y = scale(0, high, H - M.bottom, M.top + 12, false);
-    const yticks = panel.norm === "linf" && high <= 0.6 ? lattice(high) : ticks(0, high, false);
+    const yticks = panel.norm === "linf" && high <= 0.6 ? gridTicks(high) : ticks(0, high, false);
     const xticks = [0.5, ...ticks(1, most, true).filter((v) => Math.abs(Math.log10(v) % 1) < 1e-6)];
     const chart = frame(parent, panel, kind, x, y, xticks, yticks, (v) => distance(panel, v), (v) => (v < 1 ? "0" : short(v)));
     const points = shown.map((s) => ({ s, px: x(Math.max(s.x, 0.5)), py: s.y === null ? M.top : y(s.y) }));
