@@ -127,7 +127,9 @@ def test_changed_bytes_are_refused_in_one_line(tmp_path: Path) -> None:
     obtain(network)
     network.path.write_text("012345678")
     reading = Reading("one", [network])
-    with pytest.raises(ContractError, match="expected the file that was made for counting a, got other bytes") as caught:
+    with pytest.raises(
+        ContractError, match="expected the file that was made for counting a, got other bytes"
+    ) as caught:
         run([reading])
     assert "\n" not in str(caught.value)
     assert not reading.read
