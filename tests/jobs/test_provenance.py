@@ -281,3 +281,25 @@ def test_a_file_that_is_no_python_counts_by_its_bytes(tmp_path: Path) -> None:
     weights.write_bytes(b"\x00# abc")
     assert sources.digest(weights) != before
     assert source_files(extra=[weights]) == [weights]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import vauban as vb\nmake = vb.attacks.PGD",
+        "import vauban.attacks\nmake = vauban.attacks.PGD",
+        "import vauban.attacks as them\nmake = them.PGD",
+        "from vauban import attacks\nmake = attacks.PGD",
+        "from vauban.attacks import PGD\nmake = PGD",
+        "def make():\n    from vauban.attacks import PGD\n    return PGD",
+    ],
+)
+def test_of_a_package_of_vauban_only_the_file_behind_a_name_counts(line: str, folder: Path) -> None:
+    write(folder, {"one.py": f"{line}\n", "two.py": f"{line}\n".replace("PGD", "FGSM")})
+    pgd, fgsm = (
+        {str(path.relative_to(PACKAGE)) for path in source_files(extra=[folder / file]) if path.is_relative_to(PACKAGE)}
+        for file in ("one.py", "two.py")
+    )
+    assert pgd - fgsm == {"attacks/fixed_budget/pgd.py"}
+    assert fgsm - pgd == {"attacks/fixed_budget/fgsm.py"}
+    assert not {name for name in pgd if name.endswith("__init__.py")}
