@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from vauban import Linf, attacks, data, defences, models, threats
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import norm_by_name
+from vauban.core.registry import Entry
 from vauban.core.rng import seeded
 from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.study import Study
-from vauban.jobs.identity import address, describe, state_digest
+from vauban.jobs.identity import address, describe, name_of, source_digests, state_digest
 from vauban.jobs.provenance import source_files
 
 
@@ -227,3 +228,63 @@ def test_sources_hold_bases_helpers_and_what_a_file_imports() -> None:
 def test_an_oracle_is_known_by_the_file_of_its_function() -> None:
     black_box = models.black_box(make_loss)
     assert Path(__file__).resolve() in source_files(black_box)
+
+
+def test_a_registered_class_is_named_by_its_registry_and_not_by_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = dataclasses.make_dataclass("Mine", [], bases=(attacks.PGD,), frozen=True, namespace={"__module__": "a"})
+    there = dataclasses.make_dataclass("Yours", [], bases=(attacks.PGD,), frozen=True, namespace={"__module__": "b.c"})
+    assert name_of(here) != name_of(there)
+    known, described = attacks.registry._entries, []
+    for cls in (here, there):
+        monkeypatch.setattr(attacks.registry, "_entries", {**known, "mine": Entry("mine", cls, "")})
+        described.append(describe(cls(Linf(0.1), steps=3)))
+    assert described[0] == described[1]
+    assert described[0]["is"] == "attack mine"
+
+
+@dataclasses.dataclass(frozen=True)
+class Knobs:
+    """A field without a default, one with, and one whose default is made."""
+
+    must: int
+    may: float = 0.5
+    several: list[int] = dataclasses.field(default_factory=lambda: [1, 2])
+
+
+def test_fields_at_their_default_are_left_out_and_changed_ones_are_not() -> None:
+    assert set(describe(Knobs(1))) == {"is", "must"}
+    assert describe(Knobs(1, 0.5, [1, 2])) == describe(Knobs(1))
+    assert describe(Knobs(1), defaults=True) == {**describe(Knobs(1)), "may": 0.5, "several": [1, 2]}
+    values = [Knobs(1), Knobs(2), Knobs(1, 0.25), Knobs(1, several=[2, 1])]
+    assert len({address(describe(value)) for value in values}) == len(values)
+
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def forward(self, x):
+        return {scale} * torch.arange(640.0).sin().view(10, 64).matmul(x.flatten(1).T).T
+"""
+
+
+def test_classes_of_one_name_in_two_files_differ_and_a_file_that_moves_does_not(tmp_path: Path) -> None:
+    def of(folder: str, scale: int) -> str:
+        file = tmp_path / folder / "net.py"
+        file.parent.mkdir()
+        file.write_text(NET.format(scale=scale))
+        return key(tmp_path, models=[f"{file}:Net"])
+
+    one, other, moved = of("one", 1), of("other", 2), of("moved", 1)
+    assert one != other
+    assert one == moved
+
+
+def test_digests_of_sources_do_not_hold_their_names(tmp_path: Path) -> None:
+    for name, content in (("a.py", "X = 1\n"), ("b.py", "X = 1  # one\n"), ("c.py", "X = 2\n")):
+        (tmp_path / name).write_text(content)
+    a, b, c = ([tmp_path / f"{name}.py"] for name in "abc")
+    assert source_digests(a) == source_digests(b) == source_digests(a + b)
+    assert source_digests(a) != source_digests(c)
+    assert source_digests(a + c) == source_digests(c + b)

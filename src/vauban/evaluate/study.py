@@ -121,7 +121,15 @@ class Study:
 
         Returns:
             How each cell ended, in the order of the plan.
+
+        Raises:
+            ContractError: Several workers and a study that holds objects of this process.
         """
+        if workers > 1 and self._words is None:
+            raise ContractError(
+                f"expected a study of words for {workers} workers, got one that holds objects of this process; name them "
+                "as file.py:name, or run with one worker"
+            )
         self._hashes = [cell.hash for cell in self.cells]
         self._write_plan()
         outcomes = runner.run(self._jobs(), runner.executor_of(workers), tell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from vauban.core.contracts import Artefact, Computed, Job, Part
+from vauban.core.contracts import Artefact, Computed, Job, Part, is_job
 from vauban.core.errors import ContractError, NoGradient, VaubanError
 from vauban.store import files
 
@@ -102,6 +103,11 @@ _fitting: WeakKeyDictionary[Job, int] = WeakKeyDictionary()
 """Samples of a job that fit into this process's memory at once, where all of a part did not; forgotten with the run."""
 
 
+def forget_sizes() -> None:
+    """Have a run that begins try whole parts again."""
+    _fitting.clear()
+
+
 def _in_halves(job: Job, part: Part, scratch: Path) -> Computed:
     """The rows of a part; where memory runs out, of its two halves, and so on down to single samples."""
     if len(part) <= _fitting.get(job, len(part)):
@@ -169,9 +175,7 @@ def obtain(artefact: Artefact, tell: Callable[[int, int], None] = lambda done, t
         artefact.make(scratch, tell)
         record = {"identity": dict(artefact.identity()), "sha256": _digest(artefact.path)}
         files.write_json(artefact.path.with_suffix(".json"), record)
-        for leftover in sorted(scratch.iterdir()):
-            leftover.unlink()
-        scratch.rmdir()
+        shutil.rmtree(scratch)
     return True
 
 
@@ -198,6 +202,11 @@ def _check_bytes(artefact: Artefact) -> None:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def place(work: Job | Artefact) -> str:
+    """The key of a job, under which its rows are; the path of an artefact."""
+    return work.key if is_job(work) else str(work.path)
 
 
 def split(job: Job) -> Iterator[Task]:

@@ -55,6 +55,9 @@ def _closure(files: set[Path]) -> set[Path]:
 def _needed(file: Path, imported: Imported) -> Iterator[Path]:
     """The files that an import, and what is done with it, come from."""
     base = _module_file(file, imported.module, imported.level)
+    if base is None and imported.name:  # from a folder without __init__: a module below it
+        dotted = f"{imported.module}.{imported.name}".removeprefix(".")
+        base, imported = _module_file(file, dotted, imported.level), dataclasses.replace(imported, name="")
     if base is None or (imported.name in _REGISTERING and base.is_relative_to(PACKAGE)):
         return
     yield from _packages_above(base)
@@ -132,11 +135,11 @@ def _within(folder: Path, module: str) -> Path | None:
         if below is None and not (folder / part).is_dir():
             return None
         folder = folder / part
-    return real(str(folder) + ".py") or real(str(folder / "__init__.py"))
+    return real(str(folder / "__init__.py")) or real(str(folder) + ".py")
 
 
 def _below(folder: Path, name: str) -> Path | None:
-    return real(str(folder / f"{name}.py")) or real(str(folder / name / "__init__.py"))
+    return real(str(folder / name / "__init__.py")) or real(str(folder / f"{name}.py"))
 
 
 def _dotted(init: Path) -> str:

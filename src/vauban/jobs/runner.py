@@ -13,7 +13,7 @@ from vauban.core.contracts import Artefact, Job, is_job
 from vauban.core.errors import ContractError
 from vauban.jobs.executors import Executor, Tasks
 from vauban.jobs.executors.serial import Serial
-from vauban.jobs.perform import Performed, Task, split
+from vauban.jobs.perform import Performed, Task, forget_sizes, place, split
 from vauban.jobs.progress import Progress, Tell
 
 log = logging.getLogger("vauban")
@@ -46,6 +46,7 @@ def run(jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None
     Raises:
         VaubanError: A mistake that a user can mend ended the run; what was finished is stored.
     """
+    forget_sizes()
     flow = _Flow(iter(jobs), tell or (lambda progress: None))
     for task, performed in (executor or Serial()).run(flow.tasks(), flow.tell_artefact):
         flow.ended(task, performed)
@@ -56,10 +57,10 @@ def run(jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None
 
 @dataclass(eq=False)
 class _Entry:
-    """A job on its way."""
+    """A job or an artefact on its way; shown: its outcome is asked for."""
 
-    job: Job
-    shown: bool
+    work: Job | Artefact
+    shown: bool = False
     begun: bool = False
     left: int = 0
     done: int = 0
@@ -81,41 +82,38 @@ class _Flow:
     jobs: Iterator[Job]
     tell: Tell
     entries: dict[str, _Entry] = field(default_factory=dict)
-    artefacts: dict[str, Need] = field(default_factory=dict)  # by path
     waiting: deque[_Entry] = field(default_factory=deque)
+    returned: deque[Job] = field(default_factory=deque)  # by parts that have ended
     later: list[Task] = field(default_factory=list)  # parts that another process is at
 
     def tasks(self) -> Tasks:
         """Tasks as they become ready; None while everything waits for a task that runs."""
         exhausted = False
         while True:
+            while self.returned:
+                self._admit(self.returned.popleft(), shown=True)
             entry = self._next_ready()
-            if entry is None and not exhausted:
-                job = next(self.jobs, None)
-                if job is None:
-                    exhausted = True
-                else:
-                    yield from self._admit(job, shown=True)
-            elif entry is not None:
+            if entry is not None:
                 yield from self._begin(entry)
+            elif not exhausted:
+                job = next(self.jobs, None)
+                exhausted = job is None
+                if job is not None:
+                    self._admit(job, shown=True)
             elif self._running():
                 yield None
             elif self.later:
                 time.sleep(PAUSE)
                 tasks, self.later = self.later, []
                 yield from tasks
-            elif self.waiting:
-                raise ContractError(
-                    f"{self.waiting[0].job.label}: expected jobs that can be put in an order, got one that needs itself"
-                )
             else:
                 return
 
     def _next_ready(self) -> _Entry | None:
-        """The first job whose needs are all there; one that needs what has failed fails without being tried."""
+        """The first whose needs are all there; what needs something that has failed fails without being tried."""
         for _ in range(len(self.waiting)):
             entry = self.waiting.popleft()
-            needs = {self._state(need): need for need in entry.job.needs()}
+            needs = {self._state(need): need for need in entry.work.needs()}
             if "failed" in needs:
                 self._fail(entry, needs["failed"])
             elif "awaited" in needs:
@@ -125,34 +123,31 @@ class _Flow:
         return None
 
     def _state(self, need: Job | Artefact) -> Need:
-        return self.entries[need.key].state if is_job(need) else self.artefacts[str(need.path)]
+        return self.entries[place(need)].state
 
     def _fail(self, entry: _Entry, need: Job | Artefact) -> None:
         entry.begun = True
-        entry.failures = len(entry.job.parts())
-        log.error("%s: not tried, as it needs %s, which failed", entry.job.label, need.label)
+        entry.failures = max(1, len(_tasks_of(entry.work)))
+        log.error("%s: not tried, as it needs %s, which failed", entry.work.label, need.label)
 
     def _running(self) -> bool:
-        """Whether a part that has begun has not ended and is not put off."""
-        parts = sum(entry.left for entry in self.entries.values())
-        return parts > len(self.later) or "awaited" in self.artefacts.values()
+        """Whether a task that has begun has not ended and is not put off."""
+        return sum(entry.left for entry in self.entries.values()) > len(self.later)
 
-    def _admit(self, work: Job | Artefact, shown: bool = False) -> Iterator[Task]:
-        """Take in a job after what it needs; an artefact that is not there becomes a task at once."""
-        for need in work.needs():
-            yield from self._admit(need)
-        if not is_job(work):
-            if str(work.path) not in self.artefacts:
-                self.artefacts[str(work.path)] = "awaited"
-                yield Task(work)
-        elif work.key not in self.entries:
-            self.entries[work.key] = _Entry(work, shown)
-            self.waiting.append(self.entries[work.key])
-        else:
-            self.entries[work.key].shown |= shown
+    def _admit(self, work: Job | Artefact, shown: bool = False, above: tuple[str, ...] = ()) -> None:
+        """Take in a job or an artefact after what it needs; above: the places of those that need it."""
+        at = place(work)
+        if at in above:
+            raise ContractError(f"{work.label}: expected jobs that can be put in an order, got one that needs itself")
+        if at not in self.entries:
+            for need in work.needs():
+                self._admit(need, above=(*above, at))
+            self.entries[at] = _Entry(work)
+            self.waiting.append(self.entries[at])
+        self.entries[at].shown |= shown
 
     def _begin(self, entry: _Entry) -> Iterator[Task]:
-        tasks = list(split(entry.job))
+        tasks = _tasks_of(entry.work)
         entry.begun, entry.left = True, len(tasks)
         entry.total = sum(task.samples for task in tasks)
         for task in tasks:
@@ -166,10 +161,7 @@ class _Flow:
 
     def ended(self, task: Task, performed: Performed) -> None:
         """Note how a task ended."""
-        if task.part is None:
-            self.artefacts[str(task.work.path)] = "failed" if performed.state == "failed" else "there"  # type: ignore[union-attr]
-            return
-        entry = self.entries[task.work.key]  # type: ignore[union-attr]
+        entry = self.entries[place(task.work)]
         if performed.state == "busy":
             if not any(put_off.work is task.work for put_off in self.later):
                 log.warning("%s: another process is at it; waiting", task.work.label)
@@ -179,16 +171,20 @@ class _Flow:
         entry.ended |= performed.state == "ended"
         entry.failures += performed.state in ("failed", "ended")
         entry.done += task.samples
-        if performed.state != "ended":
-            self.tell(Progress(entry.job, entry.done, entry.total, performed.columns))
-        for job in performed.jobs:
-            if job.key not in self.entries:
-                self.entries[job.key] = _Entry(job, shown=True)
-                self.waiting.append(self.entries[job.key])
+        if task.part is not None and performed.state != "ended":
+            self.tell(Progress(task.work, entry.done, entry.total, performed.columns))
+        self.returned.extend(performed.jobs)
 
     def outcomes(self) -> list[Outcome]:
-        shown = [entry for entry in self.entries.values() if entry.shown]
-        return [Outcome(e.job, "failed" if e.failures else "finished", e.failures) for e in shown]
+        return [
+            Outcome(entry.work, "failed" if entry.failures else "finished", entry.failures)
+            for entry in self.entries.values()
+            if entry.shown and is_job(entry.work)
+        ]
+
+
+def _tasks_of(work: Job | Artefact) -> list[Task]:
+    return list(split(work)) if is_job(work) else [Task(work)]
 
 
 def executor_of(workers: int) -> Executor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -14,11 +15,10 @@ from typing import Any
 
 import torch
 
-from vauban.core.contracts import Artefact, Job, is_job
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Count, Parameters
 from vauban.jobs.executors import Tasks
-from vauban.jobs.perform import Performed, Task
+from vauban.jobs.perform import Performed, Task, place
 from vauban.jobs.recall import recalled
 
 LIVES = 3  # workers that may die over one task before it counts as failed
@@ -68,32 +68,15 @@ class _Worker:
             )
         return cls(process, Connection(ours.detach()))
 
-    def give(self, task: Task) -> None:
-        words = task.work.words()
-        if words is None:
-            raise ContractError(
-                f"{task.work.label}: expected words that another process can read, got an object of this one; name it as "
-                "file.py:name, or run with one worker"
-            )
-        self.task = task
-        self.connection.send(
-            {
-                "words": {"call": words.call, "arguments": dict(words.arguments)},
-                "key": address(task.work),
-                "part": None if task.part is None else task.part.index,
-                "columns": list(SHOWN),
-            }
-        )
+    def send(self, message: Mapping[str, Any] | None) -> None:
+        """Send a message; that the process has died is seen when its answer is read."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(message)
 
     def end(self) -> None:
         self.connection.close()
         self.process.kill()
         self.process.wait()
-
-
-def address(work: Job | Artefact) -> str:
-    """What a worker's own version of a job or an artefact must agree with."""
-    return work.key if is_job(work) else str(work.path)
 
 
 @dataclass(eq=False)
@@ -115,7 +98,7 @@ class _Pool:
                 elif task is None:
                     break
                 else:
-                    self._idle().give(task)
+                    self._give(task)
             if exhausted and self.again:
                 exhausted = False
                 continue
@@ -127,6 +110,24 @@ class _Pool:
     @property
     def busy(self) -> list[_Worker]:
         return [worker for worker in self.workers if worker.task is not None]
+
+    def _give(self, task: Task) -> None:
+        words = task.work.words()
+        if words is None:
+            raise ContractError(
+                f"{task.work.label}: expected words that another process can read, got an object of this one; name it as "
+                "file.py:name, or run with one worker"
+            )
+        worker = self._idle()
+        worker.task = task
+        worker.send(
+            {
+                "words": {"call": words.call, "arguments": dict(words.arguments)},
+                "key": place(task.work),
+                "part": None if task.part is None else task.part.index,
+                "columns": list(SHOWN),
+            }
+        )
 
     def _idle(self) -> _Worker:
         for worker in self.workers:
@@ -156,7 +157,7 @@ class _Pool:
         assert task is not None
         self.workers.remove(worker)
         worker.end()
-        name = address(task.work), -1 if task.part is None else task.part.index
+        name = place(task.work), -1 if task.part is None else task.part.index
         self.deaths[name] += 1
         if self.deaths[name] < LIVES:
             self.again.append(task)
@@ -171,7 +172,7 @@ class _Pool:
     def close(self) -> None:
         for worker in self.workers:
             if worker.task is None:
-                worker.connection.send(None)
+                worker.send(None)
                 worker.connection.close()
                 worker.process.wait()
             else:

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from vauban.core.contracts import Artefact, Job, is_job
+from vauban.core.contracts import Artefact, Job
 from vauban.core.errors import ContractError
 from vauban.jobs.allocator import keep_freed
-from vauban.jobs.perform import Task, perform
+from vauban.jobs.perform import Task, perform, place
 from vauban.jobs.recall import recalled
 
 
@@ -25,8 +25,7 @@ def remade(words: Mapping[str, Any], key: str) -> Any:
         ContractError: It is not the one that the parent planned: a file, a network or the code has changed since.
     """
     work: Job | Artefact = recalled(words["call"], words["arguments"])
-    now = work.key if is_job(work) else str(work.path)
-    if now != key:
+    if place(work) != key:
         raise ContractError(
             f"{work.label}: expected the same job in a worker process, got another one; a network, a file or the code "
             "has changed since the run began; start it again"

@@ -1,0 +1,305 @@
+"""Provenance: an edit of any file that a row depends on changes its address, and no other edit does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vauban.core import text
+from vauban.evaluate.cell import Cell
+from vauban.evaluate.study import Study
+from vauban.jobs.provenance import source_files
+from vauban.store import sources
+from vauban.store.sources import PACKAGE
+
+LAYER = """
+        self.register_buffer("w", torch.linspace(-1, 1, 640).sin().view(10, 64))
+
+    def forward(self, x):
+        return {scale} * x.flatten(1) @ self.w.T
+"""
+NET = (
+    """import torch
+from torch import nn
+{imports}
+
+class Net({base}):
+    def __init__(self):
+        super().__init__()
+        {first}"""
+    + LAYER
+)
+
+
+def net(imports: str, scale: str = "20", base: str = "nn.Module", first: str = "pass") -> str:
+    """The text of a file with a linear network."""
+    return NET.format(imports=imports, scale=scale, base=base, first=first)
+
+
+HELPER = "SCALE = 20.0\n"
+Files = dict[str, str]
+IMPORTS: dict[str, tuple[Files, str]] = {
+    "constant": ({"net.py": net("from aid import SCALE", "SCALE"), "aid.py": HELPER}, "aid.py"),
+    "module": ({"net.py": net("import aid", "aid.SCALE"), "aid.py": HELPER}, "aid.py"),
+    "alias": ({"net.py": net("import aid as other", "other.SCALE"), "aid.py": HELPER}, "aid.py"),
+    "renamed": ({"net.py": net("from aid import SCALE as S", "S"), "aid.py": HELPER}, "aid.py"),
+    "star": ({"net.py": net("from aid import *", "SCALE"), "aid.py": HELPER}, "aid.py"),
+    "package": ({"net.py": net("import kit", "kit.SCALE"), "kit/__init__.py": HELPER}, "kit/__init__.py"),
+    "package above": (
+        {"net.py": net("import kit.a", "kit.a.SCALE"), "kit/__init__.py": "ONE = 1\n", "kit/a.py": HELPER},
+        "kit/__init__.py",
+    ),
+    "submodule": (
+        {"net.py": net("import kit.a", "kit.a.SCALE"), "kit/__init__.py": "", "kit/a.py": HELPER},
+        "kit/a.py",
+    ),
+    "submodule by name": (
+        {"net.py": net("from kit import a", "a.SCALE"), "kit/__init__.py": "", "kit/a.py": HELPER},
+        "kit/a.py",
+    ),
+    "handed on": (
+        {
+            "net.py": net("from kit import SCALE", "SCALE"),
+            "kit/__init__.py": "from kit.a import SCALE\n",
+            "kit/a.py": HELPER,
+        },
+        "kit/a.py",
+    ),
+    "relative": (
+        {
+            "net.py": net("from kit.b import TWICE", "TWICE"),
+            "kit/__init__.py": "",
+            "kit/a.py": HELPER,
+            "kit/b.py": "from .a import SCALE\nTWICE = 2 * SCALE\n",
+        },
+        "kit/a.py",
+    ),
+    "relative module": (
+        {
+            "net.py": net("from kit.deep.b import TWICE", "TWICE"),
+            "kit/__init__.py": "",
+            "kit/a.py": HELPER,
+            "kit/deep/__init__.py": "",
+            "kit/deep/b.py": "from .. import a\nTWICE = 2 * a.SCALE\n",
+        },
+        "kit/a.py",
+    ),
+    "namespace": ({"net.py": net("import spaced.a", "spaced.a.SCALE"), "spaced/a.py": HELPER}, "spaced/a.py"),
+    "namespace by name": ({"net.py": net("from spaced import a", "a.SCALE"), "spaced/a.py": HELPER}, "spaced/a.py"),
+    "namespace, relative": (
+        {
+            "net.py": net("from spaced.b import TWICE", "TWICE"),
+            "spaced/a.py": HELPER,
+            "spaced/b.py": "from . import a\nTWICE = 2 * a.SCALE\n",
+        },
+        "spaced/a.py",
+    ),
+    "package before module": (
+        {"net.py": net("import kit", "kit.SCALE"), "kit.py": "", "kit/__init__.py": HELPER},
+        "kit/__init__.py",
+    ),
+    "in a function": ({"net.py": net("", first="import aid"), "aid.py": HELPER}, "aid.py"),
+    "try": (
+        {"net.py": net("try:\n    import absent\nexcept ImportError:\n    import aid"), "aid.py": HELPER},
+        "aid.py",
+    ),
+    "dynamic": (
+        {"net.py": net('import importlib\naid = importlib.import_module("aid")', "aid.SCALE"), "aid.py": HELPER},
+        "aid.py",
+    ),
+    "transitive": (
+        {
+            "net.py": net("from one import SCALE", "SCALE"),
+            "one.py": "import two\nSCALE = two.SCALE\n",
+            "two.py": "from aid import SCALE\n",
+            "aid.py": HELPER,
+        },
+        "aid.py",
+    ),
+    "base class": (
+        {
+            "net.py": net("from aid import Base", base="Base"),
+            "aid.py": "from torch import nn\nclass Base(nn.Module):\n    size = 1\n",
+        },
+        "aid.py",
+    ),
+    "loss": (
+        {
+            "net.py": net(""),
+            "loss.py": "from aid import make\nmine = make(2)\n",
+            "aid.py": "from vauban.core.losses import cross_entropy\n"
+            "def make(k):\n    def loss(logits, aim):\n        return k * cross_entropy(logits, aim)\n    return loss\n",
+        },
+        "aid.py",
+    ),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that can be imported from; its modules are forgotten after the test."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before, path = dict(sys.modules), tmp_path / "mine"
+    path.mkdir()
+    monkeypatch.syspath_prepend(str(path))
+    yield path
+    for name in sys.modules.keys() - before.keys():
+        if str(path) in str(getattr(sys.modules[name], "__path__", "")) + str(
+            getattr(sys.modules[name], "__file__", "")
+        ):
+            del sys.modules[name]
+
+
+def write(folder: Path, files: Files) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+
+
+def cell(folder: Path, attack: str = "pgd:steps=2,eps=0.1") -> Cell:
+    """The cell of the network of a folder, attacked by its loss where it has one."""
+    if (folder / "loss.py").exists():
+        attack += f",loss={folder / 'loss.py'}:mine"
+    words = {"data": "digits/test[:4]", "models": f"{folder / 'net.py'}:Net", "attacks": attack, "preflight": False}
+    (planned,) = Study(folder.parent / "run", **words).cells
+    return planned
+
+
+@pytest.mark.parametrize("way", IMPORTS)
+def test_an_edit_of_an_imported_file_changes_the_address_and_a_comment_does_not(way: str, folder: Path) -> None:
+    files, name = IMPORTS[way]
+    write(folder, {**files, "bystander.py": HELPER})
+    before = cell(folder).hash
+    edited = folder / name
+    content = edited.read_text()
+    write(folder, {file: said(text) for file, text in files.items()})
+    assert cell(folder).hash == before
+    edited.write_text(content.replace("20.0", "21.0").replace("= 1", "= 3").replace("k *", "2 * k *"))
+    assert edited.read_text() != content
+    assert cell(folder).hash != before
+    edited.write_text(content)
+    (folder / "bystander.py").write_text("SCALE = 1\n")
+    assert cell(folder).hash == before
+
+
+def said(content: str) -> str:
+    """The same program with a docstring for the module and its functions, comments and blank lines."""
+    lines = ['"""A docstring."""', "# a comment"]
+    for line in content.splitlines():
+        lines.append(f"{line}  # why" if line.strip() else "")
+        if line.lstrip().startswith(("def ", "class ")) and line.endswith(":"):
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            lines += [f'{indent}"""What it is."""', "", f"{indent}# more"]
+    return "\n\n".join(lines) + "\n"
+
+
+def test_what_only_type_checkers_read_does_not_count(folder: Path) -> None:
+    write(
+        folder,
+        {
+            "net.py": net("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import aid\nelse:\n    import kit"),
+            "aid.py": HELPER,
+            "kit.py": HELPER,
+        },
+    )
+    names = {file.name for file in cell(folder)._files() if file.is_relative_to(folder)}
+    assert names == {"net.py", "kit.py"}
+
+
+def own(planned: Cell) -> set[str]:
+    """The files of vauban that a cell depends on, from the package's folder."""
+    return {str(file.relative_to(PACKAGE)) for file in planned._files() if file.is_relative_to(PACKAGE)}
+
+
+def test_of_vauban_only_what_is_used_counts(folder: Path) -> None:
+    write(folder, {"net.py": net("")})
+    fgsm, pgd = own(cell(folder, "fgsm:eps=0.1")), own(cell(folder))
+    assert {"attacks/fixed_budget/fgsm.py", "engine/iterate.py", "engine/verdict.py", "evaluate/batch.py"} <= fgsm
+    assert fgsm ^ pgd == {"attacks/fixed_budget/fgsm.py", "attacks/fixed_budget/pgd.py"}
+    attacks = {name for name in fgsm if name.startswith("attacks/")}
+    assert attacks - {"attacks/fixed_budget/fgsm.py"} == {
+        f"attacks/parts/{part}.py" for part in ("ascent", "ball_steps", "minimal_steps")
+    }
+    assert {name for name in fgsm if name.startswith("defences/")} <= {"defences/base.py", "defences/compose.py"}
+    other_sets = {f"data/{path.name}" for path in (PACKAGE / "data").glob("*.py")} - {
+        f"data/{name}.py" for name in ("dataset", "digits", "named")
+    }
+    assert len(other_sets) > 5
+    assert not {
+        name
+        for name in fgsm
+        if name in other_sets
+        or name.split("/")[0] in ("laplacian", "cli", "report", "reproduce", "training", "certificates", "statistics")
+        or name.endswith("__init__.py")
+    }
+
+
+@pytest.mark.parametrize("attack", ["pgd:steps=2,eps=0.1", "qpgd2:steps=2,eps=0.1"])
+def test_smoothing_numerics_count_for_who_smooths_and_the_loop_for_all(
+    attack: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, {"net.py": net("")})
+    before, digest = cell(folder, attack).hash, sources.digest
+    numerics = sorted(PACKAGE.glob("laplacian/[a-z]*.py"))
+    assert len(numerics) > 3
+
+    def edited(*files: Path, more: str) -> str:
+        """The address after lines were appended to files of vauban."""
+
+        def of(file: Path) -> str:
+            if file not in files:
+                return digest(file)
+            (tmp_path / f"{len(more)}-{file.name}").write_text(file.read_text() + more)
+            return digest(tmp_path / f"{len(more)}-{file.name}")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sources, "digest", of)
+            return cell(folder, attack).hash
+
+    everything = sorted(PACKAGE.rglob("*.py"))
+    assert edited(*everything, more="\n# a comment\n") == before
+    assert (edited(*numerics, more="\nEDIT = 1\n") == before) == attack.startswith("pgd")
+    assert edited(PACKAGE / "engine" / "iterate.py", more="\nEDITED = 1\n") != before
+
+
+def test_sources_of_a_function_hold_what_it_captured(folder: Path) -> None:
+    write(
+        folder, {"one.py": "def keep(f):\n    return lambda x: f(x)\n", "two.py": "def twice(x):\n    return 2 * x\n"}
+    )
+    one, two = (text.load_file(folder / name) for name in ("one.py", "two.py"))
+    assert {file.name for file in source_files(one.keep(two.twice))} == {"one.py", "two.py"}
+    assert {file.name for file in source_files(one.keep(len))} == {"one.py"}
+
+
+def test_a_file_that_is_no_python_counts_by_its_bytes(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(b"\x00# a")
+    before = sources.digest(weights)
+    weights.write_bytes(b"\x00# abc")
+    assert sources.digest(weights) != before
+    assert source_files(extra=[weights]) == [weights]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import vauban as vb\nmake = vb.attacks.PGD",
+        "import vauban.attacks\nmake = vauban.attacks.PGD",
+        "import vauban.attacks as them\nmake = them.PGD",
+        "from vauban import attacks\nmake = attacks.PGD",
+        "from vauban.attacks import PGD\nmake = PGD",
+        "def make():\n    from vauban.attacks import PGD\n    return PGD",
+    ],
+)
+def test_of_a_package_of_vauban_only_the_file_behind_a_name_counts(line: str, folder: Path) -> None:
+    write(folder, {"one.py": f"{line}\n", "two.py": f"{line}\n".replace("PGD", "FGSM")})
+    pgd, fgsm = (
+        {str(path.relative_to(PACKAGE)) for path in source_files(extra=[folder / file]) if path.is_relative_to(PACKAGE)}
+        for file in ("one.py", "two.py")
+    )
+    assert pgd - fgsm == {"attacks/fixed_budget/pgd.py"}
+    assert fgsm - pgd == {"attacks/fixed_budget/fgsm.py"}
+    assert not {name for name in pgd if name.endswith("__init__.py")}
