@@ -138,7 +138,7 @@ def test_a_study_of_objects_is_refused_before_anything_is_computed(tmp_path: Pat
     assert not list((tmp_path / "run").rglob("*.parquet"))
 
 
-def test_a_reproduction_has_the_same_parts_and_numbers(tmp_path: Path) -> None:
+def test_a_reproduction_has_the_same_networks_parts_and_numbers(tmp_path: Path) -> None:
     name = f"{Path(__file__).with_name('experiment_for_workers.py')}:small"
     numbers = {}
     for workers in (1, 2):
@@ -151,12 +151,24 @@ def test_a_reproduction_has_the_same_parts_and_numbers(tmp_path: Path) -> None:
             workers=workers,
             progress=lambda what, done, total, told=told: told.__setitem__(what, (done, total)),
         )
-        assert told == {"crafting": (20, 20), "judging": (30, 30), "measuring": (20, 20)}
+        assert told == {
+            "training first": (60, 60),
+            "training B": (60, 60),
+            "crafting": (20, 20),
+            "judging": (50, 50),
+            "measuring": (20, 20),
+        }
         numbers[workers] = json.loads((folder / "reproduction.json").read_text())
     assert numbers[1]["beyond"] == numbers[2]["beyond"]
     assert len(numbers[1]["beyond"]) == 2
     one, two = parts(tmp_path / "1"), parts(tmp_path / "2")
-    assert len(one) == 2 * (2 + 3 + 2)  # crafts, judgements with that of the originals, measurements
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / workers / "networks").glob("*.safetensors")}
+        for workers in ("1", "2")
+    )
+    assert len(first) == 2
+    assert first == second
+    assert len(one) == 2 * (2 + 5 + 2)  # crafts, judgements with that of the originals, measurements
     assert one == two
 
 

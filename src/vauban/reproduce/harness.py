@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from vauban import __version__, data
-from vauban.core.contracts import Artefact, Job, Words, is_job
+from vauban.core.contracts import Artefact, Job, Words
 from vauban.core.errors import ContractError, UnknownName
 from vauban.data import Dataset
 from vauban.evaluate.study import automatic_batch_size
 from vauban.jobs import runner
+from vauban.jobs.perform import place
 from vauban.reproduce import load, panels
 from vauban.reproduce.context import Context
 from vauban.reproduce.declarations import Scale, TableCell
@@ -147,7 +148,7 @@ def _planned(name: str, scale: str, out: str, options: str) -> dict[str, Job | A
 
 def _addresses(work: Job | Artefact) -> Iterator[tuple[str, Job | Artefact]]:
     """Work and all that it needs, by key or path."""
-    yield (work.key if is_job(work) else str(work.path)), work
+    yield place(work), work
     for need in work.needs():
         yield from _addresses(need)
 
