@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from vauban.core import text
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.study import Study
 from vauban.jobs.provenance import source_files
 from vauban.store import sources
 from vauban.store.sources import PACKAGE
+from vauban.words.files import load_file
 
 LAYER = """
         self.register_buffer("w", torch.linspace(-1, 1, 640).sin().view(10, 64))
@@ -269,7 +269,7 @@ def test_sources_of_a_function_hold_what_it_captured(folder: Path) -> None:
     write(
         folder, {"one.py": "def keep(f):\n    return lambda x: f(x)\n", "two.py": "def twice(x):\n    return 2 * x\n"}
     )
-    one, two = (text.load_file(folder / name) for name in ("one.py", "two.py"))
+    one, two = (load_file(folder / name) for name in ("one.py", "two.py"))
     assert {file.name for file in source_files(one.keep(two.twice))} == {"one.py", "two.py"}
     assert {file.name for file in source_files(one.keep(len))} == {"one.py"}
 
