@@ -203,6 +203,14 @@ def test_a_part_that_another_process_is_at_is_waited_for(caplog: pytest.LogCaptu
     assert caplog.text.count("another process is at it; waiting") == 2
 
 
+def test_a_need_that_another_process_is_at_is_waited_for() -> None:
+    log: list[tuple[str, int, int]] = []
+    need = Squares("need", busy=[1], log=log)
+    run([Squares(required=[need], log=log), Squares("other", log=log)])
+    names = [name for name, _, _ in log]
+    assert names == ["need"] * 2 + ["other"] * 3 + ["need"] + ["squares"] * 3
+
+
 def test_jobs_that_a_part_returns_are_run_after_what_they_need() -> None:
     log: list[tuple[str, int, int]] = []
     need = Squares("need", log=log)
