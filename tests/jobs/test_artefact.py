@@ -119,7 +119,7 @@ def test_made_once_and_told(tmp_path: Path) -> None:
     again = Counted(network.path)
     assert obtain(again) is False
     assert not again.steps
-    assert sorted(path.name for path in network.path.parent.iterdir()) == ["a.bin", "a.json", "a.lock"]
+    assert sorted(path.name for path in network.path.parent.iterdir()) == [".a.bin.json", ".a.bin.lock", "a.bin"]
 
 
 def test_changed_bytes_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_an_interrupted_make_goes_on_from_its_scratch(tmp_path: Path) -> None:
     assert obtain(network) is True
     assert network.steps == [4, 5, 6, 7, 8, 9]
     assert network.path.read_text() == "0123456789"
-    assert not network.path.with_suffix(".part").exists()
+    assert not network.path.with_name(f".{network.path.name}.part").exists()
 
 
 def test_a_failed_artefact_fails_what_needs_it_and_nothing_else(

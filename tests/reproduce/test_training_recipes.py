@@ -112,7 +112,7 @@ def test_a_second_process_waits_for_the_one_that_trains(tmp_path: Path, monkeypa
         path.unlink()
         naps: list[float] = []
         with contextlib.ExitStack() as holding:
-            assert holding.enter_context(files.lock(path.with_suffix(".lock")))
+            assert holding.enter_context(files.lock(path.with_name(f".{path.name}.lock")))
 
             def nap(seconds: float, other=other, holding=holding, naps=naps) -> None:  # type: ignore[no-untyped-def]
                 naps.append(seconds)
@@ -176,7 +176,7 @@ def test_an_experiment_trains_what_it_needs_and_no_more(
     assert told["models"]["net"]["spec"] == str(BASE)
     clean = told["beyond"][1]["ours"]
     network = (
-        models.build(BASE.model, 0) if untrained else models.load(BASE.model, next(tmp_path.glob("networks/*.safe*")))
+        models.build(BASE.model, 0) if untrained else models.load(BASE.model, next(tmp_path.glob("networks/*.safetensors")))
     )
     batch = data.load("digits/test[:10]").all()
     assert clean == float((network(batch.x).argmax(1) == batch.y).double().mean())

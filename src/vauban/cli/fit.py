@@ -25,9 +25,11 @@ def fit(
 ) -> None:
     """Fit an attack on images and write it with its recipe and the data fingerprint."""
     from vauban import words
-    from vauban.evaluate import fit as fitting
+    from vauban.evaluate.outputs import FittedFile
+    from vauban.jobs.perform import obtain
+    from vauban.models import weights
 
-    fitted = fitting.fit(
+    output = FittedFile(
         attack,
         words.load("defence", defence).wrap(words.load("model", model)),
         words.load("data", data, root=data_root),
@@ -38,8 +40,10 @@ def fit(
         device=device_of(device),
         name=model if defence == "none" else f"{model} behind {defence}",
     )
-    passes = "1 pass" if fitted.epochs == 1 else f"{fitted.epochs} passes"
+    before = "" if obtain(output) else ", fitted before by the same words"
+    cost = weights.metadata(out)["fit"]
+    passes = "1 pass" if cost["epochs"] == 1 else f"{cost['epochs']} passes"
     typer.echo(
-        f"{out}: fooling rate {fitted.rate:.1%} on {fitted.images} images after {passes} over them, "
-        f"{fitted.forwards:,} forwards and {fitted.backwards:,} backwards"
+        f"{out}: fooling rate {cost['rate']:.1%} on {cost['images']} images after {passes} over them, "
+        f"{cost['forwards']:,} forwards and {cost['backwards']:,} backwards{before}"
     )

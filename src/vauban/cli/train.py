@@ -32,26 +32,23 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = TrainingRun.seed,
     validation: Annotated[str | None, typer.Option(help="Validation data; else a part of the training data.")] = None,
     holdout: Annotated[str, typer.Option(help="That part, e.g. 1/12; 0 for none.")] = "1/12",
-    scratch: Annotated[Path | None, typer.Option(help="Folder of checkpoints to go on from after a kill.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Train an architecture and write its weights with the whole run and the data fingerprint."""
+    """Train an architecture and write its weights with the whole run and the data fingerprint.
+
+    A training that was killed goes on after its last whole epoch.
+    """
     given = {**locals(), "holdout": number_of("--holdout", holdout)}
     run = TrainingRun(**{f.name: given[f.name] for f in fields(TrainingRun) if f.name in given})
 
     from vauban import words
     from vauban.cli.screens import show_epoch
-    from vauban.evaluate.train import train as made
+    from vauban.evaluate.outputs import TrainedWeights
+    from vauban.jobs.perform import obtain
 
-    made(
-        run,
-        words.load("data", data, root=data_root),
-        out,
-        validation=words.load("data", validation, root=data_root) if validation else None,
-        scratch=scratch,
-        device=device_of(device),
-        callback=show_epoch,
-    )
-    typer.echo(out)
+    samples = words.load("data", data, root=data_root)
+    held = words.load("data", validation, root=data_root) if validation else None
+    made = obtain(TrainedWeights(run, samples, out, held, device_of(device), show_epoch))
+    typer.echo(out if made else f"{out}: trained before by the same run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from vauban import defences
 from vauban.data import Dataset
 from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.evaluate.cell import data_name
-from vauban.jobs.identity import address, describe
+from vauban.jobs.identity import address, describe, source_digests
+from vauban.jobs.provenance import source_files
 from vauban.models import weights
 from vauban.store import files
 from vauban.training.history import Epoch, TrainingHistory
@@ -66,7 +66,8 @@ def train(
     history, checkpoint = TrainingHistory(()), None
     if run.epochs:
         if scratch is not None:
-            checkpoint = Path(scratch) / f"{_key(run, recipe, data, start)}.checkpoint"
+            begun = None if start is None else weights.digest(start)
+            checkpoint = Path(scratch) / f"{address(training_identity(run, data, begun))}.checkpoint"
             files.clean_leftovers(checkpoint.parent)
         history = optimise(
             network,
@@ -124,17 +125,24 @@ def _started(run: TrainingRun, start: Path | None, recipe: Recipe, device: str) 
     return module, {"architecture": named.name, "params": dict(named.params)}
 
 
-def _key(run: TrainingRun, recipe: Recipe, data: Dataset, start: Path | None) -> str:
-    """The name of a training's checkpoint: another one for everything that a network follows from."""
-    begun = None if start is None else _hash(start)
-    return address({"run": {**run.describe(), "start": begun}, "recipe": describe(recipe), "data": data.fingerprint})
+def training_identity(run: TrainingRun, data: Dataset, start: str | None) -> dict[str, Any]:
+    """Everything that a network follows from, as JSON.
 
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    Args:
+        run: The training; its own word for the start does not count.
+        data: What it trains on.
+        start: Digest or identity of what it starts from.
+    """
+    recipe, network = recipe_of(run.recipe), architecture(run.model).build(run.seed)
+    stands_behind = None if run.defence == "none" else defences.load(run.defence)
+    return {
+        "run": {**run.describe(), "recipe": describe(recipe), "start": start},
+        "data": data.fingerprint,
+        "sources": source_digests(source_files(optimise, network, recipe, stands_behind)),
+    }
 
 
 def _origin(path: Path) -> dict[str, Any]:
     """What is kept of the weights that training began with."""
     meta = weights.metadata(path)
-    return {"file": path.name, "sha256": _hash(path), "run": meta.get("run", meta.get("recipe"))}
+    return {"file": path.name, "sha256": weights.digest(path), "run": meta.get("run", meta.get("recipe"))}

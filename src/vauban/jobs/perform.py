@@ -18,6 +18,7 @@ import torch
 
 from vauban.core.contracts import Artefact, Computed, Job, Part, is_job
 from vauban.core.errors import ContractError, NoGradient, VaubanError
+from vauban.jobs.identity import address
 from vauban.store import files
 
 log = logging.getLogger("vauban")
@@ -145,7 +146,7 @@ def _make(artefact: Artefact, tell: Callable[[int, int], None]) -> Performed:
 
 
 def obtain(artefact: Artefact, tell: Callable[[int, int], None] = lambda done, total: None) -> bool:
-    """Have the file of an artefact: made now unless it is there.
+    """Have the file of an artefact: made now unless it is there, with the record that it was made for this identity.
 
     Args:
         artefact: The artefact. While another process makes it, this one waits.
@@ -157,7 +158,7 @@ def obtain(artefact: Artefact, tell: Callable[[int, int], None] = lambda done, t
     Raises:
         ContractError: The file is there and is not the one that was made.
     """
-    if artefact.path.exists():
+    if _made(artefact):
         _check_bytes(artefact)
         return False
     told: list[bool] = []
@@ -167,14 +168,14 @@ def obtain(artefact: Artefact, tell: Callable[[int, int], None] = lambda done, t
             log.warning("%s: another process makes it; waiting", artefact.label)
             told.append(True)
 
-    with files.wait_for(artefact.path.with_suffix(".lock"), waiting):
-        if artefact.path.exists():
+    with files.wait_for(_beside(artefact, "lock"), waiting):
+        if _made(artefact):
             return False
-        scratch = artefact.path.with_suffix(".part")
+        scratch = _beside(artefact, "part")
         scratch.mkdir(parents=True, exist_ok=True)
         artefact.make(scratch, tell)
         record = {"identity": dict(artefact.identity()), "sha256": _digest(artefact.path)}
-        files.write_json(artefact.path.with_suffix(".json"), record)
+        files.write_json(_beside(artefact, "json"), record)
         shutil.rmtree(scratch)
     return True
 
@@ -185,15 +186,26 @@ def file_of_artefact(artefact: Artefact) -> Path:
     Raises:
         ContractError: It has gone, or has other bytes than were written.
     """
-    if not artefact.path.exists():
+    if not _made(artefact):
         raise ContractError(f"{artefact.path}: the file made by {artefact.label} has gone; run the same command again")
     _check_bytes(artefact)
     return artefact.path
 
 
+def _made(artefact: Artefact) -> bool:
+    record = _beside(artefact, "json")
+    if not (artefact.path.exists() and record.exists()):
+        return False
+    return address(files.read_json(record).get("identity", {})) == address(artefact.identity())
+
+
+def _beside(artefact: Artefact, kind: str) -> Path:
+    """A hidden neighbour of the file, so that a folder that the user named stays clear."""
+    return artefact.path.with_name(f".{artefact.path.name}.{kind}")
+
+
 def _check_bytes(artefact: Artefact) -> None:
-    record = artefact.path.with_suffix(".json")
-    if record.exists() and files.read_json(record).get("sha256") != _digest(artefact.path):
+    if files.read_json(_beside(artefact, "json")).get("sha256") != _digest(artefact.path):
         raise ContractError(
             f"{artefact.path}: expected the file that was made for {artefact.label}, got other bytes; delete it to make "
             "it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -51,6 +52,13 @@ def output(out: str | Path) -> Path:
     if path.suffix != ".safetensors":
         raise ContractError(f"expected an output file that ends in .safetensors, got {path}")
     return path
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a weights file. Raises ContractError where there is none."""
+    if not path.is_file():
+        raise ContractError(f"expected a weights file, {path} does not exist")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read(path: Path) -> dict[str, Tensor]:

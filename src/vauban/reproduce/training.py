@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,18 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vauban import data, defences, models
+from vauban import data, models
 from vauban.core import text as specs
 from vauban.core.contracts import Artefact, Words
 from vauban.core.errors import ContractError
 from vauban.data import Dataset
-from vauban.evaluate.train import train
-from vauban.jobs.identity import address, describe, source_digests
-from vauban.jobs.provenance import source_files
+from vauban.evaluate.train import train, training_identity
+from vauban.jobs.identity import address
+from vauban.models import weights
 from vauban.models.weights import SUFFIXES
-from vauban.training.loop import optimise
 from vauban.training.run import TrainingRun
-from vauban.words.recipe import recipe_of
 
 log = logging.getLogger("vauban")
 
@@ -66,18 +63,10 @@ class TrainedNetwork:
 
     @cached_property
     def _identity(self) -> Mapping[str, Any]:
-        recipe = recipe_of(self.run.recipe)
-        begun: str | None = None
         if isinstance(self.start, TrainedNetwork):
-            begun = address(self.start.identity())
-        elif self.start is not None:
-            begun = hashlib.sha256(self.start.read_bytes()).hexdigest()
-        stands_behind = None if self.run.defence == "none" else defences.load(self.run.defence)
-        return {
-            "run": {**self.run.describe(), "recipe": describe(recipe), "start": begun},
-            "data": self.dataset.fingerprint,
-            "sources": source_digests(source_files(optimise, self.architecture, recipe, stands_behind)),
-        }
+            return training_identity(self.run, self.dataset, address(self.start.identity()))
+        start = None if self.start is None else weights.digest(self.start)
+        return training_identity(self.run, self.dataset, start)
 
     @cached_property
     def architecture(self) -> Any:

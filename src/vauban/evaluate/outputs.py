@@ -1,0 +1,161 @@
+"""Outputs of `vauban train` and `vauban fit`: artefacts at the place that the user named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from vauban.attacks.parts.fitter import FitCallback
+from vauban.core.contracts import Artefact, Words
+from vauban.core.goals import Goal, Untargeted
+from vauban.data import Dataset
+from vauban.evaluate.fit import fit
+from vauban.evaluate.train import train, training_identity
+from vauban.jobs.identity import describe, source_digests
+from vauban.jobs.provenance import source_files
+from vauban.models import weights
+from vauban.training.history import Epoch
+from vauban.training.run import TrainingRun
+from vauban.words.fitter import fitter_of
+from vauban.words.threat import threat_of
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedWeights:
+    """The weights of a training run; a training that was killed goes on after its last whole epoch.
+
+    Attributes:
+        run: What is trained, and how.
+        data: The samples that `run.data` names.
+        path: Weights file to write, .safetensors.
+        validation: Samples to validate on in place of a part of the data.
+        device: Where to train.
+        callback: Called after each epoch.
+
+    Raises:
+        ContractError: Another suffix.
+    """
+
+    run: TrainingRun
+    data: Dataset
+    path: Path
+    validation: Dataset | None = None
+    device: str = "cpu"
+    callback: Callable[[Epoch], None] | None = None
+
+    def __post_init__(self) -> None:
+        weights.output(self.path)
+
+    @property
+    def label(self) -> str:
+        return f"training {self.run.model}"
+
+    @cached_property
+    def _identity(self) -> Mapping[str, Any]:
+        start = None if self.run.start is None else weights.digest(Path(self.run.start).expanduser())
+        validation = None if self.validation is None else self.validation.fingerprint
+        return {**training_identity(self.run, self.data, start), "validation": validation}
+
+    def identity(self) -> Mapping[str, Any]:
+        """The run, the bytes that it starts from, the data and the code."""
+        return self._identity
+
+    def needs(self) -> Sequence[Artefact]:
+        return ()
+
+    def words(self) -> Words | None:
+        return None
+
+    def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
+        """Train; the callback is told of each epoch."""
+        train(
+            self.run,
+            self.data,
+            self.path,
+            validation=self.validation,
+            scratch=scratch,
+            device=self.device,
+            callback=self.callback,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FittedFile:
+    """The file of an attack that is fitted on a data set.
+
+    Attributes:
+        attack: `universal:eps=10/255`, or a fitter.
+        model: The network to fit on.
+        data: The images to fit on.
+        path: File to write, .safetensors.
+        threat: What the fit may ask of the network.
+        goal: What it is fitted for.
+        seed: Of a random network.
+        device: Where to fit.
+        name: The model's name, for the file.
+        callback: Called after each pass over the images.
+
+    Raises:
+        ContractError: Another suffix.
+    """
+
+    attack: Any
+    model: nn.Module
+    data: Dataset
+    path: Path
+    threat: Any = "white-box"
+    goal: Goal | None = None
+    seed: int = 0
+    device: str = "cpu"
+    name: str = ""
+    callback: FitCallback | None = None
+
+    def __post_init__(self) -> None:
+        weights.output(self.path)
+
+    @property
+    def label(self) -> str:
+        return f"fitting {self.path.name}"
+
+    @cached_property
+    def _identity(self) -> Mapping[str, Any]:
+        fitter, threat = fitter_of(self.attack, self.data).value, threat_of(self.threat).value
+        return {
+            "fitter": describe(fitter),
+            "model": describe(self.model),
+            "threat": describe(threat),
+            "goal": str(self.goal or Untargeted()),
+            "seed": self.seed,
+            "data": self.data.fingerprint,
+            "sources": source_digests(source_files(fitter, self.model, threat)),
+        }
+
+    def identity(self) -> Mapping[str, Any]:
+        """The fitter, the network, the threat, the goal, the seed, the data and the code."""
+        return self._identity
+
+    def needs(self) -> Sequence[Artefact]:
+        return ()
+
+    def words(self) -> Words | None:
+        return None
+
+    def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
+        """Fit; the callback is told of each pass."""
+        fit(
+            self.attack,
+            self.model,
+            self.data,
+            self.path,
+            threat=self.threat,
+            goal=self.goal,
+            seed=self.seed,
+            device=self.device,
+            name=self.name,
+            callback=self.callback,
+        )
