@@ -44,12 +44,22 @@ def _closure(files: set[Path]) -> set[Path]:
         file = todo.pop()
         if file.suffix != ".py" or not file.is_file():
             continue
-        for imported in imports(file):
-            for needed in _needed(file, imported):
-                if needed not in known:
-                    known.add(needed)
-                    todo.append(needed)
+        new = [needed for needed in _taken(file) if needed not in known]
+        known.update(new)
+        todo += new
     return known
+
+
+def _taken(file: Path) -> Iterable[Path]:
+    """The files that a file takes something from; of vauban's own, looked up once."""
+    if file.is_relative_to(PACKAGE):
+        return _taken_by_ours(file, file.stat().st_mtime_ns)
+    return dict.fromkeys(needed for imported in imports(file) for needed in _needed(file, imported))
+
+
+@functools.lru_cache(maxsize=4096)
+def _taken_by_ours(file: Path, _: int) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(needed for imported in imports(file) for needed in _needed(file, imported)))
 
 
 def _needed(file: Path, imported: Imported) -> Iterator[Path]:
@@ -122,6 +132,8 @@ def _module_file(file: Path, module: str, level: int) -> Path | None:
         return _within(folder, module)
     if module == PACKAGE.name or module.startswith(PACKAGE.name + "."):
         return _within(PACKAGE.parent, module)
+    if file.is_relative_to(PACKAGE):  # an installed package, which its version covers
+        return None
     for folder in dict.fromkeys((file.parent, *map(Path, filter(None, sys.path)), Path.cwd())):
         if (within := _within(folder, module)) is not None:
             return within
