@@ -176,7 +176,9 @@ def test_an_experiment_trains_what_it_needs_and_no_more(
     assert told["models"]["net"]["spec"] == str(BASE)
     clean = told["beyond"][1]["ours"]
     network = (
-        models.build(BASE.model, 0) if untrained else models.load(BASE.model, next(tmp_path.glob("networks/*.safetensors")))
+        models.build(BASE.model, 0)
+        if untrained
+        else models.load(BASE.model, next(tmp_path.glob("networks/*.safetensors")))
     )
     batch = data.load("digits/test[:10]").all()
     assert clean == float((network(batch.x).argmax(1) == batch.y).double().mean())

@@ -83,8 +83,8 @@ class Cell:
         model, none."""
         if "probe" not in self._cache:
             self._cache["probe"] = self._probe()
-        found: Tensor = self._cache["probe"]
-        return found
+        images: Tensor = self._cache["probe"]
+        return images
 
     def _probe(self) -> Tensor:
         if self.threat.randomised:

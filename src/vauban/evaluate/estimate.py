@@ -1,4 +1,4 @@
-"""What a plan will cost, before it runs."""
+"""Estimate of what a plan will cost, before it runs."""
 
 from __future__ import annotations
 

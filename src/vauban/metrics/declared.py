@@ -1,4 +1,4 @@
-"""What a registered metric must declare."""
+"""Declared facts of a metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person reads: tables and one offline page, pure functions of stored rows. Needs no torch."""
+"""Reports that a person reads: tables and one offline page, pure functions of stored rows. Needs no torch."""
 
 from vauban.report.run.headlines import Headline, headlines
 from vauban.report.run.page import write

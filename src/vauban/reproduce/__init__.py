@@ -19,14 +19,14 @@ from vauban.words.files import from_file
 def load(name: str) -> Experiment:
     """The experiment registered under `name`, e.g. "cia-2", or a user's `file.py:name`: an Experiment or its factory."""
     parsed = parse(name)
-    found = registry.get(name).build("experiment", {}) if parsed.file is None else from_file(parsed)
-    if parsed.file is not None and callable(found):
-        found = found()
-    if not isinstance(found, Experiment) or (parsed.file is None and found.id != name):
-        raise VaubanError(f"expected {name!r} to be an Experiment of that id, got {str(found)[:80]!r}")
-    if not re.fullmatch(r"[\w.-]+", found.id):
-        raise VaubanError(f"expected letters, digits, dots and dashes in the id of an experiment, got {found.id!r}")
-    return found
+    named = registry.get(name).build("experiment", {}) if parsed.file is None else from_file(parsed)
+    if parsed.file is not None and callable(named):
+        named = named()
+    if not isinstance(named, Experiment) or (parsed.file is None and named.id != name):
+        raise VaubanError(f"expected {name!r} to be an Experiment of that id, got {str(named)[:80]!r}")
+    if not re.fullmatch(r"[\w.-]+", named.id):
+        raise VaubanError(f"expected letters, digits, dots and dashes in the id of an experiment, got {named.id!r}")
+    return named
 
 
 def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **options: Any) -> Path:

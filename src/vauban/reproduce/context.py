@@ -1,4 +1,4 @@
-"""What all crafts and judges of a run share, and what names their folders: everything that can change a row, hashed."""
+"""Context of a run, which all its crafts and judges share, and the identities that name their folders."""
 
 from __future__ import annotations
 

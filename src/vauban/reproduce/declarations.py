@@ -1,4 +1,4 @@
-"""What an experiment is made of: the cells of a printed table, and at each scale the data and the networks."""
+"""Declarations that an experiment is made of: the cells of a printed table, and at each scale the data and the networks."""
 
 from __future__ import annotations
 

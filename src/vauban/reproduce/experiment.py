@@ -1,4 +1,4 @@
-"""What an experiment is: the cells of a table, its figures, and its scales."""
+"""Experiment: the cells of a table, its figures, and its scales."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures of an experiment are: curves, pictures and dots, of the same crafts and cells as its table."""
+"""Figures of an experiment: curves, pictures and dots, of the same crafts and cells as its table."""
 
 from __future__ import annotations
 

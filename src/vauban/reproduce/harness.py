@@ -86,7 +86,7 @@ def run(
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class PlannedExperiment:
     """An experiment at a scale, planned.
 
     Attributes:
@@ -111,7 +111,7 @@ class Run:
         return [*self.cells, *panels.needed(self.panels)]
 
 
-def prepared(name: str, scale: str, out: Path, options: Options) -> Run:
+def prepared(name: str, scale: str, out: Path, options: Options) -> PlannedExperiment:
     """The plan of an experiment.
 
     Raises:
@@ -130,7 +130,7 @@ def prepared(name: str, scale: str, out: Path, options: Options) -> Run:
     words = {"name": name, "scale": scale, "out": str(out), "options": _as_words(options)}
     context = opened(chosen, out, options, Words("vauban.reproduce.harness:planned_work", words))
     work = plan(context, wanted, _seeds(chosen, options))
-    return Run(experiment, chosen, cells, shown, beside_them, work)
+    return PlannedExperiment(experiment, chosen, cells, shown, beside_them, work)
 
 
 def _as_words(options: Options) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def planned_work(name: str, scale: str, out: str, options: dict[str, Any], addre
     return works[address]
 
 
-def _record(run: Run, scale: str, options: Options, rows: Sequence[Judged | None]) -> dict[str, Any]:
+def _record(run: PlannedExperiment, scale: str, options: Options, rows: Sequence[Judged | None]) -> dict[str, Any]:
     """What `reproduction.json` holds."""
     scored = [
         row(cell, judged, fact, run.experiment, run.scale.setting)

@@ -84,7 +84,7 @@ def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged | None], fi
 
     A panel some of whose cells did not finish is left out.
     """
-    found, place = DrawnPanels(), first
+    drawn, place = DrawnPanels(), first
     for panel in panels:
         cells = list(enumerate(_cells(panel), place))
         place += len(cells)
@@ -94,10 +94,10 @@ def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged | None], fi
         if isinstance(panel, WorstCases):
             ones = {name: next(taken) for name in panel.crafts}
             reached = {name: one.attained for name, one in ones.items()}
-            found.pictures.append(worst(panel, work, reached, {name: one.images for name, one in ones.items()}))
+            drawn.pictures.append(worst(panel, work, reached, {name: one.images for name, one in ones.items()}))
         else:
-            found.figures.append(_figure(panel, taken))
-    return found
+            drawn.figures.append(_figure(panel, taken))
+    return drawn
 
 
 def _taken(work: Plan, rows: Sequence[Judged | None], cells: Sequence[tuple[int, TableCell]]) -> Iterator[_Taken]:
@@ -129,14 +129,14 @@ def _told(kind: str, title: str, caption: str, x_label: str, y_label: str, serie
 
 
 def _operating(panel: OperatingCurves, taken: Iterator[_Taken]) -> dict[str, Any]:
-    found = {name: next(taken).attained for name in panel.curves}
-    n = max((len(one.index) for one in found.values()), default=0)
+    curves = {name: next(taken).attained for name in panel.curves}
+    n = max((len(one.index) for one in curves.values()), default=0)
     judge = ", ".join(panel.judge.networks)
     caption = (
         f"P(D), the share of the {n} images that {judge} labels right before the attack which are fooled within the L2 "
         "distance D (pixels in [0,1])."
     )
-    series = [Series(name, *operating(one, panel.upto)) for name, one in found.items()]
+    series = [Series(name, *operating(one, panel.upto)) for name, one in curves.items()]
     return _lines(panel.title, caption, "D", "P(D)", series, step=True)
 
 
@@ -177,7 +177,7 @@ def _compared(panel: Scatter, x: Array, y: Array, seeds: int) -> str:
     if not len(x):
         return NONE_COMMON
     zero = (x == 0) & (y == 0)
-    below, above, tied, nothing = (int(found.sum()) for found in (y < x, y > x, (x == y) & ~zero, zero))
+    below, above, tied, nothing = (int(side.sum()) for side in (y < x, y > x, (x == y) & ~zero, zero))
     judge = ", ".join(panel.judge.networks)
     means = f", means over {seeds} seeds" if seeds > 1 else ""
     return (

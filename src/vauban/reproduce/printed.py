@@ -73,18 +73,18 @@ def beside(cell: TableCell, rows: Sequence[Printed]) -> Printed | None:
         if not cell.label:
             raise ContractError("expected a label for a cell that stands beside no printed row, got none")
         return None
-    found = [row for row in rows if row.stands_beside(cell.key)]
-    if len(found) != 1:
-        raise ContractError(f"expected one printed row for the key {dict(cell.key)}, got {len(found)}")
-    if found[0].columns["metric"] != cell.metric:
+    beside_it = [row for row in rows if row.stands_beside(cell.key)]
+    if len(beside_it) != 1:
+        raise ContractError(f"expected one printed row for the key {dict(cell.key)}, got {len(beside_it)}")
+    if beside_it[0].columns["metric"] != cell.metric:
         raise ContractError(
-            f"expected the metric {found[0].columns['metric']} for the key {dict(cell.key)}, got {cell.metric}"
+            f"expected the metric {beside_it[0].columns['metric']} for the key {dict(cell.key)}, got {cell.metric}"
         )
-    return found[0]
+    return beside_it[0]
 
 
 def unmatched(experiment: Experiment, cells: Sequence[TableCell]) -> list[dict[str, str]]:
     """The printed rows that no cell stands beside."""
     rows = printed(experiment.printed)
     matched = [beside(cell, rows) for cell in cells]
-    return [dict(row.columns) for row in rows if not any(row is found for found in matched)]
+    return [dict(row.columns) for row in rows if not any(row is taken for taken in matched)]

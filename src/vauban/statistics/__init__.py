@@ -1,0 +1,1 @@
+"""Statistics: estimates with intervals, summaries of rows, unions over runs, comparisons with printed values."""

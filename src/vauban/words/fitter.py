@@ -1,4 +1,4 @@
-"""What fits an attack, by the attack's name: `universal:eps=10/255,epochs=5`."""
+"""Fitters: what fits an attack, by the attack's name: `universal:eps=10/255,epochs=5`."""
 
 from __future__ import annotations
 

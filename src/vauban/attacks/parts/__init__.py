@@ -1,0 +1,1 @@
+"""Parts of attacks: steps, schedules, optimisers, searches; no attack is here."""

@@ -1,4 +1,4 @@
-"""What a registered attack must declare."""
+"""Declared facts of an attack."""
 
 from __future__ import annotations
 

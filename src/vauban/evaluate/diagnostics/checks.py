@@ -37,16 +37,16 @@ class Preflight:
         key = id(cell.defended), cell.threat_name, str(cell.goal)
         if key not in self._seen:
             self._seen[key] = as_many_as_fit(partial(_look, cell), min(SUBSET, len(cell.data)))
-        found, random = self._seen[key]
-        return cell.randomised() if random and not cell.threat.randomised else cell, found
+        findings, random = self._seen[key]
+        return cell.randomised() if random and not cell.threat.randomised else cell, findings
 
 
 def _look(cell: Cell, n: int) -> tuple[list[Finding], bool]:
     """Findings on the first n samples, and whether the judged model is random."""
     batch = cell.data.take(n).to(cell.settings.device)
-    found = before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed)
-    told = any(f.code == "undeclared-randomness" for f in found)
-    return found, told or answers_vary(cell.threat.target, batch.x[:8])
+    findings = before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed)
+    told = any(f.code == "undeclared-randomness" for f in findings)
+    return findings, told or answers_vary(cell.threat.target, batch.x[:8])
 
 
 def as_many_as_fit(question: Callable[[int], T], n: int) -> T:
@@ -77,8 +77,8 @@ def check_study(store: Store, cells: Sequence[CellStore]) -> None:
     """Compare the finished cells of one model, defence and data set, and store what contradicts, and what each counted."""
     read = [read_cell(cell) for cell in cells]
     cells_read = [(cell.meta, cell.columns) for cell in read if cell.complete]
-    found = [*across(cells_read), *own(cells_read)]
+    labelled = [*across(cells_read), *own(cells_read)]
     groups: dict[str, list[Finding]] = defaultdict(list)
-    for label, finding in found:
+    for label, finding in labelled:
         groups[label].append(finding)
     store.write_findings([{**f.to_json(), "about": label} for label, fs in groups.items() for f in fs])

@@ -152,5 +152,5 @@ def _beaten(
 
 def _at(cell: Rows, flags: Flags, ids: npt.NDArray[Any]) -> Flags:
     order = np.argsort(cell.ids, kind="stable")
-    found: Flags = flags[order[np.searchsorted(cell.ids, ids, sorter=order)]]
-    return found
+    matched: Flags = flags[order[np.searchsorted(cell.ids, ids, sorter=order)]]
+    return matched

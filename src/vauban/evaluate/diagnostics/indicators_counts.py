@@ -1,4 +1,4 @@
-"""What the counts of one finished cell say by themselves, in numpy."""
+"""Indicators from counts: what those of one finished cell say by themselves, in numpy."""
 
 from __future__ import annotations
 

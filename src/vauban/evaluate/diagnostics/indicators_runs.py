@@ -91,9 +91,9 @@ def noise(case: AttackedCase) -> Iterator[Measured]:
         rows = case.result.success & (case.result.distance > 0)
         ball = norm(torch.where(rows, rules.HALF * case.result.distance, torch.zeros_like(case.result.distance)))
     oracle = case.open(grants=QUERY, sources=(), backward={}, limit=None)
-    found = iterate(RandomNoise(ball, steps=rules.NOISES), oracle)
+    noise = iterate(RandomNoise(ball, steps=rules.NOISES), oracle)
     rule = rules.NOISE if case.ball else rules.NOISE_NEARER
-    yield rule.on(*case.count(found.success & rows))
+    yield rule.on(*case.count(noise.success & rows))
 
 
 def steps(case: AttackedCase) -> Iterator[Measured]:

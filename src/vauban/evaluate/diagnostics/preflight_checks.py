@@ -62,12 +62,12 @@ def _scores(logits: Tensor) -> Iterator[Measured]:
 def slopes(probe: Probe, logits: Tensor) -> Iterator[Measured]:
     """Whether there are gradients, and whether they are those of the function; 1 forward and 2 backwards, then 3 and 1."""
     n = len(logits)
-    found = probe.gradients(probe.x, cross_entropy, margin)
-    if isinstance(found, Unavailable):
-        yield rules.NO_GRADIENTS.on(n, n, cause=found.cause)
+    gradients = probe.gradients(probe.x, cross_entropy, margin)
+    if isinstance(gradients, Unavailable):
+        yield rules.NO_GRADIENTS.on(n, n, cause=gradients.cause)
         return
     yield rules.NO_GRADIENTS.on(0, n)
-    steep, steep_margin = (flat(g).abs().sum(1) for g in found)
+    steep, steep_margin = (flat(g).abs().sum(1) for g in gradients)
     spread = torch.stack([z.amax(1) - z.amin(1) for z in probe.source_logits(probe.x)]).amax(0)
     dead = ~(steep_margin > rules.DEAD * spread)  # NaN gradients are dead
     yield rules.ZERO_GRADIENTS.on(*_count(dead & ~(steep > rules.DEAD * spread)))
@@ -84,10 +84,10 @@ def _along(probe: Probe) -> Iterator[Measured]:
     x = probe.x
     h = min(1e-3, 0.05 / flat(x).shape[1] ** 0.5)
     centre = x.clamp(h, 1 - h)
-    found = probe.gradients(centre, margin)
-    if isinstance(found, Unavailable):
+    at_centre = probe.gradients(centre, margin)
+    if isinstance(at_centre, Unavailable):
         return
-    g = found[0].nan_to_num()
+    g = at_centre[0].nan_to_num()
     signs = Stream(probe.seed, torch.arange(len(x), device=x.device)).signs("along", tuple(x.shape[1:]), dtype=x.dtype)
     d = torch.where(like(flat(g).abs().amax(1) > 0, g), g.sign(), signs)
     up, down = probe.source_logits(centre + h * d), probe.source_logits(centre - h * d)

@@ -66,18 +66,18 @@ class Probe:
     def gradients(self, x: Tensor, *losses: Loss) -> list[Tensor] | Unavailable:
         """The gradients of the objective, one for each loss, or the reason why there are none."""
         try:
-            found = self._gradients(x, losses)
+            rows = self._gradients(x, losses)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, TypeError, ValueError) as error:
             return Unavailable(f"differentiating the model raises {type(error).__name__}, {_first_line(error)}")
-        if all(g is None for row in found for g in row):
+        if all(g is None for row in rows for g in row):
             return Unavailable("the output is detached from the image (detach, no_grad or numpy inside the model)")
         zero = torch.zeros_like(x)
-        return [torch.stack([zero if g is None else g for g in row]).sum(0) for row in found]
+        return [torch.stack([zero if g is None else g for g in row]).sum(0) for row in rows]
 
     def _gradients(self, x: Tensor, losses: tuple[Loss, ...]) -> list[list[Tensor | None]]:
-        found: list[list[Tensor | None]] = [[] for _ in losses]
+        gradients_of: list[list[Tensor | None]] = [[] for _ in losses]
         for network, weight in self.threat.networks:
             with self._calm(), rerouted(self.threat.backward), torch.enable_grad():
                 leaf = x.detach().clone().requires_grad_(True)
@@ -87,8 +87,8 @@ class Probe:
                     g = None
                     if value.requires_grad:
                         (g,) = torch.autograd.grad(value, leaf, retain_graph=True, allow_unused=True)
-                    found[i].append(g)
-        return found
+                    gradients_of[i].append(g)
+        return gradients_of
 
     def optimises(self) -> bool:
         """Whether the forward pass of the judged network runs a backward pass of its own."""
