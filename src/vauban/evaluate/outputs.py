@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,8 +26,31 @@ from vauban.words.fitter import fitter_of
 from vauban.words.threat import threat_of
 
 
+class Output(ABC):
+    """An artefact that needs nothing, made in this process, in a .safetensors file that the user named."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        weights.output(self.path)
+
+    @property
+    @abstractmethod
+    def follows_from(self) -> Mapping[str, Any]:
+        """Everything that can change the file, as JSON."""
+
+    def identity(self) -> Mapping[str, Any]:
+        return self.follows_from
+
+    def needs(self) -> Sequence[Artefact]:
+        return ()
+
+    def words(self) -> Words | None:
+        return None
+
+
 @dataclass(frozen=True, eq=False)
-class TrainedWeights:
+class TrainedWeights(Output):
     """The weights of a training run; a training that was killed goes on after its last whole epoch.
 
     Attributes:
@@ -48,28 +72,16 @@ class TrainedWeights:
     device: str = "cpu"
     callback: Callable[[Epoch], None] | None = None
 
-    def __post_init__(self) -> None:
-        weights.output(self.path)
-
     @property
     def label(self) -> str:
         return f"training {self.run.model}"
 
     @cached_property
-    def _identity(self) -> Mapping[str, Any]:
+    def follows_from(self) -> Mapping[str, Any]:
+        """The run, the bytes that it starts from, the data and the code."""
         start = None if self.run.start is None else weights.digest(Path(self.run.start).expanduser())
         validation = None if self.validation is None else self.validation.fingerprint
         return {**training_identity(self.run, self.data, start), "validation": validation}
-
-    def identity(self) -> Mapping[str, Any]:
-        """The run, the bytes that it starts from, the data and the code."""
-        return self._identity
-
-    def needs(self) -> Sequence[Artefact]:
-        return ()
-
-    def words(self) -> Words | None:
-        return None
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
         """Train; the callback is told of each epoch."""
@@ -85,7 +97,7 @@ class TrainedWeights:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedFile:
+class FittedFile(Output):
     """The file of an attack that is fitted on a data set.
 
     Attributes:
@@ -115,15 +127,13 @@ class FittedFile:
     name: str = ""
     callback: FitCallback | None = None
 
-    def __post_init__(self) -> None:
-        weights.output(self.path)
-
     @property
     def label(self) -> str:
         return f"fitting {self.path.name}"
 
     @cached_property
-    def _identity(self) -> Mapping[str, Any]:
+    def follows_from(self) -> Mapping[str, Any]:
+        """The fitter, the network, the threat, the goal, the seed, the data and the code."""
         fitter, threat = fitter_of(self.attack, self.data).value, threat_of(self.threat).value
         return {
             "fitter": describe(fitter),
@@ -134,16 +144,6 @@ class FittedFile:
             "data": self.data.fingerprint,
             "sources": source_digests(source_files(fitter, self.model, threat)),
         }
-
-    def identity(self) -> Mapping[str, Any]:
-        """The fitter, the network, the threat, the goal, the seed, the data and the code."""
-        return self._identity
-
-    def needs(self) -> Sequence[Artefact]:
-        return ()
-
-    def words(self) -> Words | None:
-        return None
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
         """Fit; the callback is told of each pass."""
