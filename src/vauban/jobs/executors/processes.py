@@ -34,7 +34,8 @@ class Processes(Parameters):
 
     Attributes:
         workers: Number of processes.
-        threads: Threads of each; None shares this process's threads among them.
+        threads: Threads of each for the parts of jobs; None shares this process's threads among them. An artefact is made
+            with all of this process's threads, since gradients of parameters are summed in an order that follows from them.
     """
 
     workers: Count = 2
@@ -58,9 +59,9 @@ class _Worker:
     task: Task | None = None
 
     @classmethod
-    def start(cls, threads: int) -> _Worker:
+    def start(cls) -> _Worker:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "vauban.jobs.executors.worker", str(theirs.fileno()), str(threads)]
+        command = [sys.executable, "-m", "vauban.jobs.executors.worker", str(theirs.fileno())]
         paths = os.pathsep.join(dict.fromkeys(path for path in sys.path if path))
         with theirs:
             process = subprocess.Popen(
@@ -126,6 +127,8 @@ class _Pool:
                 "key": place(task.work),
                 "part": None if task.part is None else task.part.index,
                 "columns": list(SHOWN),
+                # A training is the only work whose sums are split by thread: it has all of this process's.
+                "threads": torch.get_num_threads() if task.part is None else self.threads,
             }
         )
 
@@ -133,7 +136,7 @@ class _Pool:
         for worker in self.workers:
             if worker.task is None:
                 return worker
-        self.workers.append(_Worker.start(self.threads))
+        self.workers.append(_Worker.start())
         return self.workers[-1]
 
     def _ended(self) -> Iterator[tuple[Task, Performed]]:

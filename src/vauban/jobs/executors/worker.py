@@ -37,6 +37,7 @@ def serve(connection: Connection) -> None:
     """Perform what the parent asks until it asks for nothing more."""
     while (asked := connection.recv()) is not None:
         try:
+            torch.set_num_threads(asked["threads"])
             work = remade(asked["words"], asked["key"])
             part = None if asked["part"] is None else work.parts()[asked["part"]]
             done = perform(Task(work, part), lambda done, total: connection.send({"done": done, "total": total}))
@@ -66,11 +67,10 @@ def _words(job: Job) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Entry point of a worker: file descriptor of the socket, and number of threads."""
+    """Entry point of a worker: file descriptor of the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     keep_freed()
-    torch.set_num_threads(int(sys.argv[2]))
     with Connection(int(sys.argv[1])) as connection:
         try:
             serve(connection)
