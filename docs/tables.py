@@ -123,7 +123,7 @@ def items(section: list[str]) -> list[tuple[str, str]]:
 def flowing(text: str) -> str:
     """A paragraph on one line, or a formula that stands by itself as it is."""
     if text.startswith("    "):
-        return f"```text\n{inspect.cleandoc(text)}\n```\n\n"
+        return f"```\n{inspect.cleandoc(text)}\n```\n\n"
     return prose(re.sub(r"\s+", " ", text.strip())) + "\n\n"
 
 

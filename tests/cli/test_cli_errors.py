@@ -12,7 +12,7 @@ import pytest
 
 from vauban import cli
 from vauban.core.errors import VaubanError
-from vauban.evaluate import runner
+from vauban.evaluate.job import CellJob
 from vauban.store import query
 
 Run = Callable[..., Any]
@@ -51,7 +51,7 @@ WRONG = {
     "parameters of an instance": (["--attack", "mine.py:mine:steps=3"], ["instance"]),
     "defence": (["--defence", "bit-deph"], ["unknown defence", "'bit-depth'"]),
     "defence parameter": (["--defence", "bit-depth:bit=2"], ["'bits'"]),
-    "defence value": (["--defence", "bit-depth:bits=99"], ["from 1 to", "99"]),
+    "defence value": (["--defence", "bit-depth:bits=99"], ["at least 1 and at most 8", "99"]),
     "threat": (["--threat", "whitebox"], ["unknown threat", "'white-box'"]),
     "threat parameter": (["--threat", "adaptive:eots=2"], ["'eot'"]),
     "threat without sources": (["--threat", "transfer"], ["sources"]),
@@ -209,16 +209,16 @@ def test_what_a_users_file_raises_is_one_line(evaluate: Run, project: Path) -> N
 
 
 def test_an_interruption_says_how_to_go_on(evaluate: Run, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
-    whole = runner.evaluate_in_halves
+    whole = CellJob.compute
     calls = []
 
-    def interrupted(cell: Any, batch: Any) -> Any:
-        calls.append(batch)
+    def interrupted(job: CellJob, part: Any, scratch: Path) -> Any:
+        calls.append(part)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return whole(cell, batch)
+        return whole(job, part, scratch)
 
-    monkeypatch.setattr(runner, "evaluate_in_halves", interrupted)
+    monkeypatch.setattr(CellJob, "compute", interrupted)
     ran = evaluate("--batch-size", "2", "--no-preflight")
     assert ran.code == 130
     assert ran.err.strip().splitlines()[-1].startswith("vauban: interrupted")

@@ -170,7 +170,7 @@ def test_train_takes_a_recipe_and_starts_from_weights(vauban: Run, project: Path
     [
         (["--recipe", "aat:attack=[fgsm:eps=0.1]"], ("recipe", "'aat'", "'at'")),
         (["--recipe", "at:attack=[pdg]"], ("attack", "'pdg'", "'pgd'")),
-        (["--recipe", "at:attack=[pgd:eps=0.1"], ("as many [ as ]",)),
+        (["--recipe", "at:attack=[pgd:eps=0.1"], ("expected a ] for each [",)),
         (["--recipe", "at:attack=[fgsm:eps=0.1]+at:attack=[ddn]"], ("one objective",)),
         (["--recipe", "at:attack=[fgsm:eps=0.1],alpha=1"], ("alpha", "below 1")),
         (["--recipe", "at"], ("attack",)),

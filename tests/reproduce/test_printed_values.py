@@ -11,9 +11,10 @@ import pytest
 from vauban.core.errors import ContractError, VaubanError
 from vauban.reproduce import Experiment, Judge, TableCell, load, registry
 from vauban.reproduce.jobs import JUDGED
+from vauban.reproduce.judged import per_image
 from vauban.reproduce.panels import needed
 from vauban.reproduce.printed import beside, printed, rows_of, unmatched
-from vauban.reproduce.results import interval, per_image
+from vauban.statistics.estimates import conditional_mean
 
 JUDGE = Judge(("A",))
 
@@ -109,8 +110,8 @@ def test_interval_of_a_mean() -> None:
     values = np.array([[0.2, 0.4, 0.9], [0.4, 0.4, 0.7]])
     image = np.array([0.3, 0.4, 0.8])
     half = 1.959964 * image.std(ddof=1) / np.sqrt(3)
-    assert interval("target_confidence", values) == pytest.approx((0.5 - half, 0.5 + half))
-    assert interval("target_confidence", values[:, :1]) == (0.0, 1.0)
+    assert conditional_mean(values, highest=1.0).interval == pytest.approx((0.5 - half, 0.5 + half))
+    assert conditional_mean(values[:, :1], highest=1.0).interval == (0.0, 1.0)
 
 
 def test_factories_return_their_own_id(register: object) -> None:

@@ -76,9 +76,8 @@ def arguments(entry: Entry[Any], params: Mapping[str, Any], data: Dataset | None
             raise ContractError(f"expected a norm among {', '.join(facts['norms'])}, got {norm.name}")
         eps = given.pop("eps", None if data is None else data.budgets.get(norm.name))
         if eps is None:
-            raise ContractError(
-                f"expected eps=..., for example eps=8/255: this data set has no conventional budget in {norm.name}"
-            )
+            giver = "no data set gives a" if data is None else "this data set has no"
+            raise ContractError(f"expected eps=..., for example eps=8/255: {giver} conventional budget in {norm.name}")
         if not isinstance(eps, (int, float)) or isinstance(eps, bool) or not 0 <= eps < math.inf:
             raise ContractError(f"expected eps as a number from 0 up or a fraction like 8/255, got {eps!r}")
         given["ball"] = norm(float(eps))

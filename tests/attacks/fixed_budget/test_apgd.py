@@ -220,7 +220,7 @@ def test_apgd_t_with_two_classes_and_with_a_spent_budget() -> None:
     assert not spent.success.any()
     assert torch.equal(spent.crafted, x)
     with pytest.raises(ContractError, match="expected n_target of APGDT as a whole number of at least 1, got 0"):
-        attacks.load("apgd-t", n_target=0)
+        attacks.load("apgd-t", eps=0.1, n_target=0)
 
 
 @pytest.mark.parametrize("ball", [Linf(0.15), L2(0.8), L1(2.5)])

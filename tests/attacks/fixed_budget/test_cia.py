@@ -218,6 +218,6 @@ def test_bad_input(case: tuple[Tensor, Tensor, nn.Module]) -> None:
 
 def test_by_name() -> None:
     assert attacks.CIA is CIA
-    assert attacks.load("cia", curve="sin").curve == "sin"
+    assert attacks.load("cia", eps=0.1, curve="sin").curve == "sin"
     assert CIA() == CIA(steps=20, lr=0.2, beta1=0.1, beta2=0.6)
     assert hash(CIA()) == hash(dataclasses.replace(CIA()))

@@ -101,7 +101,7 @@ def test_r_fgsm_is_a_random_sign_step_then_the_rest_of_the_radius(linear: nn.Lin
     with pytest.raises(
         ContractError, match=r"expected alpha of RFGSM as a number of at least 0 and at most 1, got 2.0"
     ):
-        attacks.load("r-fgsm", alpha=2.0)
+        attacks.load("r-fgsm", eps=0.1, alpha=2.0)
 
 
 @pytest.mark.parametrize("name", ["fgsm", "r-fgsm", "bim", "mi-fgsm", "pgd", "apgd"])
