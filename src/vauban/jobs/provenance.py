@@ -54,11 +54,15 @@ def _taken(file: Path) -> Iterable[Path]:
     """The files that a file takes something from; of vauban's own, looked up once."""
     if file.is_relative_to(PACKAGE):
         return _taken_by_ours(file, file.stat().st_mtime_ns)
-    return dict.fromkeys(needed for imported in imports(file) for needed in _needed(file, imported))
+    return _look_up(file)
 
 
 @functools.lru_cache(maxsize=4096)
 def _taken_by_ours(file: Path, _: int) -> tuple[Path, ...]:
+    return _look_up(file)
+
+
+def _look_up(file: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(needed for imported in imports(file) for needed in _needed(file, imported)))
 
 
