@@ -47,12 +47,26 @@ def fit(
     name: str = "",
     callback: FitCallback | None = None,
 ) -> FitResult[Any]:
-    """Fit `attack` (`universal:eps=10/255`, or a fitter) to `data` under `threat` on `model`, and write `out`.
+    """Fit an attack and write it. The images are not rounded while fitting; what is crafted later is.
 
-    The images are not rounded while fitting; what is crafted later is. The metadata hold the attack's parameters, the
-    goal, the seed, the name and the fingerprint of the data, those of the model (`name`; a hash of structure and weights),
-    the threat, and what the fit has cost and reached. Raises ContractError for an output of another suffix, and what the
-    words, the fitter and the oracle raise.
+    Args:
+        attack: `universal:eps=10/255`, or a fitter.
+        model: The network to fit on.
+        data: The images to fit on.
+        out: File to write, .safetensors. Its metadata hold the attack's parameters, the goal, the seed, the threat, the
+            name and the fingerprint of data and model, and what the fit has cost and reached.
+        threat: What the fit may ask of the network.
+        goal: What it is fitted for; untargeted by default.
+        seed: Of a random network.
+        device: Where to fit.
+        name: The model's name in the metadata.
+        callback: Called after each pass over the images.
+
+    Returns:
+        The fitted attack and its cost.
+
+    Raises:
+        ContractError: Another suffix, and what the words, the fitter and the oracle raise.
     """
     path = weights.output(out)
     fitter, recipe = fitter_of(attack, data), threat_of(threat)

@@ -34,11 +34,22 @@ def after(
     seed: int = 0,
     extra: int = 64,
 ) -> list[Finding]:
-    """Findings on a run of `attack` that returned `result` on the images x `(batch, ...)`, the gravest first.
+    """Findings on a run of an attack, the gravest first.
 
     On the first `extra` samples: the verdict on both images of the result, ten noises of the attack's size, and for
     attacks that follow gradients in several steps three further runs: to the end, without limit, with twice the steps.
     Combinators get the first two only. None of the passes is counted as the attack's.
+
+    Args:
+        attack: What was run.
+        threat: The attacker.
+        x: Images `(batch, ...)`, pixels in [0,1].
+        y: Labels `(batch,)`.
+        goal: What counts as success.
+        ids: Sample ids `(batch,)`.
+        result: What the run returned.
+        seed: Of the run.
+        extra: Samples to look at.
     """
     return fired(measure(attack, threat, x, y, goal, ids, result, seed, extra))
 

@@ -25,11 +25,22 @@ SAMPLES = 64
 def before(
     threat: BoundThreat, x: Tensor, y: Tensor, goal: Goal | ResolvedGoal, ids: Tensor | None = None, seed: int = 0
 ) -> list[Finding]:
-    """Findings on the model as the threat shows it, from the first 64 images x `(batch, ...)`, the gravest first.
+    """Findings on the model as the threat shows it, from the first 64 images, the gravest first.
 
     About 17 forward and 3 backward passes, none of them counted as an attack's. Checks of gradients are made where the
-    threat grants gradients, on the networks that give them. Raises ContractError where images or labels break the
-    contract. The global generator and every submodule's mode are left as they were.
+    threat grants gradients, on the networks that give them. The global generator and every submodule's mode are left as
+    they were.
+
+    Args:
+        threat: The attacker.
+        x: Images `(batch, ...)`, pixels in [0,1].
+        y: Labels `(batch,)`.
+        goal: What counts as success.
+        ids: Sample ids `(batch,)`; 0, 1, ... by default.
+        seed: Of a random network.
+
+    Raises:
+        ContractError: Images or labels break the contract.
     """
     return fired(measure(threat, x, y, goal, ids, seed))
 
