@@ -178,3 +178,28 @@ def test_the_same_seed_gives_the_same_images() -> None:
     made = [vb.attack(attacks.PGD(Linf(0.1), steps=2), Mean(), (X, Y), seed=seed).crafted for seed in (5, 5, 6)]
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("source", ["loader", "data set"])
+def test_torch_data_is_attacked_as_a_pair_is(source: str) -> None:
+    from torch.utils.data import DataLoader, TensorDataset
+
+    plain = TensorDataset(X, Y)
+    given = DataLoader(plain, batch_size=3, shuffle=True) if source == "loader" else plain
+    report = vb.attack(attacks.PGD(Linf(0.125), steps=6), Mean(), given)
+    pair = vb.attack(attacks.PGD(Linf(0.125), steps=6), Mean(), (X, Y))
+    assert torch.equal(report.adversarial, pair.adversarial)
+    assert torch.equal(report.success, pair.success)
+
+
+def test_batches_of_any_size_give_what_each_image_gets_alone() -> None:
+    attack, mask = attacks.PGD(Linf(0.125), steps=6), torch.ones_like(X, dtype=torch.bool)
+    mask[0] = False
+    whole = vb.attack(attack, Mean(), (X, Y), mask=mask)
+    parts = vb.attack(attack, Mean(), (X, Y), mask=mask, batch_size=3)
+    for name in ("adversarial", "crafted", "success", "distance", "forwards", "backwards"):
+        assert torch.equal(getattr(whole, name), getattr(parts, name)), name
+    assert repr(whole) == repr(parts)
+    assert whole.robust_accuracy == parts.robust_accuracy
+    with pytest.raises(ContractError, match="batch_size"):
+        vb.attack(attack, Mean(), (X, Y), batch_size=0)

@@ -24,6 +24,7 @@ face(
         "DataLocation": "vauban.data.location:DataLocation",
         "Dataset": "vauban.data.dataset:Dataset",
         "MissingData": "vauban.data.location:MissingData",
+        "from_torch": "vauban.data.torch_data:from_torch",
         "load": "vauban.words.data:load",
     },
 )

@@ -14,6 +14,7 @@ from vauban.data.location import MissingData as MissingData
 from vauban.data.mnist import fashion_mnist as fashion_mnist
 from vauban.data.mnist import mnist as mnist
 from vauban.data.nips2017 import nips2017 as nips2017
+from vauban.data.torch_data import from_torch as from_torch
 from vauban.data.toy import circles as circles
 from vauban.data.toy import moons as moons
 from vauban.words.data import load as load

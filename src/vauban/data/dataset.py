@@ -116,7 +116,8 @@ class Dataset:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"Dataset({self.name}/{self.split}, {len(self)} samples, {self.classes} classes)"
+        name = f"{self.name}/{self.split}" if self.split else self.name
+        return f"Dataset({name}, {len(self)} samples, {self.classes} classes)"
 
     def __getitem__(self, part: slice | Tensor) -> Dataset:
         """Some of the samples, by a slice or an index tensor; their ids stay. Raises ContractError where there are none."""

@@ -15,7 +15,7 @@ from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.engine.network import predict, quiet
-from vauban.evaluate.batch import Evaluated, evaluate_batch
+from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
 from vauban.metrics.sample import measure
 from vauban.statistics.estimates import median
 from vauban.words import data as datasets
@@ -88,12 +88,13 @@ class AttackReport:
 def attack(
     attack: Attack | str,
     model: nn.Module | str,
-    batch: Batch | tuple[Tensor, Tensor] | Dataset | str,
+    batch: Any,
     *,
     threat: Any = "white-box",
     goal: Goal | str = "untargeted",
     seed: int = 0,
     mask: Tensor | None = None,
+    batch_size: int | None = None,
 ) -> AttackReport:
     """Attack a model on a batch and judge the result on the image that would be saved.
 
@@ -102,35 +103,39 @@ def attack(
     Args:
         attack: An attack, or its name: `pgd:eps=8/255`.
         model: A module, or its name: `digits-cnn`, `jpeg|digits-cnn`.
-        batch: A `Batch`, a pair (x, y) of images on the 8-bit grid and labels, or a data set or its name, which is taken
-            whole and gives an attack without eps its conventional budget.
+        batch: A `Batch`, a pair (x, y) of images on the 8-bit grid and labels, a `DataLoader`, a torch data set, or a data
+            set or its name. Data sets are taken whole and give an attack without eps its conventional budget.
         threat: A recipe of `vauban.threats`, or its name: `adaptive:eot=16`.
         goal: A goal, or its name: `targeted:3`.
         seed: Of every random number.
         mask: False where the attacker may change nothing, as `(batch, ...)` or what broadcasts to it.
+        batch_size: Images that are attacked at a time; None: all at once.
 
     Raises:
         UnknownName: A name is not known.
         ContractError: What is given does not fit together.
         AccessError: The attack asks for what the threat does not grant.
     """
-    batch = datasets.load(batch) if isinstance(batch, str) else batch
-    named = attack_of(attack, batch if isinstance(batch, Dataset) else None).value
-    network, batch = model_of(model).value, _whole(batch)
-    bound: BoundThreat = threat_of(threat).value.bind(network, levels=batch.levels)
-    if not bound.randomised and answers_vary(bound.target, batch.x[:8]):
+    data = _attacked(batch)
+    named = attack_of(attack, data if isinstance(data, Dataset) else None).value
+    network, whole = model_of(model).value, data.all() if isinstance(data, Dataset) else data
+    bound: BoundThreat = threat_of(threat).value.bind(network, levels=whole.levels)
+    if not bound.randomised and answers_vary(bound.target, whole.x[:8]):
         bound = replace(bound, random=True)
-    return AttackReport(evaluate_batch(named, bound, batch, goals.load(goal), seed=seed, mask=mask))
+    parts = in_batches(whole, mask, batch_size)
+    return AttackReport(
+        joined([evaluate_batch(named, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts])
+    )
 
 
-def _whole(data: Batch | tuple[Tensor, Tensor] | Dataset) -> Batch:
-    """What is attacked, as one batch."""
-    if isinstance(data, Batch):
+def _attacked(data: Any) -> Batch | Dataset:
+    """What is attacked: a batch, or a data set."""
+    if isinstance(data, (Batch, Dataset)):
         return data
-    if isinstance(data, Dataset):
-        return data.all()
-    x, y = data
-    return Batch(x, y, torch.arange(len(y), device=y.device))
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        x, y = data
+        return Batch(x, y, torch.arange(len(y), device=y.device))
+    return datasets.load(data)
 
 
 def answers_vary(model: nn.Module, x: Tensor, rtol: float = 1e-4) -> bool:

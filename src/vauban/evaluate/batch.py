@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError
 from vauban.core.goals import Goal, ResolvedGoal
 from vauban.core.norms import Norm
 from vauban.core.pixel_grid import PixelGrid
@@ -93,6 +94,38 @@ def evaluate_batch(
         pass_count.unsolved,
         norm,
     )
+
+
+def in_batches(batch: Batch, mask: Tensor | None, size: int | None) -> list[tuple[Batch, Tensor | None]]:
+    """A batch in parts of `size` samples, each with its part of the mask; whole for None. Raises ContractError."""
+    if size is None:
+        return [(batch, mask)]
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ContractError(f"expected batch_size as a whole number of at least 1, got {size!r}")
+    own = mask is not None and mask.dim() == batch.x.dim() and len(mask) == len(batch) > 1
+    parts = torch.split(torch.arange(len(batch)), size)
+    return [
+        (
+            Batch(batch.x[part], batch.y[part], batch.ids[part], batch.levels),
+            mask[part] if own and mask is not None else mask,
+        )
+        for part in parts
+    ]
+
+
+def joined(parts: Sequence[Evaluated]) -> Evaluated:
+    """Several evaluated batches as one."""
+    return parts[0] if len(parts) == 1 else _together(parts)
+
+
+def _together(values: Sequence[Any]) -> Any:
+    """Values of several batches as one: tensors end to end, dataclasses field by field, anything else that of the first."""
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(values))
+    if isinstance(first, (Batch, ResolvedGoal, Result, Verdict, Evaluated)):
+        return replace(first, **{f.name: _together([getattr(v, f.name) for v in values]) for f in fields(first)})
+    return first
 
 
 def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] | None = None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from vauban.evaluate.cell import data_name
 from vauban.evaluate.study import automatic_batch_size
 from vauban.jobs.identity import address, describe
 from vauban.models import weights
+from vauban.words import data as datasets
 from vauban.words.fitter import fitter_of
 from vauban.words.threat import threat_of
 
@@ -37,7 +38,7 @@ class Visits:
 def fit(
     attack: Any,
     model: nn.Module,
-    data: Dataset,
+    data: Any,
     out: str | Path,
     *,
     threat: Any = "white-box",
@@ -52,7 +53,7 @@ def fit(
     Args:
         attack: `universal:eps=10/255`, or a fitter.
         model: The network to fit on.
-        data: The images to fit on.
+        data: The images to fit on, as `vauban.data.load` takes them.
         out: File to write, .safetensors. Its metadata hold the attack's parameters, the goal, the seed, the threat, the
             name and the fingerprint of data and model, and what the fit has cost and reached.
         threat: What the fit may ask of the network.
@@ -68,7 +69,7 @@ def fit(
     Raises:
         ContractError: Another suffix, and what the words, the fitter and the oracle raise.
     """
-    path = weights.output(out)
+    path, data = weights.output(out), datasets.load(data)
     fitter, recipe = fitter_of(attack, data), threat_of(threat)
     model = model.to(device)
     bound = recipe.value.bind(model, levels=None, budget=None)

@@ -40,7 +40,8 @@ log = logging.getLogger("vauban")
 class Study:
     """Every attack against every model behind every defence under every threat, on one data set.
 
-    out: the run directory. data: a name or a Dataset. models, defences, threats, attacks: names, `file.py:name` or
+    out: the run directory. data: a name, a `Dataset`, a `DataLoader`, a torch data set or a pair (x, y), see
+    `vauban.data.from_torch`. models, defences, threats, attacks: names, `file.py:name` or
     objects; a mapping gives names to objects. threats=None: white-box, and adaptive where a defence's card prescribes
     more. labels="own" replaces the labels by each model's own answers. batch_size=None chooses one from the image size;
     it is part of a cell's identity. levels="data" rounds to the pixel levels of the data, None does not round.
@@ -50,7 +51,7 @@ class Study:
         self,
         out: str | Path,
         *,
-        data: str | Dataset,
+        data: Any,
         models: Any,
         attacks: Any,
         defences: Any = ("none",),

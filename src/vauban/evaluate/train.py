@@ -23,6 +23,7 @@ from vauban.training.loop import optimise
 from vauban.training.recipe import Recipe
 from vauban.training.run import TrainingRun
 from vauban.training.samples import training_samples
+from vauban.words import data as datasets
 from vauban.words.model import architecture
 from vauban.words.recipe import recipe_of
 
@@ -31,7 +32,7 @@ FORMAT = 2
 
 def train(
     run: TrainingRun,
-    data: Dataset,
+    data: Any,
     out: str | Path,
     *,
     validation: Samples | None = None,
@@ -43,7 +44,7 @@ def train(
 
     Args:
         run: What is trained, and how.
-        data: The samples that `run.data` names.
+        data: The samples that `run.data` names, as `vauban.data.load` takes them.
         out: Weights file to write, .safetensors. Its metadata hold the architecture, the fields of the run, what it started
             from by name, hash and run, the name and the fingerprint of the data, and accuracies.
         validation: Samples to validate on in place of a part of the data.
@@ -58,7 +59,7 @@ def train(
     Raises:
         ContractError: Another suffix, values that do not go together, a start that does not fit the architecture.
     """
-    path, recipe = weights.output(out), recipe_of(run.recipe)
+    path, recipe, data = weights.output(out), recipe_of(run.recipe), datasets.load(data)
     samples, held = _parts(run, data, validation)
     start = None if run.start is None else Path(run.start).expanduser()
     module, architecture = _started(run, start, recipe, device)

@@ -62,9 +62,7 @@ def parse_budget(text: str) -> Ball:
     return norm_by_name(name)(float(value))
 
 
-def verify(
-    model: nn.Module | str, data: Dataset | str, adversarial: Tensor | str | Path, budget: Ball | str
-) -> Verification:
+def verify(model: nn.Module | str, data: Any, adversarial: Tensor | str | Path, budget: Ball | str) -> Verification:
     """Judge images `(n, ...)` in [0,1], in the order of the data, against the data's originals and labels.
 
     adversarial: a tensor or a file (see `read_images`). Raises ContractError when count or shape do not match.

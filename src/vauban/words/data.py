@@ -5,25 +5,27 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vauban import data
 from vauban.core.errors import ContractError
 from vauban.core.text import parse
 from vauban.data.dataset import Dataset
 from vauban.data.location import DataLocation, default_root
+from vauban.data.torch_data import from_torch
 from vauban.words.files import from_file
 
 _SLICE = re.compile(r"\[([^\]]*)\]\s*(?=:|$)")
 
 
 def load(
-    word: str | Dataset, root: str | Path | None = None, labels: Literal["true", "own"] = "true", download: bool = False
+    word: Any, root: str | Path | None = None, labels: Literal["true", "own"] = "true", download: bool = False
 ) -> Dataset:
     """A data set by name, or a data set whose labels are looked at.
 
     Args:
-        word: A registered name with a split, parameters and a slice, a user's `file.py:name`, or a data set.
+        word: A registered name with a split, parameters and a slice, a user's `file.py:name`, a data set, or what
+            `vauban.data.from_torch` makes one of: a `DataLoader`, a torch data set, a pair (x, y).
         root: The folder that holds the files (default: $VAUBAN_DATA).
         labels: "own" marks the set for `relabel` with the model's own answers.
         download: Whether what is missing may be fetched.
@@ -35,7 +37,7 @@ def load(
     """
     if labels not in ("true", "own"):
         raise ContractError(f"expected labels 'true' or 'own', got {labels!r}")
-    named = word if isinstance(word, Dataset) else _named(word, root, download)
+    named = _named(word, root, download) if isinstance(word, str) else _made(word)
     if labels == "own":
         return replace(named, labels_from="own")
     if named.labels_from == "none":
@@ -53,9 +55,12 @@ def _named(text: str, root: str | Path | None, download: bool) -> Dataset:
         name, _, split = spec.name.partition("/")
         place = DataLocation(default_root() if root is None else Path(root).expanduser(), download)
         named = data.registry.get(name).build("dataset", {"split": split or None, "place": place, **spec.params})
-    if not isinstance(named, Dataset):
-        raise ContractError(f"expected {text!r} to be a vauban Dataset, got {type(named).__name__}")
+    named = _made(named)
     return named if part is None else named[part]
+
+
+def _made(given: Any) -> Dataset:
+    return given if isinstance(given, Dataset) else from_torch(given)
 
 
 def _cut(text: str) -> tuple[str, slice | None]:
