@@ -29,8 +29,8 @@ WIDTH = 96
 
 def shell(command: str) -> tuple[str, int]:
     """What a `vauban` command prints, and its exit code, without the start of a process."""
-    from vauban.cli import screens as terminal
     from vauban.cli import main
+    from vauban.cli import screens as terminal
 
     words = shlex.split(command.replace("\\\n", " "))
     assert words[0] == "vauban", f"only vauban is typed again, got {command!r}"
