@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vauban.report.run.headlines import _invalid
+from vauban.report.run.headlines import invalid_codes
 from vauban.report.run.paired_difference import against_undefended
 from vauban.store import CellRows
 
@@ -35,12 +35,12 @@ def cell(threat: str, broken: float, findings: list[dict[str, object]]) -> CellR
 )  # the masked white-box attacker breaks 0.3
 def test_a_clean_threat_vouches_only_for_a_bound_it_reaches(adaptive_breaks: float, doubted: tuple[str, ...]) -> None:
     cells = [cell("white-box", 0.3, MASKED), cell("adaptive", adaptive_breaks, [])]
-    assert _invalid(cells, []) == doubted
+    assert invalid_codes(cells, []) == doubted
 
 
 def test_findings_between_cells_count_for_the_threat_they_are_about() -> None:
     between = [{**MASKED[0], "code": "black-box-beats-white-box", "about": "m | d | white-box"}]
-    assert _invalid([cell("white-box", 0.3, [])], between) == ("black-box-beats-white-box",)
+    assert invalid_codes([cell("white-box", 0.3, [])], between) == ("black-box-beats-white-box",)
 
 
 def test_a_defence_is_compared_with_the_undefended_network_pair_by_pair() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli import evaluate, fit, images, reproduce, results, train
+from vauban.cli import compare, evaluate, fit, images, reproduce, results, train
 from vauban.core.errors import VaubanError
 from vauban.jobs.allocator import keep_freed
 
@@ -26,6 +26,7 @@ INTERRUPTED = 130
 COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "report": results.report,
+    "compare": compare.compare,
     "table": results.table,
     "status": results.status,
     "verify": images.verify,

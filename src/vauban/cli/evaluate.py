@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vauban.cli.gates import ended, gate_of
 from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of
 from vauban.core.errors import VaubanError
 
@@ -26,7 +27,13 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
     budget: Annotated[int | None, typer.Option(help="Forward passes per sample.")] = None,
     unrounded: Annotated[bool, typer.Option("--unrounded", help="Do not round images to pixel levels.")] = False,
-    fail_under: Annotated[float | None, typer.Option(help="Exit 1 when robust accuracy is below.")] = None,
+    fail_under: Annotated[
+        float | None, typer.Option(help="Exit 1 when robust accuracy, a share, is below or rests on sand.")
+    ] = None,
+    gate: Annotated[
+        str, typer.Option(help="What --fail-under compares: interval (its lower end) or point.")
+    ] = "interval",
+    junit: Annotated[Path | None, typer.Option(help="JUnit XML to write: a test case for each cell and gate.")] = None,
     save_images: Annotated[bool, typer.Option("--save-images", help="Write the evaluated images as PNG.")] = False,
     preflight: Annotated[bool, typer.Option(help="Check for masked gradients and failed attacks.")] = True,
     metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,roughness.")] = "",
@@ -39,6 +46,7 @@ def evaluate(
 
     Without options: a small CNN on the handwritten digits inside scikit-learn, undefended and with one defence.
     """
+    compared = gate_of(fail_under, gate, junit)
     from vauban.cli.screens import run_with_progress, show_outcomes, show_plan
     from vauban.evaluate.study import Study
 
@@ -69,16 +77,5 @@ def evaluate(
     if dry_run:
         show_plan(study)
         return
-    outcomes = run_with_progress(study, workers)
-    page = study.report()
-    lowest = show_outcomes(study, page)
-    if any(o.failures for o in outcomes):
-        raise typer.Exit(3)
-    if fail_under is not None and (lowest is None or lowest < fail_under):
-        typer.echo(
-            f"vauban: robust accuracy {lowest:.3f} is below {fail_under}"
-            if lowest is not None
-            else "vauban: no attack ran at a budget, so --fail-under has nothing to compare",
-            err=True,
-        )
-        raise typer.Exit(1)
+    run_with_progress(study, workers)
+    ended(show_outcomes(study, study.report()), fail_under, compared, junit)

@@ -1,5 +1,6 @@
 """Screens of the command line: plans, progress, outcomes, status, lists."""
 
+from vauban.cli.screens.comparison import show_comparison
 from vauban.cli.screens.layout import console
 from vauban.cli.screens.lists import registry_entries, show_epoch
 from vauban.cli.screens.reproduction import reproduce_with_progress, show_experiments, show_reproduction
@@ -11,6 +12,7 @@ __all__ = [
     "registry_entries",
     "reproduce_with_progress",
     "run_with_progress",
+    "show_comparison",
     "show_epoch",
     "show_experiments",
     "show_outcomes",

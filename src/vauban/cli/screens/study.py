@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import compress, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +94,7 @@ def _short_label(cells: Sequence[Cell]) -> Callable[[Cell], str]:
     return lambda cell: " | ".join([*compress(names(cell), varies), cell.attack.name])
 
 
-def show_outcomes(study: Study, page: Path) -> float | None:
+def show_outcomes(study: Study, page: Path) -> Run:
     """Print the verdict and where the report is.
 
     Args:
@@ -103,23 +102,18 @@ def show_outcomes(study: Study, page: Path) -> float | None:
         page: The path of its page.
 
     Returns:
-        The lowest robust accuracy at a budget; None where no attack had one.
+        The run as stored; rows of earlier plans in its directory are the report's, not this run's.
     """
     from vauban.report.run import headlines as verdict
+    from vauban.report.run.judged_cells import planned_run
     from vauban.store import query
 
-    run = query.load(study.store.path)
-    planned = set(
-        run.study.get("cells", [])
-    )  # rows of earlier plans in this directory are the report's, not this run's
-    run = replace(run, cells=[cell for cell in run.cells if cell.meta["hash"] in planned])
-    bounds: list[float] = []
+    run = planned_run(query.load(study.store.path))
     for headline in verdict.headlines(run):
         behind = "undefended" if headline.defence == "none" else f"behind {escape(headline.defence)}"
         console.print(f"\n[bold]{escape(headline.model)}[/], {behind}: clean accuracy {headline.clean.value:.1%}")
         for sentence in [b.sentence for b in headline.bounds] + [m.sentence for m in headline.minimal]:
             console.print(indented(escape(sentence)))
-        bounds += [b.robust.value for b in headline.bounds]
     _show_findings(run)
     failures = sum(len(cell.failures) for cell in run.cells)
     if failures:
@@ -129,7 +123,7 @@ def show_outcomes(study: Study, page: Path) -> float | None:
             soft_wrap=True,
         )
     console.print(f"\nreport: [bold]{escape(str(page.resolve()))}[/]", soft_wrap=True)
-    return min(bounds, default=None)
+    return run
 
 
 def _show_findings(run: Run) -> None:

@@ -123,7 +123,7 @@ def _headline(
     # 'removed' judges the network without its defence: its rows say nothing about the defended one.
     defended = [cell for cell in cells if not str(cell.meta.get("threat")).startswith("removed")]
     judged, undefended = current_cells(defended), current_cells(bare) if key[1] != "none" else []
-    bounds = tuple(_bound(judged, undefended, norm, eps, labels) for norm, eps in sorted(_budgets(judged).items()))
+    bounds = tuple(_bound(judged, undefended, norm, eps, labels) for norm, eps in sorted(budgets(judged).items()))
     free = group([cell for cell in judged if cell.meta.get("eps") is None], norm_of)
     minimal = tuple(_minimal(members, norm, labels) for norm, members in sorted(free.items()))
     return Headline(
@@ -134,12 +134,12 @@ def _headline(
         unfinished=sum(not cell.complete for cell in judged),
         stale=sum(cell.stale for cell in defended),
         only_stale=bool(defended) and all(cell.stale for cell in defended),
-        invalid=_invalid(judged, findings),
+        invalid=invalid_codes(judged, findings),
         earlier=tuple(sorted(Counter(cell.earlier_version for cell in judged if cell.earlier_version).items())),
     )
 
 
-def _invalid(cells: list[CellRows], findings: list[dict[str, Any]]) -> tuple[str, ...]:
+def invalid_codes(cells: list[CellRows], findings: list[dict[str, Any]]) -> tuple[str, ...]:
     """Codes of the gravest findings of these cells, and of those between cells that are about one of them.
 
     A threat without such findings vouches for the bound when no other threat breaks more: masked gradients under
@@ -161,7 +161,7 @@ def _codes(cells: list[CellRows], findings: list[dict[str, Any]]) -> set[str]:
     return {str(f.get("code")) for f in theirs if f.get("severity") == "invalid"}
 
 
-def _budgets(cells: list[CellRows]) -> dict[str, float]:
+def budgets(cells: list[CellRows]) -> dict[str, float]:
     """The budget of each norm that most cells share, the largest of equally common ones."""
     seen = Counter((norm_of(cell), float(cell.meta["eps"])) for cell in cells if cell.meta.get("eps") is not None)
     chosen: dict[str, float] = {}

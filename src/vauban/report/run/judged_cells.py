@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from vauban.store import CellRows, Run
+
+
+def planned_run(run: Run) -> Run:
+    """The run without the cells of earlier plans in its directory."""
+    planned = set(run.study.get("cells", []))
+    return replace(run, cells=[cell for cell in run.cells if cell.meta["hash"] in planned])
 
 
 def attacked_cells(run: Run) -> list[CellRows]:
