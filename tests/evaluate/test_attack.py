@@ -120,7 +120,7 @@ def test_dropout_in_forward_is_found() -> None:
                 0.5
             )
 
-    from vauban.evaluate.attack import answers_vary
+    from vauban.evaluate.diagnostics.first_look import answers_vary
 
     assert answers_vary(Dropping(), X)
     assert not answers_vary(Mean(), X)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vauban import models
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, VaubanError
 
 
 class Returns(nn.Module):
@@ -77,10 +77,51 @@ def test_bad_constants_are_refused():
         models.wrap(net, mean=float("nan"))
     with pytest.raises(ContractError, match=r"3 values of mean, got shape \(2, 1, 4, 4\)"):
         models.wrap(net, mean=(0.1, 0.2, 0.3))(torch.rand(2, 1, 4, 4))
-    with pytest.raises(ContractError, match="oracle"):
+    with pytest.raises(ContractError, match="black_box"):
         models.wrap(lambda x: x)
 
 
 def test_the_constants_belong_to_the_state():
     state = models.wrap(nn.Linear(3, 2), (0.1, 0.2, 0.3), 1.0).state_dict()
     assert {"mean", "std"} <= set(state)
+
+
+@pytest.mark.parametrize("key", ["out", "values", "items", "logits"])
+def test_a_key_comes_before_an_attribute(key):
+    x = torch.rand(2, 1, 1, 3)
+    assert torch.equal(models.wrap(Returns(lambda z: {key: z}), logits=key)(x), x.flatten(1))
+    with pytest.raises(ContractError, match="keys 'other'"):
+        models.wrap(Returns(lambda z: {"other": z}), logits=key)(x)
+
+
+@pytest.mark.parametrize("shape", [lambda z: z[:, 0], lambda z: z[:, :1]])
+def test_one_logit_makes_two_classes(shape):
+    x = torch.rand(5, 1, 1, 3) * 8 - 4
+    logits = models.wrap(Returns(shape), binary=True)(x)
+    z = x[:, 0, 0, 0]
+    torch.testing.assert_close(logits.softmax(1), torch.stack([1 - z.sigmoid(), z.sigmoid()], 1))
+    assert torch.equal(logits.argmax(1), (z > 0).long())
+    for other in (lambda z: z, lambda z: z[:, 0].round().long()):
+        with pytest.raises(ContractError, match="one float logit"):
+            models.wrap(Returns(other), binary=True)(x)
+
+
+def test_wrap_as_a_word(tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\nclass Out(nn.Module):\n    def __init__(self, width=1):\n        super().__init__()\n"
+        "        self.width = width\n    def forward(self, x):\n        return {'values': x.flatten(1)[:, :self.width]}\n"
+    )
+    inner, x = f"[{tmp_path}/net.py:Out:width=2]", torch.rand(4, 2, 1, 1)
+    word = f"wrap:module={inner},mean=[0.5][0.25],std=0.5,logits=values"
+    torch.testing.assert_close(models.load(word)(x), ((x - torch.tensor([0.5, 0.25]).view(2, 1, 1)) / 0.5).flatten(1))
+    two = models.load(f"wrap:module=[{tmp_path}/net.py:Out],logits=values,binary=true")(x)
+    torch.testing.assert_close(two[:, 1] - two[:, 0], x[:, 0, 0, 0])
+    for wrong, says in (
+        ("mean=[a][b]", "each channel"),
+        ("weights=w.pt", "in the brackets"),
+        ("binari=true", "binari"),
+    ):
+        with pytest.raises(VaubanError, match=says):
+            models.load(f"wrap:module={inner},{wrong}")
+    with pytest.raises(ContractError, match="the network itself"):
+        models.build(f"wrap:module={inner}")

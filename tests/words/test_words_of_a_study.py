@@ -122,7 +122,7 @@ def test_objects_without_names_are_called_by_their_class() -> None:
     assert model_of(nn.Linear(2, 2)).name == "linear"
     assert defence_of(defences.load("none")).name == "none"
     assert threat_of(threats.adaptive(eot=4)).name == "adaptive:eot=4"
-    for of, wrong in ((defence_of, object()), (threat_of, object()), (threat_of, Eye), (attack_of, attacks.PGD)):
+    for of, wrong in ((defence_of, object()), (threat_of, object()), (attack_of, attacks.Restarts)):
         with pytest.raises(ContractError, match="expected"):
             of(wrong)
 

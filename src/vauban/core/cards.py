@@ -70,6 +70,11 @@ class Defended(nn.Module):
         self.card = card
 
 
+def in_training(module: nn.Module) -> bool:
+    """Whether a module is in training mode; one without a mode (frozen TorchScript) is not."""
+    return bool(getattr(module, "training", False))
+
+
 def carded(module: nn.Module) -> Iterator[tuple[nn.Module, Card]]:
     """Every submodule (itself included) that carries a card, outermost first."""
     for part in module.modules():

@@ -17,6 +17,8 @@ from torch import Tensor
 from typing_extensions import TypeIs
 
 from vauban.core.errors import ContractError
+from vauban.core.outputs import refusal
+from vauban.core.tolerance import tolerance
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Batch:
     levels: int | None = 256
 
     def __post_init__(self) -> None:
-        check_images(self.x)
+        object.__setattr__(self, "x", check_images(self.x))
         check_labels(self.y, len(self.x))
         check_ids(self.ids, len(self.x))
 
@@ -63,14 +65,16 @@ def check_images(x: Tensor, name: str = "images") -> Tensor:
         name: What the message calls them.
 
     Returns:
-        x itself.
+        x itself; where float arithmetic has put components outside [0,1] by no more than the tolerance of its type
+        (`core.tolerance`: 1e-6 in float32), a copy with these at 0 or 1.
 
     Raises:
         ContractError: x is something else; the message names the first bad sample, and the likely cause of a wrong range.
     """
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2:
         kind = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise ContractError(f"expected {name} as a float tensor (batch, channel, height, width), got {kind}")
+        hint = "; x.float() / 255 makes them of bytes" if isinstance(x, Tensor) and x.dtype == torch.uint8 else ""
+        raise ContractError(f"expected {name} as a float tensor (batch, channel, height, width), got {kind}{hint}")
     if not len(x):
         raise ContractError(f"expected at least one of the {name}, got an empty batch")
     finite = torch.isfinite(x).flatten(1).all(1)
@@ -79,12 +83,26 @@ def check_images(x: Tensor, name: str = "images") -> Tensor:
             f"expected finite {name}, got NaN or infinite pixels in sample {int((~finite).nonzero()[0])}"
         )
     low, high = (float(edge) for edge in x.detach().aminmax())
-    if low < 0 or high > 1:
-        hint = (
-            "divide by 255" if high > 2 else "undo the normalisation: vb.models.wrap(net, mean=..., std=...) applies it"
-        )
-        raise ContractError(f"expected {name} in [0, 1], got [{low:.4g}, {high:.4g}]; {hint}")
-    return x
+    if low >= 0 and high <= 1:
+        return x
+    slack = tolerance(x.dtype)
+    if max(-low, high - 1) > slack:
+        raise ContractError(f"expected {name} in [0, 1], got [{_edge(low)}, {_edge(high)}]; {_range_hint(low, high)}")
+    return x.clamp(0, 1)
+
+
+def _edge(value: float) -> str:
+    """An end of a range; one just above 1 by its excess."""
+    return f"1 + {value - 1:.2g}" if 1 < value < 1.001 else f"{value:.4g}"
+
+
+def _range_hint(low: float, high: float) -> str:
+    """The likely cause of images outside [0,1]."""
+    if high > 2:
+        return "divide by 255"
+    if max(-low, high - 1) < 0.02:
+        return "x.clamp(0, 1) takes off what arithmetic has added"
+    return "undo the normalisation: vb.models.wrap(net, mean=..., std=...) applies it"
 
 
 def check_labels(y: Tensor, batch: int, classes: int | None = None) -> Tensor:
@@ -98,13 +116,21 @@ def check_labels(y: Tensor, batch: int, classes: int | None = None) -> Tensor:
     """
     if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (batch,):
         kind = f"{y.dtype} of shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-        raise ContractError(f"expected labels as int64 of shape ({batch},), got {kind}")
+        raise ContractError(f"expected labels as int64 of shape ({batch},), got {kind}{_labels_hint(y, batch)}")
     if classes is not None and bool(((y < 0) | (y >= classes)).any()):
         raise ContractError(
             f"expected labels in [0, {classes - 1}] for a model with {classes} classes, "
             f"got [{int(y.min())}, {int(y.max())}]; is this the data set the model was trained on?"
         )
     return y
+
+
+def _labels_hint(y: Any, batch: int) -> str:
+    if not isinstance(y, Tensor) or y.shape[:1] != (batch,):
+        return ""
+    if y.dim() == 2 and y.shape[1] > 1:
+        return "; of one-hot rows y.argmax(1) makes labels"
+    return "; y.flatten().long() makes them" if y.numel() == batch and not y.is_floating_point() else ""
 
 
 def check_ids(ids: Tensor, batch: int) -> Tensor:
@@ -117,15 +143,14 @@ def check_ids(ids: Tensor, batch: int) -> Tensor:
 
 def check_logits(logits: Tensor, batch: int) -> Tensor:
     """Logits, checked: floating point `(batch, classes)`, two classes or more. Raises ContractError, else returns them."""
-    if not isinstance(logits, Tensor):
-        raise ContractError(
-            f"expected the model to return logits (batch, classes), got {type(logits).__name__}; "
-            "adapt it with vb.models.wrap(model) or a small module"
-        )
-    if logits.dim() != 2 or logits.shape[0] != batch or logits.shape[1] < 2 or not logits.is_floating_point():
-        raise ContractError(
-            f"expected the model to return float logits ({batch}, classes >= 2), got {logits.dtype} {tuple(logits.shape)}"
-        )
+    if (
+        not isinstance(logits, Tensor)
+        or logits.dim() != 2
+        or logits.shape[0] != batch
+        or logits.shape[1] < 2
+        or not logits.is_floating_point()
+    ):
+        raise ContractError(refusal(logits, batch))
     return logits
 
 

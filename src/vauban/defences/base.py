@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, runtime_chec
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vauban.core.cards import Backward, Card, Defended, Path
+from vauban.core.cards import Backward, Card, Defended, Path, in_training
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Parameters, Range
 from vauban.defences import registry
@@ -48,7 +48,7 @@ class Transformed(Defended):
         super().__init__(inner, card)
         self.transform = transform
         # Only the wrapper's own flag: .train() would overwrite the mode of every submodule of the network.
-        self.training = inner.training
+        self.training = in_training(inner)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.inner(self.transform(x))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vauban.core.cards import Card
+from vauban.core.cards import Card, in_training
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError
 from vauban.core.parameters import check
@@ -62,7 +62,7 @@ class Voting(nn.Module):
         self.members = nn.ModuleList()
         self.count = PluralityVote() if rule == "plurality" else MeanVote()
         # Only the flags of the vote's own modules: .train() would overwrite the modes inside the members.
-        awake = any(member.training for member in members)
+        awake = any(in_training(member) for member in members)
         self.training = self.members.training = self.count.training = awake
         self.members.extend(members)
         plain = rule == "plurality"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vauban.core.cards import Backward
+from vauban.core.cards import Backward, in_training
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError, NoGradient
 
@@ -21,7 +21,7 @@ Answer = tuple[Tensor, list[Tensor], list[Tensor]]
 @contextmanager
 def quiet(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Evaluation mode for the given submodules while open; the mode of each is restored afterwards."""
-    awake = [m for m in modules if m.training]
+    awake = [m for m in modules if in_training(m)]
     for m in awake:
         m.training = False
     try:
@@ -104,6 +104,11 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
     Raises:
         NoGradient: A function does not depend on the image.
     """
+    if torch.is_inference_mode_enabled():
+        raise ContractError(
+            "expected gradients to be possible, got a call inside torch.inference_mode(), which forbids them; leave it "
+            "(torch.no_grad() may stay) or attack by scores or labels"
+        )
     with torch.enable_grad():
         leaf = x.detach().requires_grad_(True)
         logits = check_logits(source(leaf), len(x))

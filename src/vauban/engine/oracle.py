@@ -10,6 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from vauban.core.arrays import mask_of
 from vauban.core.contracts import check_ids, check_images, check_labels
 from vauban.core.errors import AccessError, BudgetSpent, ContractError
 from vauban.core.goals import Goal, ResolvedGoal, Untargeted
@@ -70,7 +71,7 @@ class Oracle(AttackedRows):
                 f"expected images on the grid of {threat.levels} pixel levels, got values between levels; "
                 "pass levels=None for continuous data"
             )
-        mask = None if mask is None else _mask_like(mask, x)
+        mask = None if mask is None else mask_of(mask, x)
         ids = torch.arange(len(x), device=x.device) if ids is None else check_ids(ids, len(x))
         classes = probe_classes(threat, x[:1].clone(), seed) if classes is None else classes
         check_labels(y, len(x), classes)
@@ -228,10 +229,3 @@ class Oracle(AttackedRows):
                 )
         self.pass_count.calls += 1
         self.pass_count.charge(self._row, forwards, backwards)
-
-
-def _mask_like(mask: Tensor, x: Tensor) -> Tensor:
-    try:
-        return mask.to(device=x.device, dtype=torch.bool).expand_as(x)
-    except RuntimeError:
-        raise ContractError(f"expected a mask that broadcasts to {tuple(x.shape)}, got {tuple(mask.shape)}") from None

@@ -12,7 +12,8 @@ from vauban.core.cards import Backward, carded
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
 from vauban.core.rng import seeded
-from vauban.engine.network import WeightedModule, predict, quiet
+from vauban.engine.first_answer import first_answer
+from vauban.engine.network import WeightedModule, quiet
 
 ALL = frozenset({"gradients", "scores", "labels"})
 
@@ -103,13 +104,7 @@ def probe_classes(threat: BoundThreat, x: Tensor, seed: int = 0) -> int:
         ContractError: A network fails on x, or the networks have different numbers of classes.
     """
     with quiet(threat.parts), seeded(seed, "probe", device=x.device):
-        try:
-            counts = [predict(net, x).shape[1] for net in dict.fromkeys((threat.target, *dict(threat.networks)))]
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise ContractError(
-                f"expected a model that takes {x.dtype} images of shape {tuple(x.shape)}, but it failed: {reason}"
-            ) from error
+        counts = [first_answer(net, x).shape[1] for net in dict.fromkeys((threat.target, *dict(threat.networks)))]
     if len(set(counts)) > 1:
         raise ContractError(f"expected sources with the target's {counts[0]} classes, got {counts[1:]}")
     return counts[0]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vauban.core.cards import carded
+from vauban.core.arrays import batch_of, mask_of
 from vauban.core.contracts import Batch
 from vauban.core.goals import Goal
-from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
-from vauban.engine.network import predict, quiet
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
+from vauban.evaluate.diagnostics.findings import Finding
+from vauban.evaluate.diagnostics.first_look import first_look, tell
 from vauban.metrics.sample import measure
 from vauban.statistics.estimates import median
 from vauban.words import data as datasets
@@ -30,10 +30,12 @@ class AttackReport:
     """The judged result of `vauban.attack`; every tensor batch-leading.
 
     adversarial: the successful image, the original where none succeeded. crafted: the attack's own image, always.
-    success: judged on the saved image. distance: in the attack's norm, infinite on failure.
+    success: judged on the saved image. distance: in the attack's norm, infinite on failure. findings: what the first look
+    at the model says, the gravest first.
     """
 
     evaluated: Evaluated
+    findings: tuple[Finding, ...] = ()
 
     @property
     def adversarial(self) -> Tensor:
@@ -81,8 +83,13 @@ class AttackReport:
         queries = float(self.forwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         return (
             f"{n} samples, {int(self.success.sum())} fooled{skipped}, median {e.norm.name} {middle:.4g}, "
-            f"{passes:.3g} gradients and {queries:.3g} queries each"
+            f"{passes:.3g} gradients and {queries:.3g} queries each{self._doubts}"
         )
+
+    @property
+    def _doubts(self) -> str:
+        codes = [f.code for f in self.findings if f.severity == "invalid"]
+        return f"; cannot be relied on: {', '.join(codes)}" if codes else ""
 
 
 def attack(
@@ -93,12 +100,13 @@ def attack(
     threat: Any = "white-box",
     goal: Goal | str = "untargeted",
     seed: int = 0,
-    mask: Tensor | None = None,
+    mask: Any = None,
     batch_size: int | None = None,
 ) -> AttackReport:
     """Attack a model on a batch and judge the result on the image that would be saved.
 
-    A model whose answers differ between two calls is judged on fresh draws even where no card declares it.
+    The model is looked at first: one that does not fit the images is refused, and what makes numbers doubtful is logged and
+    kept in `findings`. One whose answers differ between two calls is judged on fresh draws even where no card declares it.
 
     Args:
         attack: An attack, or its name: `pgd:eps=8/255`.
@@ -108,7 +116,8 @@ def attack(
         threat: A recipe of `vauban.threats`, or its name: `adaptive:eot=16`.
         goal: A goal, or its name: `targeted:3`.
         seed: Of every random number.
-        mask: False where the attacker may change nothing, as `(batch, ...)` or what broadcasts to it.
+        mask: False or 0 where the attacker may change nothing, True or 1 elsewhere, as `(batch, ...)` or what broadcasts to
+            it.
         batch_size: Images that are attacked at a time; None: all at once.
 
     Raises:
@@ -120,12 +129,11 @@ def attack(
     named = attack_of(attack, data if isinstance(data, Dataset) else None).value
     network, whole = model_of(model).value, data.all() if isinstance(data, Dataset) else data
     bound: BoundThreat = threat_of(threat).value.bind(network, levels=whole.levels)
-    if not bound.randomised and answers_vary(bound.target, whole.x[:8]):
-        bound = replace(bound, random=True)
-    parts = in_batches(whole, mask, batch_size)
-    return AttackReport(
-        joined([evaluate_batch(named, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts])
-    )
+    bound, findings = first_look(bound, whole, named.needs, seed)
+    tell(findings)
+    parts = in_batches(whole, None if mask is None else mask_of(mask, whole.x), batch_size)
+    done = [evaluate_batch(named, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts]
+    return AttackReport(joined(done), tuple(findings))
 
 
 def _attacked(data: Any) -> Batch | Dataset:
@@ -133,25 +141,5 @@ def _attacked(data: Any) -> Batch | Dataset:
     if isinstance(data, (Batch, Dataset)):
         return data
     if isinstance(data, (tuple, list)) and len(data) == 2:
-        x, y = data
-        return Batch(x, y, torch.arange(len(y), device=y.device))
+        return batch_of(*data)
     return datasets.load(data)
-
-
-def answers_vary(model: nn.Module, x: Tensor, rtol: float = 1e-4) -> bool:
-    """Whether the model draws from torch's generators, or answers two calls on the same images differently."""
-    if any(card.random for _, card in carded(model)):
-        return True
-    answers, drew = [], False
-    with quiet(list(model.modules())):
-        for k in range(2):
-            with seeded("vary", k, device=x.device):
-                before = _generators(x.device)
-                answers.append(predict(model, x))
-                drew = drew or any(not torch.equal(*pair) for pair in zip(before, _generators(x.device), strict=True))
-    return drew or not torch.allclose(answers[0], answers[1], rtol=rtol, atol=1e-6, equal_nan=True)
-
-
-def _generators(device: torch.device) -> list[Tensor]:
-    cuda = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
-    return [torch.get_rng_state(), *cuda]

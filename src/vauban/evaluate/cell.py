@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from vauban import metrics
 from vauban.core.cards import carded
 from vauban.core.contracts import check_labels
-from vauban.core.errors import ContractError
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
 from vauban.core.rng import seeded
 from vauban.core.tolerance import tolerance
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
-from vauban.engine.network import predict, quiet
+from vauban.engine.first_answer import first_answer
+from vauban.engine.network import quiet
 from vauban.evaluate.batch import evaluate_batch
 from vauban.jobs.identity import address, describe, source_digests
 from vauban.jobs.provenance import source_files
@@ -209,14 +209,8 @@ class Cell:
 
 def answers(model: nn.Module, x: Tensor) -> Tensor:
     """The logits of x, drawn under a seed of their own. Raises ContractError where the model fails on it."""
-    try:
-        with quiet(list(model.modules())), seeded("answers", device=x.device):
-            return predict(model, x)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ContractError(
-            f"expected a model that takes {x.dtype} images of shape {tuple(x.shape)}, but it failed: {reason}"
-        ) from error
+    with quiet(list(model.modules())), seeded("answers", device=x.device):
+        return first_answer(model, x)
 
 
 def data_name(data: Dataset) -> str:

@@ -11,7 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from vauban import defences
+from vauban.core.contracts import check_labels
+from vauban.core.errors import ContractError
+from vauban.core.rng import seeded
 from vauban.data import Dataset
+from vauban.engine.first_answer import first_answer
+from vauban.engine.network import quiet
 from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.evaluate.cell import data_name
 from vauban.jobs.identity import address, describe, source_digests
@@ -59,11 +64,14 @@ def train(
     Raises:
         ContractError: Another suffix, values that do not go together, a start that does not fit the architecture.
     """
+    if not isinstance(run, TrainingRun):
+        raise ContractError(f"expected vb.TrainingRun(model, data, ...), got {run!r}")
     path, recipe, data = weights.output(out), recipe_of(run.recipe), datasets.load(data)
     samples, held = _parts(run, data, validation)
     start = None if run.start is None else Path(run.start).expanduser()
     module, architecture = _started(run, start, recipe, device)
     network = module if run.defence == "none" else defences.load(run.defence).wrap(module)
+    _fits(network, samples, device)
     history, checkpoint = TrainingHistory(()), None
     if run.epochs:
         if scratch is not None:
@@ -107,6 +115,14 @@ def train(
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return history
+
+
+def _fits(network: nn.Module, samples: Samples, device: str) -> None:
+    """Ask the network for the first image. Raises ContractError where it fails, or knows fewer classes than the labels."""
+    batch = samples.batch(torch.arange(1)).to(device)
+    with quiet(list(network.modules())), seeded("fits", device=batch.x.device):
+        logits = first_answer(network, batch.x)
+    check_labels(batch.y, 1, logits.shape[1])
 
 
 def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple[Samples, Samples | None]:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 
+from vauban.core.arrays import tensor_of, within_tolerance
 from vauban.core.contracts import check_labels
 from vauban.core.errors import ContractError
 from vauban.core.goals import ResolvedGoal
@@ -21,9 +22,9 @@ from vauban.core.pixel_grid import on_grid
 from vauban.core.text import parse_value
 from vauban.data import Dataset
 from vauban.engine import BoundThreat, judge
-from vauban.evaluate.attack import answers_vary
 from vauban.evaluate.batch import pictured, png
 from vauban.evaluate.cell import answers
+from vauban.evaluate.diagnostics.first_look import first_look, tell
 from vauban.words import data as datasets
 from vauban.words.model import model_of
 
@@ -62,26 +63,32 @@ def parse_budget(text: str) -> Ball:
     return norm_by_name(name)(float(value))
 
 
-def verify(model: nn.Module | str, data: Any, adversarial: Tensor | str | Path, budget: Ball | str) -> Verification:
+def verify(model: nn.Module | str, data: Any, adversarial: Any, budget: Ball | str) -> Verification:
     """Judge images `(n, ...)` in [0,1], in the order of the data, against the data's originals and labels.
 
-    adversarial: a tensor or a file (see `read_images`). Raises ContractError when count or shape do not match.
+    adversarial: a tensor, an array or a file (see `read_images`). Raises ContractError when count or shape do not match.
     """
     ball = parse_budget(budget) if isinstance(budget, str) else budget
+    if not isinstance(ball, Ball):
+        raise ContractError(
+            f"expected a budget as a ball, such as Linf(8/255), or a text like linf:8/255, got {ball!r}"
+        )
     model, data = model_of(model).value, datasets.load(data)
-    x = adversarial if isinstance(adversarial, Tensor) else read_images(Path(adversarial), data)
+    file = isinstance(adversarial, (str, Path))
+    x = read_images(Path(adversarial), data) if file else _tensor(tensor_of(adversarial, "images"), data)
     if len(x) != len(data) or tuple(x.shape[1:]) != tuple(data.shape):
         raise ContractError(
             f"expected {len(data)} images of shape {tuple(data.shape)} for this data, got {tuple(x.shape)}; "
             "slice the data like the images were made, e.g. mnist/test[:500]"
         )
     check_labels(data.y, len(data), answers(model, data.take(1).x).shape[1])
-    threat = BoundThreat(model, levels=None, random=answers_vary(model, data.take(8).x))
+    threat, findings = first_look(BoundThreat(model, levels=None), data.take(8), "labels")
+    tell(findings)
     parts = []
     for given, batch in zip(torch.split(x, 128), data.batches(128), strict=True):
         given = given.to(batch.x.dtype)
         finite = torch.isfinite(given).flatten(1).all(1)
-        given = torch.nan_to_num(given, nan=-1.0)
+        given = within_tolerance(torch.nan_to_num(given, nan=-1.0))
         goal = ResolvedGoal(batch.y)
         clean = judge(threat, batch.x, batch.x, goal)
         verdict = judge(threat, batch.x, given, goal, limit=ball)

@@ -18,6 +18,7 @@ import torch
 
 from vauban.core.contracts import Artefact, Computed, Job, Part, is_job
 from vauban.core.errors import ContractError, NoGradient, VaubanError
+from vauban.engine.first_answer import out_of_memory
 from vauban.jobs.identity import address
 from vauban.store import files
 
@@ -124,12 +125,6 @@ def _in_halves(job: Job, part: Part, scratch: Path) -> Computed:
     first, second = (_in_halves(job, half, scratch) for half in part.halves())
     columns = {name: [*first.columns[name], *second.columns[name]] for name in first.columns}
     return Computed(columns, first.findings, (*first.jobs, *second.jobs))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch or the system says that memory ran out."""
-    signs = ("can't allocate memory", "out of memory", "not enough memory", "alloc_failed")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(s in str(error).lower() for s in signs)
 
 
 def _make(artefact: Artefact, tell: Callable[[int, int], None]) -> Performed:

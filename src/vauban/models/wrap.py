@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError
+from vauban.core.outputs import kind, refusal
+from vauban.models import registry
 
 Picker = str | int | Callable[[Any], Tensor] | None
 Bound = float | Sequence[float] | Tensor
@@ -20,32 +22,51 @@ def pick_logits(output: Any, picker: Picker = None) -> Tensor:
 
     Args:
         output: What it returned.
-        picker: Where they are: an attribute or a key, a position, or a function of the output; None for the output itself
-            or its `.logits` (Hugging Face).
+        picker: Where they are: a key or an attribute, a position, or a function of the output; None for the output itself
+            or its `.logits` (Hugging Face). A name is a key first where the output has keys.
 
     Raises:
         ContractError: There are none.
     """
-    logits = output
     if callable(picker):
         logits = picker(output)
-    elif picker is not None:
-        try:
-            logits = getattr(output, picker) if isinstance(picker, str) and hasattr(output, picker) else output[picker]
-        except (KeyError, IndexError, TypeError):
-            raise ContractError(
-                f"expected logits at {picker!r} of what the model returns, {type(output).__name__}"
-            ) from None
-    elif not isinstance(output, Tensor):
-        logits = getattr(output, "logits", None)
-        if logits is None and isinstance(output, dict):
-            logits = output.get("logits")
+    else:
+        at = "logits" if picker is None and not isinstance(output, Tensor) else picker
+        logits = output if at is None else _at(output, at)
+        if logits is None and picker is not None:
+            raise ContractError(f"expected logits at {picker!r} of what the model returns, {kind(output)}")
     if not isinstance(logits, Tensor):
-        raise ContractError(
-            f"expected the model to return logits or an object with .logits, got {type(output).__name__}; "
-            "say where they are: wrap(model, logits=name, position or function)"
-        )
+        raise ContractError(refusal(output if logits is None else logits, "batch"))
     return logits
+
+
+def _at(output: Any, at: str | int) -> Any:
+    """What stands at a key, an attribute or a position; None for nothing."""
+    if isinstance(output, Mapping) and at in output:
+        return output[at]
+    if isinstance(at, str):
+        return None if isinstance(output, Mapping) and hasattr(type(output), at) else getattr(output, at, None)
+    try:
+        return output[at]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def two_classes(z: Tensor) -> Tensor:
+    """Two logits `(batch, 2)` of one, (-z/2, z/2): their softmax is sigmoid(z), class 1 where z > 0.
+
+    Args:
+        z: One logit for each image, `(batch,)` or `(batch, 1)`.
+
+    Raises:
+        ContractError: Another shape, or labels.
+    """
+    if not z.is_floating_point() or z.shape[1:] not in ((), (1,)):
+        raise ContractError(
+            f"expected one float logit for each image, (batch, 1), where binary=True, got {z.dtype} {tuple(z.shape)}"
+        )
+    half = z.reshape(-1, 1) / 2
+    return torch.cat([-half, half], 1)
 
 
 class Normalised(nn.Module):
@@ -56,6 +77,7 @@ class Normalised(nn.Module):
         mean: Per channel or feature, or one number, in units of [0,1]; None for none.
         std: Likewise.
         picker: Where the logits are in what the network returns, see `pick_logits`.
+        binary: Whether the network returns one logit, of which two are made, see `two_classes`.
 
     Raises:
         ContractError: A mean or a std is not finite, or a std is not positive.
@@ -70,10 +92,12 @@ class Normalised(nn.Module):
         mean: Sequence[float] | float | None = None,
         std: Sequence[float] | float | None = None,
         logits: Picker = None,
+        binary: bool = False,
     ) -> None:
         super().__init__()
         self.module = module
         self.picker = logits
+        self.binary = binary
         for name, given in (("mean", mean), ("std", std)):
             value = None if given is None else torch.as_tensor(given, dtype=torch.float32).reshape(-1)
             if value is not None and not bool(torch.isfinite(value).all()):
@@ -96,14 +120,17 @@ class Normalised(nn.Module):
             z = z - self._constant(self.mean, x, "mean")
         if self.std is not None:
             z = z / self._constant(self.std, x, "std")
-        return check_logits(pick_logits(self.module(z), self.picker), len(x))
+        picked = pick_logits(self.module(z), self.picker)
+        return check_logits(two_classes(picked) if self.binary else picked, len(x))
 
 
+@registry.register("wrap", weights="own", words={"module": "model", "mean": "numbers", "std": "numbers"})
 def wrap(
     module: nn.Module,
     mean: Sequence[float] | float | None = None,
     std: Sequence[float] | float | None = None,
     logits: Picker = None,
+    binary: bool = False,
 ) -> Normalised:
     """A user's network as a vauban model: (x - mean) / std inside, `.logits` of Hugging Face outputs unwrapped.
 
@@ -113,16 +140,24 @@ def wrap(
         std: Likewise.
         logits: Where the logits are when the network returns neither a tensor nor an object with `.logits`: a key, a
             position or a function.
+        binary: Make two classes of a network with one logit z, 0 and 1 where z > 0.
 
     Raises:
         ContractError: The module is none, or numbers are not finite; when called, shapes do not fit.
 
     Example:
         >>> model = wrap(network, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+        >>> model = load("wrap:module=[net.py:make:weights=w.pt],mean=[0.5][0.5][0.5],binary=true")
     """
+    return Normalised(_module(module), mean, std, logits, binary)
+
+
+def _module(module: Any) -> nn.Module:
     if not isinstance(module, nn.Module):
-        raise ContractError(f"expected an nn.Module, got {type(module).__name__}; for other callables use oracle(fn)")
-    return Normalised(module, mean, std, logits)
+        raise ContractError(
+            f"expected an nn.Module, got {type(module).__name__}; of other callables vb.models.black_box(fn) makes a model"
+        )
+    return module
 
 
 class Bounded(nn.Module):
@@ -215,9 +250,7 @@ def bounded(module: nn.Module, low: Bound, high: Bound, logits: Picker = None) -
     Raises:
         ContractError: The module is none, shapes do not fit, or low < high does not hold everywhere.
     """
-    if not isinstance(module, nn.Module):
-        raise ContractError(f"expected an nn.Module, got {type(module).__name__}; for other callables use oracle(fn)")
-    return Bounded(module, low, high, logits)
+    return Bounded(_module(module), low, high, logits)
 
 
 def bare(module: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vauban.core.cards import Card, Defended
+from vauban.core.cards import Card, Defended, in_training
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Parameters, Positive, Range, Share
 
@@ -22,7 +22,7 @@ class TransformedInput(Defended):
     def __init__(self, inner: nn.Module, transform: InputTransform) -> None:
         super().__init__(inner, transform.card)
         self.transform = transform
-        self.training = inner.training
+        self.training = in_training(inner)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4:

@@ -17,7 +17,7 @@ from vauban.data import Dataset
 from vauban.engine import Attack
 from vauban.words.files import files_in, made
 from vauban.words.labels import attack_label, display
-from vauban.words.named import Named, resolved
+from vauban.words.named import Named, instance, resolved
 
 WORDS = {"loss": "loss"}
 """What a parameter of an attack names by convention, beside what its registry entry declares."""
@@ -45,7 +45,8 @@ def attack_of(word: Any, data: Dataset | None = None, **params: Any) -> Named[An
     if isinstance(word, Named):
         return Named(word.name, _checked(word.value, word.name), word.files)
     if not isinstance(word, str):
-        return Named(attack_label(word), _checked(word, repr(word)))
+        attack = instance(word, "an attack or its name", Attack)
+        return Named(attack_label(attack), attack)
     spec = parse(word)
     spec = replace(spec, params={**spec.params, **params})
     if spec.file is not None:

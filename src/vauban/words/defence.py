@@ -13,7 +13,7 @@ from vauban.core.text import Spec, joined, parse
 from vauban.defences.base import Defence
 from vauban.defences.compose import Chain, UserDefence, chain
 from vauban.words.files import files_in, from_file
-from vauban.words.named import Named, resolved
+from vauban.words.named import Named, instance, resolved
 
 
 def load(word: str | Defence, **params: Any) -> Defence:
@@ -26,7 +26,8 @@ def load(word: str | Defence, **params: Any) -> Defence:
         ContractError: A value is refused, or an object is no defence.
     """
     if not isinstance(word, str):
-        return word
+        made: Defence = defence_of(word).value
+        return made
     return chain(*(_one(parse(part), params) for part in joined(word)))
 
 
@@ -36,6 +37,7 @@ def defence_of(word: Any) -> Named[Any]:
         return Named(word, load(word), files_in(word))
     if isinstance(word, Named):
         return word
+    word = instance(word, "a defence")
     if not hasattr(word, "wrap"):
         raise ContractError(f"expected the defence {word!r} to have a method wrap(module)")
     return Named(getattr(word, "name", type(word).__name__.lower()), word)

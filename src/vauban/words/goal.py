@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from vauban.core.errors import UnknownName
+from vauban.core.errors import ContractError, UnknownName
 from vauban.core.goals import Goal, LeastLikely, RandomWrong, Targeted, Untargeted
+from vauban.words.named import instance
 
 
 def load(word: str | Goal) -> Goal:
     """The goal of that name, or a goal unchanged. Raises UnknownName."""
     if not isinstance(word, str):
-        return word
+        goal = instance(word, "a goal or its name, such as targeted:3")
+        if not hasattr(goal, "resolve"):
+            raise ContractError(f"expected a goal or its name, such as targeted:3, got {goal!r}")
+        made: Goal = goal
+        return made
     head, _, rest = word.partition(":")
     simple: dict[str, Goal] = {"untargeted": Untargeted(), "least-likely": LeastLikely(), "random-wrong": RandomWrong()}
     if head in simple and not rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from torch import nn
 
 from vauban.core.errors import ContractError
 from vauban.core.text import behind, parse
+from vauban.models import registry
 from vauban.models import weights as files
 from vauban.models.architecture import Architecture, of_weights
 from vauban.words import defence as defences
 from vauban.words.files import files_in, from_file
-from vauban.words.named import Named
+from vauban.words.named import Named, instance, resolved
 
 
-def load(word: str | Path | nn.Module, weights: str | Path | None = None) -> nn.Module:
+def load(word: Any, weights: str | Path | None = None) -> nn.Module:
     """A model ready to be attacked, in evaluation mode.
 
     What is loaded here has its convolutions laid out channels last, which costs a CPU a tenth to a third less time; a
@@ -34,7 +36,8 @@ def load(word: str | Path | nn.Module, weights: str | Path | None = None) -> nn.
         UnknownName: A name or a parameter is not known.
         ContractError: A file does not fit, or what is named is no module.
     """
-    if isinstance(word, nn.Module):
+    if not isinstance(word, (str, Path)):
+        word = model_of(word).value
         return (word if weights is None else files.load_into(word, Path(weights).expanduser())).eval()
     in_front, text = behind(str(word))
     model = _bare(text, weights).eval().to(memory_format=torch.channels_last)
@@ -45,6 +48,8 @@ def architecture(text: str) -> Architecture:
     """The architecture of a registered name with parameters, or of a user's `file.py:name`."""
     spec = parse(text)
     if spec.file is None:
+        if words := registry.get(spec.name).words:
+            raise ContractError(f"expected the network itself, got {text!r}; name what is in {next(iter(words))}=[...]")
         return Architecture(spec.name, spec.params)
     return Architecture(f"{spec.file}:{spec.name}", spec.params, from_file(replace(spec, params={})))
 
@@ -55,13 +60,19 @@ def build(text: str, seed: int = 0, **params: Any) -> nn.Module:
     return replace(named, params={**named.params, **params}).build(seed)
 
 
-def model_of(word: str | nn.Module | Named[nn.Module]) -> Named[nn.Module]:
+def model_of(word: Any) -> Named[nn.Module]:
     """A model by name, `file.py:name`, a weights file, or a module; a model behind a defence is the defended module."""
     if isinstance(word, Named):
         return word
-    if isinstance(word, str):
-        return Named(word, load(word), files_in(word))
-    return Named(type(word).__name__.lower(), word)
+    if isinstance(word, (str, Path)):
+        return Named(str(word), load(word), files_in(str(word)))
+    if inspect.isfunction(word) or inspect.ismethod(word):
+        raise ContractError(
+            f"expected a model as an nn.Module or its name, got the function {word.__name__}; put it into a small module, "
+            "or vb.models.black_box(fn) attacks it by its answers alone"
+        )
+    module = instance(word, "a model as an nn.Module or its name", nn.Module)
+    return Named(type(module).__name__.lower(), module)
 
 
 def _bare(text: str, weights: str | Path | None) -> nn.Module:
@@ -76,6 +87,9 @@ def _bare(text: str, weights: str | Path | None) -> nn.Module:
         file = Path(text).expanduser()
         return of_weights(file).filled(file)
     if spec.file is None:
-        return Architecture(spec.name, spec.params).filled(path)
+        words = registry.get(spec.name).words
+        if words and path is not None:
+            raise ContractError(f"expected the weights in the brackets of {text!r}, where the network is named")
+        return Architecture(spec.name, resolved(spec.params, words)).filled(path)
     named = from_file(replace(spec, params={}))
     return Architecture(text, spec.params, named).filled(path)

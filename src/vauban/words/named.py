@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from vauban import words
 from vauban.core.errors import ContractError
-from vauban.core.text import Bracketed
+from vauban.core.text import Bracketed, parse_value
 
 T = TypeVar("T")
 LISTS = {"attacks": "attack", "defences": "defence", "models": "model"}
@@ -23,6 +24,41 @@ class Named(Generic[T]):
     name: str
     value: T
     files: tuple[Path, ...] = ()
+
+
+def instance(word: Any, kind: str, of: type | None = None) -> Any:
+    """An object, made where its class is given and every parameter has a default.
+
+    Args:
+        word: An object, or a class.
+        kind: What the message calls it.
+        of: The class that it should have; None: any.
+
+    Raises:
+        ContractError: A class with parameters that have no default, which has to be called, or another object.
+    """
+    if inspect.isclass(word) and (of is None or issubclass(word, of)):
+        missing = [p.name for p in _parameters(word) if p.default is inspect.Parameter.empty]
+        if missing:
+            raise ContractError(
+                f"expected {kind} as an object, got the class {word.__name__}; call it: {word.__name__}"
+                f"({', '.join(f'{name}=...' for name in missing)})"
+            )
+        return word()
+    if of is not None and not isinstance(word, of):
+        raise ContractError(f"expected {kind}, got {_shown(word)}")
+    return word
+
+
+def _parameters(made: type) -> list[inspect.Parameter]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p for p in inspect.signature(made).parameters.values() if p.kind in kinds]
+
+
+def _shown(word: Any) -> str:
+    if inspect.isclass(word):
+        return f"the class {word.__name__}"
+    return f"the function {word.__name__}" if inspect.isroutine(word) else type(word).__name__
 
 
 def resolved(params: Mapping[str, Any], kinds: Mapping[str, str], **options: Any) -> dict[str, Any]:
@@ -46,11 +82,20 @@ def resolved(params: Mapping[str, Any], kinds: Mapping[str, str], **options: Any
 
 def _named(key: str, kind: str, value: str | Bracketed, options: Mapping[str, Any]) -> Any:
     texts = value.texts if isinstance(value, Bracketed) else (value,)
+    if kind == "numbers":
+        return _numbers(key, texts)
     if kind in LISTS:
         return tuple(_one(LISTS[kind], text, options) for text in texts)
     if len(texts) != 1:
         raise ContractError(f"expected one {kind} for {key}, got {len(texts)}: {value}")
     return _one(kind, texts[0], options)
+
+
+def _numbers(key: str, texts: tuple[str, ...]) -> tuple[float, ...]:
+    values = [parse_value(text) for text in texts]
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        raise ContractError(f"expected {key} as a number, or one for each channel like [0.5][0.4][0.4], got {texts}")
+    return tuple(float(value) for value in values)
 
 
 def _one(kind: str, text: str, options: Mapping[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from vauban import threats
 from vauban.core.errors import ContractError
 from vauban.core.text import parse
 from vauban.words.files import files_in, made
-from vauban.words.named import Named, resolved
+from vauban.words.named import Named, instance, resolved
 
 
 def load(word: Any, **params: Any) -> Any:
@@ -39,6 +38,7 @@ def threat_of(word: Any, **params: Any) -> Named[Any]:
         else:
             entry = threats.registry.get(spec.name)
             word = entry.build("threat", resolved(spec.params, entry.words))
-    if not hasattr(word, "bind") or inspect.isclass(word):
+    word = instance(word, "a threat")
+    if not hasattr(word, "bind"):
         raise ContractError(f"expected the threat {name or word!r} to be a recipe with bind(module, ...), got {word!r}")
     return Named(name or getattr(word, "name", type(word).__name__.lower()), word, files)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vauban.core.cards import Backward, Defended
+from vauban.core.cards import Backward, Defended, in_training
 from vauban.core.errors import ContractError
 from vauban.defences.base import InputDefence, check_module, register
 from vauban.defences.inputs.jpeg import JPEG, DifferentiableJPEG, Quality
@@ -27,7 +27,7 @@ class RandomQualityJPEG(Defended):
     def __init__(self, inner: nn.Module, defence: RandomJPEG) -> None:
         super().__init__(inner, defence.card)
         self.defence, self.codec = defence, JPEGCodec()
-        self.training = self.codec.training = inner.training
+        self.training = self.codec.training = in_training(inner)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.inner(self.codec(x, self.defence.draw()))

@@ -10,14 +10,14 @@ from typing import TypeVar
 from torch import Tensor
 
 from vauban.core.goals import Targeted
-from vauban.evaluate.attack import answers_vary
+from vauban.engine.first_answer import out_of_memory
 from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.findings import Finding
+from vauban.evaluate.diagnostics.first_look import answers_vary
 from vauban.evaluate.diagnostics.indicators import across, after
 from vauban.evaluate.diagnostics.indicators_counts import own
 from vauban.evaluate.diagnostics.preflight import before
-from vauban.jobs.perform import out_of_memory
 from vauban.store.parquet import CellStore, Store
 from vauban.store.query import read_cell
 
