@@ -25,5 +25,9 @@ face(
     __name__,
     registry,
     fitters,
-    extras={"load": "vauban.words.attack:load", "standard": "vauban.attacks.standard:standard"},
+    extras={
+        "Foreign": "vauban.attacks.foreign:Foreign",
+        "load": "vauban.words.attack:load",
+        "standard": "vauban.attacks.standard:standard",
+    },
 )

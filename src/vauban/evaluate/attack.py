@@ -12,7 +12,7 @@ from vauban.core.arrays import batch_of, mask_of
 from vauban.core.contracts import Batch
 from vauban.core.goals import Goal
 from vauban.data import Dataset
-from vauban.engine import Attack, BoundThreat
+from vauban.engine import BoundThreat
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.diagnostics.first_look import first_look, tell
@@ -78,12 +78,14 @@ class AttackReport:
         e, n = self.evaluated, len(self.success)
         middle = median(self.distance[e.attacked].cpu().numpy()).value
         wrong = int((~e.attacked).sum())
+        outside = int((e.attacked & ~e.verdict.admissible).sum())
+        refused = f", {outside} handed over outside the budget" if outside else ""
         skipped = f" ({wrong} already misclassified)" if wrong else ""
         passes = float(self.backwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         queries = float(self.forwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         return (
             f"{n} samples, {int(self.success.sum())} fooled{skipped}, median {e.norm.name} {middle:.4g}, "
-            f"{passes:.3g} gradients and {queries:.3g} queries each{self._doubts}"
+            f"{passes:.3g} gradients and {queries:.3g} queries each{refused}{self._doubts}"
         )
 
     @property
@@ -93,7 +95,7 @@ class AttackReport:
 
 
 def attack(
-    attack: Attack | str,
+    attack: Any,
     model: nn.Module | str,
     batch: Any,
     *,
@@ -109,7 +111,7 @@ def attack(
     kept in `findings`. One whose answers differ between two calls is judged on fresh draws even where no card declares it.
 
     Args:
-        attack: An attack, or its name: `pgd:eps=8/255`.
+        attack: An attack, its name (`pgd:eps=8/255`), or one of another toolkit, as `attacks.Foreign` takes it.
         model: A module, or its name: `digits-cnn`, `jpeg|digits-cnn`.
         batch: A `Batch`, a pair (x, y) of images on the 8-bit grid and labels, a `DataLoader`, a torch data set, or a data
             set or its name. Data sets are taken whole and give an attack without eps its conventional budget.

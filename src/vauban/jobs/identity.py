@@ -84,10 +84,15 @@ def _object(value: Any, within: tuple[int, ...], defaults: bool) -> Any:
         return {"function": name_of(value), "captured": captured} if captured else name_of(value)
     if inspect.isroutine(value):
         return name_of(value)
-    if ours(file_of(value)):
+    if ours(file_of(value)) or not _printed(type(value)):
         held = dict(sorted(getattr(value, "__dict__", {}).items()))
         return {"is": name_of(type(value)), "attributes": of(held)}
     return {"is": name_of(type(value)), "text": _anywhere(str(value))}
+
+
+def _printed(kind: type) -> bool:
+    """Whether objects of a class print as more than their class and address."""
+    return any("__str__" in vars(base) or "__repr__" in vars(base) for base in inspect.getmro(kind)[:-1])
 
 
 def _fields(value: Any, of: Any, defaults: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Mapping
@@ -9,13 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 from vauban import attacks
-from vauban.core.errors import ContractError
-from vauban.core.norms import norm_by_name
+from vauban.attacks.foreign import Foreign, is_foreign, makes_attacks
+from vauban.core.errors import ContractError, UnknownName
+from vauban.core.norms import Ball, Norm, norm_by_name
 from vauban.core.registry import Entry
-from vauban.core.text import parse
+from vauban.core.text import Spec, parse
 from vauban.data import Dataset
 from vauban.engine import Attack
-from vauban.words.files import files_in, made
+from vauban.words.files import files_in, from_file, made
 from vauban.words.labels import attack_label, display
 from vauban.words.named import Named, instance, resolved
 
@@ -29,7 +31,8 @@ def load(word: Any, data: Dataset | None = None, **params: Any) -> Any:
     `norm` and `eps` make the ball.
 
     Args:
-        word: A name with parameters, `file.py:name`, or an attack.
+        word: A name with parameters, `file.py:name`, an attack, or what `attacks.Foreign` takes: a function from (model, x,
+            y) to images, an attack object of another toolkit. In a file its budget is that of `norm` and `eps`.
         data: The data set whose conventional budget for the norm is taken where no eps is given, also in brackets.
         params: Parameters that come as objects, such as `ball`.
 
@@ -45,12 +48,12 @@ def attack_of(word: Any, data: Dataset | None = None, **params: Any) -> Named[An
     if isinstance(word, Named):
         return Named(word.name, _checked(word.value, word.name), word.files)
     if not isinstance(word, str):
-        attack = instance(word, "an attack or its name", Attack)
+        attack = instance(Foreign(word) if is_foreign(word) else word, "an attack or its name", Attack)
         return Named(attack_label(attack), attack)
     spec = parse(word)
     spec = replace(spec, params={**spec.params, **params})
     if spec.file is not None:
-        attack = made(spec, lambda make: arguments(Entry(word, make, ""), spec.params, data))
+        attack = _users(spec, data)
         return Named(word, _checked(attack, word), files_in(word))
     entry = attacks.registry.get(spec.name)
     given = arguments(entry, spec.params, data)
@@ -79,9 +82,7 @@ def arguments(entry: Entry[Any], params: Mapping[str, Any], data: Dataset | None
         if eps is None:
             giver = "no data set gives a" if data is None else "this data set has no"
             raise ContractError(f"expected eps=..., for example eps=8/255: {giver} conventional budget in {norm.name}")
-        if not isinstance(eps, (int, float)) or isinstance(eps, bool) or not 0 <= eps < math.inf:
-            raise ContractError(f"expected eps as a number from 0 up or a fraction like 8/255, got {eps!r}")
-        given["ball"] = norm(float(eps))
+        given["ball"] = _ball(norm, eps)
     elif "norm" in known and isinstance(given.get("norm"), str):
         given["norm"] = norm_by_name(given["norm"])
     return resolved(given, {**WORDS, **entry.words}, data=data)
@@ -90,6 +91,29 @@ def arguments(entry: Entry[Any], params: Mapping[str, Any], data: Dataset | None
 def allowed_attacks(grants: frozenset[str]) -> list[str]:
     """Names of the registered attacks that a threat with these grants allows."""
     return [entry.name for entry in attacks.registry if entry.facts.get("needs") in {*grants, "nothing"}]
+
+
+def _ball(norm: Norm, eps: Any) -> Ball:
+    if not isinstance(eps, (int, float)) or isinstance(eps, bool) or not 0 <= eps < math.inf:
+        raise ContractError(f"expected eps as a number from 0 up or a fraction like 8/255, got {eps!r}")
+    return norm(float(eps))
+
+
+def _users(spec: Spec, data: Dataset | None) -> Any:
+    """The attack of a user's file: an object, what a class or a function makes, or a foreign one."""
+    call = from_file(replace(spec, params={}))
+    if not is_foreign(call) or makes_attacks(call, spec.params):
+        return made(spec, lambda make: arguments(Entry(spec.text, make, ""), spec.params, data))
+    given = dict(spec.params)
+    norm, eps = norm_by_name(str(given.pop("norm", "linf"))), given.pop("eps", None)
+    if eps is None and "norm" in spec.params:
+        raise ContractError(f"expected eps beside norm in {spec.text!r}, for example norm=linf,eps=8/255")
+    known = inspect.signature(call).parameters
+    given |= {key: spec.params[key] for key in ("norm", "eps") if key in known and key in spec.params}
+    for key in given:
+        if key not in known:
+            raise UnknownName(f"parameter of attack {spec.name!r}:", key, [*list(known)[3:], "norm", "eps"])
+    return Foreign(functools.partial(call, **given) if given else call, None if eps is None else _ball(norm, eps))
 
 
 def _checked(attack: Any, word: str) -> Any:

@@ -31,7 +31,7 @@ def registered_name(attack: Attack) -> str | None:
 
 def attack_label(attack: Any) -> str:
     """An attack that comes as an object, in the grammar of names: its ball and what is not at its default."""
-    name = registered_name(attack) or type(attack).__name__.lower()
+    name = registered_name(attack) or getattr(attack, "name", None) or type(attack).__name__.lower()
     if not dataclasses.is_dataclass(attack):
         return str(name)
     shown = []

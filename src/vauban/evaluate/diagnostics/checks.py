@@ -9,11 +9,13 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from vauban.attacks.foreign import Foreign
 from vauban.core.goals import Targeted
 from vauban.engine.first_answer import out_of_memory
 from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.cell import Cell
-from vauban.evaluate.diagnostics.findings import Finding
+from vauban.evaluate.diagnostics import indicators_rules as rules
+from vauban.evaluate.diagnostics.findings import Finding, fired
 from vauban.evaluate.diagnostics.first_look import answers_vary
 from vauban.evaluate.diagnostics.indicators import across, after
 from vauban.evaluate.diagnostics.indicators_counts import own
@@ -70,7 +72,11 @@ def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
     if isinstance(goal, Targeted) and isinstance(goal.target, Tensor):
         goal = Targeted(goal.target[rows])
     x, y, ids, result = batch.x[rows], batch.y[rows], batch.ids[rows], done.result.at(rows)
-    return after(cell.attack.value, cell.threat, x, y, goal, ids, result, cell.settings.seed)
+    findings = after(cell.attack.value, cell.threat, x, y, goal, ids, result, cell.settings.seed)
+    if isinstance(cell.attack.value, Foreign):
+        outside = int((done.attacked & ~done.verdict.admissible).sum())
+        findings += fired([rules.OUTSIDE.on(outside, int(done.attacked.sum()))])
+    return findings
 
 
 def check_study(store: Store, cells: Sequence[CellStore]) -> None:

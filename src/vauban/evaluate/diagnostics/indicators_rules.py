@@ -24,6 +24,14 @@ VERDICT = Rule(
     "a failure.",
     "let the attack ask through the oracle, or declare the model random",
 )
+OUTSIDE = Rule(
+    "outside-the-budget",
+    "warning",
+    0.0,
+    "an attack that keeps to its budget hands over no image outside it",
+    "were handed over outside the budget or outside [0,1], or are not finite: none of these counts as a success.",
+    "give the attack the budget of the evaluation, and clip what it returns",
+)
 INCOMPLETE = Rule(
     "incomplete-optimisation",
     "warning",
