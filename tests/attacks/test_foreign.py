@@ -196,9 +196,9 @@ def test_a_function_in_a_file_is_an_attack_of_a_study(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("wrong", [NET, Linf, lambda x: x, 7, attacks.PGD])
+@pytest.mark.parametrize("wrong", [NET, Linf, lambda x: x, 7, attacks.Foreign])
 def test_what_is_no_attack_is_refused(wrong) -> None:
-    with pytest.raises(ContractError, match="expected the attack"):
+    with pytest.raises(ContractError, match="expected an attack"):
         vb.attack(wrong, NET, (X, Y))
 
 

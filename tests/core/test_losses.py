@@ -21,6 +21,7 @@ from vauban.core.losses import (
     cross_entropy,
     dlr,
     loss_by_name,
+    loss_values,
     margin,
     switched,
 )
@@ -165,4 +166,45 @@ def test_names_and_shapes() -> None:
     with pytest.raises(UnknownName, match="margin"):
         loss_by_name("margn")
     with pytest.raises(ContractError, match="do not average"):
-        check_loss(torch.tensor(1.0), 3, "mine")
+        check_loss(torch.tensor(1.0), 3, cross_entropy)
+
+
+def annotated(z: Tensor, mine: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(z, mine, reduction="none")
+
+
+def by_name(z, labels):
+    return torch.nn.functional.cross_entropy(z, labels, reduction="none")
+
+
+@pytest.mark.parametrize("kind", ["untargeted", "targeted", "toward"])
+@pytest.mark.parametrize(
+    "plain",
+    [annotated, by_name, torch.nn.CrossEntropyLoss(reduction="none"), lambda z, y: by_name(z, y)],
+    ids=["annotation", "name", "module", "lambda"],
+)
+def test_a_plain_loss_of_pytorch_is_the_loss_of_each_image(plain: Loss, kind: str) -> None:
+    logits, goal = case(3, 5, kind)
+    assert torch.equal(loss_values(plain, logits, goal), cross_entropy(logits, goal))
+
+
+def test_a_loss_of_ours_is_told_by_its_annotation_or_by_any_other_name() -> None:
+    def ours(z: Tensor, y: ResolvedGoal) -> Tensor:
+        return margin(z, y)
+
+    logits, goal = case(3, 5, "targeted")
+    for loss in (ours, margin, lambda z, goal: margin(z, goal), lambda z, g: margin(z, g)):
+        assert torch.equal(loss_values(loss, logits, goal), margin(logits, goal))
+
+
+@pytest.mark.parametrize(
+    "averaging", [torch.nn.CrossEntropyLoss(), torch.nn.functional.cross_entropy, lambda z, y: 3.0]
+)
+def test_a_loss_of_one_number_is_refused_with_the_way_out(averaging: Loss) -> None:
+    import vauban as vb
+
+    x, y = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
+    for attack in (vb.attacks.PGD(vb.Linf(0.1), loss=averaging), vb.attacks.FMN(steps=3, loss=averaging)):
+        with pytest.raises(ContractError, match="reduction='none'") as refused:
+            vb.attack(attack, torch.nn.Linear(3, 4, bias=False), (x, y))
+        assert "\n" not in str(refused.value)

@@ -6,12 +6,15 @@ with a heading: its target, or the class an untargeted attack moves toward.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.goals import ResolvedGoal
@@ -118,10 +121,60 @@ def loss_by_name(name: str | Loss) -> Loss:
     return LOSSES[name]
 
 
-def check_loss(value: Tensor, batch: int, name: str) -> Tensor:
+def loss_values(loss: Loss, logits: Tensor, goal: ResolvedGoal) -> Tensor:
+    """Values of a loss, one per sample, `(batch,)`; a plain PyTorch loss (logits, y) is asked in its own way.
+
+    Of a plain loss: its value at y untargeted, minus its value at the heading targeted, as `cross_entropy` does.
+
+    Raises:
+        ContractError: It returns something else; the message names the loss.
+    """
+    if not _plain(loss):
+        return check_loss(loss(logits, goal), len(logits), loss)
+    plain = cast(Callable[[Tensor, Tensor], Tensor], loss)
+    if goal.heading is not None:
+        return -check_loss(plain(logits, goal.heading), len(logits), loss)
+    return check_loss(plain(logits, goal.y), len(logits), loss)
+
+
+def check_loss(value: Any, batch: int, loss: Loss) -> Tensor:
     """Loss values, checked: one per sample, `(batch,)`. Raises ContractError, which names the loss."""
-    if value.shape != (batch,):
-        raise ContractError(
-            f"expected loss {name} to return shape ({batch},), got {tuple(value.shape)}; do not average"
-        )
-    return value
+    if isinstance(value, Tensor) and value.shape == (batch,):
+        return value
+    name = getattr(loss, "__name__", type(loss).__name__)
+    if not isinstance(value, Tensor):
+        kind = type(value).__name__
+    else:
+        kind = "a single number" if value.dim() == 0 else f"shape {tuple(value.shape)}"
+    raise ContractError(
+        f"expected loss {name} to return one value per image, shape ({batch},), got {kind}; do not average: "
+        "reduction='none' in PyTorch's losses"
+    )
+
+
+LABELS = frozenset({"y", "target", "targets", "label", "labels", "y_true", "true", "truth"})
+"""Names of the second parameter of a plain loss where it is not annotated."""
+
+
+def _plain(loss: Loss) -> bool:
+    """Whether a loss takes labels as its second argument, by the annotation or else the name of that parameter."""
+    try:
+        return _takes_labels(loss)
+    except TypeError:  # not hashable
+        return _takes_labels.__wrapped__(loss)
+
+
+@lru_cache(maxsize=64)
+def _takes_labels(loss: Loss) -> bool:
+    asked = loss.forward if isinstance(loss, nn.Module) else loss
+    try:
+        parameters = list(inspect.signature(asked).parameters.values())
+    except ValueError:  # a built-in function without a signature
+        return False
+    if len(parameters) < 2:
+        return False
+    note = parameters[1].annotation
+    kind = (note if isinstance(note, str) else getattr(note, "__name__", "")).split(".")[-1].strip("'\"")
+    if kind in ("Tensor", ResolvedGoal.__name__):
+        return kind == "Tensor"
+    return parameters[1].name.lower() in LABELS

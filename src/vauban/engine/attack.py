@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
+from vauban.core.errors import ContractError, UnknownName
 from vauban.core.norms import L2, Ball, Norm
 from vauban.core.parameters import Parameters
 from vauban.engine.oracle import Oracle
@@ -30,6 +33,22 @@ class Attack(Parameters, ABC):
 
     ball: Ball | None = None
     needs: ClassVar[str] = "unknown"
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """The object, unless a parameter is none of its own. Raises ContractError, which says how a budget is written."""
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        known = [parameter.name for parameter in parameters]
+        if known[:1] == ["ball"] and "ball" not in given and (budget := _budget(args, given, known)) is not None:
+            norm = str(given.get("norm", "linf")).lower()
+            norm = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}.get(norm, "Linf")
+            raise ContractError(
+                f"expected the budget of {cls.__name__} as a norm with a radius, {cls.__name__}(vb.{norm}({budget:.6g})), "
+                f"got {'eps=' if 'eps' in given else ''}{budget:.6g}"
+            )
+        for name in given:
+            if name not in known and not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+                raise UnknownName(f"parameter of {cls.__name__}:", name, known)
+        return super().__new__(cls)
 
     @property
     def norm(self) -> Norm:
@@ -61,6 +80,12 @@ class Attack(Parameters, ABC):
         Returns:
             One result per row, in the order of the oracle's rows.
         """
+
+
+def _budget(args: tuple[Any, ...], given: Mapping[str, Any], known: Sequence[str]) -> float | None:
+    """A radius that was given as a number, in the place of the ball or as `eps`."""
+    value = args[0] if args else given.get("eps") if "eps" not in known else None
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def total_passes(attacks: tuple[Attack, ...]) -> tuple[int, int] | None:

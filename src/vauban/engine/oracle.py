@@ -14,7 +14,7 @@ from vauban.core.arrays import mask_of
 from vauban.core.contracts import check_ids, check_images, check_labels
 from vauban.core.errors import AccessError, BudgetSpent, ContractError
 from vauban.core.goals import Goal, ResolvedGoal, Untargeted
-from vauban.core.losses import Loss, auto, check_loss, switched
+from vauban.core.losses import Loss, auto, loss_values, switched
 from vauban.core.norms import Linf
 from vauban.core.pixel_grid import PixelGrid, on_grid
 from vauban.core.rng import Stream, seeded
@@ -90,18 +90,13 @@ class Oracle(AttackedRows):
 
         Args:
             x: Images `(batch, ...)`.
-            losses: Functions of (logits, goal) with one value per sample.
+            losses: Functions of (logits, goal) with one value per sample, or of (logits, labels).
 
         Returns:
             Logits `(batch, classes)` and one gradient of the shape of x per loss.
         """
-        names = [getattr(loss, "__name__", str(loss)) for loss in losses]
-
-        def checked(loss: Loss, name: str, logits: Tensor) -> Tensor:
-            return check_loss(loss(logits, self.goal), len(x), name)
-
         x = self.domain.quantised(x)
-        functions = [partial(checked, loss, name) for loss, name in zip(losses, names, strict=True)]
+        functions = [partial(loss_values, loss, goal=self.goal) for loss in losses]
         logits, values, gradients = self._differentiate(x, functions)
         counts, best = self.pass_count, self.best_so_far
         counts.note_loss(self._row, values[0])

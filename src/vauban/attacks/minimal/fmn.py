@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.minimal_steps import cosine, movable
-from vauban.core.losses import Loss, margin
+from vauban.core.losses import Loss, loss_values, margin
 from vauban.core.norms import L0, L2, Norm
 from vauban.core.parameters import Count, NonNegative, Range
 from vauban.core.tensors import unit
@@ -89,7 +89,7 @@ class FMN(Steps[FMNState]):
         gamma = cosine(t, self.steps, self.gamma, self.gamma_last)
         smaller, larger = self._scaled(state.eps, gamma)
         if self.norm is not L0:
-            gap = self.loss(logits, oracle.goal).abs() / self.norm.dual(g).clamp_min(TINY)
+            gap = loss_values(self.loss, logits, oracle.goal).abs() / self.norm.dual(g).clamp_min(TINY)
             larger = torch.where(best.isinf(), (size + gap) * (1 + gamma), larger)
         eps = torch.where(adversarial, torch.minimum(smaller, best), larger)
         d = self.norm.project(d + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g), eps)

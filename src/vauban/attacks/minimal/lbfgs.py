@@ -17,7 +17,7 @@ from vauban.attacks import registry
 from vauban.attacks.parts.minimal_steps import movable
 from vauban.attacks.parts.penalty_search import PenaltySearch
 from vauban.core.goals import ResolvedGoal
-from vauban.core.losses import Loss, logit_of
+from vauban.core.losses import Loss, logit_of, loss_values
 from vauban.core.norms import Linf
 from vauban.core.parameters import Count, Positive
 from vauban.core.tensors import dot, flat, like, where
@@ -94,7 +94,7 @@ class ProjectedLBFGS(Steps[LBFGSState]):
     def step(self, oracle: Oracle, state: LBFGSState, t: int) -> LBFGSState:
         x = state.trial
         logits, (g,) = oracle.gradient(x, self.loss)
-        f = dot(x - oracle.domain.x0, x - oracle.domain.x0) - state.c * self.loss(logits, oracle.goal)
+        f = dot(x - oracle.domain.x0, x - oracle.domain.x0) - state.c * loss_values(self.loss, logits, oracle.goal)
         g = 2 * (x - oracle.domain.x0) - like(state.c, g) * g
         taken = f <= state.f + ARMIJO * dot(state.g, x - state.x)  # the first trial is the image itself, under f = inf
         short = ~taken & (Linf.size(x - state.x) < SHORTEST)

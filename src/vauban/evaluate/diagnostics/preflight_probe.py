@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vauban.core.contracts import check_logits
 from vauban.core.goals import Goal, ResolvedGoal, Targeted
-from vauban.core.losses import Loss, margin
+from vauban.core.losses import Loss, loss_values, margin
 from vauban.core.rng import seeded
 from vauban.engine import Oracle
 from vauban.engine.network import predict, quiet, rerouted
@@ -83,7 +83,7 @@ class Probe:
                 leaf = x.detach().clone().requires_grad_(True)
                 logits = check_logits(network(leaf), len(x))
                 for i, loss in enumerate(losses):
-                    value = weight * loss(logits, self.goal).sum()
+                    value = weight * loss_values(loss, logits, self.goal).sum()
                     g = None
                     if value.requires_grad:
                         (g,) = torch.autograd.grad(value, leaf, retain_graph=True, allow_unused=True)
