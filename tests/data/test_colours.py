@@ -21,5 +21,5 @@ def test_splits_sizes_and_labels():
     assert train.y.tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert train.shape == (3, 8, 8)
     assert not torch.equal(train.all().x, test.all().x)
-    with pytest.raises(ContractError, match="size >= 4"):
+    with pytest.raises(ContractError, match="size of colours as a whole number of at least 4"):
         data.load("colours:size=2")

@@ -254,7 +254,7 @@ def test_crop_is_central_and_size_scales_the_shorter_side(tmp_path):
     assert torch.equal(scaled.x * 255, (scaled.x * 255).round())
     assert data.load(f"folder:path={tmp_path},grey=true").all().x.shape == (1, 1, 40, 60)
     fails(f"folder:path={tmp_path},crop=50", None, "1.png is 60x40", "crop=50")
-    fails(f"folder:path={tmp_path},crop=0", None, "positive number")
+    fails(f"folder:path={tmp_path},crop=0", None, "whole number of at least 1")
 
 
 def test_images_of_several_sizes_and_broken_ones_are_named(tmp_path):

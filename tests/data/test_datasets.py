@@ -177,8 +177,8 @@ wrong = 3
         ("digits[-5:]", ContractError, "without negative"),
         ("digits[700:]", ContractError, "empty slice"),
         ("digits:size=3", UnknownName, "parameter of dataset 'digits'"),
-        ("moons:n=1", ContractError, "n >= 2"),
-        ("moons:noise=-1", ContractError, "noise >= 0"),
+        ("moons:n=1", ContractError, "n of moons as a whole number of at least 2"),
+        ("moons:noise=-1", ContractError, "noise of moons as a number of at least 0"),
     ],
 )
 def test_bad_names_get_one_line(text, error, says):

@@ -17,10 +17,10 @@ ABOVE_0, ABOVE_1 = math.nextafter(0, 1), math.nextafter(1, 2)
 RANGES: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
     # values at the ends of the range; values just outside
     ("bilateral", "sigma_domain"): ((ABOVE_0, 1e6), (0.0, -ABOVE_0)),
-    ("bilateral", "sigma_range"): ((ABOVE_0, 1e6), (0.0, -ABOVE_0)),
+    ("bilateral", "sigma_range"): ((1e-6, 1e6), (9e-7, 0.0)),
     ("bit-depth", "bits"): ((1, 8), (0, 9, 3.0)),
     ("diagonal-filter", "size"): ((1, 31), (0, 2, 30, 32, 33, 3.0)),
-    ("gaussian-filter", "sigma"): ((ABOVE_0, 1e6), (0.0, -ABOVE_0)),
+    ("gaussian-filter", "sigma"): ((1e-3, 1e6), (9e-4, 0.0)),
     ("gaussian-filter", "size"): ((1, 31), (0, 2, 30, 32, 33, 3.0)),
     ("gaussian-noise", "sigma"): ((ABOVE_0, 1, 1.0), (0.0, -ABOVE_0, ABOVE_1)),
     ("jpeg", "quality"): ((1, 100), (0, 101, 75.0)),

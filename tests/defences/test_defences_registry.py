@@ -244,7 +244,7 @@ def test_a_chain_with_a_users_defence(tmp_path: Path, x: torch.Tensor) -> None:
         ("bit-depth:bits=true", "got True"),
         ("jpeg:quality=200", "expected quality of JPEG as a whole number of at least 1 and at most 100, got 200"),
         ("gaussian-filter:size=4", "window of odd size, so that"),
-        ("gaussian-filter:sigma=0", "expected sigma of GaussianFilter as a number above 0, got 0"),
+        ("gaussian-filter:sigma=0", "expected sigma of GaussianFilter as a number of at least 0.001, got 0"),
         ("mean-filter:size=0", "size of MeanFilter as a whole number"),
         ("mean-filter:border=mirror", "border of MeanFilter as one of reflect, edge, zero, got 'mirror'"),
         ("diagonal-filter:size=2", "window of odd size, so that"),

@@ -212,7 +212,7 @@ def test_goals_are_resolved_and_counted_once() -> None:
         ({"sources": ((nn.Linear(4, 3), 1.0),)}, "2 classes"),
         ({"sources": ((NET, 0.0),)}, "weight other than zero"),
         ({"grants": frozenset({"logits"})}, "grants among"),
-        ({"draws": 0}, "draws >= 1"),
+        ({"draws": 0}, "draws of BoundThreat as a whole number of at least 1"),
         ({"backward": {nn.Linear(1, 1): None}}, "which is not"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import vauban as vb
-from vauban import Linf, attacks, threats
+from vauban import Linf, Study, attacks, threats
 from vauban.core.contracts import Batch
 from vauban.core.errors import AccessError, ContractError
 from vauban.engine import Attack, Oracle, Result
@@ -203,3 +204,12 @@ def test_batches_of_any_size_give_what_each_image_gets_alone() -> None:
     assert whole.robust_accuracy == parts.robust_accuracy
     with pytest.raises(ContractError, match="batch_size"):
         vb.attack(attack, Mean(), (X, Y), batch_size=0)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"budget": 0}, {"budget": -1}, {"batch_size": 0}, {"levels": 1}, {"seed": "ten"}, {"levels": "8"}]
+)
+def test_settings_of_a_study_are_refused_by_name(odd: dict[str, Any], tmp_path: Path) -> None:
+    name = next(iter(odd))
+    with pytest.raises(ContractError, match=f"expected {name} of Settings"):
+        Study(tmp_path, data="digits/test[:4]", models="digits-cnn", attacks="fgsm", **odd)

@@ -125,7 +125,7 @@ def test_bad_hybrids_are_refused_in_one_line(nets: list[nn.Module], x: Tensor) -
         "all zero": lambda: threats.hybrid(nets, PLAIN, 0.0, 0.0),
         "a of Hybrid as a (finite )?number": lambda: threats.hybrid(nets, PLAIN, float("inf")),
         "at least one torch.nn.Module": lambda: threats.hybrid([], PLAIN),
-        "Module to attack in place of the target, got int": lambda: threats.hybrid([3], PLAIN),
+        r"models of Hybrid as Module or several values, each Module, got \[3\]": lambda: threats.hybrid([3], PLAIN),
         r"a path with \.wrap\(module\)": lambda: threats.hybrid(nets, torch.tanh),
         "classes, got": lambda: Oracle.open(threats.hybrid([nets[0], two], PLAIN).bind(nets[0], levels=None), x, Y),
     }

@@ -240,7 +240,7 @@ def test_bad_ensembles_are_refused_in_one_line(make: object) -> None:
     cases = {
         "all zero": lambda: make([a, b], [0.0, 0.0]),
         "one weight for each": lambda: make([a, b], [1.0]),
-        "finite": lambda: make([a, b], [1.0, float("nan")]),
+        "each a number": lambda: make([a, b], [1.0, float("nan")]),
         "Module": lambda: make([]),
         "classes": lambda: Oracle.open(make([a, Three()]).bind(a, levels=None), x, zeros()),
     }

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError, UnknownName
+from vauban.core.parameters import NonNegative, check
 from vauban.core.tensors import components, flat, like, unit
 from vauban.core.tolerance import tolerance, upper_limit
 
@@ -40,11 +41,13 @@ class Norm:
                 per component, of any shape that broadcasts against the images.
 
         Raises:
-            ContractError: The radius is negative or NaN, or one per component of another norm.
+            ContractError: The radius is no number, negative or not finite, or one per component of another norm.
         """
-        smallest = radius.min() if isinstance(radius, Tensor) else radius
-        if not smallest >= 0:  # also catches NaN
-            raise ContractError(f"expected a radius >= 0 for {self.name}, got {float(smallest)}")
+        if not isinstance(radius, Tensor):
+            check(self.name, "the radius", radius, NonNegative)
+        elif not bool(((radius >= 0) & (radius < torch.inf)).all()):  # also catches NaN
+            low, high = float(radius.min()), float(radius.max())
+            raise ContractError(f"expected finite radii of at least 0 for {self.name}, got {low:g} to {high:g}")
         if isinstance(radius, Tensor) and radius.dim() > 1 and self is not Linf:
             raise ContractError(
                 f"a radius per component needs the linf norm, got {self.name} with shape {tuple(radius.shape)}"

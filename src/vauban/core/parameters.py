@@ -17,7 +17,7 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
@@ -92,11 +92,36 @@ def check_fields(value: Any) -> None:
 
 
 def check_arguments(owner: str, make: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Check the arguments of a registered function against its annotations. Raises ContractError."""
-    hints = _hints(make)
+    """Check the arguments of a function against its annotations.
+
+    A text for an annotation that names another class (a path) is the function's own matter, as are annotations of names
+    that exist for a type checker only.
+
+    Args:
+        owner: What the message calls the function.
+        make: The function.
+        arguments: Its arguments by name.
+
+    Raises:
+        ContractError: A value has another type, or lies outside its declared range.
+    """
+    try:
+        hints = _hints(make)
+    except NameError:
+        return
     for name, value in arguments.items():
-        if name in hints:
+        if name in hints and (_plain(hints[name]) or not isinstance(value, str)):
             check(owner, name, value, hints[name])
+
+
+def _plain(hint: Any) -> bool:
+    """Whether an annotation names numbers, texts, choices, None, functions, and unions and tuples of them only."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return _plain(get_args(hint)[0])
+    if origin in (Union, types.UnionType, tuple, Sequence):
+        return all(_plain(part) for part in get_args(hint) if part is not Ellipsis)
+    return origin in (Literal, Callable) or hint in (int, float, bool, str, None, type(None))
 
 
 def check(owner: str, name: str, value: Any, hint: Any) -> None:
@@ -106,10 +131,11 @@ def check(owner: str, name: str, value: Any, hint: Any) -> None:
     asked = describe(hint)
     if isinstance(value, float) and math.isinf(value) and "infinite" not in asked:
         asked = asked.replace("a number", "a finite number")
-    raise ContractError(f"expected {name} of {owner} as {asked}, got {_shortened(value)}")
+    raise ContractError(f"expected {name} of {owner} as {asked}, got {shortened(value)}")
 
 
-def _shortened(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A value as a message shows it, on one line."""
     return textwrap.shorten(repr(value), LONGEST, placeholder=" ...")
 
 
@@ -129,6 +155,9 @@ def fits(value: Any, hint: Any) -> bool:
         return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
     if origin is tuple:
         return _fits_tuple(value, get_args(hint))
+    if origin is Sequence:
+        items = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        return items and all(fits(item, get_args(hint)[0]) for item in value)
     if origin is Callable:
         return callable(value)
     return _fits_class(value, origin or hint)
@@ -172,6 +201,8 @@ def describe(hint: Any) -> str:
         return "one of " + ", ".join(map(str, get_args(hint)))
     if origin is tuple:
         return _describe_tuple(get_args(hint))
+    if origin is Sequence:
+        return f"several values, each {describe(get_args(hint)[0])}"
     if origin is Callable:
         return "a function"
     named = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from vauban.core.norms import Ball, Linf
+from vauban.core.parameters import Range
 from vauban.core.tensors import flat, like
 from vauban.core.tolerance import level_slack, tolerance, upper_limit
+
+Levels = Annotated[int, Range(2)]
+"""A whole number of pixel levels, at least 2."""
 
 
 def on_grid(x: Tensor, levels: int) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from vauban.core.errors import ContractError, UnknownName
+from vauban.core.parameters import Parameters, check_arguments, shortened
 from vauban.core.text import Bracketed
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -57,10 +58,15 @@ class Entry(Generic[T]):
                 raise ContractError(
                     f"expected a value without brackets for {key}, which names nothing, got {params[key]}"
                 )
+        if not (inspect.isclass(self.make) and issubclass(self.make, Parameters)):  # those look at themselves
+            check_arguments(self.name, self.make, params)
         try:
             return self.make(**params)
-        except (TypeError, ValueError) as error:
-            raise ContractError(f"{kind} {self.name!r} cannot be made from {dict(params)}: {error}") from error
+        except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise ContractError(
+                f"{kind} {self.name!r} cannot be made from {shortened(dict(params))}: {reason}"
+            ) from error
 
 
 class Registry(Generic[T]):

@@ -2,8 +2,9 @@
 
     spec   = name [":" item ("," item)*]   |   file.py:name [":" item ("," item)*]
     item   = key "=" value
-    value  = true | false | none | number | 8/255 | text | 'quoted text' | "[" text "]" ("[" text "]")*
+    value  = true | false | none | number | 8/255 | inf | nan | text | 'quoted text' | "[" text "]" ("[" text "]")*
 
+`true`, `false`, `none`, `inf` and `nan` are read in any case; `yes`, `on` and the like are texts, which no switch takes.
 What stands in brackets is a text of its own: `,`, `+` and `|` in it divide nothing outside. A quoted text begins right
 behind `=`. This module only takes texts apart; `vauban.words` says what the names stand for.
 """
@@ -89,13 +90,15 @@ def parse(text: str) -> Spec:
 
 
 def parse_value(text: str) -> Any:
-    """`8/255` is a fraction, `true` and `none` are what they say, numbers are numbers, the rest is a text."""
+    """`8/255` is a fraction, `true`, `none`, `inf` and `nan` are what they say, numbers are numbers, the rest is a text."""
     stripped = text.strip()
     lowered = stripped.lower()
     if lowered in ("true", "false"):
         return lowered == "true"
     if lowered == "none":
         return None
+    if re.fullmatch(r"[-+]?(inf|infinity)|nan", lowered):
+        return float(lowered)
     if stripped.startswith("[") and (texts := _bracketed(stripped)) is not None:
         return Bracketed(texts)
     if re.fullmatch(r"[-+]?[\d.]+\s*/\s*[\d.]+", lowered):
@@ -115,8 +118,6 @@ def written(value: Any) -> str:
     """A value as the grammar writes it: `parse_value(written(value)) == value`."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return "1e999" if value > 0 else "-1e999"  # the way to write infinity as a number
     if not isinstance(value, str):
         return str(value) if isinstance(value, Bracketed) else repr(value)
     plain = value.isprintable() and not set(value) & set(",[]'\"\\")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 
-from vauban.core.errors import ContractError
+from vauban.core.parameters import Count, Range
 from vauban.core.rng import Stream, fold
 from vauban.data import registry
 from vauban.data.dataset import Dataset, InMemory
@@ -17,7 +19,12 @@ COARSE = 4  # random colours on a grid of 4 x 4, enlarged
 
 @registry.register("colours", splits=SPLITS, classes=10, levels=256)
 def colours(
-    split: str | None, place: DataLocation, n: int = 64, size: int = 32, classes: int = 10, seed: int = 0
+    split: str | None,
+    place: DataLocation,
+    n: Count = 64,
+    size: Annotated[int, Range(COARSE)] = 32,
+    classes: Annotated[int, Range(2)] = 10,
+    seed: int = 0,
 ) -> Dataset:
     """Smooth random colour images on 8 bits, `(3, size, size)`, with labels that mean nothing (0, 1, 2, ... in turn).
 
@@ -28,15 +35,8 @@ def colours(
         size: Side in pixels.
         classes: Number of classes.
         seed: Seed of the colours.
-
-    Raises:
-        ContractError: There are no images, a side is below 4, or there is one class.
     """
     split = split_of("colours", split, SPLITS, "test")
-    if n < 1 or size < COARSE or classes < 2:
-        raise ContractError(
-            f"expected n >= 1, size >= {COARSE} and classes >= 2, got n={n}, size={size}, classes={classes}"
-        )
     rng = Stream(fold(seed, "colours", split), torch.arange(n))
     coarse = rng.uniform("colour", (3, COARSE, COARSE))
     smooth = F.interpolate(coarse, size, mode="bilinear", align_corners=True)

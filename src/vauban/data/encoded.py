@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Count, Parameters
 from vauban.data.dataset import Digest
 
 
 @dataclass(frozen=True)
-class Framing:
+class Framing(Parameters):
     """Size and colour that an image file is brought to, in 8 bits: the result stays on the grid of 256 levels.
 
     Attributes:
@@ -30,14 +31,9 @@ class Framing:
         ContractError: A number of pixels is no positive whole number.
     """
 
-    size: int | None = None
-    crop: int | None = None
+    size: Count | None = None
+    crop: Count | None = None
     grey: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in (("size", self.size), ("crop", self.crop)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ContractError(f"expected {name} as a positive number of pixels, got {value!r}")
 
     def decode(self, data: bytes, origin: str) -> Tensor:
         """An image as a tensor.

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Count
 from vauban.data import registry
 from vauban.data.dataset import Dataset
 from vauban.data.encoded import Encoded, Framing
@@ -108,8 +109,8 @@ def folder(
     split: str | None,
     place: DataLocation,
     path: str = ".",
-    size: int | None = None,
-    crop: int | None = None,
+    size: Count | None = None,
+    crop: Count | None = None,
     classes: str | None = None,
     grey: bool = False,
 ) -> Dataset:
@@ -128,7 +129,7 @@ def folder(
         MissingData: There is no such folder, or no image in it.
         ContractError: A file is no image, or has no label where others do.
     """
-    where = Path(str(path)).expanduser()
+    where = Path(path).expanduser()
     where = where / split if split else where
     if not where.is_dir():
         raise MissingData(f"folder: expected path={where} to be a folder of images, it does not exist")
@@ -136,7 +137,7 @@ def folder(
 
 
 @registry.register("imagenet", classes=1000, levels=256)
-def imagenet(split: str | None, place: DataLocation, size: int | None = None, crop: int | None = 224) -> Dataset:
+def imagenet(split: str | None, place: DataLocation, size: Count | None = None, crop: Count | None = 224) -> Dataset:
     """ImageNet images: imagenet/SPLIT below the data root, sub-folders by synset or indexed files with classes.csv.
 
     Args:

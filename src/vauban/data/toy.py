@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from vauban.core.errors import ContractError
+from vauban.core.parameters import NonNegative, Range
 from vauban.core.rng import Stream, fold
 from vauban.data import registry
 from vauban.data.dataset import Dataset, InMemory
@@ -16,6 +16,8 @@ from vauban.data.location import DataLocation, split_of
 
 SPLITS = ("train", "test")
 BUDGETS = {"linf": 0.1, "l2": 0.1, "l1": 0.1}
+Points = Annotated[int, Range(2)]
+"""A whole number of points, one of each class or more."""
 FACTS: dict[str, Any] = {"splits": SPLITS, "classes": 2, "levels": None}
 
 
@@ -24,12 +26,7 @@ def _draw(name: str, split: str, n: int, noise: float, seed: int) -> tuple[Tenso
 
     Returns:
         Angles in [0, pi) `(n,)`, labels `(n,)`, which alternate, and noise `(n, 2)`.
-
-    Raises:
-        ContractError: There are fewer than 2 points, or the noise is negative.
     """
-    if n < 2 or noise < 0:
-        raise ContractError(f"expected n >= 2 points and noise >= 0, got n={n}, noise={noise}")
     rng = Stream(fold(seed, name, split), torch.arange(n))
     return math.pi * rng.uniform("angle", ()), torch.arange(n) % 2, noise * rng.normal("noise", (2,))
 
@@ -40,7 +37,7 @@ def _finish(name: str, split: str, points: Tensor, y: Tensor) -> Dataset:
 
 
 @registry.register("moons", **FACTS)
-def moons(split: str | None, place: DataLocation, n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
+def moons(split: str | None, place: DataLocation, n: Points = 1000, noise: NonNegative = 0.1, seed: int = 0) -> Dataset:
     """Two interleaved half circles of radius 1 with Gaussian noise, scaled by 1/4 into the unit square."""
     split = split_of("moons", split, SPLITS, "test")
     angle, y, jitter = _draw("moons", split, n, noise, seed)
@@ -51,7 +48,9 @@ def moons(split: str | None, place: DataLocation, n: int = 1000, noise: float = 
 
 
 @registry.register("circles", **FACTS)
-def circles(split: str | None, place: DataLocation, n: int = 1000, noise: float = 0.1, seed: int = 0) -> Dataset:
+def circles(
+    split: str | None, place: DataLocation, n: Points = 1000, noise: NonNegative = 0.1, seed: int = 0
+) -> Dataset:
     """Two concentric circles of radius 1 and 1/2 with Gaussian noise, scaled by 1/3 into the unit square."""
     split = split_of("circles", split, SPLITS, "test")
     angle, y, jitter = _draw("circles", split, n, noise, seed)

@@ -16,6 +16,7 @@ from vauban.engine.oracle import Oracle
 from vauban.engine.result import Result, untouched
 
 Want = Literal["success", "nearest"]
+Growth = Annotated[float, Range(1, open_low=True)]
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class Bisection(Attack):
     parameter: str = "eps"
     start: Positive = 1.0
     rounds: Count = 9
-    growth: Annotated[float, Range(1, open_low=True)] = 10.0
+    growth: Growth = 10.0
     largest: Annotated[float, Range(0, open_low=True, infinite=True)] = float("inf")
 
     @property

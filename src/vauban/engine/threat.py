@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vauban.core.cards import Backward, carded
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
+from vauban.core.parameters import Count, Parameters
+from vauban.core.pixel_grid import Levels
 from vauban.core.rng import seeded
 from vauban.engine.first_answer import first_answer
 from vauban.engine.network import WeightedModule, quiet
@@ -19,7 +21,7 @@ ALL = frozenset({"gradients", "scores", "labels"})
 
 
 @dataclass(frozen=True, eq=False)
-class BoundThreat:
+class BoundThreat(Parameters):
     """A threat with its networks; `Oracle.open` gives an attack access to them.
 
     Attributes:
@@ -37,26 +39,26 @@ class BoundThreat:
             own logits; one more forward per step.
 
     Raises:
-        ContractError: Unknown grants, no draw, weights that are all zero, or a rule for a module of no network.
+        ContractError: A value of another type or out of its range, unknown grants, weights that are all zero, or a rule for
+            a module of no network.
     """
 
     target: nn.Module
     name: str = "white-box"
     sources: tuple[WeightedModule, ...] = ()
     grants: frozenset[str] = ALL
-    budget: int | None = None
+    budget: Count | None = None
     backward: Mapping[nn.Module, Backward] = field(default_factory=dict)
-    draws: int = 1
+    draws: Count = 1
     random: bool = False
-    levels: int | None = 256
+    levels: Levels | None = 256
     limit: Ball | None = None
     confirm: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.grants <= ALL:
             raise ContractError(f"expected grants among {sorted(ALL)}, got {sorted(self.grants - ALL)}")
-        if self.draws < 1:
-            raise ContractError(f"expected draws >= 1, got {self.draws}")
         if self.sources and not any(weight for _, weight in self.sources):
             raise ContractError("expected at least one source with a weight other than zero, got all zero")
         strangers = [type(module).__name__ for module in self.backward if module not in self.parts]

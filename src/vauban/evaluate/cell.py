@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from vauban.core.cards import carded
 from vauban.core.contracts import check_labels
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
+from vauban.core.parameters import Count, Parameters
+from vauban.core.pixel_grid import Levels
 from vauban.core.rng import seeded
 from vauban.core.tolerance import tolerance
 from vauban.data import Dataset
@@ -34,14 +36,18 @@ PROBE = 4  # samples whose logits are stored with a cell and compared on resume
 
 
 @dataclass(frozen=True, eq=False)
-class Settings:
-    """What all cells of a study share. levels="data" takes the pixel levels that the data declare."""
+class Settings(Parameters):
+    """What all cells of a study share. levels="data" takes the pixel levels that the data declare.
+
+    Raises:
+        ContractError: A value of another type or out of its range.
+    """
 
     seed: int = 0
-    batch_size: int = 128
+    batch_size: Count = 128
     device: str = "cpu"
-    levels: int | str | None = "data"
-    budget: int | None = None
+    levels: Levels | Literal["data"] | None = "data"
+    budget: Count | None = None
     save_images: bool = False
     metrics: tuple[str, ...] = ()
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -61,7 +61,7 @@ class Study:
         seed: int = 0,
         batch_size: int | None = None,
         device: str = "cpu",
-        levels: int | str | None = "data",
+        levels: int | Literal["data"] | None = "data",
         budget: int | None = None,
         save_images: bool = False,
         preflight: bool = True,
@@ -94,7 +94,7 @@ class Study:
         )
         self._hashes: list[str] = []
         self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
-        size = batch_size or automatic_batch_size(self.data)
+        size = automatic_batch_size(self.data) if batch_size is None else batch_size
         self.settings = Settings(seed, size, device, levels, budget, save_images, tuple(metrics))
         self.cells: list[Cell] = []
         named_defences = named(defences, defence_of)

@@ -56,9 +56,10 @@ def bilateral(x: Tensor, sigma_domain: float, sigma_range: float, guide: Tensor 
 
 def _half_disc(radius: float, height: int, width: int) -> list[tuple[int, int]]:
     """One of each two opposite steps (down, right) of length at most `radius` that stay inside the image."""
-    reach = math.floor(radius)
-    steps = [(down, right) for down in range(reach + 1) for right in range(-reach, reach + 1)]
-    inside = [(d, r) for d, r in steps if d * d + r * r <= radius * radius and d < height and abs(r) < width]
+    reach = math.floor(min(radius, height + width))
+    down, across = min(reach, height - 1), min(reach, width - 1)
+    steps = [(d, r) for d in range(down + 1) for r in range(-across, across + 1)]
+    inside = [(d, r) for d, r in steps if d * d + r * r <= radius * radius]
     return [(d, r) for d, r in inside if d > 0 or r > 0]
 
 

@@ -140,7 +140,8 @@ class Smoothing:
             )
         if 1 - alpha < 16 * torch.finfo(x0.dtype).eps:
             raise ContractError(
-                f"expected 1 - alpha above the rounding of {x0.dtype}, got {1 - alpha:.1e}; use float64"
+                f"expected a smoothness whose distance to 1 exceeds the rounding of {x0.dtype}, got {1 - alpha:.1e}; "
+                "use float64 images"
             )
         if method not in ("auto", "direct", "iterative"):
             raise ContractError(f"expected method 'auto', 'direct' or 'iterative', got {method!r}")

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Positive
 from vauban.metrics import registry
 from vauban.metrics.base import pair
 from vauban.metrics.mad_appearance import appearance
@@ -19,7 +20,7 @@ CHUNK = 2**18  # pixels in one pass: bounds the memory of the complex subbands a
 
 
 @registry.register("mad", unit="1", direction="lower", aggregate="mean", reads="pair")
-def mad(x: Tensor, y: Tensor, *, pixels_per_degree: float = 64.0) -> Tensor:
+def mad(x: Tensor, y: Tensor, *, pixels_per_degree: Positive = 64.0) -> Tensor:
     """Most Apparent Distortion of image y from original x, `(batch,)` float64, 0 or more; smaller is less visible.
 
     d_detect^alpha d_appear^(1 - alpha), alpha = 1 / (1 + 0.467 d_detect^0.130): `detection` of the error behind the image

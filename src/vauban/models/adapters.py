@@ -11,13 +11,14 @@ from torch import nn
 
 from vauban.core.errors import ContractError, MissingExtra, UnknownName
 from vauban.models import registry
+from vauban.models.layers import Classes
 from vauban.models.wrap import Normalised
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @registry.register("torchvision", weights="file", data="imagenet", crop=224)
-def torchvision(name: str, classes: int = 1000, pretrained: bool = False) -> Normalised:
+def torchvision(name: str, classes: Classes = 1000, pretrained: bool = False) -> Normalised:
     """A torchvision classifier by its name, with ImageNet's mean and std inside; pretrained=true downloads its weights.
 
     Args:
@@ -42,7 +43,7 @@ def torchvision(name: str, classes: int = 1000, pretrained: bool = False) -> Nor
 
 
 @registry.register("timm", weights="file", data="imagenet", crop=224, extra="models")
-def timm(name: str, classes: int | None = None, pretrained: bool = False) -> Normalised:
+def timm(name: str, classes: Classes | None = None, pretrained: bool = False) -> Normalised:
     """A timm classifier by its name, with the mean and std of its own configuration; pretrained=true downloads weights.
 
     Args:

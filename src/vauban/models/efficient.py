@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vauban.core.errors import ContractError
+from vauban.core.parameters import Count
 from vauban.models import registry
-from vauban.models.layers import Activation, strided_maps, three_convolutions
+from vauban.models.layers import Activation, Classes, strided_maps, three_convolutions
 from vauban.models.layers import activation as make_activation
 
 
@@ -15,7 +15,7 @@ from vauban.models.layers import activation as make_activation
     "efficient-cnn", weights="file", data="mnist, cifar10", recipe="epochs=6 (mnist) or 50, adam lr=1e-3"
 )
 def efficient_cnn(
-    channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu"
+    channels: Count = 1, size: Count = 28, classes: Classes = 10, activation: Activation = "relu"
 ) -> nn.Sequential:
     """CNN of "Efficient Defenses": three convolutions (8x8/2, 6x6/2, 5x5) and one dense layer; activation=brelu bounds it.
 
@@ -62,7 +62,11 @@ class EfficientResNet(nn.Module):
 
 @registry.register("efficient-resnet", weights="file", data="mnist, cifar10", recipe="as efficient-cnn")
 def efficient_resnet(
-    channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu", pool_stride: int = 3
+    channels: Count = 1,
+    size: Count = 28,
+    classes: Classes = 10,
+    activation: Activation = "relu",
+    pool_stride: Count = 3,
 ) -> EfficientResNet:
     """ResNet of "Efficient Defenses": five convolutions with an identity shortcut from layer 2 to the 3x3 max pool.
 
@@ -76,8 +80,6 @@ def efficient_resnet(
         pool_stride: Stride of the max pool.
 
     Raises:
-        ContractError: The stride is below 1, or images are too small.
+        ContractError: Images are too small.
     """
-    if pool_stride < 1:
-        raise ContractError(f"expected pool_stride >= 1, got {pool_stride}")
     return EfficientResNet(channels, size, classes, activation, pool_stride)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from torch import nn
 
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Count, Share
 from vauban.models import registry
-from vauban.models.layers import Activation, three_convolutions
+from vauban.models.layers import Activation, Classes, three_convolutions
 from vauban.models.layers import activation as make_activation
 
 
 @registry.register("keyed-fgsm", weights="file", data="mnist, fashion-mnist", recipe="epochs=6 batch=128 lr=1e-3 adam")
-def keyed_fgsm(channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "relu") -> nn.Sequential:
+def keyed_fgsm(
+    channels: Count = 1, size: Count = 28, classes: Classes = 10, activation: Activation = "relu"
+) -> nn.Sequential:
     """Network of Table 1 of the keyed defence: convolutions 8x8, 6x6, 5x5 with ReLU and one dense layer."""
     return three_convolutions(channels, size, classes, activation)
 
@@ -20,13 +23,13 @@ def keyed_fgsm(channels: int = 1, size: int = 28, classes: int = 10, activation:
     "keyed-cw", weights="file", data="mnist, fashion-mnist", recipe="epochs=50 batch=128 lr=0.01 sgd (momentum 0.9)"
 )
 def keyed_cw(
-    c1: int = 32,
-    c2: int = 64,
-    h: int = 200,
-    channels: int = 1,
-    size: int = 28,
-    classes: int = 10,
-    dropout: float = 0.5,
+    c1: Count = 32,
+    c2: Count = 64,
+    h: Count = 200,
+    channels: Count = 1,
+    size: Count = 28,
+    classes: Classes = 10,
+    dropout: Share = 0.5,
     activation: Activation = "relu",
 ) -> nn.Sequential:
     """Network of Table 2 of the keyed defence: four 3x3 convolutions, two pools, three dense layers, one dropout.

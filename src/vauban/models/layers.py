@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 from torch import nn
 
 from vauban.core.errors import ContractError, UnknownName
+from vauban.core.parameters import Range
 
 Activation = str | Callable[[], nn.Module]
+Classes = Annotated[int, Range(2)]
+"""A whole number of classes, at least 2."""
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.models import registry, weights
+from vauban.models.layers import Classes
 from vauban.models.wrap import Normalised
 
 STATISTICS = {
@@ -154,7 +155,7 @@ def clean_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @registry.register("robustbench", weights="own", data="cifar10")
 def robustbench(
-    arch: str, file: str, classes: int = 10, normalise: str = "none", last_norm: bool = False, post: bool = False
+    arch: str, file: str, classes: Classes = 10, normalise: str = "none", last_norm: bool = False, post: bool = False
 ) -> Normalised:
     """A RobustBench checkpoint: arch=wrn-28-10, wrn-34-10 or preact-resnet-18, file=the downloaded .pt file.
 

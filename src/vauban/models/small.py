@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vauban.core.parameters import Count
 from vauban.models import registry
+from vauban.models.layers import Classes
 
 RECIPE = "epochs=10, adam lr=3e-3, augment, cosine"
 
@@ -29,7 +31,7 @@ def _head(width: int, classes: int) -> nn.Sequential:
 
 
 @registry.register("small-plain", weights="file", data="cifar10", recipe=RECIPE)
-def small_plain(channels: int = 3, classes: int = 10) -> nn.Sequential:
+def small_plain(channels: Count = 3, classes: Classes = 10) -> nn.Sequential:
     """Network of five 3x3 convolutions in a row, three of them strided (VGG, arXiv:1409.1556)."""
     layers = [(channels, 24, 2), (24, 48, 1), (48, 64, 2), (64, 96, 1), (96, 96, 2)]
     return nn.Sequential(*(_conv(before, maps, stride=s) for before, maps, s in layers), _head(96, classes))
@@ -51,7 +53,7 @@ class _Residual(nn.Module):
 
 
 @registry.register("small-residual", weights="file", data="cifar10", recipe=RECIPE)
-def small_residual(channels: int = 3, classes: int = 10) -> nn.Sequential:
+def small_residual(channels: Count = 3, classes: Classes = 10) -> nn.Sequential:
     """Network of three stages with one residual block each (ResNet, arXiv:1512.03385)."""
     widths = [(channels, 24), (24, 48), (48, 80)]
     stages = [nn.Sequential(_conv(before, maps, stride=2), _Residual(maps)) for before, maps in widths]
@@ -59,7 +61,7 @@ def small_residual(channels: int = 3, classes: int = 10) -> nn.Sequential:
 
 
 @registry.register("small-separable", weights="file", data="cifar10", recipe=RECIPE)
-def small_separable(channels: int = 3, classes: int = 10) -> nn.Sequential:
+def small_separable(channels: Count = 3, classes: Classes = 10) -> nn.Sequential:
     """Network of depthwise 3x3 and pointwise 1x1 convolutions in turn (MobileNet, arXiv:1704.04861)."""
     layers = [_conv(channels, 32, stride=2)]
     for before, maps, stride in [(32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1)]:
@@ -81,7 +83,7 @@ class _Growing(nn.Module):
 
 
 @registry.register("small-dense", weights="file", data="cifar10", recipe=RECIPE)
-def small_dense(channels: int = 3, classes: int = 10) -> nn.Sequential:
+def small_dense(channels: Count = 3, classes: Classes = 10) -> nn.Sequential:
     """Network of layers that see all earlier maps of their stage (DenseNet, arXiv:1608.06993)."""
     return nn.Sequential(
         _conv(channels, 24, stride=2),
@@ -113,7 +115,7 @@ class _Branches(nn.Module):
 
 
 @registry.register("small-branched", weights="file", data="cifar10", recipe=RECIPE)
-def small_branched(channels: int = 3, classes: int = 10) -> nn.Sequential:
+def small_branched(channels: Count = 3, classes: Classes = 10) -> nn.Sequential:
     """Network of kernels of several sizes side by side (Inception, arXiv:1409.4842)."""
     return nn.Sequential(
         _conv(channels, 24, 5, stride=2),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import nn
 
+from vauban.core.parameters import Count, Range, Share
 from vauban.models import registry
-from vauban.models.layers import Activation, normalised_convolution, three_convolutions
+from vauban.models.layers import Activation, Classes, normalised_convolution, three_convolutions
+
+Width = Annotated[float, Range(0, 64, open_low=True)]
+"""Factor of the number of maps."""
 
 
 @registry.register("mnist-c4", weights="file", data="mnist", recipe="epochs=6 batch=128 lr=1e-3 adam")
 def mnist_c4(
-    channels: int = 1, size: int = 28, classes: int = 10, activation: Activation = "leaky-relu"
+    channels: Count = 1, size: Count = 28, classes: Classes = 10, activation: Activation = "leaky-relu"
 ) -> nn.Sequential:
     """C4, the MNIST network of the thesis: three strided convolutions with leaky ReLU and one dense layer.
 
@@ -27,10 +33,10 @@ def mnist_c4(
 
 @registry.register("cifar10-thesis", weights="file", data="cifar10", recipe="epochs=200 batch=128 lr=1e-3 adam")
 def cifar10_thesis(
-    channels: int = 3,
-    classes: int = 10,
-    width: float = 1.0,
-    dropout: float = 0.5,
+    channels: Count = 3,
+    classes: Classes = 10,
+    width: Width = 1.0,
+    dropout: Share = 0.5,
     activation: Activation = "leaky-relu",
 ) -> nn.Sequential:
     """The CIFAR-10 network of the thesis: nine 3x3 convolutions with batch normalisation and leaky ReLU, two dropouts.

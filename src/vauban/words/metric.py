@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from vauban import metrics
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, UnknownName
+from vauban.core.parameters import check_arguments
 from vauban.core.text import parse
 from vauban.metrics.base import Metric
 from vauban.words.files import from_file
@@ -16,8 +18,8 @@ def load(word: str | Metric, **params: Any) -> Metric:
     """The metric of that name; parameters, in the text or as objects, are those of the function.
 
     Raises:
-        UnknownName: No metric of that name.
-        ContractError: A user's object is no function.
+        UnknownName: No metric, or no parameter, of that name.
+        ContractError: A user's object is no function, or a value is refused.
     """
     if not isinstance(word, str):
         return word
@@ -26,4 +28,11 @@ def load(word: str | Metric, **params: Any) -> Metric:
     if not callable(metric):
         raise ContractError(f"expected the metric {word!r} as a function of an original and an image, got {metric!r}")
     given = {**({} if spec.file else spec.params), **params}
-    return functools.partial(metric, **given) if given else metric
+    if not given:
+        return metric
+    known = list(inspect.signature(metric).parameters)[2:]  # behind the original and the image
+    for key in given:
+        if key not in known:
+            raise UnknownName(f"parameter of the metric {word!r}:", key, known)
+    check_arguments(spec.name, metric, given)
+    return functools.partial(metric, **given)

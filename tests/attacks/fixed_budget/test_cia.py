@@ -196,7 +196,7 @@ def test_bad_input(case: tuple[Tensor, Tensor, nn.Module]) -> None:
     threat = BoundThreat(net, levels=None)
     with pytest.raises(ContractError, match=r"^expected images within \[low, high\] of cia, got others in sample 0$"):
         CIA(low=0.1).run(Oracle.open(threat, x, y))
-    with pytest.raises(ContractError, match=r"^expected a radius >= 0 for linf, got -0.1$"):
+    with pytest.raises(ContractError, match=r"^expected the radius of linf as a number of at least 0, got -0.1$"):
         CIA(Linf(-0.1))
     with pytest.raises(ContractError, match=r"^expected a mask that broadcasts to \(6, 1, 8, 8\), got \(3, 3\)$"):
         Oracle.open(threat, x, y, mask=torch.ones(3, 3))

@@ -88,7 +88,7 @@ class HopSkipJump(Steps[HopSkipJumpState]):
         if self.norm not in (L2, Linf):
             raise ContractError(f"expected the norm l2 or linf for hopskipjump, got {self.norm}")
         if self.starts is not None:
-            check_images(self.starts, "starting images")
+            check_images(self.starts, "starts of hopskipjump")
 
     @property
     def passes(self) -> tuple[int, int]:

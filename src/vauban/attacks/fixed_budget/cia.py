@@ -94,9 +94,12 @@ class CIA(Steps[CIAState]):
             raise UnknownName("curve", self.curve, CURVES)
         if self.ball.norm != Linf:
             raise ContractError(f"expected a ball of linf for cia, got {self.ball}")
-        for name, edge in (("low", torch.as_tensor(self.low)), ("high", torch.as_tensor(self.high))):
+        low, high = torch.as_tensor(self.low), torch.as_tensor(self.high)
+        for name, edge in (("low", low), ("high", high)):
             if not bool(((edge >= 0) & (edge <= 1)).all()):
                 raise ContractError(f"expected {name} in [0, 1], got {edge.tolist()}; models.bounded takes other units")
+        if not bool((low < high).all()):
+            raise ContractError(f"expected low < high for cia, got {low.tolist()} and {high.tolist()}")
 
     @property
     def _rule(self) -> Optimiser:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from vauban.core.coordinates import IntervalCoordinates
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import Norm
-from vauban.core.parameters import Count, NonNegative, Positive
+from vauban.core.parameters import Count, NonNegative, Positive, Range
 from vauban.core.tensors import like, take
 from vauban.engine import Attack, Oracle, Result, Steps
 from vauban.engine.iterate import Stop, iterate
@@ -27,6 +27,8 @@ from vauban.engine.record import Keep
 
 BETA1, BETA2, TINY = 0.9, 0.999, 1e-8  # Adam's own defaults (arXiv:1412.6980)
 GROWTH = 2.0
+LossWeight = Annotated[float, Range(1e-10)]
+"""A weight of the loss; the objective is divided by it, and squares of that must stay finite in float32."""
 CHART = IntervalCoordinates(
     0.0, 1.0, start_at="image", shrink=1 / 512
 )  # a quarter of a level, so that 0 and 1 can be left
@@ -93,7 +95,7 @@ class AdamRounds(Attack, Generic[R]):
     steps: Count = 1000
     inner: Count = 30
     lr: Positive = 0.05
-    c: Positive = 0.01
+    c: LossWeight = 0.01
     largest: Positive = 100.0
     kappa: NonNegative = 0.0
 

@@ -4,10 +4,11 @@ adversarial context, Rennes 2021), section 4.4.4."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
-from vauban.core.parameters import Positive
+from vauban.core.parameters import Positive, Range
 from vauban.defences.base import InputDefence, check_image, register
 from vauban.laplacian.bilateral import bilateral
 
@@ -36,7 +37,7 @@ class Bilateral(InputDefence):
 
     reference = "Tomasi, Manduchi 1998, ICCV"
     sigma_domain: Positive = 0.5
-    sigma_range: Positive = 0.2
+    sigma_range: Annotated[float, Range(1e-6)] = 0.2
 
     def apply(self, x: Tensor) -> Tensor:
         return bilateral(check_image(x, "the bilateral filter"), self.sigma_domain, self.sigma_range)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vauban.core.parameters import Positive
+from vauban.core.parameters import Range
 from vauban.defences.base import Border, InputDefence, WindowSize, check_odd, padded, register
 
 
@@ -30,7 +31,7 @@ class GaussianFilter(InputDefence):
     """
 
     reference = "Xu, Evans, Qi 2017, arXiv:1704.01155"
-    sigma: Positive = 1.0
+    sigma: Annotated[float, Range(1e-3)] = 1.0
     size: WindowSize = 5
     border: Border = "reflect"
 

@@ -1,0 +1,208 @@
+"""Every parameter of everything that is registered, given odd values: refused by name before anything runs, or it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import nn
+
+from vauban import attacks, data, defences, metrics, models, threats, words
+from vauban.attacks.fixed_budget.fgsm import FGSM
+from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError, VaubanError
+from vauban.core.norms import L0, L1, L2, Linf, Norm
+from vauban.core.registry import Entry, Registry
+from vauban.core.text import parse, written
+from vauban.data.location import DataLocation
+from vauban.engine import BoundThreat, Oracle
+from vauban.training import registry as recipes
+from vauban.words import attack as attack_words
+
+ODD: tuple[Any, ...] = (
+    *(0, -1, -0.5, 1, 2.5, 1e9, 1e-9, 5e-324, 1e30, 0.999999999),
+    *(math.nan, math.inf, -math.inf, None, True, False, "ten", "", "yes", [1], (-1,), object(), torch.tensor(1.0)),
+)
+TEXTS = (*(written(value) for value in ODD if isinstance(value, int | float | str | None)), "[x]", "no")
+COUNT = 5  # queries that an attack may spend on an image here
+
+torch.manual_seed(0)
+NET = nn.Sequential(nn.Flatten(), nn.Linear(64, 4)).eval()
+X = (torch.rand(3, 1, 8, 8) * 255).round() / 255
+Y = NET(X).argmax(1)
+NOWHERE = DataLocation(Path("nowhere"), False)
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    "attack": attacks.registry,
+    "fitter": attacks.fitters,
+    "defence": defences.registry,
+    "threat": threats.registry,
+    "metric": metrics.registry,
+    "recipe": recipes,
+    "data": data.registry,
+    "model": models.registry,
+}
+NEEDED: dict[str, Mapping[str, Any]] = {
+    "minimal-eps": {"attack": FGSM()},
+    "restarts": {"attack": FGSM()},
+    "cascade": {"attacks": (FGSM(),)},
+    "universal": {"v": torch.zeros(1, 8, 8), "ball": Linf(0.1)},
+    "transfer": {"sources": NET},
+    "ensemble": {"models": [NET]},
+    "hybrid": {"models": NET, "path": defences.registry.get("bit-depth").make()},
+    "at": {"attack": FGSM()},
+    "epoch-at": {"attack": FGSM()},
+}
+FEW = {"steps": 2, "search_steps": 1, "n_target": 2, "queries": 8, "most": 20, "tries": 4, "inner": 2}
+
+
+MISSING = ("nowhere", "expected images", "to be a folder")  # refused for another reason: there are no files
+STANDS_FOR = {"ball": ("perturbation",), "v": ("perturbation",), "weights": ("weight",)}
+
+
+def parameters(kind: str, entry: Entry[Any]) -> list[str]:
+    """The names of the parameters that a user gives."""
+    names = list(inspect.signature(entry.make).parameters)
+    return names[2:] if kind == "metric" else [name for name in names if name != "place"]
+
+
+OTHERS = ("torchvision", "timm", "hf", "robustbench")  # networks of other libraries, and what they download
+CASES = [
+    (kind, entry, name)
+    for kind, known in REGISTRIES.items()
+    for entry in known
+    for name in parameters(kind, entry)
+    if entry.name not in OTHERS
+]
+every = pytest.mark.parametrize(
+    ("kind", "entry", "name"), CASES, ids=[f"{kind}-{entry.name}-{name}" for kind, entry, name in CASES]
+)
+
+
+def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
+    """The thing, with what it cannot do without and few steps where nothing else is given."""
+    base: dict[str, Any] = {} if kind == "fitter" else dict(NEEDED.get(entry.name, {}))
+    if kind == "data":
+        base |= {"split": None, "place": NOWHERE}
+    if kind == "attack" and dataclasses.is_dataclass(entry.make):
+        known = {field.name for field in dataclasses.fields(entry.make) if field.init}
+        base |= {key: value for key, value in FEW.items() if key in known}
+    if kind == "fitter":
+        base |= {"epochs": 1, "steps": 2}
+    if kind == "metric":
+        return words.load("metric", entry.name, **given)
+    return entry.build(kind, {**base, **given})
+
+
+def refused(act: Callable[[], Any], *names: str) -> Any:
+    """What `act` returns; None where it refuses in one line that names the parameter, or one it stands beside."""
+    try:
+        return act()
+    except VaubanError as error:
+        text = str(error)
+        assert "\n" not in text
+        assert len(text) < 400
+        words_for = [word for name in names for word in (name, *STANDS_FOR.get(name, ()))]
+        assert any(word in text for word in (*words_for, *MISSING)), text
+        return None
+
+
+@every
+def test_odd_values_are_refused_by_name(kind: str, entry: Entry[Any], name: str) -> None:
+    for value in ODD:
+        refused(functools.partial(make, kind, entry, {name: value}), name)
+
+
+def spoken(kind: str, entry: Entry[Any], name: str, text: str) -> Any:
+    """The thing made from a text, as a user writes it."""
+    given = {key: value for key, value in parse(f"a:{name}={text}").params.items() if key == name}
+    if kind in ("attack", "fitter"):
+        eps = {"eps": 0.1} if "ball" in parameters(kind, entry) else {}
+        given = attack_words.arguments(entry, {**eps, **given}, None)
+    return make(kind, entry, given)
+
+
+@every
+def test_odd_texts_are_refused_by_name(kind: str, entry: Entry[Any], name: str) -> None:
+    if name in entry.words or name in ("ball", "loss", "norm"):
+        return  # a name, which its own reader refuses
+    for text in TEXTS:
+        refused(functools.partial(spoken, kind, entry, name, text), name)
+
+
+@pytest.mark.parametrize("eps", ["0.1x", "-1", "nan", "inf", "-inf", "none", "true", "''", "[0.1]", "ten"])
+@pytest.mark.parametrize("attack", ["pgd", "cia", "r-fgsm", "standard", "square", "restarts:attack=[pgd]"])
+def test_a_radius_is_refused_by_name(attack: str, eps: str) -> None:
+    text = f"restarts:attack=[pgd:eps={eps}]" if "[" in attack else f"{attack}:eps={eps}"
+    with pytest.raises(ContractError, match="eps"):
+        words.load("attack", text)
+
+
+@pytest.mark.parametrize("norm", [L0, L1, L2, Linf])
+@pytest.mark.parametrize("radius", [-1, math.nan, math.inf, "ten", None, True, [1], torch.tensor([0.1, math.inf])])
+def test_a_ball_of_an_odd_radius_is_refused(norm: Norm, radius: Any) -> None:
+    with pytest.raises(ContractError, match=f"radi.*{norm.name}|{norm.name}"):
+        norm(radius)
+
+
+def run(kind: str, entry: Entry[Any], thing: Any) -> None:
+    """Use a thing on three tiny images. Raises where it cannot, or hands over what is no image."""
+    if kind == "attack":
+        result = thing.run(Oracle.open(BoundThreat(NET, budget=COUNT), X, Y))
+        for image in (result.crafted, result.adversarial):
+            assert ((image >= 0) & (image <= 1)).all()
+    elif kind == "defence":
+        assert thing.wrap(NET)(X).isfinite().all()
+    elif kind == "threat":
+        FGSM().run(Oracle.open(thing.bind(NET, levels=256), X, Y))
+    elif kind == "metric":
+        assert thing(X, (X + 0.1).clamp(0, 1)).isfinite().all()
+    elif kind == "fitter":
+        thing.fit(BoundThreat(NET), [Batch(X, Y, torch.arange(3))])
+    elif kind == "data":
+        assert len(thing.take(2)) == 2
+
+
+REFUSED_WHEN_RUN = "images within|rounding of torch.float32|submodule|for which the universal|larger than|of shape"
+"""What only the images or the network can tell."""
+
+
+def use(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> None:
+    """Make it; what is accepted runs."""
+    if any(isinstance(value, int) and value > 1000 for value in given.values()):
+        return
+    if kind in ("model", "recipe") or (kind == "metric" and entry.name == "lpips"):
+        return
+    thing = refused(functools.partial(make, kind, entry, given), *given)
+    if thing is None:
+        return
+    try:
+        run(kind, entry, thing)
+    except ContractError as error:
+        if not re.search(REFUSED_WHEN_RUN, str(error)):
+            raise
+
+
+@every
+def test_what_is_accepted_runs(kind: str, entry: Entry[Any], name: str) -> None:
+    for value in (0, 1e-9, 5e-324, 1.0, 2.5, 1e30, 0.999999999, False):
+        use(kind, entry, {name: value})
+
+
+@given(case=st.sampled_from(CASES), more=st.data())
+def test_two_odd_values_at_once(case: tuple[str, Entry[Any], str], more: st.DataObject) -> None:
+    kind, entry, name = case
+    other = more.draw(st.sampled_from(parameters(kind, entry)))
+    numbers = st.sampled_from((0, 1, 2, 1e-9, 0.5, 1.0, 1e30, True, False, None))
+    assume(other != name)
+    use(kind, entry, {name: more.draw(numbers), other: more.draw(numbers)})
