@@ -57,6 +57,7 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "restarts": {"attack": FGSM()},
     "cascade": {"attacks": (FGSM(),)},
     "universal": {"v": torch.zeros(1, 8, 8), "ball": Linf(0.1)},
+    "wrap": {"module": NET},
     "transfer": {"sources": NET},
     "ensemble": {"models": [NET]},
     "hybrid": {"models": NET, "path": defences.registry.get("bit-depth").make()},
@@ -67,7 +68,7 @@ FEW = {"steps": 2, "search_steps": 1, "n_target": 2, "queries": 8, "most": 20, "
 
 
 MISSING = ("nowhere", "expected images", "to be a folder")  # refused for another reason: there are no files
-STANDS_FOR = {"ball": ("perturbation",), "v": ("perturbation",), "weights": ("weight",)}
+STANDS_FOR = {"ball": ("perturbation",), "v": ("perturbation",), "weights": ("weight",), "module": ("Module",)}
 
 
 def parameters(kind: str, entry: Entry[Any]) -> list[str]:
