@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.data.dataset import Dataset, InMemory
-from vauban.evaluate.verify import parse_budget, read_images, verify
+from vauban.evaluate.adversarial_files import read_images
+from vauban.evaluate.verify import parse_budget, verify
 
 
 class Mean(nn.Module):
@@ -83,6 +84,10 @@ def test_formats(form: str, tmp_path: Path) -> None:
         "success": 1,
         "success_reloaded": 1,
         "robust_accuracy": 0,
+        "in_budget_saved": 1,
+        "largest_distance_saved": pytest.approx(20 / 255),
+        "largest_budget_on_grid": pytest.approx(20 / 255),
+        "budget": "linf:0.0784314",
     }
 
 
@@ -214,3 +219,52 @@ def test_budget_norms() -> None:
     assert str(parse_budget("l2:0.5")) == "l2:0.5"
     with pytest.raises(UnknownName, match="linf"):
         parse_budget("lif:1")
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "pt", "tensor"])
+def test_floats_up_to_255_are_recognised(form: str, tmp_path: Path) -> None:
+    x = LIGHT * 255
+    given: Any = x if form == "tensor" else FORMATS[form](tmp_path)
+    if form == "npy":
+        np.save(given, x.numpy())
+    elif form == "npz":
+        save_npz(given, x)
+    elif form == "pt":
+        torch.save(x, given)
+    with pytest.raises(ContractError, match="values up to 135; divide by 255"):
+        verify(Mean(), DATA, given, "linf:0.1")
+
+
+def test_leaving_the_ball_when_saved_is_said_with_the_largest_budget_on_the_grid() -> None:
+    eps = 12.6 / 255  # a level beyond: 13 of 255 where the image is rounded up
+    found = verify(Mean(), DATA, CLEAN + eps, f"linf:{eps}")
+    assert (found.in_budget, found.in_budget_saved) == (1, 0)
+    assert found.largest_budget_on_grid == pytest.approx(12 / 255)
+    assert found.largest_distance_saved == pytest.approx(13 / 255)
+    assert found.rows["leaves_when_saved"] == [True] * 4
+    (said,) = found.sentences()
+    assert said.startswith("4 leave the budget when they are saved at 8 bits, by up to 0.00157")
+    assert "12/255" in said
+
+
+def test_what_is_outside_is_explained_and_nothing_is_said_where_all_is_well() -> None:
+    assert verify(Mean(), DATA, LIGHT, "linf:0.1").sentences() == []
+    far = LIGHT.clone()
+    far[0] += 0.1
+    far[1] = 1.5
+    said = verify(Mean(), DATA, far, "linf:0.1").sentences()
+    assert [text.split(" ")[0] for text in said] == ["1", "2", "2"]
+    assert "not in [0,1]" in said[0]
+    assert "outside the budget, the farthest by 0.949" in said[1]
+    assert "wrong label" in said[2]
+
+
+def test_the_page_and_the_file_hold_every_image(tmp_path: Path) -> None:
+    import csv
+
+    found = verify(Mean(), DATA, LIGHT, "linf:0.1")
+    page = found.write(tmp_path / "out")
+    lines = list(csv.DictReader((tmp_path / "out" / "images.csv").read_text().splitlines()))
+    assert [line["id"] for line in lines] == ["0", "1", "2", "3"]
+    assert {line["success"] for line in lines} == {"True"}
+    assert page.read_text().count("<tr>") == 4 + 1 + len(found.as_dict())

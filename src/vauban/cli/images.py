@@ -19,6 +19,7 @@ def verify(
     budget: Annotated[str, typer.Option(help="e.g. linf:8/255.")],
     defence: Annotated[str, typer.Option(help="A defence in front of the model.")] = "none",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for a page and a file with a line per image.")] = None,
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -27,12 +28,18 @@ def verify(
     from vauban.evaluate.verify import verify as judge
 
     defended = words.load("defence", defence).wrap(words.load("model", model))
-    verdict = judge(defended, words.load("data", data, root=data_root), adv, budget).as_dict()
+    verdict = judge(defended, words.load("data", data, root=data_root), adv, budget)
+    page = None if out is None else verdict.write(out)
     if as_json:
-        typer.echo(json.dumps(verdict, indent=2))
+        typer.echo(json.dumps(verdict.as_dict(), indent=2))
         return
-    for name, value in verdict.items():
-        typer.echo(f"{name.replace('_', ' '):>18}  {value if isinstance(value, int) else format(value, '.4f')}")
+    for name, value in verdict.as_dict().items():
+        if value is not None:
+            typer.echo(f"{name.replace('_', ' '):>22}  {format(value, '.4f') if isinstance(value, float) else value}")
+    for sentence in verdict.sentences():
+        typer.echo(f"{sentence}")
+    if page is not None:
+        typer.echo(f"report: {page}")
 
 
 def magnify(

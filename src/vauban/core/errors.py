@@ -51,6 +51,50 @@ class UnknownName(VaubanError):  # noqa: N818
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        meant = [other for other in MEANT.get(_folded(name), ()) if other in names]
+        near = meant or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if not near:
+            folded = {_folded(other): other for other in names}
+            near = [folded[match] for match in difflib.get_close_matches(_folded(name), folded, n=3, cutoff=0.5)]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names)}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+MEANT = {
+    "autoattack": ("standard",),
+    "aa": ("standard",),
+    "ifgsm": ("bim",),
+    "iterativefgsm": ("bim",),
+    "momentumifgsm": ("mi-fgsm",),
+    "carliniwagner": ("cw-l2", "cw-linf", "cw-l0"),
+    "cw": ("cw-l2", "cw-linf", "cw-l0"),
+    "candw": ("cw-l2", "cw-linf", "cw-l0"),
+    "elasticnet": ("ead",),
+    "boundary": ("hopskipjump",),
+    "boundaryattack": ("hopskipjump",),
+    "hsja": ("hopskipjump",),
+    "fab": ("fmn",),
+    "madry": ("pgd",),
+    "saliencymap": ("jsma",),
+    "noise": ("random-noise",),
+    "crossentropy": ("ce",),
+    "whitebox": ("white-box",),
+    "blackbox": ("scores-only", "labels-only"),
+    "bpda": ("adaptive",),
+    "eot": ("adaptive",),
+    "squeezing": ("bit-depth",),
+    "featuresqueezing": ("bit-depth",),
+    "epsilon": ("eps",),
+    "iterations": ("steps",),
+    "niter": ("steps",),
+    "maxiter": ("steps",),
+    "nbiter": ("steps",),
+    "alpha": ("step_size", "rel_stepsize"),
+    "epsstep": ("step_size", "rel_stepsize"),
+}
+"""Names by which others know a thing, folded, and ours."""
+
+
+def _folded(name: str) -> str:
+    """A name without what spellings differ in."""
+    return "".join(sign for sign in str(name).lower() if sign.isalnum())
