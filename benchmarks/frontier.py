@@ -20,7 +20,7 @@ import vauban as vb
 from benchmarks import setting
 from benchmarks.tables import publish, table
 from vauban import L2, attacks
-from vauban.core.losses import margin
+from vauban.core.losses import cross_entropy, margin
 from vauban.data import Dataset
 from vauban.engine import Attack, Bisection, BoundThreat, Oracle
 
@@ -34,7 +34,7 @@ ATTACKS: dict[str, Callable[[int], Attack]] = {
     "FMN": lambda n: attacks.FMN(steps=n),
     "C&W, one constant": lambda n: attacks.CW(search_steps=1, steps=n, lr=0.1, c=10.0),
     "APGD, radius searched": lambda n: Bisection(
-        attacks.APGD(L2(1.0), steps=n // 5, random_start=False), "eps", 1.0, rounds=5
+        attacks.APGD(L2(1.0), steps=n // 5, loss=cross_entropy, random_start=False), "eps", 1.0, rounds=5
     ),
     "Sapper": lambda n: attacks.Sapper(steps=n),
 }

@@ -35,7 +35,7 @@ ATTACKS: dict[str, Callable[[int], Attack]] = {
     "PGD linf": lambda n: attacks.PGD(Linf(EPS), steps=n),
     "PGD l2": lambda n: attacks.PGD(L2(2.0), steps=n),
     "MI-FGSM": lambda n: attacks.MIFGSM(Linf(EPS), steps=n),
-    "APGD": lambda n: attacks.APGD(Linf(EPS), steps=n),
+    "APGD": lambda n: attacks.APGD(Linf(EPS), steps=n, loss=cross_entropy),
     "DDN": lambda n: attacks.DDN(steps=n),
     "FMN l2": lambda n: attacks.FMN(steps=n),
     "FMN linf": lambda n: attacks.FMN(steps=n, norm=Linf),

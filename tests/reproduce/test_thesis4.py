@@ -74,8 +74,8 @@ def test_the_parameters_of_section_4_4_1() -> None:
         bim: Any = inside("I-FGSM", radii("I-FGSM", parameters)[-1], parameters)
         pgd: Any = inside("PGD2", 5.0, parameters)
         assert bim.ball.radius == pytest.approx(largest, abs=5e-5)
-        assert bim.step_size * bim.ball.radius == pytest.approx(0.08)
-        assert pgd.step_size * pgd.ball.radius == pytest.approx(3)
+        assert bim.rel_stepsize * bim.ball.radius == pytest.approx(0.08)
+        assert pgd.rel_stepsize * pgd.ball.radius == pytest.approx(3)
         assert not pgd.random_start
         smooth: Any = minimal("sC&W", parameters)
         plain: Any = minimal("C&W", parameters)

@@ -53,11 +53,11 @@ def test_printed_parameters():
     (bp,) = attacks("BP", "100", MNIST, PAPER)
     assert (bp.steps, bp.alpha, bp.gamma_min, bp.beta_min, bp.retreat) == (100, 2, 0.7, 0.1, False)
     for attack in attacks("I-FGSM", "20", MNIST, PAPER):
-        assert attack.step_size * attack.ball.radius == pytest.approx(0.08)
+        assert attack.rel_stepsize * attack.ball.radius == pytest.approx(0.08)
     for attack in attacks("PGD2", "20", IMAGENET, PAPER):
-        assert attack.step_size * attack.ball.radius == pytest.approx(3)
+        assert attack.rel_stepsize * attack.ball.radius == pytest.approx(3)
         assert not attack.random_start
-    assert {attack.step_size for attack in attacks("PGD2", "20", MNIST, PAPER)} == {0.5}
+    assert {attack.rel_stepsize for attack in attacks("PGD2", "20", MNIST, PAPER)} == {0.5}
 
 
 @pytest.mark.slow
@@ -126,5 +126,5 @@ def test_the_radius_of_training_rises_to_the_printed_one():
     assert trained_at == [0.3, 0.2, 0.1]
     assert role == "network"
     printed = ROBUST_SCALES["mnist"]["paper"].recipes["robust"].recipe.attack
-    assert math.isclose(printed.step_size * printed.ball.radius, 0.01)
+    assert math.isclose(printed.rel_stepsize * printed.ball.radius, 0.01)
     assert printed.steps == 40

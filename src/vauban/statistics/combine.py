@@ -75,11 +75,17 @@ def group(cells: Iterable[C], key: Callable[[C], Hashable]) -> dict[Any, list[C]
     return dict(groups)
 
 
+OF_EPS = ("eps", "radius", "ball", "alpha", "rel_stepsize", "abs_stepsize", "step_size")
+"""Parameters of an attack that go with eps; the last one is that of rows of vauban 0.1."""
+
+
 def family(cell: ReadCell) -> tuple[str, ...]:
     """What the runs of one attack at several eps share: everything but eps and the steps derived from it."""
     meta = cell.meta
     attack = {
-        k: v for k, v in _part(meta, "attack").items() if k not in ("eps", "radius", "ball", "alpha", "step_size")
+        k: v
+        for k, v in _part(meta, "attack").items()
+        if k not in ("eps", "radius", "ball", "alpha", "rel_stepsize", "abs_stepsize", "step_size")
     }
     fields = ("model", "defence", "data", "threat", "goal", "norm", "loss", "levels", "seed")
     rest = {k: v for k, v in _part(meta, "threat").items() if k not in ("eps", "limit")}

@@ -216,7 +216,9 @@ def test_apgd_t_with_two_classes_and_with_a_spent_budget() -> None:
     net.bias.data[1] = 0.05
     result = attacks.load("apgd-t", ball=Linf(0.05), steps=5).run(Oracle.open(BoundThreat(shifted, levels=None), x, y))
     assert result.success.all()
-    spent = attacks.load("apgd-t", ball=Linf(0.05)).run(Oracle.open(BoundThreat(shifted, levels=None, budget=0), x, y))
+    oracle = Oracle.open(BoundThreat(shifted, levels=None, budget=1), x, y)
+    oracle.labels(x)
+    spent = attacks.load("apgd-t", ball=Linf(0.05)).run(oracle)
     assert not spent.success.any()
     assert torch.equal(spent.crafted, x)
     with pytest.raises(ContractError, match="expected n_target of APGDT as a whole number of at least 1, got 0"):

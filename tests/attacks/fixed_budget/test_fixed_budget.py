@@ -118,7 +118,7 @@ def test_single_steps_hand_over_the_end_of_the_step(digits_cnn: nn.Module, digit
 def test_bim_is_pgd_from_the_image(digits_cnn: nn.Module, digits_test: Digits) -> None:
     x, y = digits_test[0][:20], digits_test[1][:20]
     oracle = Oracle.open(BoundThreat(digits_cnn), x, y)
-    pgd = attacks.load("pgd", ball=Linf(0.1), steps=8, step_size=1.25 / 8, random_start=False)
+    pgd = attacks.load("pgd", ball=Linf(0.1), steps=8, rel_stepsize=1.25 / 8, random_start=False)
     assert torch.equal(attacks.load("bim", ball=Linf(0.1), steps=8).run(oracle).crafted, pgd.run(oracle).crafted)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban import attacks
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, UnknownName
 from vauban.core.goals import ResolvedGoal, Targeted
 from vauban.core.losses import auto, cross_entropy, dlr, margin, switched
 from vauban.core.norms import L0, L1, L2, Linf, Norm
@@ -93,15 +93,56 @@ def test_fgsm_l2_and_linf_are_the_formulas(linear: nn.Linear, images: Tensor) ->
 def test_r_fgsm_is_a_random_sign_step_then_the_rest_of_the_radius(linear: nn.Linear, images: Tensor) -> None:
     y = torch.zeros(6, dtype=torch.int64)
     w = (linear.weight[1] - linear.weight[0]).detach()
-    crafted = attacks.load("r-fgsm", ball=Linf(EPS), alpha=0.3).run(opened(linear, images, y)).crafted
+    crafted = attacks.load("r-fgsm", ball=Linf(EPS), alpha=0.3 * EPS).run(opened(linear, images, y)).crafted
     noise = crafted - images - 0.7 * EPS * w.sign()
     torch.testing.assert_close(noise.abs(), torch.full_like(noise, 0.3 * EPS))
     assert 0.3 < (noise > 0).double().mean() < 0.7
     assert (noise[0] != noise[1]).any()
-    with pytest.raises(
-        ContractError, match=r"expected alpha of RFGSM as a number of at least 0 and at most 1, got 2.0"
-    ):
-        attacks.load("r-fgsm", eps=0.1, alpha=2.0)
+    with pytest.raises(ContractError, match=r"expected alpha of RFGSM as a number of at least 0 or none, got -2.0"):
+        attacks.load("r-fgsm", eps=0.1, alpha=-2.0)
+
+
+@pytest.mark.parametrize("alpha", [None, EPS * 1.001, 5 * EPS])
+def test_r_fgsm_below_its_own_random_step_takes_half_the_radius_for_it(
+    linear: nn.Linear, images: Tensor, alpha: float | None
+) -> None:
+    y = torch.zeros(6, dtype=torch.int64)
+    w = (linear.weight[1] - linear.weight[0]).detach()
+    crafted = attacks.load("r-fgsm", ball=Linf(EPS), alpha=alpha).run(opened(linear, images, y)).crafted
+    noise = crafted - images - 0.5 * EPS * w.sign()
+    torch.testing.assert_close(noise.abs(), torch.full_like(noise, 0.5 * EPS))
+
+
+def test_r_fgsm_at_its_own_random_step_is_that_step(linear: nn.Linear, images: Tensor) -> None:
+    y = torch.zeros(6, dtype=torch.int64)
+    crafted = attacks.load("r-fgsm", ball=Linf(EPS), alpha=EPS).run(opened(linear, images, y)).crafted
+    torch.testing.assert_close((crafted - images).abs(), torch.full_like(images, EPS))
+
+
+STEPPED = ("bim", "pgd", "mi-fgsm", "illc")
+
+
+@pytest.mark.parametrize("name", STEPPED)
+@pytest.mark.parametrize("norm", [Linf, L2])
+def test_a_step_relative_to_eps_is_the_absolute_one_divided_by_eps(
+    name: str, norm: Norm, linear: nn.Linear, images: Tensor
+) -> None:
+    y = torch.zeros(6, dtype=torch.int64)
+    fixed = {"random_start": False} if name == "pgd" else {}
+    pair = [{"rel_stepsize": 0.25}, {"abs_stepsize": 0.25 * EPS}]
+    both = [attacks.load(name, ball=norm(EPS), steps=3, **fixed, **length) for length in pair]
+    made = [iterate(attack, opened(linear, images, y), stop="never", keep="last").crafted for attack in both]
+    torch.testing.assert_close(made[0], made[1])
+    moved = norm.size(made[0] - images)
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.75 * EPS))
+
+
+@pytest.mark.parametrize("name", [*STEPPED, "qbim", "qpgd2"])
+def test_two_step_sizes_are_refused(name: str) -> None:
+    with pytest.raises(ContractError, match=r"expected one of rel_stepsize and abs_stepsize, got 0\.5 and 0\.1"):
+        attacks.load(f"{name}:eps=1,rel_stepsize=0.5,abs_stepsize=0.1")
+    with pytest.raises(UnknownName, match="rel_stepsize"):
+        attacks.load(f"{name}:eps=1,step_size=0.5")
 
 
 @pytest.mark.parametrize("name", ["fgsm", "r-fgsm", "bim", "mi-fgsm", "pgd", "apgd"])
@@ -128,7 +169,7 @@ def test_a_step_is_a_share_of_each_radius(linear: nn.Linear, images: Tensor) -> 
     per_component = torch.linspace(0, 0.05, FEATURES, dtype=torch.float64)[None]
     for name, options in (("bim", {}), ("mi-fgsm", {}), ("pgd", {"random_start": False})):
         for radius, room in ((per_sample, per_sample[:, None]), (per_component, per_component)):
-            attack = attacks.load(name, ball=Linf(radius), loss=margin, steps=1, step_size=0.5, **options)
+            attack = attacks.load(name, ball=Linf(radius), loss=margin, steps=1, rel_stepsize=0.5, **options)
             crafted = iterate(attack, opened(linear, images, y), stop="never", keep="last").crafted
             torch.testing.assert_close((crafted - images).abs(), (room / 2).expand_as(images), rtol=0, atol=1e-12)
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
 from vauban.attacks.smooth.bp import SmoothBP
 from vauban.attacks.smooth.ddn import SmoothDDN
@@ -53,11 +54,14 @@ def test_choices(kind: Any) -> None:
             kind(**{field: "round"})
 
 
-def test_the_step_of_qpgd2_is_relative_and_may_be_left_to_pgd() -> None:
-    assert QPGD2(step_size=None).step_size is None
+def test_the_step_of_qpgd2_is_the_sources_unless_told() -> None:
+    assert QPGD2().stepsize(torch.tensor(5.0)) == pytest.approx(3.0)
+    assert QPGD2(abs_stepsize=2.0).stepsize(torch.tensor(5.0)) == 2.0
     for wrong in (0.0, -1.0, *NO_NUMBERS):
-        with pytest.raises(ContractError, match=r"expected step_size of QPGD2 as a (finite )?number above 0 or none"):
-            QPGD2(step_size=wrong)
+        with pytest.raises(
+            ContractError, match=r"expected rel_stepsize of QPGD2 as a (finite )?number above 0 or none"
+        ):
+            QPGD2(rel_stepsize=wrong)
 
 
 @pytest.mark.parametrize("kind", [SmoothBP, SmoothDDN, QBIM, QPGD2])

@@ -75,7 +75,7 @@ def test_sound_attacks_are_silent(calibration_net: Net, digits_test: Data, kind:
 @pytest.mark.parametrize("kind", ["clean", "pgd-trained"])
 @pytest.mark.parametrize("steps", [3, 6])
 def test_an_attack_cut_short(calibration_net: Net, digits_test: Data, kind: str, steps: int) -> None:
-    attack = PGD(Linf(0.2), steps=steps, step_size=0.45 / steps)  # it never reaches the edge of its ball
+    attack = PGD(Linf(0.2), steps=steps, rel_stepsize=0.45 / steps)  # it never reaches the edge of its ball
     found = look(attack, BoundThreat(calibration_net(kind)), digits_test)
     assert {"incomplete-optimisation", "more-steps-help"} <= codes(found)
     assert f"({2 * steps} in place of {steps})" in found["more-steps-help"].finding().message
@@ -153,7 +153,7 @@ def test_the_limit_is_lifted_and_the_budget_ignored(calibration_net: Net, digits
 
 def test_findings_are_what_fires(calibration_net: Net, digits_test: Data) -> None:
     threat, (x, y), ids = BoundThreat(calibration_net("clean")), digits_test, torch.arange(40)
-    attack = PGD(Linf(0.2), steps=3, step_size=0.08)
+    attack = PGD(Linf(0.2), steps=3, rel_stepsize=0.08)
     result = attack.run(Oracle.open(threat, x[:40], y[:40], Untargeted(), ids))
     found = {f.code for f in after(attack, threat, x[:40], y[:40], Untargeted(), ids, result)}
     assert found == codes(look(attack, threat, digits_test, n=40)) >= {"incomplete-optimisation"}

@@ -18,7 +18,7 @@ from vauban.attacks.fixed_budget.pgd import random_start
 from vauban.attacks.parts import apgd_l1
 from vauban.attacks.parts.apgd_state import APGDState
 from vauban.attacks.parts.ball_steps import ascend, check_norm
-from vauban.core.losses import Loss, cross_entropy
+from vauban.core.losses import Loss, auto
 from vauban.core.norms import L1, L2, Ball, Linf
 from vauban.core.parameters import Count
 from vauban.core.tensors import like
@@ -82,8 +82,10 @@ class APGD(Steps[APGDState]):
     step is sparse, and the projection is the exact one on the ball and [0,1] together; see `apgd_l1`. The closing check
     judges the last point.
 
-    Departures: from the authors' code: condition 1 is strict, as in the paper; a random start is uniform in the
-    L-infinity ball instead of touching its surface, and of uniform radius for L2; L1 has no schedule of larger radii.
+    Departures: the default loss is the cross-entropy until it saturates, then the margin (`auto`), where the authors take
+    the cross-entropy or DLR (loss=ce, loss=dlr; `standard` takes both). From their code: condition 1 is strict, as in the
+    paper; a random start is uniform in the L-infinity ball instead of touching its surface, and of uniform radius for L2;
+    L1 has no schedule of larger radii.
 
     Attributes:
         ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
@@ -97,7 +99,7 @@ class APGD(Steps[APGDState]):
 
     ball: Ball = Linf(8 / 255)
     steps: Count = 100
-    loss: Loss = cross_entropy
+    loss: Loss = auto
     random_start: bool = True
 
     def __post_init__(self) -> None:

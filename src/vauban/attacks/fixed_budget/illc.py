@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.fixed_budget.bim import relative_step
-from vauban.attacks.parts.ball_steps import ascend, destination, heading
+from vauban.attacks.parts.ball_steps import advance, destination, heading
+from vauban.attacks.parts.stepsize import StepSize, stepped
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
 from vauban.core.parameters import Count, Positive
@@ -36,25 +36,25 @@ def depart(oracle: Oracle) -> TowardState:
     return TowardState(oracle.domain.x0, destination(oracle))
 
 
-def approach(oracle: Oracle, state: TowardState, loss: Loss, share: float) -> TowardState:
-    """One step of a share of the radius up the loss toward the class.
+def approach(oracle: Oracle, state: TowardState, loss: Loss, length: float | Tensor) -> TowardState:
+    """One step up the loss toward the class.
 
     Args:
         oracle: Rows inside a ball.
         state: Where they are, and the class they move toward.
         loss: What is raised.
-        share: Length of the step as a share of the radius.
+        length: Length of the step in pixel units.
 
     Returns:
         The state after the step.
     """
     _, (g,) = heading(oracle, state.toward).gradient(state.x, loss)
-    return TowardState(ascend(oracle, state.x, g, share), state.toward)
+    return TowardState(advance(oracle, state.x, g, length), state.toward)
 
 
 @registry.register("illc", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class ILLC(Steps[TowardState]):
+class ILLC(Steps[TowardState], StepSize):
     """BIM toward the least likely class of the clean image.
 
     x_{t+1} = P(x_t + alpha eps s(g_t)), g_t = grad log p(t | x_t), s the steepest direction of unit norm, P the
@@ -64,14 +64,20 @@ class ILLC(Steps[TowardState]):
     Attributes:
         ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
         steps: Number of steps, one gradient each; finding the class costs one query.
-        step_size: alpha, the length of a step as a share of the radius eps; None: 1.25 / steps, as for BIM.
+        rel_stepsize: alpha, the length of a step as a share of the radius eps; None: 1.25 / steps, as for BIM.
+        abs_stepsize: The length of a step in pixel units, in the place of rel_stepsize.
         loss: What is raised toward the class; `auto` is log p(t | x) until it saturates.
     """
 
     ball: Ball = Linf(8 / 255)
     steps: Count = 10
-    step_size: Positive | None = None
+    rel_stepsize: Positive | None = None
+    abs_stepsize: Positive | None = None
     loss: Loss = auto
+
+    @property
+    def usual_stepsize(self) -> float:
+        return 1.25 / self.steps
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -82,4 +88,4 @@ class ILLC(Steps[TowardState]):
         return depart(oracle)
 
     def step(self, oracle: Oracle, state: TowardState, t: int) -> TowardState:
-        return approach(oracle, state, self.loss, relative_step(self.step_size, self.steps))
+        return approach(oracle, state, self.loss, stepped(self, oracle, state.x))

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.parts.ball_steps import ascend
+from vauban.attacks.parts.ball_steps import advance
+from vauban.attacks.parts.stepsize import StepSize, stepped
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
 from vauban.core.parameters import Count, NonNegative, Positive
@@ -34,7 +35,7 @@ class MIFGSMState:
 
 @registry.register("mi-fgsm", norms=("linf", "l2", "l1"), needs="gradients", targeted=True)
 @dataclass(frozen=True)
-class MIFGSM(Steps[MIFGSMState]):
+class MIFGSM(Steps[MIFGSMState], StepSize):
     """BIM along gathered gradients.
 
     m_{t+1} = mu m_t + g_t / ||g_t||_1 per sample, x_{t+1} = P(x_t + alpha eps s(m_{t+1})), g_t the image gradient of
@@ -45,16 +46,22 @@ class MIFGSM(Steps[MIFGSMState]):
     Attributes:
         ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
         steps: Number of steps, one gradient each.
-        step_size: alpha, the length of a step as a share of the radius eps; None: 1 / steps, the paper's.
+        rel_stepsize: alpha, the length of a step as a share of the radius eps; None: 1 / steps, the paper's.
+        abs_stepsize: The length of a step in pixel units, in the place of rel_stepsize.
         momentum: mu, the weight of the gradients gathered before; 0 keeps none.
         loss: What is raised, one value per sample; larger is better for the attacker.
     """
 
     ball: Ball = Linf(8 / 255)
     steps: Count = 10
-    step_size: Positive | None = None
+    rel_stepsize: Positive | None = None
+    abs_stepsize: Positive | None = None
     momentum: NonNegative = 1.0
     loss: Loss = auto
+
+    @property
+    def usual_stepsize(self) -> float:
+        return 1 / self.steps
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> MIFGSMState:
         return MIFGSMState(oracle.domain.x0, torch.zeros_like(oracle.domain.x0))
@@ -62,5 +69,4 @@ class MIFGSM(Steps[MIFGSMState]):
     def step(self, oracle: Oracle, state: MIFGSMState, t: int) -> MIFGSMState:
         _, (g,) = oracle.gradient(state.x, self.loss)
         gathered = self.momentum * state.momentum + unit(g, 1)
-        share = 1 / self.steps if self.step_size is None else self.step_size
-        return MIFGSMState(ascend(oracle, state.x, gathered, share), gathered)
+        return MIFGSMState(advance(oracle, state.x, gathered, stepped(self, oracle, state.x)), gathered)

@@ -50,4 +50,5 @@ class OTCM(Steps[TowardState]):
         return depart(oracle)
 
     def step(self, oracle: Oracle, state: TowardState, t: int) -> TowardState:
-        return approach(oracle, state, self.loss, 1.0)
+        assert oracle.domain.ball is not None
+        return approach(oracle, state, self.loss, oracle.domain.ball.scale(state.x))

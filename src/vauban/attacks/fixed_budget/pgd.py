@@ -13,7 +13,8 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.ascent import Ascent
-from vauban.attacks.parts.ball_steps import ascend
+from vauban.attacks.parts.ball_steps import advance
+from vauban.attacks.parts.stepsize import StepSize, stepped
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
 from vauban.core.parameters import Count, Positive
@@ -43,7 +44,7 @@ def random_start(oracle: Oracle) -> Tensor:
 
 @registry.register("pgd", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
 @dataclass(frozen=True)
-class PGD(Ascent[Point]):
+class PGD(Ascent[Point], StepSize):
     """Projected gradient ascent on the loss inside a ball.
 
     x_{t+1} = P(x_t + alpha eps s(g_t)), g_t the image gradient of the loss, s the steepest direction of unit norm, P
@@ -52,19 +53,25 @@ class PGD(Ascent[Point]):
     Attributes:
         ball: The budget: L-infinity, L2 or L1, radius in pixel units (pixels in [0,1]).
         steps: Number of steps, one gradient each.
-        step_size: alpha, the length of a step as a share of the radius eps; None: 2.5 / steps.
+        rel_stepsize: alpha, the length of a step as a share of the radius eps; None: 2.5 / steps.
+        abs_stepsize: The length of a step in pixel units, in the place of rel_stepsize.
         loss: What is raised, one value per sample; larger is better for the attacker.
         random_start: Whether to begin at a random point of the ball instead of the image.
     """
 
     ball: Ball = Linf(8 / 255)
     steps: Count = 40
-    step_size: Positive | None = None
+    rel_stepsize: Positive | None = None
+    abs_stepsize: Positive | None = None
     loss: Loss = auto
     random_start: bool = True
+
+    @property
+    def usual_stepsize(self) -> float:
+        return 2.5 / self.steps
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
         return Point(random_start(oracle) if self.random_start else oracle.domain.x0)
 
     def move(self, oracle: Oracle, state: Point, t: int, logits: Tensor, g: Tensor) -> Point:
-        return Point(ascend(oracle, state.x, g, 2.5 / self.steps if self.step_size is None else self.step_size))
+        return Point(advance(oracle, state.x, g, stepped(self, oracle, state.x)))

@@ -30,9 +30,21 @@ def ascend(oracle: Oracle, x: Tensor, direction: Tensor, share: float | Tensor) 
         share: A number, or a tensor that broadcasts against x.
     """
     assert oracle.domain.ball is not None
+    return advance(oracle, x, direction, share * oracle.domain.ball.scale(x))
+
+
+def advance(oracle: Oracle, x: Tensor, direction: Tensor, length: float | Tensor) -> Tensor:
+    """P(x + length s(direction)): as `ascend`, the length of the step in pixel units.
+
+    Args:
+        oracle: Gives the ball.
+        x, direction: Images and a direction of ascent, `(batch, ...)`.
+        length: A number, or a tensor that broadcasts against x.
+    """
+    assert oracle.domain.ball is not None
     if oracle.domain.ball.norm is L1:
         direction = movable(x, direction)
-    return oracle.domain.project(x + share * oracle.domain.ball.scale(x) * oracle.domain.ball.norm.steepest(direction))
+    return oracle.domain.project(x + length * oracle.domain.ball.norm.steepest(direction))
 
 
 def destination(oracle: Oracle) -> Tensor:

@@ -10,7 +10,6 @@ from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.attacks.parts.ball_steps import check_norm
 from vauban.attacks.parts.guided import GuidedAscent
 from vauban.core.norms import L2, Ball
-from vauban.core.parameters import Positive
 
 
 @registry.register("qpgd2", norms=("l2",), needs="gradients", targeted=True, randomised=True)
@@ -23,7 +22,9 @@ class QPGD2(GuidedAscent, PGD):
 
     Attributes:
         ball: The budget, in L2; the source has eps = 5.
-        step_size: alpha, relative to eps; the source has an absolute step of 3, which is 0.6.
+        rel_stepsize: alpha, the length of a step as a share of the radius eps; None: 0.6, the
+            source's step of 3.
+        abs_stepsize: The length of a step in pixel units, in the place of rel_stepsize.
         random_start: Start in noise, which is not smooth.
         smoothness, tol, limit, rate, shape, channels: As in `GuidedSmoothing`; smoothness=0 is `PGD`.
 
@@ -32,9 +33,12 @@ class QPGD2(GuidedAscent, PGD):
     """
 
     ball: Ball = L2(5)
-    step_size: Positive | None = 0.6
     random_start: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_norm(self.ball, L2)
+
+    @property
+    def usual_stepsize(self) -> float:
+        return 0.6

@@ -130,10 +130,10 @@ def inside(name: str, radius: float, parameters: AttackParameters) -> Attack:
         return FGSM(Linf(radius), loss=margin)
     if name == "I-FGSM":
         largest = 0.3 if parameters.grey else 32 / 255
-        return BIM(Linf(radius), steps=parameters.steps, step_size=STEP_LINF / largest, loss=margin)
+        return BIM(Linf(radius), steps=parameters.steps, rel_stepsize=STEP_LINF / largest, loss=margin)
     if name == "PGD2":
-        return PGD(L2(radius), steps=parameters.steps, step_size=STEP_L2, loss=margin, random_start=False)
-    return QPGD2(**parameters.smoothing, ball=L2(radius), steps=parameters.steps, step_size=STEP_L2, loss=margin)
+        return PGD(L2(radius), steps=parameters.steps, rel_stepsize=STEP_L2, loss=margin, random_start=False)
+    return QPGD2(**parameters.smoothing, ball=L2(radius), steps=parameters.steps, rel_stepsize=STEP_L2, loss=margin)
 
 
 def minimal(name: str, parameters: AttackParameters, inner: int | None = None) -> Attack:

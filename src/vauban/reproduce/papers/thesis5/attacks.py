@@ -15,7 +15,7 @@ from vauban.attacks.minimal.ddn import DDN
 from vauban.attacks.minimal.deepfool import DeepFool
 from vauban.attacks.minimal.fmn import FMN
 from vauban.attacks.minimal.sapper import Sapper
-from vauban.core.losses import margin
+from vauban.core.losses import cross_entropy, margin
 from vauban.core.norms import L2, Linf
 from vauban.engine import Attack, Bisection
 from vauban.reproduce.declarations import Craft, Scale, WeightedNetwork
@@ -106,7 +106,7 @@ def bp(n: int, scale: Scale, **options: object) -> BP:
 
 def apgd(data: DataSetting, n: int, scale: Scale) -> Attack:
     """APGD as an attack of minimal norm: its radius searched per image, n gradients in all."""
-    each = APGD(L2(data.d_upp), steps=steps(n // SEARCH, scale), random_start=False)
+    each = APGD(L2(data.d_upp), steps(n // SEARCH, scale), cross_entropy, random_start=False)
     return Bisection(each, "eps", data.d_upp, rounds=2 if tiny(scale) else SEARCH, growth=2)
 
 

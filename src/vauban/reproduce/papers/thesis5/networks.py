@@ -28,7 +28,7 @@ SMOKE = Scale(
 
 def against(eps: float, steps: int, share: float) -> AdversarialTraining:
     """Training on the images of the reference attack, with steps of `share` of the radius."""
-    return AdversarialTraining(PGD(Linf(eps), steps, share, cross_entropy))
+    return AdversarialTraining(PGD(Linf(eps), steps, rel_stepsize=share, loss=cross_entropy))
 
 
 def rising(data: str, epochs: int) -> dict[str, TrainingRun]:

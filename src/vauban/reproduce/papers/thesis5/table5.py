@@ -9,6 +9,7 @@ from vauban.attacks.fixed_budget.apgd import APGD
 from vauban.attacks.fixed_budget.fgsm import FGSM
 from vauban.attacks.minimal.bp import BP
 from vauban.attacks.minimal.ddn import DDN
+from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
 from vauban.engine import Attack
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
@@ -74,7 +75,7 @@ def beyond_paper(name: str, printed_runs: Runs, data: DataSetting, scale: Scale)
             cells += beyond(runs, judge, f"{title}: {attack}, {n} gradients", data)
             every_run += runs
     cells += beyond(every_run, judge, f"{title}: the nearest of all attacks per image", data)
-    bounded = APGD(Linf(BOUND[data.name]), steps=steps(100, scale))
+    bounded = APGD(Linf(BOUND[data.name]), steps(100, scale), cross_entropy)
     craft = Craft(bounded, (WeightedNetwork(name),), targeted=False, keep="best")
     label = f"{title}: misclassified under APGD, L-infinity {BOUND[data.name]:.3g}"
     return [*cells, TableCell(craft, judge, "misclassification_rate", {}, label)]
