@@ -14,6 +14,7 @@ from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.engine import BoundThreat
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
+from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.diagnostics.first_look import first_look, tell
 from vauban.metrics.sample import measure
@@ -132,10 +133,14 @@ def attack(
     network, whole = model_of(model).value, data.all() if isinstance(data, Dataset) else data
     bound: BoundThreat = threat_of(threat).value.bind(network, levels=whole.levels)
     bound, findings = first_look(bound, whole, named.needs, seed)
+    findings += parameter_findings(named, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
     parts = in_batches(whole, None if mask is None else mask_of(mask, whole.x), batch_size)
     done = [evaluate_batch(named, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts]
-    return AttackReport(joined(done), tuple(findings))
+    evaluated = joined(done)
+    unmoved = idle(named, evaluated)
+    tell(unmoved)
+    return AttackReport(evaluated, (*findings, *unmoved))
 
 
 def _attacked(data: Any) -> Batch | Dataset:

@@ -44,11 +44,11 @@ class StepSize(Attack):
     def usual_stepsize(self) -> float:
         """The share of the radius where neither is given."""
 
-    def stepsize(self, scale: Tensor) -> Tensor | float:
+    def stepsize(self, scale: Tensor | float) -> Tensor | float:
         """Length of a step in pixel units.
 
         Args:
-            scale: Radius of the ball, of any shape.
+            scale: Radius of the ball, a number or of any shape.
 
         Returns:
             A number, or lengths of the shape of `scale`.

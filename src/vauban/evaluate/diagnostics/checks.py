@@ -15,6 +15,7 @@ from vauban.engine.first_answer import out_of_memory
 from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics import indicators_rules as rules
+from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
 from vauban.evaluate.diagnostics.findings import Finding, fired
 from vauban.evaluate.diagnostics.first_look import answers_vary
 from vauban.evaluate.diagnostics.indicators import across, after
@@ -39,7 +40,9 @@ class Preflight:
         key = id(cell.defended), cell.threat_name, str(cell.goal)
         if key not in self._seen:
             self._seen[key] = as_many_as_fit(partial(_look, cell), min(SUBSET, len(cell.data)))
-        findings, random = self._seen[key]
+        looked, random = self._seen[key]
+        attack, levels = cell.attack.value, cell.threat.levels or cell.data.levels
+        findings = [*looked, *parameter_findings(attack, cell.data.shape, len(cell.data), levels)]
         return cell.randomised() if random and not cell.threat.randomised else cell, findings
 
 
@@ -72,7 +75,8 @@ def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
     if isinstance(goal, Targeted) and isinstance(goal.target, Tensor):
         goal = Targeted(goal.target[rows])
     x, y, ids, result = batch.x[rows], batch.y[rows], batch.ids[rows], done.result.at(rows)
-    findings = after(cell.attack.value, cell.threat, x, y, goal, ids, result, cell.settings.seed)
+    findings = idle(cell.attack.value, done)
+    findings += after(cell.attack.value, cell.threat, x, y, goal, ids, result, cell.settings.seed)
     if isinstance(cell.attack.value, Foreign):
         outside = int((done.attacked & ~done.verdict.admissible).sum())
         findings += fired([rules.OUTSIDE.on(outside, int(done.attacked.sum()))])
