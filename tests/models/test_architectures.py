@@ -1,5 +1,6 @@
 """The reference networks have the maps that the works print."""
 
+import copy
 import json
 import sys
 from types import ModuleType, SimpleNamespace
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from vauban import models
-from vauban.core.errors import ContractError, MissingExtra, UnknownName
+from vauban.core.errors import ContractError, MissingExtra, UnknownName, VaubanError
 
 
 def maps(model: nn.Module, *shape: int) -> list[tuple[int, ...]]:
@@ -145,6 +146,40 @@ def test_adapters_make_networks_with_their_normalisation():
         models.build("torchvision:name=resnet19")
     with pytest.raises(ContractError, match="missing 1 required"):
         models.build("torchvision")
+    assert models.build("torchvision:squeezenet1_1,classes=3")(torch.rand(1, 3, 64, 64)).shape == (1, 3)
+    assert models.build("torchvision", name="squeezenet1_1", classes=3).module.num_classes == 3
+
+
+def test_torchvision_brings_its_weights_unless_a_file_does(tmp_path, monkeypatch):
+    import torchvision
+
+    network, asked = nn.Sequential(nn.Flatten(), nn.Linear(12, 4)), []
+
+    def get_model(name, weights, **settings):
+        asked.append((name, weights is not None))
+        return copy.deepcopy(network)
+
+    monkeypatch.setattr(torchvision.models, "get_model", get_model)
+    models.load("torchvision:resnet18")
+    models.load("torchvision:name=resnet18")
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    models.load(f"torchvision:resnet18,weights={tmp_path}/w.pt")
+    assert asked == [("resnet18", True), ("resnet18", True), ("resnet18", False)]
+    for wrong in ("torchvision:=resnet18", "digits-cnn:resnet18", "torchvision:resnet18,resnet34"):
+        with pytest.raises(VaubanError, match=r"expected|unknown"):
+            models.load(wrong)
+
+
+def test_timm_by_its_name_alone(monkeypatch):
+    made = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+    made.pretrained_cfg = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    fake, asked = ModuleType("timm"), []
+    fake.create_model = lambda name, pretrained, **more: asked.append((name, pretrained, more)) or made
+    monkeypatch.setitem(sys.modules, "timm", fake)
+    x = torch.rand(2, 3, 2, 2)
+    torch.testing.assert_close(models.load("timm:resnet18.a1_in1k")(x), made((x - 0.5) / 0.25))
+    models.build("timm:name=resnet18,classes=4")
+    assert asked == [("resnet18.a1_in1k", True, {}), ("resnet18", False, {"num_classes": 4})]
 
 
 def test_timm():
@@ -181,6 +216,20 @@ def test_hugging_face_folders(tmp_path, monkeypatch):
     torch.testing.assert_close(models.load(f"hf:path={tmp_path}")(x), network(x))
     with pytest.raises(ContractError, match=r"config\.json"):
         models.load(f"hf:path={tmp_path}/no")
+
+    class Processor:
+        @staticmethod
+        def from_pretrained(name):
+            assert name == "microsoft/resnet-50"
+            return SimpleNamespace(image_mean=[0.5] * 3, image_std=[0.25] * 3)
+
+    fake.AutoImageProcessor = Processor
+    torch.testing.assert_close(models.load("hf:microsoft/resnet-50")(x), network((x - 0.5) / 0.25))
+    assert asked["folder"] == "microsoft/resnet-50"
+    monkeypatch.setattr(Processor, "from_pretrained", lambda name: (_ for _ in ()).throw(OSError("no network\nat all")))
+    with pytest.raises(ContractError, match="hub: no network; download it") as caught:
+        models.load("hf:microsoft/resnet-50")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

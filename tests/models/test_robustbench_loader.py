@@ -65,3 +65,13 @@ def test_a_checkpoint_loads_strictly(tmp_path):
         models.load(f"robustbench:arch=wrn-28-10,file={tmp_path}/no.pt")
     with pytest.raises(ContractError, match="6 n \\+ 4"):
         WideResNet(27)
+
+
+def test_the_architecture_may_stand_alone(tmp_path):
+    torch.save(PreActResNet18(7).state_dict(), tmp_path / "w.pt")
+    loaded = models.load(f"robustbench:preact-resnet-18,file={tmp_path}/w.pt,classes=7")
+    assert loaded.module.linear.out_features == 7
+    with pytest.raises(UnknownName, match=r"wrn-28-10.*file=.*Carmon2019Unlabeled"):
+        models.load("robustbench:Carmon2019Unlabeled")
+    with pytest.raises(ContractError, match=r"file=CHECKPOINT\.pt"):
+        models.load("robustbench:wrn-28-10")

@@ -6,8 +6,9 @@
     model = models.wrap(network, mean=(0.5,), std=(0.25,))  # any nn.Module
 
 Every model takes images in [0,1] and returns logits; the normalisation is inside. A file of this package registers
-`make(**parameters)`, the architecture. Fact `weights`: 'file' (a weights file is needed), 'own' (the factory brings them)
-or 'first use' (trained and cached when first loaded, see `models.architecture.ready`).
+`make(**parameters)`, the architecture. Fact `weights`: 'file' (a weights file is needed), 'own' (the factory brings them),
+'download' (downloaded unless a file is given) or 'first use' (trained and cached when first loaded, see
+`models.architecture.ready`). Fact `positional`: the parameter that may stand alone behind the colon.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,15 @@ from vauban.models.wrap import Normalised
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-@registry.register("torchvision", weights="file", data="imagenet", crop=224)
+@registry.register("torchvision", positional="name", weights="download", data="imagenet", crop=224)
 def torchvision(name: str, classes: Classes = 1000, pretrained: bool = False) -> Normalised:
-    """A torchvision classifier by its name, with ImageNet's mean and std inside; pretrained=true downloads its weights.
+    """A torchvision classifier by its name, with ImageNet's mean and std inside: `torchvision:resnet18`.
 
     Args:
         name: Torchvision's name of the network.
         classes: Number of classes of a network without weights.
-        pretrained: Whether to take torchvision's default weights, with their own mean and std.
+        pretrained: Whether to take torchvision's default weights, with their own mean and std; so it is where a network is
+            loaded without a weights file.
 
     Raises:
         UnknownName: There is no such network.
@@ -42,14 +44,14 @@ def torchvision(name: str, classes: Classes = 1000, pretrained: bool = False) ->
     return Normalised(models.get_model(name, weights=None, num_classes=classes), *IMAGENET)
 
 
-@registry.register("timm", weights="file", data="imagenet", crop=224, extra="models")
+@registry.register("timm", positional="name", weights="download", data="imagenet", crop=224, extra="models")
 def timm(name: str, classes: Classes | None = None, pretrained: bool = False) -> Normalised:
-    """A timm classifier by its name, with the mean and std of its own configuration; pretrained=true downloads weights.
+    """A timm classifier by its name, with the mean and std of its own configuration: `timm:resnet18`.
 
     Args:
         name: timm's name of the network.
         classes: Number of classes; None for the network's own.
-        pretrained: Whether to take timm's weights.
+        pretrained: Whether to take timm's weights; so it is where a network is loaded without a weights file.
 
     Raises:
         MissingExtra: timm is not installed.
@@ -58,7 +60,7 @@ def timm(name: str, classes: Classes | None = None, pretrained: bool = False) ->
     try:
         import timm as library
     except ImportError as error:
-        raise MissingExtra("timm", "models", f"the model timm:name={name}") from error
+        raise MissingExtra("timm", "models", f"the model timm:{name}") from error
     parameters = {} if classes is None else {"num_classes": classes}
     try:
         network = library.create_model(name, pretrained=pretrained, **parameters)
@@ -68,19 +70,23 @@ def timm(name: str, classes: Classes | None = None, pretrained: bool = False) ->
     return Normalised(network, config.get("mean", IMAGENET[0]), config.get("std", IMAGENET[1]))
 
 
-@registry.register("hf", weights="own", extra="hf")
+@registry.register("hf", positional="path", weights="own", extra="hf")
 def hf(path: str) -> Normalised:
-    """A Hugging Face image classifier from a local folder with safetensors weights; mean and std from its processor.
+    """A Hugging Face image classifier with safetensors weights, from a folder or the hub: `hf:microsoft/resnet-50`.
+
+    Mean and std are those of its processor.
 
     Args:
         path: The folder of a saved classifier: config.json, model.safetensors and, where it normalises,
-            preprocessor_config.json.
+            preprocessor_config.json. Where there is no such folder, a repository `owner/name` of the hub.
 
     Raises:
         MissingExtra: transformers is not installed.
-        ContractError: The folder holds no image classifier.
+        ContractError: The folder holds no image classifier, or the repository cannot be downloaded.
     """
     folder = Path(path).expanduser()
+    if not folder.exists() and re.fullmatch(r"[\w-]+/[\w.-]+", path):
+        return _from_hub(path)
     if not (folder / "config.json").is_file():
         raise ContractError(
             f"expected the folder of a saved image classifier (config.json, model.safetensors), got {folder}"
@@ -88,7 +94,7 @@ def hf(path: str) -> Normalised:
     try:
         from transformers import AutoModelForImageClassification
     except ImportError as error:
-        raise MissingExtra("transformers", "hf", f"the model hf:path={path}") from error
+        raise MissingExtra("transformers", "hf", f"the model hf:{path}") from error
     try:
         network = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
@@ -97,6 +103,24 @@ def hf(path: str) -> Normalised:
         ) from error
     mean, std = _processor(folder)
     return Normalised(network, mean, std)
+
+
+def _from_hub(name: str) -> Normalised:
+    """A classifier of the hub by its repository."""
+    try:
+        from transformers import AutoImageProcessor, AutoModelForImageClassification
+    except ImportError as error:
+        raise MissingExtra("transformers", "hf", f"the model hf:{name}") from error
+    try:
+        network = AutoModelForImageClassification.from_pretrained(name, use_safetensors=True)
+        processor = AutoImageProcessor.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ContractError(
+            f"{name} cannot be had from the Hugging Face hub: {str(error).splitlines()[0]}; download it and name its folder"
+        ) from error
+    if not getattr(processor, "do_normalize", True):
+        return Normalised(network)
+    return Normalised(network, getattr(processor, "image_mean", None), getattr(processor, "image_std", None))
 
 
 def _processor(folder: Path) -> tuple[Any, Any]:

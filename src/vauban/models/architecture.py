@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,9 @@ class Architecture:
         if weights is not None:
             return files.load_into(self.agreed(weights).build(), weights)
         kind = registry.get(self.name).facts.get("weights", "file")
-        if kind == "file" and not self.params.get("pretrained"):
+        if kind == "download" and self.params.get("pretrained", True):
+            return replace(self, params={**self.params, "pretrained": True}).build()
+        if kind in ("file", "download"):
             raise ContractError(
                 f"the model {self.name!r} has no weights of its own; train it: vauban train --model {self.name} "
                 f"--data SET/train --out w.safetensors, then use --model {self.name}:weights=w.safetensors"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import torch
 from torch import nn
 
 from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError
 from vauban.data.digits import pixels_and_labels
 from vauban.engine.samples import accuracy
 from vauban.models import registry, weights
 from vauban.models.architecture import Architecture, ready
 from vauban.training.loop import optimise
 
+log = logging.getLogger("vauban")
 SEED, EPOCHS, BATCH, RATE = 0, 20, 32, 2e-3
 RECIPE = {
     "version": 1,
@@ -63,22 +66,27 @@ def _batch(split: str) -> Batch:
 def trained(module: nn.Module) -> nn.Module:
     """The network with the weights of the recipe, from the cache or from a training run of a few seconds.
 
-    The run starts from the recipe's own initialisation, whatever `module` held.
+    A cached file that is damaged, or of another network, is made again. The run starts from the recipe's own
+    initialisation, whatever `module` held.
     """
     path = cache_file()
-    if not path.is_file():
-        fresh = Architecture("digits-cnn").build(SEED)
-        fitted = optimise(fresh, _batch("train"), epochs=EPOCHS, batch=BATCH, lr=RATE, seed=SEED, schedule="linear")
-        meta = {
-            "format": 1,
-            "architecture": "digits-cnn",
-            "params": {},
-            "seed": SEED,
-            "recipe": RECIPE,
-            "train_accuracy": fitted.history[-1].accuracy,
-            "validation_accuracy": accuracy(fresh, _batch("test")),
-        }
-        weights.save(fresh, path, meta)
+    if path.is_file():
+        try:
+            return weights.load_into(module, path)
+        except ContractError as error:
+            log.warning("%s; it is made again", error)
+    fresh = Architecture("digits-cnn").build(SEED)
+    fitted = optimise(fresh, _batch("train"), epochs=EPOCHS, batch=BATCH, lr=RATE, seed=SEED, schedule="linear")
+    meta = {
+        "format": 1,
+        "architecture": "digits-cnn",
+        "params": {},
+        "seed": SEED,
+        "recipe": RECIPE,
+        "train_accuracy": fitted.history[-1].accuracy,
+        "validation_accuracy": accuracy(fresh, _batch("test")),
+    }
+    weights.save(fresh, path, meta)
     return weights.load_into(module, path)
 
 

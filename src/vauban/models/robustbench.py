@@ -22,7 +22,6 @@ STATISTICS = {
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-PREFIXES = ("module.", "model.", "_orig_mod.")
 UNUSED = ("sub_block1.",)  # a copy of the first block that WRN-34-10 checkpoints carry and no forward pass uses
 
 
@@ -147,17 +146,20 @@ ARCHITECTURES = {
 
 def clean_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of a checkpoint, their names without wrappers' prefixes, without those that no forward pass uses."""
-    while any(all(key.startswith(prefix) for key in state) for prefix in PREFIXES):
-        prefix = next(p for p in PREFIXES if all(key.startswith(p) for key in state))
-        state = {key[len(prefix) :]: value for key, value in state.items()}
+    *_, (_, state) = ((taken, dict(names)) for taken, names in weights.unwrapped(state))
     return {key: value for key, value in state.items() if not key.startswith(UNUSED)}
 
 
-@registry.register("robustbench", weights="own", data="cifar10")
+@registry.register("robustbench", positional="arch", weights="own", data="cifar10")
 def robustbench(
-    arch: str, file: str, classes: Classes = 10, normalise: str = "none", last_norm: bool = False, post: bool = False
+    arch: str,
+    file: str | None = None,
+    classes: Classes = 10,
+    normalise: str = "none",
+    last_norm: bool = False,
+    post: bool = False,
 ) -> Normalised:
-    """A RobustBench checkpoint: arch=wrn-28-10, wrn-34-10 or preact-resnet-18, file=the downloaded .pt file.
+    """A RobustBench checkpoint, its architecture and the downloaded file: `robustbench:wrn-28-10,file=Carmon2019.pt`.
 
     Tensors only (weights_only): a checkpoint that holds objects is refused.
 
@@ -174,7 +176,12 @@ def robustbench(
         ContractError: The file is not readable or does not fit.
     """
     if arch not in ARCHITECTURES:
-        raise UnknownName("architecture", arch, ARCHITECTURES)
+        known = ", ".join(ARCHITECTURES)
+        raise UnknownName(f"architecture (one of {known}; a checkpoint goes into file=)", arch, ARCHITECTURES)
+    if file is None:
+        raise ContractError(
+            f"expected file=CHECKPOINT.pt for robustbench:{arch}; checkpoints are linked in RobustBench's model zoo"
+        )
     if normalise not in STATISTICS:
         raise UnknownName("statistics", normalise, STATISTICS)
     path = Path(file).expanduser()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from torch import Tensor, nn
 from vauban.core.errors import ContractError
 from vauban.models.wrap import bare
 
+log = logging.getLogger("vauban")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
 KEY = "vauban"
+PREFIXES = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and Lightning put in front of every name."""
 CONVERT = "save it again with safetensors.torch.save_file(model.state_dict(), path)"
 
 
@@ -127,15 +131,43 @@ def load_into(module: nn.Module, path: Path) -> nn.Module:
     Raises:
         ContractError: The file is not readable or does not fit.
     """
-    state = read(path)
-    target = bare(module)
-    fit_state(module if target is not module and state.keys() == module.state_dict().keys() else target, state, path)
+    state, target = read(path), bare(module)
+    whole = target is not module and any(names.keys() == module.state_dict().keys() for _, names in unwrapped(state))
+    fit_state(module if whole else target, state, path)
     return module
 
 
+def unwrapped(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """A checkpoint's tensors as they are named, then without each prefix of a wrapper that all names share.
+
+    Yields:
+        What has been taken off ("" at first, `_orig_mod.module.` of a compiled parallel network), and the tensors.
+    """
+    taken = ""
+    while True:
+        yield taken, state
+        prefix = next((p for p in PREFIXES if state and all(name.startswith(p) for name in state)), None)
+        if prefix is None:
+            return
+        taken += prefix
+        state = {name[len(prefix) :]: value for name, value in state.items()}
+
+
 def fit_state(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load tensors strictly. Raises ContractError: one line with the file and every difference of names and shapes."""
+    """Load tensors strictly; wrappers' prefixes are taken off where all names fit without them, and a line says so.
+
+    Raises:
+        ContractError: One line with the file and every difference of names and shapes.
+    """
     wanted = module.state_dict()
+    for taken, names in unwrapped(state):
+        if names.keys() == wanted.keys():
+            state = names
+            if taken:
+                log.warning(
+                    "%s: took the prefix %r off every name, as DataParallel, compile and Lightning add it", path, taken
+                )
+            break
     reshaped = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
     missing, extra = [k for k in wanted if k not in state], [k for k in state if k not in wanted]
     if missing or extra or reshaped:

@@ -124,7 +124,9 @@ class Normalised(nn.Module):
         return check_logits(two_classes(picked) if self.binary else picked, len(x))
 
 
-@registry.register("wrap", weights="own", words={"module": "model", "mean": "numbers", "std": "numbers"})
+@registry.register(
+    "wrap", positional="module", weights="own", words={"module": "model", "mean": "numbers", "std": "numbers"}
+)
 def wrap(
     module: nn.Module,
     mean: Sequence[float] | float | None = None,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vauban.core.errors import ContractError
-from vauban.core.text import behind, parse
+from vauban.core.text import behind, parse, split
 from vauban.models import registry
 from vauban.models import weights as files
 from vauban.models.architecture import Architecture, of_weights
@@ -46,7 +46,7 @@ def load(word: Any, weights: str | Path | None = None) -> nn.Module:
 
 def architecture(text: str) -> Architecture:
     """The architecture of a registered name with parameters, or of a user's `file.py:name`."""
-    spec = parse(text)
+    spec = parse(spelled_out(text))
     if spec.file is None:
         if words := registry.get(spec.name).words:
             raise ContractError(f"expected the network itself, got {text!r}; name what is in {next(iter(words))}=[...]")
@@ -75,8 +75,18 @@ def model_of(word: Any) -> Named[nn.Module]:
     return Named(type(module).__name__.lower(), module)
 
 
+def spelled_out(text: str) -> str:
+    """A model's text with the name of the parameter that stood alone: `timm:resnet18` is `timm:name=resnet18`."""
+    head, colon, rest = text.partition(":")
+    first = split(rest, ",")[0] if colon else ""
+    if not first.strip() or "=" in first.partition("[")[0] or head.strip() not in registry.names():
+        return text
+    positional = registry.get(head.strip()).facts.get("positional")
+    return text if positional is None else f"{head}:{positional}={rest}"
+
+
 def _bare(text: str, weights: str | Path | None) -> nn.Module:
-    spec = parse(text)
+    spec = parse(spelled_out(text))
     given = {key: value for key, value in spec.params.items() if key == "weights"}
     spec = replace(spec, params={key: value for key, value in spec.params.items() if key not in given})
     weights = given.get("weights") if weights is None else weights
