@@ -95,7 +95,7 @@ def test_a_network_behind_defences_is_the_defended_one(nets: Path) -> None:
     ("kind", "text", "error", "words"),
     [
         ("attack", "restarts:attack=[pgd:eps=0.1][fgsm]", ContractError, "one attack for attack, got 2"),
-        ("attack", "restarts:times=3", ContractError, "cannot be made"),
+        ("attack", "restarts:times=3", ContractError, "needs attack; write restarts:attack"),
         ("attack", "pgd:eps=[0.1]", ContractError, "eps"),
         ("attack", "pgd:eps=0.1,steps=[3]", ContractError, "steps, which names nothing"),
         ("attack", "restarts:attack=[pgd:eps=0.1", ContractError, r"a \] for each \["),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vauban.cli.gates import ended, gate_of
-from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of
+from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of, output_path
 from vauban.core.errors import VaubanError
 
 
@@ -20,7 +20,9 @@ def evaluate(
     defence: Annotated[list[str] | None, typer.Option(help="Defence, e.g. jpeg:quality=75, none, a+b.")] = None,
     threat: Annotated[list[str] | None, typer.Option(help="Threat, e.g. white-box, adaptive:eot=16.")] = None,
     goal: Annotated[str, typer.Option(help="untargeted, least-likely, random-wrong or targeted:3.")] = "untargeted",
-    out: Annotated[Path, typer.Option(help="Run directory; run again to resume.")] = Path("runs/evaluate"),
+    out: Annotated[Path, typer.Option(parser=output_path, help="Run directory; run again to resume.")] = Path(
+        "runs/evaluate"
+    ),
     labels: Annotated[str, typer.Option(help="true, or own: the model's own answers.")] = "true",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
@@ -33,7 +35,9 @@ def evaluate(
     gate: Annotated[
         str, typer.Option(help="What --fail-under compares: interval (its lower end) or point.")
     ] = "interval",
-    junit: Annotated[Path | None, typer.Option(help="JUnit XML to write: a test case for each cell and gate.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(parser=output_path, help="JUnit XML to write: a test case for each cell and gate.")
+    ] = None,
     save_images: Annotated[bool, typer.Option("--save-images", help="Write the evaluated images as PNG.")] = False,
     preflight: Annotated[bool, typer.Option(help="Check for masked gradients and failed attacks.")] = True,
     metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,roughness.")] = "",

@@ -30,8 +30,12 @@ def gate_of(least: float | None, compared: str, junit: Path | None) -> Compared:
         from vauban.report.run.gate import check_share
 
         check_share("--fail-under", least)
-    if junit is not None and junit.is_dir():
-        raise VaubanError(f"expected --junit as a file, got the folder {junit}; e.g. {junit / 'vauban.xml'}")
+    if junit is not None:
+        from vauban.store.files import check_output
+
+        if junit.is_dir():
+            raise VaubanError(f"expected --junit as a file, got the folder {junit}; e.g. {junit / 'vauban.xml'}")
+        check_output(junit)
     return compared  # type: ignore[return-value]
 
 
@@ -51,7 +55,7 @@ def ended(run: Run, least: float | None, compared: Compared, junit: Path | None)
         from vauban.report.run.junit import write_junit
 
         write_junit(junit, [*cells, *gates])
-    missing = any(unfinished(cell) for cell in run.cells)
+    missing = bool(run.study.get("missing")) or any(unfinished(cell) for cell in run.cells)
     if least is not None and (missing or any(check.failures for check in gates)):
         tell([*(cells if missing else ()), *gates])
         raise typer.Exit(GATE)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption, number_of
+from vauban.cli.options import DebugOption, RootOption, number_of, output_path
 from vauban.core.errors import VaubanError
+from vauban.store.files import check_output
 
 
 def verify(
@@ -44,7 +45,9 @@ def verify(
 
 def magnify(
     image: Annotated[list[Path], typer.Argument(help="8-bit grey or RGB image files.")],
-    out: Annotated[Path | None, typer.Option(help="PNG to write; else IMAGE-magnified.png beside the first.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=output_path, help="PNG to write; else IMAGE-magnified.png beside the first.")
+    ] = None,
     original: Annotated[Path | None, typer.Option(help="The image that they were made from.")] = None,
     beta: Annotated[float, typer.Option(help="Weight of local against overall contrast, from 0 to 1.")] = 0.8,
     sigma_domain: Annotated[float, typer.Option(help="Width of the filter in pixels.")] = 5.0,
@@ -61,6 +64,7 @@ def magnify(
         raise VaubanError(f"expected --out as a PNG file, e.g. {target.with_suffix('.png')}, got {target}")
     if target.resolve() in {path.resolve() for path in (*image, original) if path is not None}:
         raise VaubanError(f"--out {target} is one of the images; choose another file")
+    check_output(target)
     width = number_of("--sigma-range", sigma_range)
     from vauban.evaluate.magnified import magnified, write
 

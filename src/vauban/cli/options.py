@@ -14,6 +14,13 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets.")]
 
 
+def output_path(text: str | Path) -> Path:
+    """A file or folder to write, from the word of an option. Raises VaubanError for no word, which would be `.`."""
+    if not str(text).strip():
+        raise VaubanError("expected a file or folder to write, got an empty word; leave the option out or name one")
+    return Path(text)
+
+
 def number_of(option: str, text: str) -> float:
     """A number or a fraction.
 

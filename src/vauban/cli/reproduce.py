@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of
+from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of, output_path
 from vauban.core.errors import VaubanError
 
 
@@ -17,7 +17,9 @@ def reproduce(
     name: Annotated[str | None, typer.Argument(metavar="ID", help="A table or figure of a paper, see --list.")] = None,
     scale: Annotated[str, typer.Option(help="How much: smoke (seconds), small, paper.")] = "smoke",
     show: Annotated[bool, typer.Option("--list", help="Show ids, titles, scales and minutes.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder that all experiments share.")] = Path("runs/reproduce"),
+    out: Annotated[Path, typer.Option(parser=output_path, help="Folder that all experiments share.")] = Path(
+        "runs/reproduce"
+    ),
     images: Annotated[int | None, typer.Option(help="Fewer images than the scale has.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds in place of the scale's.")] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Fetch no weights: a trial run.")] = False,

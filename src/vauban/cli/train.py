@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption, device_of, number_of
+from vauban.cli.options import DebugOption, RootOption, device_of, number_of, output_path
 from vauban.training.run import TrainingRun
 
 
 def train(
     model: Annotated[str, typer.Option(help="Architecture, e.g. mnist-c4.")],
     data: Annotated[str, typer.Option(help="Training data, e.g. mnist/train.")],
-    out: Annotated[Path, typer.Option(help="Weights to write, .safetensors.")],
+    out: Annotated[Path, typer.Option(parser=output_path, help="Weights to write, .safetensors.")],
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = TrainingRun.epochs,
     recipe: Annotated[
         str, typer.Option(help="Parts joined by +, e.g. 'at:attack=[pgd:eps=8/255]+mirror-shift'.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
+import sys
 from collections.abc import Iterable
 
 
@@ -38,6 +40,13 @@ class MissingExtra(VaubanError):  # noqa: N818
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         self.package = package
         super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'vauban[{extra}]'")
+
+
+def check_installed(package: str, extra: str, purpose: str) -> None:
+    """Check, without importing it, that an optional package is there. Raises MissingExtra, whose arguments these are."""
+    there = sys.modules.get(package, package) is not None
+    if not there or (package not in sys.modules and importlib.util.find_spec(package) is None):
+        raise MissingExtra(package, extra, purpose)
 
 
 class UnknownName(VaubanError):  # noqa: N818

@@ -58,6 +58,13 @@ class Entry(Generic[T]):
                 raise ContractError(
                     f"expected a value without brackets for {key}, which names nothing, got {params[key]}"
                 )
+        required = [p for p in inspect.signature(self.make).parameters.values() if p.default is inspect.Parameter.empty]
+        missing = [p.name for p in required if p.name not in params and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if missing:
+            values = ",".join(
+                f"{name}={'[...][...]' if self.words.get(name, '').endswith('s') else '...'}" for name in missing
+            )
+            raise ContractError(f"{kind} {self.name!r} needs {', '.join(missing)}; write {self.name}:{values}")
         if not (inspect.isclass(self.make) and issubclass(self.make, Parameters)):  # those look at themselves
             check_arguments(self.name, self.make, params)
         try:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vauban import metrics
 from vauban.core.cards import carded
 from vauban.core.contracts import check_labels
+from vauban.core.errors import MissingExtra
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count, Parameters
@@ -99,6 +100,18 @@ class Cell:
         logits = answers(self.defended, batch.x)
         check_labels(batch.y, len(batch), logits.shape[1])
         return logits.where(logits.isfinite(), torch.nan).cpu()
+
+    @property
+    def lacking(self) -> MissingExtra | None:
+        """What the cell needs and is not installed: of the operations that BPDA differentiates in another's place."""
+        for rule in self.threat.backward.values():
+            check = getattr(rule, "check_installed", None)
+            try:
+                if check is not None:
+                    check()
+            except MissingExtra as error:
+                return error
+        return None
 
     def salted(self, salt: int) -> Cell:
         """The same cell under another address: its model answers differently from what is stored."""

@@ -23,10 +23,11 @@ from vauban.evaluate.job import CellJob
 from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.opening import open_cell
 from vauban.evaluate.plan import make_cells
-from vauban.evaluate.study_words import named, with_defences
+from vauban.evaluate.study_words import Reader, named, with_defences
 from vauban.jobs import runner
 from vauban.jobs.progress import Tell
 from vauban.jobs.runner import Outcome
+from vauban.store.files import check_output
 from vauban.store.parquet import Store
 from vauban.words import data as datasets
 from vauban.words.attack import attack_of
@@ -70,6 +71,7 @@ class Study:
     ) -> None:
         if labels not in ("true", "own"):
             raise ContractError(f"expected labels 'true' or 'own', got {labels!r}")
+        check_output(Path(out), folder=True)
         self.store = Store(out)
         self.data = datasets.load(data, root=root, labels=labels)  # type: ignore[arg-type]
         self.preflight = preflight
@@ -97,13 +99,18 @@ class Study:
         size = automatic_batch_size(self.data) if batch_size is None else batch_size
         self.settings = Settings(seed, size, device, levels, budget, save_images, tuple(metrics))
         self.cells: list[Cell] = []
-        named_defences = named(defences, defence_of)
-        named_threats = None if threats is None else named(threats, threat_of)
-        named_attacks = named(attacks, lambda word: attack_of(word, self.data))
-        for model, defended in with_defences(models, named_defences):
+        reader = Reader()
+        named_defences = named(defences, defence_of, reader)
+        named_threats = None if threats is None else named(threats, threat_of, reader)
+        named_attacks = named(attacks, lambda word: attack_of(word, self.data), reader)
+        for model, defended in with_defences(models, named_defences, reader):
             model.value.to(device)
             labelled = self._labelled(model) if labels == "own" else self.data
             self.cells += make_cells([model], defended, named_threats, named_attacks, labelled, goal, self.settings)
+        self.missing = reader.missing
+        lacking = [error for cell in self.cells if (error := cell.lacking) is not None]
+        if len(lacking) == len(self.cells) and (errors := [*self.missing.values(), *lacking]):
+            raise errors[0]
         if not self.cells:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
         self.cells = _once(self.cells)
@@ -131,6 +138,7 @@ class Study:
                 f"expected a study of words for {workers} workers, got one that holds objects of this process; name them "
                 "as file.py:name, or run with one worker"
             )
+        self._tell_missing()
         self._hashes = [cell.hash for cell in self.cells]
         self._write_plan()
         outcomes = runner.run(self._jobs(), runner.executor_of(workers), tell)
@@ -138,6 +146,14 @@ class Study:
             check_study(self.store, [self.store.cell(key) for key in self._hashes])
         magnify_examples(self.store, self._hashes, self.settings.device)
         return outcomes
+
+    def _tell_missing(self) -> None:
+        """Name, before anything runs, what fails because a package is not installed."""
+        for word, error in self.missing.items():
+            log.error("%s: %s (its cells fail, the others run)", word, error)
+        for cell in self.cells:
+            if cell.lacking is not None:
+                log.error("%s: %s (this cell fails, the others run)", cell.label, cell.lacking)
 
     def _jobs(self) -> Iterator[CellJob]:
         """A job for each cell, opened when its turn comes."""
@@ -163,7 +179,7 @@ class Study:
 
     def _look(self, looked: Preflight, cell: Cell) -> tuple[Cell, Sequence[Finding] | None]:
         """The cell and what the preflight says of its model; None where nothing was asked or the model failed."""
-        if not self.preflight:
+        if not self.preflight or cell.lacking is not None:
             return cell, None
         try:
             return looked.check(cell)
@@ -188,6 +204,7 @@ class Study:
             "batch_size": self.settings.batch_size,
             "device": self.settings.device,
             "n": len(self.data),
+            "missing": {word: str(error) for word, error in self.missing.items()},
             "preflight": self.preflight,
             "command": self.command,
         }

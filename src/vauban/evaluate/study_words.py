@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.text import behind
 from vauban.words.defence import defence_of
 from vauban.words.model import model_of
 from vauban.words.named import Named
 
 
-def named(words: Any, of: Callable[[Any], Named[Any]]) -> list[Named[Any]]:
+@dataclass
+class Reader:
+    """Words of a study read one by one; one whose package is not installed is left out and noted.
+
+    Attributes:
+        missing: The words that were left out, each with the reason.
+    """
+
+    missing: dict[str, MissingExtra] = field(default_factory=dict)
+
+    def read(self, word: Any, of: Callable[[Any], Named[Any]]) -> list[Named[Any]]:
+        """The thing that a word names, as a list of one; of none where its package is not installed."""
+        try:
+            return [of(word)]
+        except MissingExtra as error:
+            self.missing[str(word)] = error
+            return []
+
+
+def named(words: Any, of: Callable[[Any], Named[Any]], reader: Reader) -> list[Named[Any]]:
     """Each word by its own name, or by the key of a mapping."""
     if isinstance(words, Mapping):
-        return [replace(of(word), name=str(name)) for name, word in words.items()]
-    return [of(word) for word in _listed(words)]
+        return [replace(thing, name=str(name)) for name, word in words.items() for thing in reader.read(word, of)]
+    return [thing for word in _listed(words) for thing in reader.read(word, of)]
 
 
 def _listed(words: Any) -> Sequence[Any]:
     return words if isinstance(words, (list, tuple)) else [words]
 
 
-def with_defences(words: Any, defences: list[Named[Any]]) -> list[tuple[Named[nn.Module], list[Named[Any]]]]:
+def with_defences(
+    words: Any, defences: list[Named[Any]], reader: Reader
+) -> list[tuple[Named[nn.Module], list[Named[Any]]]]:
     """Each model with the defences it stands behind: those of the study, or the one of its own word `DEFENCE|MODEL`.
 
     Raises:
@@ -38,12 +59,13 @@ def with_defences(words: Any, defences: list[Named[Any]]) -> list[tuple[Named[nn
         own, text = behind(word) if isinstance(word, str) else (None, word)
         if own is not None and [defence.name for defence in defences] != ["none"]:
             raise ContractError(f"expected the defence in {word!r} or beside the model, got both; leave one out")
-        if isinstance(text, str):
-            model = loaded[text] = loaded.get(text) or model_of(text)
-        else:
-            model = model_of(text)
-        models.append(model if name is None else replace(model, name=str(name)))
-        fronts.append(defences if own is None else [defence_of(own)])
+        known = loaded.get(text) if isinstance(text, str) else None
+        front = defences if own is None else reader.read(own, defence_of)
+        for model in [known] if known is not None else reader.read(text, model_of):
+            if isinstance(text, str):
+                loaded[text] = model
+            models.append(model if name is None else replace(model, name=str(name)))
+            fronts.append(front)
     return list(zip(_apart(models), fronts, strict=True))
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
 from vauban.models.wrap import bare
+from vauban.store.files import check_output
 
 log = logging.getLogger("vauban")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
@@ -51,10 +52,15 @@ def save(module: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
 
 
 def output(out: str | Path) -> Path:
-    """Path of the weights to be written, checked before anything is spent. Raises ContractError for another suffix."""
+    """Path of the weights to be written, checked before anything is spent.
+
+    Raises:
+        ContractError: Another suffix, or a place that cannot be written.
+    """
     path = Path(out).expanduser()
     if path.suffix != ".safetensors":
         raise ContractError(f"expected an output file that ends in .safetensors, got {path}")
+    check_output(path)
     return path
 
 

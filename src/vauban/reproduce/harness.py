@@ -73,6 +73,7 @@ def run(
     given = None if seeds is None else tuple(seeds)
     options = Options(images, given, data_root, device, batch_size, command, untrained)
     told = progress or (lambda *_: None)
+    files.check_output(Path(out), folder=True)
     run = prepared(name, scale, Path(out), options)
     outcomes = runner.run(run.work.jobs(), runner.executor_of(workers), Tally(run.work, told))
     failed = {outcome.job.key: outcome.failures for outcome in outcomes if outcome.failures}
@@ -174,7 +175,7 @@ def _record(run: PlannedExperiment, scale: str, options: Options, rows: Sequence
     drawn = panels.drawn(run.panels, run.work, rows, len(run.cells))
     return summary(run.experiment, scale, run.work, run.wanted, options) | {
         "figures": drawn.figures,
-        "pictures": [*drawn.pictures, *pictures(run.work, run.cells)],
+        "pictures": [*drawn.pictures, *pictures(run.work, run.cells, rows)],
         "minutes": run.work.seconds() / 60,
         "rows": [r for cell, r in zip(run.cells, scored, strict=True) if cell.key],
         "beyond": [r for cell, r in zip(run.cells, scored, strict=True) if not cell.key],

@@ -16,7 +16,7 @@ from vauban.reproduce.crafting import reload
 from vauban.reproduce.declarations import TableCell
 from vauban.reproduce.figures import WorstCases
 from vauban.reproduce.jobs import CraftJob
-from vauban.reproduce.judged import Array, Attained
+from vauban.reproduce.judged import Array, Attained, Judged
 from vauban.reproduce.plan import Plan
 
 MOST = 6  # crafts that are shown
@@ -24,13 +24,16 @@ SHOWN = 4  # images of each
 SIDE = 96  # pixels that small images are enlarged to, by a whole factor
 
 
-def pictures(work: Plan, cells: Sequence[TableCell]) -> list[dict[str, str]]:
+def pictures(work: Plan, cells: Sequence[TableCell], rows: Sequence[Judged | None]) -> list[dict[str, str]]:
     """Title, caption and PNG (base64) of the first crafts: the first images of each, one column per image.
 
-    cells: the first of those that the work was planned for.
+    Args:
+        work: The plan.
+        cells: The first of those that it was made for.
+        rows: What each cell of the plan was judged to be; of one that did not finish, nothing is shown.
     """
-    first = [(planned.crafts[0][0], cell) for planned, cell in zip(work.cells, cells, strict=False)]
-    crafts = {job.key: (job, cell) for job, cell in first if job is not None}
+    first = [(planned.crafts[0][0], cell, at) for planned, cell, at in zip(work.cells, cells, rows, strict=False)]
+    crafts = {job.key: (job, cell) for job, cell, judged in first if job is not None and judged is not None}
     return [_picture(work, job, cell) for job, cell in list(crafts.values())[:MOST]]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from vauban.core.contracts import Artefact, Job
+from vauban.core.contracts import Artefact, Job, Part
 from vauban.core.errors import ContractError
 from vauban.jobs.identity import address
 from vauban.jobs.progress import Progress
@@ -80,7 +81,7 @@ class Plan:
 
     def seconds(self) -> float:
         """What all finished rows took, in this run or an earlier one."""
-        tables = [job.folder.read(part.index, job.stamp(part)) for job in self.jobs() for part in job.parts()]
+        tables = [_kept(job, part) for job in self.jobs() for part in job.parts()]
         return float(sum(pc.sum(table["seconds"]).as_py() for table in tables if table is not None))
 
     def craft(self, recipe: Craft, seed: int) -> CraftJob:
@@ -117,6 +118,14 @@ class Plan:
         identity = measure_identity(self.context, craft.images, metric)
         job = MeasureJob(self.context, identity, [craft], craft=craft, metric=metric)
         return self.measures.setdefault(job.key, job)
+
+
+def _kept(job: TableJob, part: Part) -> pa.Table | None:
+    """The stored rows of a part; None where it, or the images that it is about, were not made."""
+    try:
+        return job.folder.read(part.index, job.stamp(part))
+    except ContractError:
+        return None
 
 
 def plan(context: Context, cells: Sequence[TableCell], seeds: Sequence[int]) -> Plan:

@@ -47,6 +47,26 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def check_output(path: Path, folder: bool = False) -> None:
+    """Whether a file, or a folder, can be written, before what goes into it is paid for; nothing is made.
+
+    Args:
+        path: The file or folder; folders above it that are absent will be made.
+        folder: Whether it is a folder.
+
+    Raises:
+        ContractError: Something else is there, a file stands in the place of a folder above it, or it is not writable.
+    """
+    if path.exists() and path.is_dir() != folder:
+        what = "a folder" if folder else "a file"
+        raise ContractError(f"expected {what} to write, got {path}, which is {'a file' if folder else 'a folder'}")
+    above = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if above != path and not above.is_dir():
+        raise ContractError(f"{path} cannot be written: {above} is a file and no folder; choose another place")
+    if not os.access(above, os.W_OK | (os.X_OK if above.is_dir() else 0)):
+        raise ContractError(f"{path} cannot be written: no permission to write {above}; choose another place")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are refused because they are not JSON."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"

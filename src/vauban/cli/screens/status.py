@@ -13,7 +13,7 @@ from rich.table import Table
 from vauban.cli.screens.layout import cell_heading, console, plural
 
 if TYPE_CHECKING:
-    from vauban.store import CellRows
+    from vauban.store import CellRows, Run
 
 
 def show_status(directory: Path) -> None:
@@ -35,11 +35,18 @@ def show_status(directory: Path) -> None:
             state = escape(_state(cell, planned))
             table.add_row("  " + str(cell.meta["hash"])[:8], escape(str(cell.meta["attack"])), rows, state)
         console.print(table)
+    show_missing(run)
     counts = Counter(_state(cell, planned).split(":")[0].split(";")[0] for cell in cells)
     total = ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing has run"
     earlier = Counter(cell.earlier_version for cell in cells if cell.earlier_version)
     versions = "".join(f"; {n} made by vauban {version}" for version, n in earlier.items())
     console.print(f"\n{plural(len(cells), 'cell')}: {total}{versions}")
+
+
+def show_missing(run: Run) -> None:
+    """Print the words whose cells could not be planned, as a package is not installed."""
+    for word, reason in run.study.get("missing", {}).items():
+        console.print(f"\n[red]not run[/] {escape(str(word))}: {escape(str(reason))}", soft_wrap=True)
 
 
 def model_defence_threat(cell: CellRows) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from vauban.cli.screens.layout import cell_heading, console, duration, indented, plural, text_table
-from vauban.cli.screens.status import model_defence_threat
+from vauban.cli.screens.status import model_defence_threat, show_missing
 
 if TYPE_CHECKING:
     from vauban.evaluate.cell import Cell
@@ -116,6 +116,7 @@ def show_outcomes(study: Study, page: Path) -> Run:
             console.print(indented(escape(sentence)))
     _show_findings(run)
     failures = sum(len(cell.failures) for cell in run.cells)
+    show_missing(run)
     if failures:
         console.print(
             f"\n[red]{plural(failures, 'batch')} failed[/]; vauban status {escape(str(study.store.path))} "

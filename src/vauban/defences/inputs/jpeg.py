@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vauban.core.cards import Backward
-from vauban.core.errors import MissingExtra
+from vauban.core.errors import check_installed
 from vauban.core.parameters import Parameters, Range
 from vauban.defences.base import InputDefence, register
 from vauban.defences.inputs.jpeg_approximation import JPEGApproximation, check_colours
@@ -39,6 +39,10 @@ class DifferentiableJPEG(Parameters):
 
     quality: Quality = 75
 
+    def check_installed(self) -> None:
+        """Raises MissingExtra without kornia."""
+        check_installed("kornia", "kornia", "the differentiable JPEG that BPDA puts in the codec's place")
+
     def __call__(self, x: Tensor, quality: int | None = None) -> Tensor:
         """The images as they are nearly decoded, of the shape of x.
 
@@ -46,12 +50,9 @@ class DifferentiableJPEG(Parameters):
             x: Images `(batch, 1 or 3, height, width)`.
             quality: Takes the place of the object's own.
         """
-        try:
-            from kornia.enhance import jpeg_codec_differentiable
-        except ImportError as error:
-            raise MissingExtra(
-                "kornia", "kornia", "the differentiable JPEG that BPDA puts in the codec's place"
-            ) from error
+        self.check_installed()
+        from kornia.enhance import jpeg_codec_differentiable
+
         channels, height, width = check_colours(x).shape[1:]
         whole = F.pad(x, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate").expand(-1, 3, -1, -1)
         factor = float(self.quality if quality is None else quality)
