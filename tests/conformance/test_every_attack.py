@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import vauban as vb
 from vauban.attacks import registry
+from vauban.core.contracts import Batch
 from vauban.core.errors import AccessError, ContractError, VaubanError
 from vauban.core.goals import Goal, RandomWrong, Targeted
 from vauban.core.norms import Ball, norm_by_name
@@ -307,6 +309,94 @@ def test_grants_are_needed(name: str, norm: str, context: Context) -> None:
     if needs in ("labels", "scores"):
         result, _ = context.run(attack_of(name, norm), context.mlp, grants=frozenset({needs}))
         assert len(result) == len(context.x)
+
+
+class Answering(nn.Module):
+    """The logits of a network in another type."""
+
+    def __init__(self, inner: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.inner, self.dtype = inner, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x).to(self.dtype)
+
+
+@every
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64 logits"])
+def test_types(kind: str, name: str, norm: str, context: Context) -> None:
+    """In half precision, and with logits in double, the answer is that of float32 but for an image at the boundary.
+
+    What is handed over is in the type that came, and the network itself says of it what the verdict says.
+    """
+    attack, plain = attack_of(name, norm), context.plain(name, norm)[0]
+    dtype = getattr(torch, kind.partition(" ")[0]) if "logits" not in kind else torch.float32
+    net: nn.Module = copy.deepcopy(context.cnn).to(dtype)
+    net = Answering(net, torch.float64) if "logits" in kind else net
+    report = vb.attack(attack, net, Batch(context.x.to(dtype), context.y, IDS))
+    x = report.adversarial
+    assert x.dtype == report.crafted.dtype == dtype
+    assert torch.equal(report.success, net(x).argmax(1) != context.y)
+    assert torch.equal(x[~report.success], context.x[~report.success].to(dtype))
+    assert int((report.success != plain.success).sum()) <= 1
+    if isinstance(ball := attack.ball, Ball):  # of the levels that the images stand for, by the rule of float32
+        assert ball.bind(context.x).contains((x.float() * 255).round() / 255, context.x).all()
+
+
+class Root(nn.Module):
+    """sqrt(x)^2 before a network: the same answers, and gradients that are not finite at black pixels."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.register_forward_pre_hook(finite)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x.sqrt().square())
+
+
+def finite(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+    assert args[0].isfinite().all(), "the network is shown an image that is not finite"
+
+
+class Entropy(Root):
+    """x + 0 (x log x), with NaN in the gradient of black pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x + 0 * torch.where(x > 0, x * x.log(), x))
+
+
+class Overflowing(Root):
+    """Logits that are NaN where the image has become lighter than it was."""
+
+    def __init__(self, inner: nn.Module, most: float) -> None:
+        super().__init__(inner)
+        self.most = most
+
+    def forward(self, x: Tensor) -> Tensor:
+        room = self.most - x.flatten(1).mean(1, keepdim=True)
+        return self.inner(x) + room.sqrt() - room.sqrt().detach()
+
+
+@every
+@pytest.mark.parametrize("kind", [Root, Entropy, Overflowing])
+def test_gradients_that_are_not_finite(kind: type[Root], name: str, norm: str, context: Context) -> None:
+    """No state, and no image that is handed over, takes up a NaN or an infinity."""
+    x, attack = context.x, attack_of(name, norm)
+    net = (
+        Overflowing(context.cnn, float(x.flatten(1).mean(1).max()) + 0.01) if kind is Overflowing else kind(context.cnn)
+    )
+    oracle = Oracle.open(BoundThreat(net), x, context.y, ids=IDS)
+    result = attack.run(oracle)
+    check(result, x, net(result.adversarial).argmax(1) != context.y, attack)
+    assert result.crafted.isfinite().all()
+    if kind is Overflowing:
+        return
+    follows = registry.get(name).facts["needs"] == "gradients" and name != "cia"  # which begins where no pixel is black
+    assert bool((oracle.pass_count.nonfinite_gradients > 0).all()) == follows
+    assert (oracle.pass_count.nonfinite_gradients <= result.backwards).all()
+    plain = context.plain(name, norm)[0]
+    assert int(result.success.sum()) >= int(plain.success.sum()) // 2
 
 
 def spans(hint: Any) -> list[tuple[Any, type]]:

@@ -150,7 +150,7 @@ def test_several_losses_share_one_forward() -> None:
     net = nn.Linear(3, 4)
     calls = []
     net.register_forward_hook(lambda *a: calls.append(1))
-    _, values, gradients = differentiate(net, X, [lambda z: z[:, 0], lambda z: 2 * z[:, 1]])
+    _, values, gradients, _ = differentiate(net, X, [lambda z: z[:, 0], lambda z: 2 * z[:, 1]])
     assert len(calls) == 1
     torch.testing.assert_close(gradients[1], 2 * net.weight[1].detach().expand(2, -1))
     torch.testing.assert_close(values[0], predict(net, X)[:, 0])

@@ -9,8 +9,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from vauban.core.errors import ContractError
 from vauban.core.norms import Ball, Linf
 from vauban.core.parameters import Range
+from vauban.core.precision import working_type
 from vauban.core.tensors import flat, like
 from vauban.core.tolerance import level_slack, tolerance, upper_limit
 
@@ -28,8 +30,18 @@ def on_grid(x: Tensor, levels: int) -> bool:
     Returns:
         True where every component is one of 0, 1/(levels-1), ..., 1, up to the tolerance of the images' type.
     """
-    scaled = x * (levels - 1)
+    scaled = x.to(working_type(x.dtype)) * (levels - 1)
     return bool(((scaled - scaled.round()).abs() < level_slack(levels, x.dtype)).all())
+
+
+def check_on_grid(x: Tensor, levels: int | None) -> Tensor:
+    """Images, checked: on the grid of pixel levels; None is no grid. Raises ContractError, else returns x."""
+    if levels is not None and not on_grid(x, levels):
+        raise ContractError(
+            f"expected images on the grid of {levels} pixel levels, got values between levels; "
+            "pass levels=None for continuous data"
+        )
+    return x
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vauban.core.cards import Backward, Card, Defended, Path, in_training
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Parameters, Range
+from vauban.core.precision import working_type
 from vauban.defences import registry
 
 Border = Literal["reflect", "edge", "zero"]
@@ -28,14 +29,17 @@ class Defence(Path, Protocol):
 
 
 class Apply(nn.Module):
-    """The image transform of a defence as a module of its own, so that BPDA can hook it."""
+    """The image transform of a defence as a module of its own, so that BPDA can hook it.
+
+    Images of half precision, which holds no pixel level exactly, are transformed in float32.
+    """
 
     def __init__(self, defence: InputDefence) -> None:
         super().__init__()
         self.defence = defence
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.defence.apply(x)
+        return self.defence.apply(x.to(working_type(x.dtype))).to(x.dtype)
 
     def extra_repr(self) -> str:
         return self.defence.name

@@ -14,6 +14,7 @@ from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError
 from vauban.core.parameters import check
 from vauban.defences.base import check_module
+from vauban.engine.network import shown
 
 Rule = Literal["plurality", "mean"]
 """The class that most members predict, or the mean of their probabilities."""
@@ -74,7 +75,7 @@ class Voting(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        answers = [check_logits(member(x), len(x)) for member in self.members]
+        answers = [check_logits(member(shown(member, x)), len(x)) for member in self.members]
         classes = [answer.shape[1] for answer in answers]
         if len(set(classes)) > 1:
             raise ContractError(f"expected members of a vote with one number of classes, got {classes}")

@@ -11,6 +11,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from vauban.core.norms import Ball, Linf
 from vauban.core.pixel_grid import PixelGrid
+from vauban.core.precision import rounded_to
 from vauban.core.tensors import flat
 
 
@@ -22,7 +23,9 @@ class Domain:
         mask: True where the attacker may change a component, of the shape of x0; None: everywhere.
         ball: The bound ball in which the running attack moves; None: all of [0,1].
         limit: The bound ball that the threat enforces; None: no limit.
-        grid: The pixel grid around x0; None: images are not rounded.
+        grid: The pixel grid around x0; None: images are not rounded to levels.
+        half: The half-precision type in which images are handed over, which they are rounded to without a grid; None: no
+            such type.
     """
 
     def __init__(
@@ -32,8 +35,9 @@ class Domain:
         ball: Ball | None = None,
         limit: Ball | None = None,
         grid: PixelGrid | None = None,
+        half: torch.dtype | None = None,
     ) -> None:
-        self.x0, self.mask, self.ball, self.limit, self.grid = x0, mask, ball, limit, grid
+        self.x0, self.mask, self.ball, self.limit, self.grid, self.half = x0, mask, ball, limit, grid, half
         # quantised images, with their versions when made
         self._made: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
         self._edges: Tensor | None = None  # the lowest and the highest image inside the ball, `(batch, 2 features)`
@@ -51,12 +55,13 @@ class Domain:
             ball,
             None if self.limit is None else self.limit.rows(index),
             None if self.grid is None else replace(self.grid, x0=x0, ball=ball),
+            self.half,
         )
 
     def confined(self, ball: Ball) -> Domain:
         """Domain of the same rows inside a bound ball."""
         grid = None if self.grid is None else replace(self.grid, ball=ball)
-        return Domain(self.x0, self.mask, ball, self.limit, grid)
+        return Domain(self.x0, self.mask, ball, self.limit, grid, self.half)
 
     def project(self, x: Tensor) -> Tensor:
         """Nearest point the attacker may use: unmasked components, the ball, then [0,1]."""
@@ -71,6 +76,8 @@ class Domain:
         if self.mask is not None:
             x = torch.where(self.mask, x, self.x0)
         x = x.clamp(0, 1) if self.grid is None else self.grid.round(x)
+        if self.half is not None and self.grid is None:
+            x = rounded_to(self.half, x, self.x0, self.ball)
         return self._remember(x)
 
     def quantised(self, x: Tensor) -> Tensor:

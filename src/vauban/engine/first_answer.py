@@ -6,30 +6,32 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError, VaubanError
-from vauban.engine.network import predict
+from vauban.engine.network import predict, shown
 
 SIZES = (1, 2, 4, 8, 10, 16, 20, 32, 50, 64, 100, 128, 256)
 """Batch sizes that are tried on a network that refuses another one."""
 LARGEST = 2**25  # components of the largest such batch
 
 
-def first_answer(network: nn.Module, x: Tensor) -> Tensor:
+def first_answer(network: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Tensor:
     """Logits `(batch, classes)` of a network that may not fit the images; the caller sets modes and seeds.
 
     Args:
         network: The network.
         x: Images `(batch, ...)`; the network gets a copy.
+        half: The half-precision type in which they are given, as for `network.shown`.
 
     Raises:
         ContractError: It fails on them, or returns no logits.
     """
     try:
-        return predict(network, x.clone())
+        return predict(network, x.clone(), half)
     except (VaubanError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         if out_of_memory(error):
             raise
+        x = shown(network, x, half)
         raise ContractError(
             f"expected a model that takes {x.dtype} images of shape {tuple(x.shape)}, but it failed: "
             f"{reason(error)}{_cause(network, x, error)}"

@@ -1,4 +1,4 @@
-"""Calls of a network: evaluation mode for the call, gradients with respect to inputs only, backward rules (BPDA)."""
+"""Calls of a network: the type it takes, evaluation mode, gradients with respect to inputs only, backward rules (BPDA)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from vauban.core.cards import Backward, in_training
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError, NoGradient
+from vauban.core.norms import Linf
+from vauban.core.precision import HALF, working_type
+from vauban.core.tensors import like
 
 WeightedModule = tuple[nn.Module, float]
-Answer = tuple[Tensor, list[Tensor], list[Tensor]]
-"""Logits, loss values, image gradients."""
+Answer = tuple[Tensor, list[Tensor], list[Tensor], Tensor]
+"""Logits, loss values, image gradients, and the number of gradients of each image that had a component not finite."""
 
 
 @contextmanager
@@ -68,28 +71,53 @@ def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
             handle.remove()
 
 
-def predict(module: nn.Module, x: Tensor) -> Tensor:
+def shown(network: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Tensor:
+    """Images in the type that a network takes.
+
+    Args:
+        network: The network. One whose parameters are all of one type is shown that type where it or the images' is half
+            precision; float32 and float64 are never exchanged, so that such a mismatch is noticed.
+        x: Images `(batch, ...)`.
+        half: The half-precision type in which the images are given, through which they pass; None: that of x.
+
+    Returns:
+        x itself where its type is the one, else a copy.
+    """
+    given = x.dtype if half is None else half
+    taken = next((p.dtype for p in network.parameters() if p.is_floating_point()), given)
+    if taken != given:
+        types = {p.dtype for p in network.parameters() if p.is_floating_point()}
+        if len(types) > 1 or not HALF & {taken, given}:
+            taken = given
+    return x.to(given).to(taken)
+
+
+def predict(module: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Tensor:
     """Logits without gradients; the caller sets the modes.
 
     Args:
         module: The network.
         x: Images `(batch, ...)`.
+        half: As for `shown`.
 
     Returns:
-        Logits `(batch, classes)`.
+        Logits `(batch, classes)`, in the type in which an attack on x computes.
 
     Raises:
         ContractError: The output is no batch of logits, or the module has written into its input.
     """
     with torch.no_grad():
+        working, x = working_type(x.dtype), shown(module, x, half)
         version = 0 if x.is_inference() else x._version
-        logits = check_logits(module(x), len(x))
+        logits = check_logits(module(x), len(x)).to(working)
     if version != (0 if x.is_inference() else x._version):
         raise ContractError("expected a model that leaves its input as it is, got one that changes it in place")
     return logits
 
 
-def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]) -> Answer:
+def differentiate(
+    source: nn.Module, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]], half: torch.dtype | None = None
+) -> Answer:
     """Logits of a network and image gradients of functions of them: one forward, and one backward for each function.
 
     Args:
@@ -97,9 +125,11 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
         x: Images `(batch, ...)`.
         functions: Functions of the logits with one value per sample; values are summed, so each sample's gradient is
             its own.
+        half: As for `shown`.
 
     Returns:
-        Logits `(batch, classes)`, values `(batch,)` and gradients `(batch, ...)` of each function, detached.
+        Logits `(batch, classes)`, values `(batch,)` and gradients `(batch, ...)` of each function, detached, in the type of
+        x; a component that is not finite is zero. And the number of such gradients of each image, `(batch,)`.
 
     Raises:
         NoGradient: A function does not depend on the image.
@@ -110,24 +140,55 @@ def differentiate(source: nn.Module, x: Tensor, functions: Sequence[Callable[[Te
             "(torch.no_grad() may stay) or attack by scores or labels"
         )
     with torch.enable_grad():
-        leaf = x.detach().requires_grad_(True)
-        logits = check_logits(source(leaf), len(x))
+        leaf = shown(source, x.detach(), half).requires_grad_(True)
+        answer = check_logits(source(leaf), len(x))
+        logits, narrow = answer.to(working_type(x.dtype)), bool(HALF & {leaf.dtype, answer.dtype})
         values = [f(logits) for f in functions]
-        gradients = []
+        gradients, nonfinite = [], torch.zeros(len(x), dtype=torch.int64, device=x.device)
         for i, value in enumerate(values):
-            g = None
-            if value.requires_grad:
-                (g,) = torch.autograd.grad(
-                    value, leaf, torch.ones_like(value), retain_graph=i + 1 < len(values), allow_unused=True
-                )
+            g, more = None, i + 1 < len(values)
+            if value.requires_grad and narrow:
+                g = _through_half(value, logits, answer, leaf, more)
+            elif value.requires_grad:
+                g = _gradient(value, leaf, torch.ones_like(value), more)
             if g is None:
                 raise NoGradient(
                     "expected a loss that is differentiable in the image, got one that does not depend on it; "
                     "use threats.adaptive() where a defence's card prescribes a way, give the operation that blocks "
                     "the gradient a backward rule (BPDA), or attack by scores or labels"
                 )
-            gradients.append(g)
-    return logits.detach(), [v.detach() for v in values], gradients
+            g = g.to(logits.dtype)
+            nonfinite += ~Linf.size(g).isfinite()
+            gradients.append(g.nan_to_num(0.0, 0.0, 0.0))
+    return logits.detach(), [v.detach() for v in values], gradients, nonfinite
+
+
+def _gradient(output: Tensor, of: Tensor, weight: Tensor, more: bool) -> Tensor | None:
+    """Gradient of the weighted sum of `output`, None where it does not depend on `of`; more: another one follows."""
+    (g,) = torch.autograd.grad(output, of, weight, retain_graph=more, allow_unused=True)
+    return g
+
+
+def _through_half(value: Tensor, logits: Tensor, answer: Tensor, leaf: Tensor, more: bool) -> Tensor | None:
+    """Image gradient of a loss through a network of half precision, None where there is none.
+
+    The gradient of the logits is scaled to a largest component between 1/2 and 1, by a power of two for each image, and
+    the image's scaled back: what float16 rounds to zero below 6e-8 is the gradient of a confident network.
+
+    Args:
+        value: The loss of each image, `(batch,)`.
+        logits: The logits that it is a function of.
+        answer: The same as the network gave them.
+        leaf: The images.
+        more: Another loss follows.
+    """
+    z = _gradient(value, logits, torch.ones_like(value), more=True)
+    if z is None:
+        return None
+    exponent = torch.frexp(Linf.size(z).nan_to_num(1.0, 1.0)).exponent.clamp(-100, 100)
+    scaled = torch.ldexp(z, -exponent[:, None]).to(answer.dtype)
+    g = _gradient(answer, leaf, scaled, more)
+    return None if g is None else torch.ldexp(g.to(z.dtype), like(exponent, g))
 
 
 def accumulate(total: Answer | None, answer: Answer, share: float, weight: float) -> Answer:
@@ -139,14 +200,15 @@ def accumulate(total: Answer | None, answer: Answer, share: float, weight: float
         share: Weight of its logits.
         weight: Weight of its values and gradients.
     """
-    logits, values, gradients = answer
+    logits, values, gradients, nonfinite = answer
     if total is None and share == 1 and weight == 1:
         return answer
     logits, values, gradients = logits * share, [v * weight for v in values], [g * weight for g in gradients]
     if total is None:
-        return logits, values, gradients
+        return logits, values, gradients, nonfinite
     return (
         total[0] + logits,
         [a + b for a, b in zip(total[1], values, strict=True)],
         [a + b for a, b in zip(total[2], gradients, strict=True)],
+        total[3] + nonfinite,
     )

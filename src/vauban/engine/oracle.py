@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 
 from vauban.core.arrays import mask_of
 from vauban.core.contracts import check_ids, check_images, check_labels
-from vauban.core.errors import AccessError, BudgetSpent, ContractError
+from vauban.core.errors import AccessError, BudgetSpent
 from vauban.core.goals import Goal, ResolvedGoal, Untargeted
 from vauban.core.losses import Loss, auto, loss_values, switched
 from vauban.core.norms import Linf
-from vauban.core.pixel_grid import PixelGrid, on_grid
+from vauban.core.pixel_grid import PixelGrid, check_on_grid
+from vauban.core.precision import HALF, raised
 from vauban.core.rng import Stream, seeded
 from vauban.engine.attacked_rows import AttackedRows
 from vauban.engine.domain import Domain
@@ -28,9 +30,9 @@ class Oracle(AttackedRows):
     """An attack's questions to the networks of a threat, about the rows of a batch.
 
     Every image is masked, clipped to [0,1] and rounded to the pixel grid before a network sees it; gradients pass the
-    rounding straight through. An image is recorded as a success only when the logits are the judged network's own, the
-    goal is reached and the image is inside the ball. What is known without a network, and the narrowed copies, are
-    those of `AttackedRows`.
+    rounding straight through, and a component that is not finite counts as zero. An image is recorded as a success only
+    when the logits are the judged network's own, the goal is reached and the image is inside the ball. What is known
+    without a network, and the narrowed copies, are those of `AttackedRows`.
 
     Raises:
         AccessError: A question asks for what the threat does not grant.
@@ -53,7 +55,8 @@ class Oracle(AttackedRows):
 
         Args:
             threat: A threat bound to its network.
-            x: Images `(batch, ...)` in [0,1].
+            x: Images `(batch, ...)` in [0,1]. Of half precision: the attack and its result are in float32, see
+                `core.precision`.
             y: Labels int64 `(batch,)`.
             goal: What the attacker wants; None: any wrong label.
             ids: Sample ids int64 `(batch,)`, which key the random numbers; None: 0, 1, 2, ...
@@ -66,11 +69,9 @@ class Oracle(AttackedRows):
             ContractError: Images, labels, mask or the model's output break the contract.
         """
         x = check_images(x).detach()
-        if threat.levels is not None and not on_grid(x, threat.levels):
-            raise ContractError(
-                f"expected images on the grid of {threat.levels} pixel levels, got values between levels; "
-                "pass levels=None for continuous data"
-            )
+        if x.dtype in HALF:
+            threat = replace(threat, half=x.dtype)
+        x = raised(check_on_grid(x, threat.levels), threat.levels)
         mask = None if mask is None else mask_of(mask, x)
         ids = torch.arange(len(x), device=x.device) if ids is None else check_ids(ids, len(x))
         classes = probe_classes(threat, x[:1].clone(), seed) if classes is None else classes
@@ -78,7 +79,7 @@ class Oracle(AttackedRows):
         goal, rng = goal or Untargeted(), Stream(seed, ids)
         limit = None if threat.limit is None else threat.limit.bind(x)
         grid = None if threat.levels is None else PixelGrid.over(threat.levels, x)
-        oracle = cls(threat, Domain(x, mask, None, limit, grid), ResolvedGoal(y), rng, classes)
+        oracle = cls(threat, Domain(x, mask, None, limit, grid, threat.half), ResolvedGoal(y), rng, classes)
         logits = oracle.clean_logits() if goal.needs_logits else None
         return oracle.with_goal(goal.resolve(y, logits, classes, rng))
 
@@ -171,7 +172,9 @@ class Oracle(AttackedRows):
             self._charge(1, 0)
         return (self.goal.reached(self._forward(self.threat.target, x)) & admissible).double()
 
-    def _differentiate(self, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]) -> Answer:
+    def _differentiate(
+        self, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         self._allow("gradients")
         networks, draws = self.threat.networks, self.threat.draws
         self._charge(draws * len(networks), draws * len(networks) * len(functions))
@@ -180,10 +183,11 @@ class Oracle(AttackedRows):
             for draw in range(draws):
                 for network, weight in networks:
                     with self._seeded(draw):
-                        answer = differentiate(network, x, functions)
+                        answer = differentiate(network, x, functions, self.threat.half)
                     total = accumulate(total, answer, 1 / (draws * len(networks)), weight / draws)
         assert total is not None
-        logits, values, gradients = total
+        logits, values, gradients, nonfinite = total
+        self.pass_count.count(self.pass_count.nonfinite_gradients, self._row, nonfinite)
         if self.threat.direct:
             self._record(x, logits)
         if self.domain.mask is not None:
@@ -201,7 +205,7 @@ class Oracle(AttackedRows):
 
     def _forward(self, network: nn.Module, x: Tensor, draw: int = 0) -> Tensor:
         with quiet(self.threat.parts), self._seeded(draw):
-            return predict(network, x)
+            return predict(network, x, self.threat.half)
 
     def _seeded(self, draw: int) -> AbstractContextManager[None]:
         """Where a network draws random numbers, the global generators under a seed of this call and draw."""

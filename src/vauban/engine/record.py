@@ -20,6 +20,7 @@ class PassCount:
         forwards, backwards: Passes through networks, int64 `(batch,)`.
         switches: Gradients at which the loss `auto` took the margin.
         vanished: Gradients that were zero in every component.
+        nonfinite_gradients: Gradients with a component that was not finite, and counted as zero.
         unsolved: Linear systems of the attack that missed their tolerance.
         loss: The loss at the last gradient, NaN before the first.
         calls: Calls to the networks so far, one number for the batch.
@@ -32,6 +33,7 @@ class PassCount:
 
         self.forwards, self.backwards = zeros(), zeros()
         self.switches, self.vanished, self.unsolved = zeros(), zeros(), zeros()
+        self.nonfinite_gradients = zeros()
         self.loss = torch.full((batch,), float("nan"), device=device)
         self.calls = 0
         self.every = torch.arange(batch, device=device)
@@ -60,7 +62,7 @@ class PassCount:
         return self.backwards if index is self.every else self.backwards[index]
 
     def count(self, counter: Tensor, index: Tensor, noticed: Tensor) -> None:
-        """Add one to `counter` in the rows `index` where `noticed`."""
+        """Add to `counter` in the rows `index` one where `noticed`, or the numbers given."""
         if index is self.every:
             counter += noticed
         else:

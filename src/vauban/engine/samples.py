@@ -8,7 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from vauban.core.contracts import Batch, check_logits
+from vauban.core.contracts import Batch
+from vauban.engine.network import predict
 
 
 class Samples(Protocol):
@@ -92,7 +93,7 @@ def accuracy(module: nn.Module, data: Samples | Batch, batch: int = 256) -> floa
     module.eval()
     try:
         right = [
-            (check_logits(module(b.x), len(b)).argmax(1) == b.y).sum()
+            (predict(module, b.x).argmax(1) == b.y).sum()
             for index in torch.split(torch.arange(len(samples)), batch)
             for b in [samples.batch(index).to(device_of(module))]
         ]

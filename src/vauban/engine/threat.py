@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from torch import Tensor, nn
 
 from vauban.core.cards import Backward, carded
@@ -35,6 +36,8 @@ class BoundThreat(Parameters):
         random: Two calls of the target on one image may differ.
         levels: Pixel levels of the images the networks are shown; None: unrounded.
         limit: The ball that the verdict enforces.
+        half: The half-precision type of the images that the networks are given, for attacks on such images; None: the
+            networks are given images in the type in which the attack computes.
         confirm: The loop asks the target for its label of every iterate, for gradients that do not show the target's
             own logits; one more forward per step.
 
@@ -53,6 +56,7 @@ class BoundThreat(Parameters):
     random: bool = False
     levels: Levels | None = 256
     limit: Ball | None = None
+    half: torch.dtype | None = None
     confirm: bool = False
 
     def __post_init__(self) -> None:
@@ -106,7 +110,8 @@ def probe_classes(threat: BoundThreat, x: Tensor, seed: int = 0) -> int:
         ContractError: A network fails on x, or the networks have different numbers of classes.
     """
     with quiet(threat.parts), seeded(seed, "probe", device=x.device):
-        counts = [first_answer(net, x).shape[1] for net in dict.fromkeys((threat.target, *dict(threat.networks)))]
+        networks = dict.fromkeys((threat.target, *dict(threat.networks)))
+        counts = [first_answer(net, x, threat.half).shape[1] for net in networks]
     if len(set(counts)) > 1:
         raise ContractError(f"expected sources with the target's {counts[0]} classes, got {counts[1:]}")
     return counts[0]

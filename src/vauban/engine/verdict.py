@@ -72,9 +72,9 @@ def judge(
         for k in range(rounds):
             if threat.randomised:
                 with seeded(seed, "verdict", k, device=x.device):
-                    logits = predict(threat.target, x)
+                    logits = predict(threat.target, x, threat.half)
             else:
-                logits = predict(threat.target, x)
+                logits = predict(threat.target, x, threat.half)
             total = logits if total is None else total + logits
             missed.append(logits.argmax(1) != goal.y)
             reached.append(goal.reached(logits))

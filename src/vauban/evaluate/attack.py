@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from vauban.core.arrays import batch_of, mask_of
 from vauban.core.contracts import Batch
 from vauban.core.goals import Goal
+from vauban.core.tensors import where
 from vauban.data import Dataset
 from vauban.engine import BoundThreat
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
+from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.diagnostics.first_look import first_look, tell
@@ -30,9 +32,9 @@ from vauban.words.threat import threat_of
 class AttackReport:
     """The judged result of `vauban.attack`; every tensor batch-leading.
 
-    adversarial: the successful image, the original where none succeeded. crafted: the attack's own image, always.
-    success: judged on the saved image. distance: in the attack's norm, infinite on failure. findings: what the first look
-    at the model says, the gravest first.
+    adversarial: the successful image, the original where none succeeded. crafted: the attack's own image, always. Both are
+    in the type of the batch. success: judged on the saved image. distance: in the attack's norm, infinite on failure.
+    findings: what the first look at the model says, the gravest first, and what the attack met on its way.
     """
 
     evaluated: Evaluated
@@ -41,11 +43,11 @@ class AttackReport:
     @property
     def adversarial(self) -> Tensor:
         e = self.evaluated
-        return torch.where(self.success.view(-1, *(1,) * (e.image.dim() - 1)), e.image, e.batch.x)
+        return where(self.success, e.image, e.batch.x).to(e.given)
 
     @property
     def crafted(self) -> Tensor:
-        return self.evaluated.result.crafted
+        return self.evaluated.result.crafted.to(self.evaluated.given)
 
     @property
     def success(self) -> Tensor:
@@ -138,9 +140,18 @@ def attack(
     parts = in_batches(whole, None if mask is None else mask_of(mask, whole.x), batch_size)
     done = [evaluate_batch(named, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts]
     evaluated = joined(done)
-    unmoved = idle(named, evaluated)
-    tell(unmoved)
-    return AttackReport(evaluated, (*findings, *unmoved))
+    met = [*idle(named, evaluated), *_met(evaluated)]
+    tell(met)
+    return AttackReport(evaluated, (*findings, *met))
+
+
+def _met(done: Evaluated) -> list[Finding]:
+    """What an attack met on its way: image gradients that were not finite, were it on a single sample."""
+    times = done.nonfinite_gradients[done.nonfinite_gradients > 0].double()
+    if not len(times):
+        return []
+    measured = rules.NONFINITE_GRADIENTS.on(len(times), int(done.attacked.sum()), gradients=float(times.mean()))
+    return [measured.finding()]
 
 
 def _attacked(data: Any) -> Batch | Dataset:

@@ -16,7 +16,8 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.goals import Goal, ResolvedGoal
 from vauban.core.norms import Norm
-from vauban.core.pixel_grid import PixelGrid
+from vauban.core.pixel_grid import PixelGrid, check_on_grid
+from vauban.core.precision import HALF, raised, rounded_to
 from vauban.core.rng import fold
 from vauban.engine import Attack, BoundThreat, Oracle, Result, Verdict, judge
 from vauban.engine.result import untouched
@@ -29,7 +30,8 @@ SMALL = 64 * 64  # pixels up to which every image is kept for the report; above,
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A batch after its attack, all tensors batch-leading. image: what would be saved; raw: before rounding."""
+    """A batch after its attack, all tensors batch-leading. image: what would be saved; raw: before rounding; given: type in
+    which the images came. Images of half precision are held in float32, and what is judged passes through their type."""
 
     batch: Batch
     goal: ResolvedGoal
@@ -42,8 +44,10 @@ class Evaluated:
     attacked: Tensor
     switches: Tensor
     vanished: Tensor
+    nonfinite_gradients: Tensor
     unsolved: Tensor
     norm: Norm
+    given: torch.dtype
 
     @property
     def success(self) -> Tensor:
@@ -58,6 +62,10 @@ def evaluate_batch(
     The image judged is the best successful one, the attack's own where it claims none. The limit enforced is the
     attack's ball, else the threat's. A sample whose goal is reached untouched costs nothing and has distance 0.
     """
+    given = batch.x.dtype
+    if given in HALF:
+        threat = replace(threat, half=given)
+        batch = replace(batch, x=raised(check_on_grid(batch.x, batch.levels), batch.levels))
     x, y = batch.x, batch.y
     draws = fold(seed, int(batch.ids[0]))  # a random model's answers are independent between batches
     oracle = Oracle.open(threat, x, y, goal, batch.ids, seed, mask)
@@ -73,6 +81,8 @@ def evaluate_batch(
     image = raw
     if batch.levels is not None and threat.levels is None:
         image = PixelGrid(batch.levels, x, None if limit is None else limit.bind(x)).round(raw)
+    elif given in HALF and batch.levels is None:
+        image = rounded_to(given, raw, x, None if limit is None else limit.bind(x))
     verdict = judge(threat, x, image, oracle.goal, limit=limit, seed=draws)
     raw_verdict = verdict if image is raw else judge(threat, x, raw, oracle.goal, limit=limit, seed=draws)
     attacked = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -91,8 +101,10 @@ def evaluate_batch(
         attacked,
         pass_count.switches,
         pass_count.vanished,
+        pass_count.nonfinite_gradients,
         pass_count.unsolved,
         norm,
+        given,
     )
 
 
@@ -164,6 +176,7 @@ def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] 
         "backwards": r.backwards,
         "switches": done.switches,
         "vanished": done.vanished,
+        "nonfinite_gradients": done.nonfinite_gradients,
         "unsolved": done.unsolved,
     }
     for name, metric in (more or {}).items():

@@ -20,6 +20,7 @@ from vauban.core.errors import ContractError
 from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball, Linf, norm_by_name
 from vauban.core.pixel_grid import on_grid
+from vauban.core.precision import HALF, raised
 from vauban.core.text import parse_value
 from vauban.core.tolerance import upper_limit
 from vauban.engine import BoundThreat, judge
@@ -157,7 +158,7 @@ def verify(model: nn.Module | str, data: Any, adversarial: Any, budget: Ball | s
 
 def _judged(threat: BoundThreat, ball: Ball, given: Tensor, batch: Batch) -> dict[str, Tensor]:
     """The columns of one batch, `(batch,)` each."""
-    given = given.to(batch.x.dtype)
+    given = _levels(given, batch.levels).to(batch.x.dtype)
     finite = torch.isfinite(given).flatten(1).all(1)
     given = within_tolerance(torch.nan_to_num(given, nan=-1.0))
     goal, bound = ResolvedGoal(batch.y), ball.bind(batch.x)
@@ -184,6 +185,12 @@ def _judged(threat: BoundThreat, ball: Ball, given: Tensor, batch: Batch) -> dic
         "success_reloaded": verdict.success & again.success,
         "robust": 1 - torch.maximum(clean.misclassified, verdict.success.double()),
     }
+
+
+def _levels(given: Tensor, levels: int | None) -> Tensor:
+    """Images of half precision as the pixel levels that they stand for; others, and those between levels, as they are."""
+    half = given.dtype in HALF and levels is not None and bool(given.isfinite().all())
+    return raised(given, levels) if half and levels is not None and on_grid(given, levels) else given
 
 
 def _reload(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from vauban.core.contracts import check_labels, check_logits
 from vauban.core.errors import AccessError, ContractError
+from vauban.core.precision import working_type
 
 
 class _Answer(torch.autograd.Function):
@@ -58,9 +59,9 @@ class BlackBox(nn.Module):
         self.grants = frozenset({"labels"} if labels_only else {"scores", "labels"})
 
     def forward(self, x: Tensor) -> Tensor:
-        images = x.detach()
+        images = x.detach().to(working_type(x.dtype))  # numpy has no bfloat16
         answer = self.fn(images.cpu().numpy() if self.takes == "numpy" else images)
-        logits = self._logits(_tensor(answer, self.name).to(x.device), len(x)).to(x.dtype)
+        logits = self._logits(_tensor(answer, self.name).to(x.device), len(x)).to(images.dtype)
         if torch.is_grad_enabled() and x.requires_grad:
             return _Answer.apply(x, logits, self.name)  # type: ignore[no-any-return]
         return logits

@@ -16,7 +16,7 @@ from vauban.statistics.estimates import nearest
 from vauban.statistics.intervals import Array
 from vauban.statistics.summary import Columns, broken, distortion, population, select, tolerance_of
 
-_COUNTS = ("forwards", "backwards", "switches", "vanished", "unsolved")
+_COUNTS = ("forwards", "backwards", "switches", "vanished", "unsolved", "nonfinite_gradients")
 
 
 class ReadCell(Protocol):
@@ -118,7 +118,8 @@ def union(runs: Sequence[Columns], norm: str) -> dict[str, Array]:
     """One attack run at several budgets as a single attack (thesis 3.3, rule 2).
 
     A sample succeeds if any run does; it keeps the row of the smallest distance, of the highest misclassification
-    where none succeeded; forwards, backwards, switches, vanished and, where all runs have it, unsolved are summed.
+    where none succeeded; forwards, backwards, switches, vanished and, where all runs have them, unsolved and
+    nonfinite_gradients are summed.
 
     Args:
         runs: The columns of each run, over the same samples in any order.

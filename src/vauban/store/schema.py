@@ -13,8 +13,9 @@ from vauban.core.errors import ContractError
 SCHEMA_VERSION = 1
 
 # Distances are in pixels of [0,1], of the successful image, +inf where the attack failed. `raw_*` is the image before
-# the oracle rounds it. Counts (forwards, backwards, switches, vanished, unsolved) are per sample; unsolved are smoothing
-# solves that missed their tolerance. Rates are over verdict draws: 0 or 1 on a deterministic model. An image outside
+# the oracle rounds it. Counts (forwards, backwards, switches, vanished, nonfinite_gradients, unsolved) are per sample;
+# nonfinite_gradients had a component that was NaN or infinite, and counted as zero; unsolved are smoothing solves that
+# missed their tolerance. Rates are over verdict draws: 0 or 1 on a deterministic model. An image outside
 # the limit never counts as misclassified: the evaluator then writes the rate of the clean image.
 _CLEAN = {
     "id": pa.int64(),
@@ -49,7 +50,8 @@ _OPTIONAL = {
     "clean_png": pa.binary(),
     "adv_png": pa.binary(),
 }
-_LATER = {"unsolved": pa.int64()}  # columns that parts of this version may lack: null there
+# Columns that parts of this version may lack: null there.
+_LATER = {"unsolved": pa.int64(), "nonfinite_gradients": pa.int64()}
 SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _CLEAN.items()]
     + [pa.field(name, kind, nullable=True) for name, kind in {**_ATTACKED, **_OPTIONAL, **_LATER}.items()]

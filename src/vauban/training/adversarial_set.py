@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.contracts import Batch
+from vauban.core.precision import working_type
 from vauban.engine import Oracle
 from vauban.engine.attack import Attack
 from vauban.engine.network import quiet
@@ -44,7 +45,7 @@ class AdversarialSet:
     def batch(self, index: Tensor) -> Batch:
         x = self.values[index]
         if self.levels is not None and x.dtype == torch.uint8:
-            x = x.to(self.dtype).div_(self.levels - 1)
+            x = x.to(working_type(self.dtype)).div_(self.levels - 1).to(self.dtype)
         return Batch(x, self.y[index], self.ids[index], self.levels)
 
 
@@ -75,7 +76,8 @@ def adversarial_set(
             oracle = Oracle.open(
                 BoundThreat(module, levels=sample.levels), sample.x, sample.y, ids=sample.ids, seed=seed
             )
-            values.append(_packed(attack.run(oracle).crafted, sample.levels).cpu())
+            made = attack.run(oracle).crafted.to(sample.x.dtype)
+            values.append(_packed(made, sample.levels).cpu())
             labels.append(sample.y.cpu())
             ids.append(sample.ids.cpu())
     return AdversarialSet(torch.cat(values), torch.cat(labels), torch.cat(ids), sample.levels, sample.x.dtype)
@@ -96,4 +98,6 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def _packed(x: Tensor, levels: int | None) -> Tensor:
-    return x if levels is None or levels > BYTE else (x * (levels - 1)).round_().to(torch.uint8)
+    return (
+        x if levels is None or levels > BYTE else (x.to(working_type(x.dtype)) * (levels - 1)).round_().to(torch.uint8)
+    )

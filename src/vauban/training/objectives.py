@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vauban.core.contracts import Batch, check_labels, check_logits
+from vauban.core.precision import working_type
 from vauban.engine import Oracle
 from vauban.engine.attack import Attack
 from vauban.engine.iterate import Steps, iterate
+from vauban.engine.network import shown
 from vauban.engine.threat import BoundThreat, probe_classes
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -74,7 +76,7 @@ class AdversarialObjective:
         if self.classes is None:
             self.classes = probe_classes(threat, batch.x[:1].clone(), seed)
         oracle = Oracle.open(threat, batch.x, batch.y, ids=batch.ids, seed=seed, classes=self.classes)
-        x = craft(self.attack, oracle).detach()
+        x = craft(self.attack, oracle).detach().to(batch.x.dtype)
         clean = None if self.alpha == 0 else self.criterion(logits_of(network, batch.x, batch.y), batch.y)
         logits = logits_of(network, x, batch.y)
         attacked = self.criterion(logits, batch.y)
@@ -93,7 +95,7 @@ def craft(attack: Attack, oracle: Oracle) -> Tensor:
 
 
 def logits_of(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Logits `(batch, classes)`, with the labels y checked against them. Raises ContractError."""
-    logits = check_logits(network(x), len(x))
+    """Logits `(batch, classes)`, those of half precision in float32; the labels y are checked against them."""
+    logits = check_logits(network(shown(network, x)), len(x)).to(working_type(x.dtype))
     check_labels(y, len(x), logits.shape[1])
     return logits

@@ -124,7 +124,9 @@ class Sapper(Steps[SapperState]):
         over = torch.where(adversarial > state.crossed, self.over, over).clamp(LEAST, MOST)
         first, last = self.refine if phase.refines else self.decay
         decay = crossed * (first + (last - first) * share)
-        x = self._move(oracle, state.x, y, g, level(logits, oracle.goal, toward), crossed, over, decay)
+        # Logits that are NaN come with a gradient of zero: no step, rather than an iterate of NaN.
+        gap = level(logits, oracle.goal, toward).nan_to_num(0.0, torch.inf, -torch.inf)
+        x = self._move(oracle, state.x, y, g, gap, crossed, over, decay)
         return SapperState(x, crossed, over, state.toward, order)
 
     def _again(self, oracle: Oracle, state: SapperState, phase: Phase) -> SapperState:

@@ -11,6 +11,7 @@ from torch import Tensor
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.goals import Goal
+from vauban.core.precision import working_type
 from vauban.engine import BoundThreat, Oracle
 
 
@@ -41,7 +42,7 @@ class FitOracles:
     def still(self) -> Tensor:
         """The perturbation that changes nothing, of the shape of one image. Raises ContractError without a batch."""
         for batch in self.batches:
-            return torch.zeros_like(batch.x[0])
+            return torch.zeros_like(batch.x[0], dtype=working_type(batch.x.dtype))
         raise ContractError("expected at least one batch of images to fit on, got none")
 
     def __iter__(self) -> Iterator[Oracle]:

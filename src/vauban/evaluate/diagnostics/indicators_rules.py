@@ -134,6 +134,15 @@ UNSOLVED = Rule(
     "and judged like any other, but rougher than the smoothness asked for, and the direction was not the exact one.",
     "raise limit (iterations of a solve) or tol; in float32 no residual below about 1e-7 / (1 - smoothness) can be shown",
 )
+NONFINITE_GRADIENTS = Rule(
+    "nonfinite-gradients",
+    "warning",
+    0.0,
+    "a network that can be differentiated at its images gives no such gradient; three samples exclude a freak",
+    "were attacked with image gradients that had NaN or infinite components ({gradients:.3g} gradients each): these "
+    "counted as zero, so the attack moves these pixels late or not at all.",
+    "make the network differentiable there, as by sqrt(x + 1e-6) or log(x + 1e-6) for a root or logarithm of pixels",
+)
 NOT_MONOTONE = Rule(
     "not-monotone",
     "warning",

@@ -6,18 +6,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vauban.core.contracts import check_logits
+from vauban.core.errors import NoGradient
 from vauban.core.goals import Goal, ResolvedGoal, Targeted
 from vauban.core.losses import Loss, loss_values, margin
 from vauban.core.rng import seeded
 from vauban.engine import Oracle
-from vauban.engine.network import predict, quiet, rerouted
+from vauban.engine.network import differentiate, predict, quiet, rerouted
 from vauban.engine.threat import BoundThreat
 
 
@@ -48,14 +49,14 @@ class Probe:
     def answer(self, x: Tensor, draw: int = 0) -> Tensor:
         """The judged network's logits `(batch, classes)` under the random numbers `draw`."""
         with self._calm(draw):
-            return predict(self.threat.target, x)
+            return predict(self.threat.target, x, self.threat.half)
 
     def source_logits(self, x: Tensor) -> list[Tensor]:
         """The logits of each differentiated network."""
         answers = []
         for network, _ in self.threat.networks:
             with self._calm():
-                answers.append(predict(network, x))
+                answers.append(predict(network, x, self.threat.half))
         return answers
 
     def values(self, logits: list[Tensor], loss: Loss = margin) -> Tensor:
@@ -78,22 +79,26 @@ class Probe:
 
     def _gradients(self, x: Tensor, losses: tuple[Loss, ...]) -> list[list[Tensor | None]]:
         gradients_of: list[list[Tensor | None]] = [[] for _ in losses]
+        functions = [partial(self._value, loss) for loss in losses]
         for network, weight in self.threat.networks:
-            with self._calm(), rerouted(self.threat.backward), torch.enable_grad():
-                leaf = x.detach().clone().requires_grad_(True)
-                logits = check_logits(network(leaf), len(x))
-                for i, loss in enumerate(losses):
-                    value = weight * loss_values(loss, logits, self.goal).sum()
-                    g = None
-                    if value.requires_grad:
-                        (g,) = torch.autograd.grad(value, leaf, retain_graph=True, allow_unused=True)
-                    gradients_of[i].append(g)
+            try:
+                with self._calm(), rerouted(self.threat.backward):
+                    _, _, own, _ = differentiate(network, x.clone(), functions, self.threat.half)
+            except NoGradient:
+                for row in gradients_of:
+                    row.append(None)
+                continue
+            for row, g in zip(gradients_of, own, strict=True):
+                row.append(weight * g)
         return gradients_of
+
+    def _value(self, loss: Loss, logits: Tensor) -> Tensor:
+        return loss_values(loss, logits, self.goal)
 
     def optimises(self) -> bool:
         """Whether the forward pass of the judged network runs a backward pass of its own."""
         with self._calm(), calls_of(torch.autograd.grad, torch.autograd.backward) as seen:
-            predict(self.threat.target, self.x[:2])
+            predict(self.threat.target, self.x[:2], self.threat.half)
         return bool(seen)
 
 
