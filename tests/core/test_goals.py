@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.errors import ContractError
 from vauban.core.goals import LeastLikely, RandomWrong, ResolvedGoal, Targeted, Untargeted
 from vauban.core.rng import Stream
@@ -25,19 +26,33 @@ def test_a_rejected_image_is_not_adversarial() -> None:
     assert goal.reached(logits).tolist() == [False, True, False]
 
 
-def test_nan_reaches_nothing() -> None:
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_logits_that_are_not_finite_are_an_error_and_no_target(value: float) -> None:
     logits = LOGITS.clone()
-    logits[1, 2] = torch.nan
-    assert ResolvedGoal(Y).reached(logits).tolist() == [False, False, True]
-    assert ResolvedGoal(Y, torch.tensor([2, 2, 2])).reached(logits).tolist() == [False, False, False]
+    logits[0, 0] = value  # the argmax is the true class and the target
+    assert predicted(logits).tolist() == [NO_LABEL, 1, 0]
+    assert ResolvedGoal(Y).reached(logits).tolist() == [True, True, True]
+    assert ResolvedGoal(Y + 1, torch.tensor([0, 0, 0])).reached(logits).tolist() == [False, False, True]
+
+
+def test_minus_infinity_is_a_class_that_is_never_given() -> None:
+    logits = torch.tensor([[-torch.inf, 2.0, 1.0], [-torch.inf, -torch.inf, -torch.inf]])
+    assert predicted(logits).tolist() == [1, NO_LABEL]
 
 
 def test_targeted() -> None:
     goal = Targeted(1).resolve(Y, None, 3, RNG)
     assert goal.reached(LOGITS).tolist() == [False, True, False]
-    each = Targeted(torch.tensor([0, 2, 0])).resolve(Y, None, 3, RNG)
-    assert each.reached(LOGITS).tolist() == [True, False, True]
-    assert each.rows(torch.tensor([2, 0])).target.tolist() == [0, 0]
+    each = Targeted(torch.tensor([1, 2, 0])).resolve(Y, None, 3, RNG)
+    assert each.reached(LOGITS).tolist() == [False, False, True]
+    assert each.rows(torch.tensor([2, 0])).target.tolist() == [0, 1]
+
+
+def test_a_sample_whose_label_is_the_target_has_nothing_to_reach() -> None:
+    goal = Targeted(0).resolve(Y, None, 3, RNG)
+    assert goal.aims.tolist() == [False, False, True]
+    assert goal.reached(LOGITS).tolist() == [False, False, True]  # the first is answered as the target, which is right
+    assert Untargeted().resolve(Y, None, 3, RNG).aims.all()
 
 
 @pytest.mark.parametrize("bad", [3, -1, torch.tensor([0, 1]), torch.tensor([0.0, 1.0, 2.0])])

@@ -88,6 +88,12 @@ def test_formats(form: str, tmp_path: Path) -> None:
         "largest_distance_saved": pytest.approx(20 / 255),
         "largest_budget_on_grid": pytest.approx(20 / 255),
         "budget": "linf:0.0784314",
+        "clean_not_finite": 0,
+        "not_finite": 0,
+        "clean_rejected": None,
+        "rejected": None,
+        "fooled_or_rejected": None,
+        "noise_rejected": None,
     }
 
 

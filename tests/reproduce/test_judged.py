@@ -226,6 +226,13 @@ def test_targeted_success_is_the_target() -> None:
     assert attained(judged, False).distance.tolist() == [[1.0, 2.0, math.inf]]
 
 
+def test_an_image_whose_label_is_the_target_is_in_no_targeted_number() -> None:
+    rows = pa.table({"y": [0, 1, 0], "target": [1, 1, 1], "label": [1, 1, 0], "l2": [1.0, 0.0, 3.0]})
+    judged = Judged([[rows]], pa.table({"y": [0, 1, 0], "label": [0, 1, 0]}))
+    assert attained(judged, True).distance.tolist() == [[1.0, math.inf]]
+    assert attained(judged, False).index.tolist() == [0, 1, 2]
+
+
 def test_lower_counts_what_both_fool() -> None:
     """Of images 1, 2 and 4, which both fool, the first run has the lower value on 2 and 4."""
     first = pa.table({"y": [0] * 5, "target": [1] * 5, "label": [1, 1, 1, 0, 1], "l2": [1.0] * 5})

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vauban.core.errors import ContractError
+from vauban.core.answers import NO_LABEL
+from vauban.core.cards import Card
 from vauban.defences.voting import vote
 from vauban.reproduce.judging import opinions
 
@@ -71,6 +72,29 @@ def test_random_members_draw_under_a_seed() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_answers_that_are_not_finite() -> None:
-    with pytest.raises(ContractError, match="finite"):
-        judged([Fixed(0.0, 0.5, 0.5)])
+def test_an_answer_that_is_not_finite_is_no_label_and_no_target() -> None:
+    """log of a negative number is NaN; log 0 is minus infinity, a class that is never given."""
+    bad, good = Fixed(0.2, -1.0, 0.8), Fixed(0.2, 0.5, 0.3)
+    assert judged([bad]) == ([NO_LABEL, NO_LABEL], [0, 0], [0, 0])
+    for rule in ("plurality", "mean"):
+        assert judged([bad, good], rule) == ([NO_LABEL, NO_LABEL], [0, 0], [0, 0])
+    assert judged([Fixed(0.0, 0.4, 0.6)]) == ([2, 2], pytest.approx([0.6, 0.6]), pytest.approx([0.6, 0.0]))
+
+
+class Flaky(nn.Module):
+    """Logits that are not finite in a share of the calls, by torch's global generator, which a seed decides."""
+
+    card = Card("flaky", random=True)
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = torch.tensor([0.0, 2.0, 1.0]).expand(len(x), -1)
+        return logits * torch.nan if float(torch.rand(())) < self.share else logits
+
+
+@pytest.mark.parametrize(("share", "label"), [(0.1, 1), (0.9, NO_LABEL)])
+def test_of_a_random_judge_most_draws_count(share: float, label: int) -> None:
+    assert judged([Flaky(share)])[0] == [label, label]

@@ -105,6 +105,13 @@ def test_metrics() -> None:
         assert per_image(metric, TABLE).tolist() == expected
 
 
+def test_rates_about_the_target_leave_out_the_images_whose_label_it_is() -> None:
+    own = TABLE.set_column(TABLE.column_names.index("target"), "target", pa.array([0, 2, 0]))  # the first is of class 0
+    assert per_image("targeted_success_rate", own).tolist() == [1, 0]
+    assert per_image("target_confidence", own).tolist() == [0.8, 0.3]
+    assert len(per_image("accuracy", own)) == 3
+
+
 def test_interval_of_a_mean() -> None:
     """mean +- 1.96 s / sqrt(n) over images, seeds averaged first; one image knows nothing."""
     values = np.array([[0.2, 0.4, 0.9], [0.4, 0.4, 0.7]])

@@ -53,6 +53,39 @@ def test_robust_accuracy_counts_clean_errors_rates_and_ignores_images_outside_th
     assert summary.robust(cell) == pytest.approx([0.0, 0.75, 0.0, 0.3, 1.0])
 
 
+def test_samples_whose_label_is_the_target_are_in_no_rate_of_the_attack():
+    """Of four samples the last two are of the target's class: an old row that calls one a success, and a new one."""
+    cell = columns(
+        y=[0, 1, 3, 3], target=[3, 3, 3, 3], success=[True, False, True, False], clean_correct=[1.0, 1.0, 1.0, 0.0]
+    )
+    for name in ("all", "correct"):
+        told = summarise(cell, "l2", name, d_upp=1.0)
+        assert (told.n, told.left_out) == (2, 2)
+        assert (told.p_suc.value, told.p_upp.value, told.robust_accuracy.value) == (0.5, 0.5, 0.5)
+    assert summarise(cell, "l2").clean_accuracy.value == 0.75
+    assert summary.robust_curve(cell, "l2", np.array([0.0, 1.0])).tolist() == [1.0, 0.5]
+    run = CellRows({"norm": "l2", "eps": 1.0}, cell, [], [], True)
+    worst = combine.worst_case([run])
+    assert (worst.ids.tolist(), worst.robust.tolist()) == ([0, 1], [0.0, 1.0])
+    assert worst.clean_of_all.tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert combine.worst_curve([run], "l2", np.array([0.5, 1.0])).tolist() == [1.0, 0.5]
+    assert combine.nearest_success([run], "l2").correct.tolist() == [True, True, False, False]
+    other = CellRows({"norm": "l2", "eps": 1.0}, cell | {"target": np.full(4, 0)}, [], [], True)
+    assert combine.worst_case([run, other]).ids.tolist() == [
+        0,
+        1,
+        2,
+        3,
+    ]  # each has something to reach in one of the two
+
+
+def test_answers_that_are_not_finite_are_counted_apart():
+    cell = columns(success=[True] * 3, clean_not_finite=[1.0, 0.0, 0.0], not_finite=[1.0, 1.0, 0.0])
+    assert summarise(cell, "l2", "all").not_finite == (1, 1)
+    before = columns(success=[True] * 3, not_finite=[np.nan] * 3)  # a part that was written without the column
+    assert summarise(before, "l2", "all").not_finite == (0, 0)
+
+
 def test_targeted_success_and_misclassification_differ():
     cell = columns(success=[True, False], misclassified=[1.0, 1.0], reached=[1.0, 0.0])
     result = summarise(cell, "l2", "all")

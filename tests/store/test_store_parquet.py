@@ -129,7 +129,8 @@ def test_a_damaged_part_is_named_once_and_counts_as_missing(tmp_path, meta, make
     if damage == "truncate":
         content = content[: len(content) // 2]
     elif damage == "flip":
-        content[len(content) // 8] ^= 0xFF
+        chunk = pq.read_metadata(path).row_group(0).column(0)
+        content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 0xFF  # in a page, which has a checksum
     elif damage == "empty":
         content = bytearray()
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vauban.cli.gates import ended, gate_of
-from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of, output_path
+from vauban.cli.options import DebugOption, RejectsOption, RootOption, batch_size_of, device_of, output_path
 from vauban.core.errors import VaubanError
 
 
@@ -24,6 +24,7 @@ def evaluate(
         "runs/evaluate"
     ),
     labels: Annotated[str, typer.Option(help="true, or own: the model's own answers.")] = "true",
+    rejects: RejectsOption = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
@@ -67,6 +68,7 @@ def evaluate(
         threats=threat,
         goal=goal,
         labels=labels,
+        rejects=rejects,
         seed=seed,
         batch_size=batch_size_of(batch_size),
         device=device_of(device),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption, device_of, output_path
+from vauban.cli.options import DebugOption, RejectsOption, RootOption, device_of, output_path
 
 
 def fit(
@@ -18,6 +18,7 @@ def fit(
     defence: Annotated[str, typer.Option(help="Defence in front of the model, none, or a chain a+b.")] = "none",
     threat: Annotated[str, typer.Option(help="Threat that grants gradients, scores and labels.")] = "white-box",
     goal: Annotated[str, typer.Option(help="untargeted, or targeted:3.")] = "untargeted",
+    rejects: RejectsOption = False,
     seed: Annotated[int, typer.Option(help="Seed of a random network.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_root: RootOption = None,
@@ -31,7 +32,7 @@ def fit(
 
     output = FittedFile(
         attack,
-        words.load("defence", defence).wrap(words.load("model", model)),
+        words.load("defence", defence).wrap(words.load("model", model, rejects=rejects)),
         words.load("data", data, root=data_root),
         out,
         threat=threat,

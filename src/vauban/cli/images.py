@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption, number_of, output_path
+from vauban.cli.options import DebugOption, RejectsOption, RootOption, number_of, output_path
 from vauban.core.errors import VaubanError
 from vauban.store.files import check_output
 
@@ -19,6 +19,7 @@ def verify(
     adv: Annotated[Path, typer.Option(help="Adversarial images: npz, npy, pt, or a folder of <id>.png.")],
     budget: Annotated[str, typer.Option(help="e.g. linf:8/255.")],
     defence: Annotated[str, typer.Option(help="A defence in front of the model.")] = "none",
+    rejects: RejectsOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for a page and a file with a line per image.")] = None,
     data_root: RootOption = None,
@@ -28,7 +29,7 @@ def verify(
     from vauban import words
     from vauban.evaluate.verify import verify as judge
 
-    defended = words.load("defence", defence).wrap(words.load("model", model))
+    defended = words.load("defence", defence).wrap(words.load("model", model, rejects=rejects))
     verdict = judge(defended, words.load("data", data, root=data_root), adv, budget)
     page = None if out is None else verdict.write(out)
     if as_json:

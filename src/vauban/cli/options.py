@@ -11,6 +11,7 @@ from vauban.core.errors import VaubanError
 from vauban.core.text import parse_value
 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+RejectsOption = Annotated[bool, typer.Option("--rejects", help="The model's last logit means 'rejected'.")]
 RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets.")]
 
 

@@ -36,7 +36,7 @@ class Card:
         reference: The source.
         objective: Weighted submodules whose summed losses, sum_i w_i L(f_i(x)), the adaptive attack differentiates in
             place of the module that carries the card (a vote); empty: the module's own loss.
-        rejects: The network has one more class than the data, the last: 'rejected'.
+        rejects: The network has one logit more than the data have classes, the last: 'rejected'.
     """
 
     name: str
@@ -81,6 +81,11 @@ def carded(module: nn.Module) -> Iterator[tuple[nn.Module, Card]]:
         card = getattr(part, "card", None)
         if isinstance(card, Card):
             yield part, card
+
+
+def rejecting(*modules: nn.Module) -> bool:
+    """Whether a card anywhere in the modules says that the last logit means 'rejected'."""
+    return any(card.rejects for module in modules for _, card in carded(module))
 
 
 def bare(module: nn.Module) -> nn.Module:

@@ -1,7 +1,9 @@
 """Goals of an attacker: `Untargeted`, `Targeted`, `LeastLikely`, `RandomWrong`.
 
 A goal is declared without labels and resolved once per batch into `ResolvedGoal`, which holds them: the labels never change
-afterwards. With `rejects=True` the last logit column means 'rejected': a rejected image never counts as adversarial.
+afterwards. A sample whose own label is the target has nothing to reach: it counts neither for nor against an attack.
+Where the last logit column means 'rejected' a goal is resolved without it, so no target is ever that column, and a rejected
+image never counts as adversarial.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vauban.core.answers import predicted
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream
 
@@ -38,6 +41,11 @@ class ResolvedGoal:
         """The class the losses move toward, `(batch,)`: `toward`, else `target`; None: they move away from y."""
         return self.target if self.toward is None else self.toward
 
+    @property
+    def aims(self) -> Tensor:
+        """Whether a sample has something to reach, `(batch,)`: its own label is not the target."""
+        return torch.ones_like(self.y, dtype=torch.bool) if self.target is None else self.target != self.y
+
     def rows(self, index: Tensor) -> ResolvedGoal:
         """The goal of some samples of the batch."""
         target, toward = (None if label is None else label[index] for label in (self.target, self.toward))
@@ -50,16 +58,19 @@ class ResolvedGoal:
         return order.masked_select(wrong).view(len(order), -1)
 
     def reached(self, logits: Tensor) -> Tensor:
-        """Whether the prediction is what the attacker wants, `(batch,)`; ties go to the first class, NaN to nobody."""
-        top, label = logits.max(1)  # NaN, which is not itself, where any logit is
-        return self.reached_by(label, logits.shape[1]) & (top == top)
+        """Whether the answer is what the attacker wants, `(batch,)`, as `predicted` reads it from logits."""
+        return self.reached_by(predicted(logits), logits.shape[1])
 
     def reached_by(self, label: Tensor, classes: int) -> Tensor:
         """Whether predicted labels `(batch,)` are what the attacker wants, `(batch,)`."""
         if self.target is not None:
-            return label == self.target
+            return (label == self.target) & self.aims
         wrong = label != self.y
-        return wrong & (label != classes - 1) if self.rejects else wrong
+        return wrong & ~self.rejected(label, classes) if self.rejects else wrong
+
+    def rejected(self, label: Tensor, classes: int) -> Tensor:
+        """Whether predicted labels `(batch,)` are 'rejected', the last of the columns, `(batch,)`."""
+        return label == classes - 1 if self.rejects else torch.zeros_like(label, dtype=torch.bool)
 
 
 class Goal(Protocol):
@@ -76,7 +87,7 @@ class Goal(Protocol):
         Args:
             y: True labels, int64 `(batch,)`.
             logits: Clean logits `(batch, classes)` where `needs_logits` is set, else None.
-            classes: Number of classes.
+            classes: Number of classes; a last column that means 'rejected' is none and not in the logits.
             rng: Random numbers of the batch's samples.
         """
         ...
@@ -86,7 +97,11 @@ class Goal(Protocol):
 
 @dataclass(frozen=True)
 class Untargeted:
-    """Any label but the true one; with `rejects`, any but the true one and the last, 'rejected'."""
+    """Any label but the true one, and but 'rejected' where the network has that.
+
+    Attributes:
+        rejects: The last logit means 'rejected', for a network without a card that says so.
+    """
 
     needs_logits = False
     rejects: bool = False

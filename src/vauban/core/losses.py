@@ -75,16 +75,21 @@ def dlr(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     -(z_y - max_{k != y} z_k) / (z_1 - z_3) untargeted, -(z_y - z_t) / (z_1 - (z_3 + z_4) / 2) targeted, with z_1 >= z_2
     >= ... the sorted logits. Targeted with 3 classes the denominator is z_1 - (z_2 + z_3) / 2.
 
+    A class that is never given, of logit minus infinity, is in neither tail.
+
     Raises:
         ContractError: There are 2 classes: the ratio is -1 or 1 whatever the image, and has no gradient to follow.
     """
     classes = logits.shape[1]
-    if classes < 3:
+    if classes < 3 or (classes == 3 and goal.rejects and bool((logits[:, -1] == -torch.inf).all())):
         raise ContractError("expected at least 3 classes for the loss dlr, got 2; use margin or auto")
     ordered = logits.sort(1, descending=True).values
     if goal.heading is not None:
         third = min(2, classes - 2)
         tail = (ordered[:, third] + ordered[:, third + 1]) / 2
+        if goal.rejects:  # a source without that class has three others
+            fewer = (ordered[:, third - 1] + ordered[:, third]) / 2
+            tail = torch.where(ordered[:, third + 1] == -torch.inf, fewer, tail)
         gap = logit_of(logits, goal.heading) - logit_of(logits, goal.y)
     else:
         tail = ordered[:, 2]

@@ -28,7 +28,7 @@ class AttackedRows:
         domain: Where images may be: originals, mask, ball, pixel grid.
         goal: The labels of the rows.
         rng: Random numbers keyed by sample.
-        classes: Number of classes of every network.
+        classes: Number of logits of the target, 'rejected' included.
         pass_count: Passes of the whole batch.
         best_so_far: Record of the running attack; None outside a run.
     """

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vauban.core.cards import Backward, in_training
@@ -116,7 +117,11 @@ def predict(module: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Te
 
 
 def differentiate(
-    source: nn.Module, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]], half: torch.dtype | None = None
+    source: nn.Module,
+    x: Tensor,
+    functions: Sequence[Callable[[Tensor], Tensor]],
+    half: torch.dtype | None = None,
+    classes: int | None = None,
 ) -> Answer:
     """Logits of a network and image gradients of functions of them: one forward, and one backward for each function.
 
@@ -126,6 +131,7 @@ def differentiate(
         functions: Functions of the logits with one value per sample; values are summed, so each sample's gradient is
             its own.
         half: As for `shown`.
+        classes: Columns of the target, see `in_columns`; None: those of the network.
 
     Returns:
         Logits `(batch, classes)`, values `(batch,)` and gradients `(batch, ...)` of each function, detached, in the type of
@@ -143,6 +149,7 @@ def differentiate(
         leaf = shown(source, x.detach(), half).requires_grad_(True)
         answer = check_logits(source(leaf), len(x))
         logits, narrow = answer.to(working_type(x.dtype)), bool(HALF & {leaf.dtype, answer.dtype})
+        logits = logits if classes is None else in_columns(logits, classes)
         values = [f(logits) for f in functions]
         gradients, nonfinite = [], torch.zeros(len(x), dtype=torch.int64, device=x.device)
         for i, value in enumerate(values):
@@ -189,6 +196,17 @@ def _through_half(value: Tensor, logits: Tensor, answer: Tensor, leaf: Tensor, m
     scaled = torch.ldexp(z, -exponent[:, None]).to(answer.dtype)
     g = _gradient(answer, leaf, scaled, more)
     return None if g is None else torch.ldexp(g.to(z.dtype), like(exponent, g))
+
+
+def in_columns(logits: Tensor, classes: int) -> Tensor:
+    """Logits of a source in the columns of the target, which may have one more or one less for 'rejected'.
+
+    Args:
+        logits: `(batch, columns)`.
+        classes: Columns of the target; minus infinity fills one that the source does not have, its own last one goes.
+    """
+    missing = classes - logits.shape[1]
+    return F.pad(logits, (0, missing), value=-torch.inf) if missing else logits
 
 
 def accumulate(total: Answer | None, answer: Answer, share: float, weight: float) -> Answer:

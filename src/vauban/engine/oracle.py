@@ -11,8 +11,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from vauban.core.answers import check_answerable, predicted
 from vauban.core.arrays import mask_of
-from vauban.core.contracts import check_ids, check_images, check_labels
+from vauban.core.contracts import check_ids, check_images
 from vauban.core.errors import AccessError, BudgetSpent
 from vauban.core.goals import Goal, ResolvedGoal, Untargeted
 from vauban.core.losses import Loss, auto, loss_values, switched
@@ -22,7 +23,7 @@ from vauban.core.precision import HALF, raised
 from vauban.core.rng import Stream, seeded
 from vauban.engine.attacked_rows import AttackedRows
 from vauban.engine.domain import Domain
-from vauban.engine.network import Answer, accumulate, differentiate, predict, quiet, rerouted
+from vauban.engine.network import Answer, accumulate, differentiate, in_columns, predict, quiet, rerouted
 from vauban.engine.threat import BoundThreat, probe_classes
 
 
@@ -62,7 +63,7 @@ class Oracle(AttackedRows):
             ids: Sample ids int64 `(batch,)`, which key the random numbers; None: 0, 1, 2, ...
             seed: Seed of the random numbers.
             mask: False where the attacker may change nothing; broadcasts to x. None: everywhere.
-            classes: Number of classes where it is known already; else every network is asked for one image, which is
+            classes: Number of logits where it is known already; else every network is asked for one image, which is
                 not counted as a query.
 
         Raises:
@@ -74,14 +75,18 @@ class Oracle(AttackedRows):
         x = raised(check_on_grid(x, threat.levels), threat.levels)
         mask = None if mask is None else mask_of(mask, x)
         ids = torch.arange(len(x), device=x.device) if ids is None else check_ids(ids, len(x))
-        classes = probe_classes(threat, x[:1].clone(), seed) if classes is None else classes
-        check_labels(y, len(x), classes)
         goal, rng = goal or Untargeted(), Stream(seed, ids)
+        rejects = threat.rejects or bool(getattr(goal, "rejects", False))
+        classes = probe_classes(threat, x[:1].clone(), seed, rejects) if classes is None else classes
+        labels = classes - rejects
+        check_answerable(y, len(x), classes, rejects)
         limit = None if threat.limit is None else threat.limit.bind(x)
         grid = None if threat.levels is None else PixelGrid.over(threat.levels, x)
-        oracle = cls(threat, Domain(x, mask, None, limit, grid, threat.half), ResolvedGoal(y), rng, classes)
-        logits = oracle.clean_logits() if goal.needs_logits else None
-        return oracle.with_goal(goal.resolve(y, logits, classes, rng))
+        oracle = cls(
+            threat, Domain(x, mask, None, limit, grid, threat.half), ResolvedGoal(y, rejects=rejects), rng, classes
+        )
+        logits = oracle.clean_logits()[:, :labels] if goal.needs_logits else None
+        return oracle.with_goal(replace(goal.resolve(y, logits, labels, rng), rejects=rejects))
 
     def gradient(self, x: Tensor, *losses: Loss) -> tuple[Tensor, list[Tensor]]:
         """Logits and the image gradient of each loss.
@@ -132,8 +137,8 @@ class Oracle(AttackedRows):
         return self._query(x, "scores")
 
     def labels(self, x: Tensor) -> Tensor:
-        """Labels that the target predicts, `(batch,)`; 1 forward."""
-        return self._query(x, "labels").argmax(1)
+        """Labels that the target predicts, `(batch,)`, NO_LABEL where its logits are not finite; 1 forward."""
+        return predicted(self._query(x, "labels"))
 
     def reached(self, x: Tensor) -> Tensor:
         """Whether the goal is reached, `(batch,)`, from labels; 1 forward."""
@@ -147,7 +152,7 @@ class Oracle(AttackedRows):
             self._allow("gradients")
             network = self.threat.networks[0][0]
         self._charge(1, 0)
-        return self._forward(network, self.domain.quantise(self.domain.x0))
+        return in_columns(self._forward(network, self.domain.quantise(self.domain.x0)), self.classes)
 
     def check(self, x: Tensor, draws: int = 20) -> Tensor:
         """Closing check of a run: the share of the target's answers that reach the goal inside the ball, `(batch,)`.
@@ -183,7 +188,7 @@ class Oracle(AttackedRows):
             for draw in range(draws):
                 for network, weight in networks:
                     with self._seeded(draw):
-                        answer = differentiate(network, x, functions, self.threat.half)
+                        answer = differentiate(network, x, functions, self.threat.half, self.classes)
                     total = accumulate(total, answer, 1 / (draws * len(networks)), weight / draws)
         assert total is not None
         logits, values, gradients, nonfinite = total

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from vauban.core.answers import predicted
 from vauban.core.contracts import Batch
 from vauban.engine.network import predict
 
@@ -93,7 +94,7 @@ def accuracy(module: nn.Module, data: Samples | Batch, batch: int = 256) -> floa
     module.eval()
     try:
         right = [
-            (predict(module, b.x).argmax(1) == b.y).sum()
+            (predicted(predict(module, b.x)) == b.y).sum()
             for index in torch.split(torch.arange(len(samples)), batch)
             for b in [samples.batch(index).to(device_of(module))]
         ]

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from vauban.core.cards import Backward, carded
+from vauban.core.cards import Backward, carded, rejecting
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count, Parameters
@@ -87,6 +87,11 @@ class BoundThreat(Parameters):
         return self.random or any(card.random for _, card in carded(self.target))
 
     @cached_property
+    def rejects(self) -> bool:
+        """Whether the last logit of the target means 'rejected', as a card in it says."""
+        return rejecting(self.target)
+
+    @cached_property
     def noisy(self) -> bool:
         """Whether the target or a source draws random numbers."""
         return self.randomised or any(card.random for network, _ in self.networks for _, card in carded(network))
@@ -98,20 +103,28 @@ class BoundThreat(Parameters):
         return len(networks) == 1 and networks[0][0] is self.target and not self.randomised
 
 
-def probe_classes(threat: BoundThreat, x: Tensor, seed: int = 0) -> int:
-    """Number of classes of every network of a threat, by asking each for a few images; not counted as a query.
+def probe_classes(threat: BoundThreat, x: Tensor, seed: int = 0, rejects: bool = False) -> int:
+    """Number of logits of the target, by asking every network of a threat for a few images; not counted as a query.
+
+    A source has as many, but for the one that means 'rejected', which either may lack.
 
     Args:
         threat: The threat.
         x: The images, `(batch, ...)`.
         seed: Seed of the networks that draw random numbers.
+        rejects: The last logit of the target means 'rejected', whatever the cards say.
 
     Raises:
         ContractError: A network fails on x, or the networks have different numbers of classes.
     """
     with quiet(threat.parts), seeded(seed, "probe", device=x.device):
         networks = dict.fromkeys((threat.target, *dict(threat.networks)))
-        counts = [first_answer(net, x, threat.half).shape[1] for net in networks]
-    if len(set(counts)) > 1:
-        raise ContractError(f"expected sources with the target's {counts[0]} classes, got {counts[1:]}")
-    return counts[0]
+        counts = {net: first_answer(net, x, threat.half).shape[1] for net in networks}
+    logits = counts.pop(threat.target)
+    fit = {logits, logits - (rejects or threat.rejects)}
+    if strangers := [n for net, n in counts.items() if n not in fit and n - rejecting(net) != logits]:
+        raise ContractError(
+            f"expected sources with the target's {logits} classes, got {strangers}; where one network has a last class for "
+            "'rejected' and another has not, say so on its card or with wrap(model, rejects=True)"
+        )
+    return logits

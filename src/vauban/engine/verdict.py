@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball
 from vauban.core.rng import seeded
@@ -19,18 +21,30 @@ class Verdict:
     """Judgement of images, one row per sample.
 
     Attributes:
-        label: Label of the mean logits, int64 `(batch,)`.
-        confidence: Softmax of the mean logits at that label, `(batch,)`.
-        misclassified: Share of the draws at which the label is not y, float64 `(batch,)`.
+        label: Label of the mean of the finite logits, int64 `(batch,)`; NO_LABEL where no draw gave any.
+        confidence: Softmax of that mean at the label, 0 without one, `(batch,)`.
+        misclassified: Share of the draws at which the label is neither y nor 'rejected', those without a label included,
+            float64 `(batch,)`.
+        rejected: Share of the draws at which the label is 'rejected', float64 `(batch,)`.
         reached: Share of the draws at which the goal is reached, float64 `(batch,)`.
+        not_finite: Share of the draws without a label, the logits not being finite, float64 `(batch,)`.
         admissible: Whether the image is within the limit and in [0,1], bool `(batch,)`.
+        columns: Number of logits of the network.
     """
 
     label: Tensor
     confidence: Tensor
     misclassified: Tensor
+    rejected: Tensor
     reached: Tensor
+    not_finite: Tensor
     admissible: Tensor
+    columns: int
+
+    @property
+    def error(self) -> Tensor:
+        """Share of the draws at which the label is not y, float64 `(batch,)`: what an image without an attack is."""
+        return self.misclassified + self.rejected
 
     @property
     def success(self) -> Tensor:
@@ -50,8 +64,8 @@ def judge(
 ) -> Verdict:
     """Judge images on the threat's target.
 
-    A randomised target answers `draws` times under seeds that no attack has seen; a deterministic one once. NaN logits
-    reach no goal.
+    A randomised target answers `draws` times under seeds that no attack has seen; a deterministic one once. Logits that
+    are not finite are an error of the network, see `predicted`.
 
     Args:
         threat: The threat whose target judges.
@@ -67,26 +81,25 @@ def judge(
     """
     limit = limit or threat.limit
     rounds = draws if threat.randomised else 1
-    total, missed, reached = None, [], []
+    logits = []
     with quiet(list(threat.target.modules())):
         for k in range(rounds):
-            if threat.randomised:
-                with seeded(seed, "verdict", k, device=x.device):
-                    logits = predict(threat.target, x, threat.half)
-            else:
-                logits = predict(threat.target, x, threat.half)
-            total = logits if total is None else total + logits
-            missed.append(logits.argmax(1) != goal.y)
-            reached.append(goal.reached(logits))
-    assert total is not None
-    mean = total / rounds
+            with seeded(seed, "verdict", k, device=x.device) if threat.randomised else nullcontext():
+                logits.append(predict(threat.target, x, threat.half))
+    label = torch.stack([predicted(z) for z in logits])
+    known, rejected = label != NO_LABEL, goal.rejected(label, logits[0].shape[1])
+    total = sum(z.where(finite[:, None], 0) for z, finite in zip(logits, known, strict=True))
+    mean, answered = total / known.sum(0).clamp_min(1)[:, None], known.any(0)
     inside = ((x >= 0) & (x <= 1)).flatten(1).all(1)
     if limit is not None:
         inside = inside & limit.bind(x0).contains(x, x0)
     return Verdict(
-        label=mean.argmax(1),
-        confidence=mean.softmax(1).amax(1),
-        misclassified=torch.stack(missed).double().mean(0),
-        reached=torch.stack(reached).double().mean(0),
+        label=mean.argmax(1).where(answered, NO_LABEL),
+        confidence=mean.softmax(1).amax(1).where(answered, 0),
+        misclassified=((label != goal.y) & ~rejected).double().mean(0),
+        rejected=rejected.double().mean(0),
+        reached=torch.stack([goal.reached_by(given, mean.shape[1]) for given in label]).double().mean(0),
+        not_finite=(~known).double().mean(0),
         admissible=inside,
+        columns=mean.shape[1],
     )

@@ -17,8 +17,10 @@ from vauban.engine import BoundThreat
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
-from vauban.evaluate.diagnostics.findings import Finding
+from vauban.evaluate.diagnostics.findings import Finding, fired
 from vauban.evaluate.diagnostics.first_look import first_look, tell
+from vauban.evaluate.diagnostics.indicators_counts import answers
+from vauban.evaluate.diagnostics.preflight_checks import undeclared_rejection
 from vauban.metrics.sample import measure
 from vauban.statistics.estimates import median
 from vauban.words import data as datasets
@@ -68,10 +70,46 @@ class AttackReport:
 
     @property
     def robust_accuracy(self) -> float:
-        """Share of all samples that the model classifies correctly, clean and attacked: an upper bound."""
+        """Share of the samples that the model answers correctly and that the attack does not fool: an upper bound.
+
+        An original that the model rejects is an error, an attacked image that it rejects has not fooled it. Over all
+        samples but those whose own label is the target of the attack; NaN where there are no others.
+        """
         e = self.evaluated
-        worst = torch.maximum(e.clean.misclassified, e.verdict.misclassified * e.verdict.admissible)
-        return float((1 - worst).mean())
+        worst = torch.maximum(e.clean.error, e.verdict.misclassified * e.verdict.admissible)
+        return float((1 - worst)[e.goal.aims].mean())
+
+    @property
+    def left_out(self) -> int:
+        """Number of samples whose own label is the target: they are not attacked, and in no rate."""
+        return int((~self.evaluated.goal.aims).sum())
+
+    @property
+    def not_finite(self) -> tuple[int, int]:
+        """Numbers of samples with non-finite logits, errors of the model: before the attack, and after it alone."""
+        e = self.evaluated
+        before, after = e.clean.not_finite > 0.5, (e.verdict.not_finite > 0.5) & e.verdict.admissible
+        return int(before.sum()), int((after & ~before).sum())
+
+    @property
+    def rejection(self) -> dict[str, float] | None:
+        """Shares of the samples of `robust_accuracy` for a model that rejects images; None for one that does not.
+
+        clean: rejected before the attack. fooled: an error before the attack, or fooled by it. fooled_or_rejected: these,
+        or rejected after it. noise: rejected with noise of the size of the attack's change: where that is large, rejecting
+        the attack's images says little.
+        """
+        e = self.evaluated
+        if e.noise_rejected is None:
+            return None
+        either = ((e.verdict.misclassified + e.verdict.rejected) * e.verdict.admissible).clamp_max(1)
+        shares = {
+            "clean": e.clean.rejected,
+            "fooled": torch.maximum(e.clean.error, e.verdict.misclassified * e.verdict.admissible),
+            "fooled_or_rejected": torch.maximum(e.clean.error, either),
+            "noise": e.noise_rejected,
+        }
+        return {name: float(share[e.goal.aims].mean()) for name, share in shares.items()}
 
     def distances(self) -> dict[str, Tensor]:
         """Per-sample L0, L1, L2, L-infinity, SSIM and PSNR of the judged images."""
@@ -80,10 +118,16 @@ class AttackReport:
     def __repr__(self) -> str:
         e, n = self.evaluated, len(self.success)
         middle = median(self.distance[e.attacked].cpu().numpy()).value
-        wrong = int((~e.attacked).sum())
         outside = int((e.attacked & ~e.verdict.admissible).sum())
         refused = f", {outside} handed over outside the budget" if outside else ""
-        skipped = f" ({wrong} already misclassified)" if wrong else ""
+        already = "misclassified" if e.goal.target is None else "at their target"
+        apart = [(int((~e.attacked & e.goal.aims).sum()), f"already {already}")]
+        apart += [(self.left_out, "left out, the target is their own label")]
+        apart += zip(self.not_finite, ("non-finite before the attack", "non-finite after it"), strict=True)
+        told = ", ".join(f"{count} {what}" for count, what in apart if count)
+        skipped = f" ({told})" if told else ""
+        if (rates := self.rejection) is not None:
+            skipped += f", {rates['fooled_or_rejected']:.1%} fooled or rejected, {rates['noise']:.1%} of noise rejected"
         passes = float(self.backwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         queries = float(self.forwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         return (
@@ -107,6 +151,7 @@ def attack(
     seed: int = 0,
     mask: Any = None,
     batch_size: int | None = None,
+    rejects: bool = False,
 ) -> AttackReport:
     """Attack a model on a batch and judge the result on the image that would be saved.
 
@@ -124,6 +169,7 @@ def attack(
         mask: False or 0 where the attacker may change nothing, True or 1 elsewhere, as `(batch, ...)` or what broadcasts to
             it.
         batch_size: Images that are attacked at a time; None: all at once.
+        rejects: The model's last logit means 'rejected', for one without a card that says so.
 
     Raises:
         UnknownName: A name is not known.
@@ -132,15 +178,19 @@ def attack(
     """
     data = _attacked(batch)
     named = attack_of(attack, data if isinstance(data, Dataset) else None).value
-    network, whole = model_of(model).value, data.all() if isinstance(data, Dataset) else data
+    network, whole = model_of(model, rejects).value, data.all() if isinstance(data, Dataset) else data
     bound: BoundThreat = threat_of(threat).value.bind(network, levels=whole.levels)
     bound, findings = first_look(bound, whole, named.needs, seed)
     findings += parameter_findings(named, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
     parts = in_batches(whole, None if mask is None else mask_of(mask, whole.x), batch_size)
     done = [evaluate_batch(named, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts]
-    evaluated = joined(done)
-    met = [*idle(named, evaluated), *_met(evaluated)]
+    report = AttackReport(joined(done))
+    evaluated, measured = report.evaluated, [answers(*report.not_finite, len(whole))]
+    if isinstance(data, Dataset):
+        goal_rejects = evaluated.goal.rejects
+        measured.append(undeclared_rejection(evaluated.clean.columns, data.classes, goal_rejects, len(whole)))
+    met = [*idle(named, evaluated), *_met(evaluated), *fired(measured)]
     tell(met)
     return AttackReport(evaluated, (*findings, *met))
 

@@ -22,6 +22,7 @@ from vauban.core.rng import fold
 from vauban.engine import Attack, BoundThreat, Oracle, Result, Verdict, judge
 from vauban.engine.result import untouched
 from vauban.evaluate.handover import handed_over
+from vauban.evaluate.shuffled_change import shuffled
 from vauban.metrics.base import Metric
 from vauban.metrics.sample import measure
 
@@ -30,8 +31,12 @@ SMALL = 64 * 64  # pixels up to which every image is kept for the report; above,
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A batch after its attack, all tensors batch-leading. image: what would be saved; raw: before rounding; given: type in
-    which the images came. Images of half precision are held in float32, and what is judged passes through their type."""
+    """A batch after its attack, all tensors batch-leading.
+
+    image: what would be saved. raw: before rounding. given: type in which the images came; images of half precision are
+    held in float32, and what is judged passes through their type. noise_rejected: how often the network rejects noise of
+    the size of the attack's change, None where it rejects nothing.
+    """
 
     batch: Batch
     goal: ResolvedGoal
@@ -41,6 +46,7 @@ class Evaluated:
     verdict: Verdict
     raw: Tensor
     raw_verdict: Verdict
+    noise_rejected: Tensor | None
     attacked: Tensor
     switches: Tensor
     vanished: Tensor
@@ -60,7 +66,8 @@ def evaluate_batch(
     """Attack the samples whose goal is not already reached, and judge what the attack hands over.
 
     The image judged is the best successful one, the attack's own where it claims none. The limit enforced is the
-    attack's ball, else the threat's. A sample whose goal is reached untouched costs nothing and has distance 0.
+    attack's ball, else the threat's. A sample whose goal is reached untouched costs nothing and has distance 0; one whose
+    label is the target is not attacked either, and is no success.
     """
     given = batch.x.dtype
     if given in HALF:
@@ -71,7 +78,7 @@ def evaluate_batch(
     oracle = Oracle.open(threat, x, y, goal, batch.ids, seed, mask)
     asked = oracle.pass_count.forwards.clone()  # what the goal cost
     clean = judge(threat, x, x, oracle.goal, seed=draws)
-    standing = (clean.reached < 1).nonzero().squeeze(1)
+    standing = ((clean.reached < 1) & oracle.goal.aims).nonzero().squeeze(1)
     result, raw = untouched(x), x
     if len(standing):
         attacked_result, handed = handed_over(attack, oracle.rows(standing))
@@ -85,6 +92,10 @@ def evaluate_batch(
         image = rounded_to(given, raw, x, None if limit is None else limit.bind(x))
     verdict = judge(threat, x, image, oracle.goal, limit=limit, seed=draws)
     raw_verdict = verdict if image is raw else judge(threat, x, raw, oracle.goal, limit=limit, seed=draws)
+    noise_rejected = None
+    if oracle.goal.rejects:
+        noisy = shuffled(x, image, oracle.rng, oracle.domain.mask)
+        noise_rejected = judge(threat, x, noisy, oracle.goal, seed=draws).rejected
     attacked = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     attacked[standing] = True
     norm = attack.norm
@@ -98,6 +109,7 @@ def evaluate_batch(
         verdict,
         raw,
         raw_verdict,
+        noise_rejected,
         attacked,
         pass_count.switches,
         pass_count.vanished,
@@ -160,12 +172,14 @@ def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] 
         "id": b.ids,
         "y": b.y,
         "clean_label": done.clean.label,
-        "clean_correct": 1 - done.clean.misclassified,
+        "clean_correct": 1 - done.clean.error,
         "clean_confidence": done.clean.confidence.double(),
+        "clean_not_finite": done.clean.not_finite,
         "adv_label": v.label,
         "adv_confidence": v.confidence.double(),
         "misclassified": torch.where(v.admissible, v.misclassified, done.clean.misclassified),
         "reached": torch.where(v.admissible, v.reached, done.clean.reached),
+        "not_finite": torch.where(v.admissible, v.not_finite, done.clean.not_finite),
         "success": won,
         **{name: torch.where(won, distance[name], inf) for name in ("l0", "l1", "l2", "linf")},
         "raw_success": done.raw_verdict.success,
@@ -179,6 +193,9 @@ def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] 
         "nonfinite_gradients": done.nonfinite_gradients,
         "unsolved": done.unsolved,
     }
+    if done.noise_rejected is not None:
+        out["clean_rejected"], out["noise_rejected"] = done.clean.rejected, done.noise_rejected
+        out["rejected"] = torch.where(v.admissible, v.rejected, done.clean.rejected)
     for name, metric in (more or {}).items():
         out[name] = torch.where(won, metric(b.x, done.image).double(), nan)
     host = {name: value.cpu().numpy() for name, value in out.items()}

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from vauban import metrics
+from vauban.core.answers import check_answerable
 from vauban.core.cards import carded
-from vauban.core.contracts import check_labels
-from vauban.core.errors import MissingExtra
+from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count, Parameters
@@ -98,7 +98,13 @@ class Cell:
             return torch.empty(0)
         batch = self.data.take(PROBE).to(self.settings.device)
         logits = answers(self.defended, batch.x)
-        check_labels(batch.y, len(batch), logits.shape[1])
+        columns, rejects = logits.shape[1], self.threat.rejects
+        check_answerable(batch.y, len(batch), columns, rejects)
+        if rejects and columns <= self.data.classes:
+            raise ContractError(
+                f"expected a model with a logit for 'rejected' beside the {self.data.classes} classes of the data, got "
+                f"{columns} logits; is it said by mistake that it rejects images?"
+            )
         return logits.where(logits.isfinite(), torch.nan).cpu()
 
     @property
@@ -202,6 +208,7 @@ class Cell:
             "levels": self.threat.levels,
             "loss": _name(getattr(self.attack.value, "loss", None)),
             "classes": self.data.classes,
+            "rejects": self.threat.rejects or bool(getattr(self.goal, "rejects", False)),
             "seed": s.seed,
             "batch_size": s.batch_size,
             "n": len(self.data),

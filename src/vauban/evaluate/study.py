@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from vauban.core.contracts import Words
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
-from vauban.evaluate.cell import Cell, Settings, answers
+from vauban.evaluate.cell import Cell, Settings
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.job import CellJob
 from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.opening import open_cell
+from vauban.evaluate.own_labels import own_labels
 from vauban.evaluate.plan import make_cells
 from vauban.evaluate.study_words import Reader, named, with_defences
 from vauban.jobs import runner
@@ -32,7 +32,7 @@ from vauban.store.parquet import Store
 from vauban.words import data as datasets
 from vauban.words.attack import attack_of
 from vauban.words.defence import defence_of
-from vauban.words.named import Named
+from vauban.words.model import model_of
 from vauban.words.threat import threat_of
 
 log = logging.getLogger("vauban")
@@ -44,7 +44,8 @@ class Study:
     out: the run directory. data: a name, a `Dataset`, a `DataLoader`, a torch data set or a pair (x, y), see
     `vauban.data.from_torch`. models, defences, threats, attacks: names, `file.py:name` or
     objects; a mapping gives names to objects. threats=None: white-box, and adaptive where a defence's card prescribes
-    more. labels="own" replaces the labels by each model's own answers. batch_size=None chooses one from the image size;
+    more. labels="own" replaces the labels by each model's own answers. rejects: the last logit of every model means
+    'rejected', for models without a card that says so. batch_size=None chooses one from the image size;
     it is part of a cell's identity. levels="data" rounds to the pixel levels of the data, None does not round.
     """
 
@@ -59,6 +60,7 @@ class Study:
         threats: Any = None,
         goal: Goal | str = "untargeted",
         labels: str = "true",
+        rejects: bool = False,
         seed: int = 0,
         batch_size: int | None = None,
         device: str = "cpu",
@@ -84,6 +86,7 @@ class Study:
             threats=threats,
             goal=goal,
             labels=labels,
+            rejects=rejects,
             seed=seed,
             batch_size=batch_size,
             device=device,
@@ -103,9 +106,10 @@ class Study:
         named_defences = named(defences, defence_of, reader)
         named_threats = None if threats is None else named(threats, threat_of, reader)
         named_attacks = named(attacks, lambda word: attack_of(word, self.data), reader)
-        for model, defended in with_defences(models, named_defences, reader):
+        for plain, defended in with_defences(models, named_defences, reader):
+            model = model_of(plain, rejects)
             model.value.to(device)
-            labelled = self._labelled(model) if labels == "own" else self.data
+            labelled = own_labels(model, self.data, self.settings) if labels == "own" else self.data
             self.cells += make_cells([model], defended, named_threats, named_attacks, labelled, goal, self.settings)
         self.missing = reader.missing
         lacking = [error for cell in self.cells if (error := cell.lacking) is not None]
@@ -114,11 +118,6 @@ class Study:
         if not self.cells:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
         self.cells = _once(self.cells)
-
-    def _labelled(self, model: Named[nn.Module]) -> Dataset:
-        """The data with the model's own answers as labels."""
-        batches = self.data.batches(self.settings.batch_size, self.settings.device)
-        return self.data.relabel(torch.cat([answers(model.value, batch.x).argmax(1).cpu() for batch in batches]))
 
     def run(self, tell: Tell | None = None, workers: int = 1) -> list[Outcome]:
         """Run what is not stored yet; finished work is never repeated.

@@ -14,20 +14,24 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from vauban.core.answers import check_answerable
 from vauban.core.arrays import tensor_of, within_tolerance
-from vauban.core.contracts import Batch, check_labels
+from vauban.core.cards import rejecting
+from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball, Linf, norm_by_name
 from vauban.core.pixel_grid import on_grid
 from vauban.core.precision import HALF, raised
+from vauban.core.rng import Stream
 from vauban.core.text import parse_value
 from vauban.core.tolerance import upper_limit
-from vauban.engine import BoundThreat, judge
+from vauban.engine import BoundThreat, Verdict, judge
 from vauban.evaluate.adversarial_files import images_of, read_images
 from vauban.evaluate.batch import pictured, png
 from vauban.evaluate.cell import answers
 from vauban.evaluate.diagnostics.first_look import first_look, tell
+from vauban.evaluate.shuffled_change import shuffled
 from vauban.words import data as datasets
 from vauban.words.model import model_of
 
@@ -42,6 +46,11 @@ class Verification:
         in_budget_saved, success_reloaded: What is left in the budget, and of the success, after that.
         largest_budget_on_grid: The largest radius on the grid of 256 levels within an L-infinity budget; None for others.
         budget: The ball, as text.
+        clean_not_finite, not_finite: Of the originals and of the images, those whose logits are not finite: misclassified.
+        clean_rejected, rejected: Of the originals, which are errors, and of the images, those that the model rejects; None,
+            as the next two, for a model that rejects nothing.
+        fooled_or_rejected: Wrong before, a success, or rejected.
+        noise_rejected: Rejected with noise of the size of their change.
         rows: One value per image in each column, beside `id`.
     """
 
@@ -59,6 +68,12 @@ class Verification:
     largest_distance_saved: float
     largest_budget_on_grid: float | None
     budget: str
+    clean_not_finite: float
+    not_finite: float
+    clean_rejected: float | None
+    rejected: float | None
+    fooled_or_rejected: float | None
+    noise_rejected: float | None
     rows: Mapping[str, Sequence[Any]] = field(repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -86,6 +101,13 @@ class Verification:
             said.append(
                 f"{left} leave the budget when they are saved at 8 bits, by up to {over:.3g}; {way}round inside the ball"
             )
+        if both := round((self.clean_not_finite + self.not_finite) * self.samples):
+            said.append(f"{both} originals and images have non-finite logits: they count as misclassified")
+        if self.fooled_or_rejected is not None and self.noise_rejected is not None:
+            said.append(
+                f"{self.fooled_or_rejected:.1%} fooled or rejected; with noise of the same size {self.noise_rejected:.1%} "
+                "are rejected"
+            )
         if self.misclassified > self.success:
             lost = round((self.misclassified - self.success) * self.samples)
             said.append(f"{lost} have a wrong label and count for nothing, since they are outside the budget or [0,1]")
@@ -110,17 +132,20 @@ def parse_budget(text: str) -> Ball:
     return norm_by_name(name)(float(value))
 
 
-def verify(model: nn.Module | str, data: Any, adversarial: Any, budget: Ball | str) -> Verification:
+def verify(
+    model: nn.Module | str, data: Any, adversarial: Any, budget: Ball | str, rejects: bool = False
+) -> Verification:
     """Judge images `(n, ...)` in [0,1], in the order of the data, against the data's originals and labels.
 
-    adversarial: a tensor, an array or a file (see `read_images`). Raises ContractError when count or shape do not match.
+    adversarial: a tensor, an array or a file (see `read_images`). rejects: the model's last logit means
+    'rejected'. Raises ContractError when count or shape do not match.
     """
     ball = parse_budget(budget) if isinstance(budget, str) else budget
     if not isinstance(ball, Ball):
         raise ContractError(
             f"expected a budget as a ball, such as Linf(8/255), or a text like linf:8/255, got {ball!r}"
         )
-    model, data = model_of(model).value, datasets.load(data)
+    model, data = model_of(model, rejects).value, datasets.load(data)
     file = isinstance(adversarial, (str, Path))
     x = read_images(Path(adversarial), data) if file else images_of(tensor_of(adversarial, "images"), data)
     if len(x) != len(data) or tuple(x.shape[1:]) != tuple(data.shape):
@@ -128,7 +153,7 @@ def verify(model: nn.Module | str, data: Any, adversarial: Any, budget: Ball | s
             f"expected {len(data)} images of shape {tuple(data.shape)} for this data, got {tuple(x.shape)}; "
             "slice the data like the images were made, e.g. mnist/test[:500]"
         )
-    check_labels(data.y, len(data), answers(model, data.take(1).x).shape[1])
+    check_answerable(data.y, len(data), answers(model, data.take(1).x).shape[1], rejecting(model))
     threat, findings = first_look(BoundThreat(model, levels=None), data.take(8), "labels")
     tell(findings)
     parts = [
@@ -153,6 +178,12 @@ def verify(model: nn.Module | str, data: Any, adversarial: Any, budget: Ball | s
         success=share["success"],
         success_reloaded=share["success_reloaded"],
         in_budget_saved=share["in_budget_saved"],
+        clean_not_finite=share["clean_not_finite"],
+        not_finite=share["not_finite"],
+        clean_rejected=share.get("clean_rejected"),
+        rejected=share.get("rejected"),
+        fooled_or_rejected=share.get("fooled_or_rejected"),
+        noise_rejected=share.get("noise_rejected"),
     )
 
 
@@ -161,13 +192,14 @@ def _judged(threat: BoundThreat, ball: Ball, given: Tensor, batch: Batch) -> dic
     given = _levels(given, batch.levels).to(batch.x.dtype)
     finite = torch.isfinite(given).flatten(1).all(1)
     given = within_tolerance(torch.nan_to_num(given, nan=-1.0))
-    goal, bound = ResolvedGoal(batch.y), ball.bind(batch.x)
+    goal, bound = ResolvedGoal(batch.y, rejects=threat.rejects), ball.bind(batch.x)
     clean = judge(threat, batch.x, batch.x, goal)
     verdict = judge(threat, batch.x, given, goal, limit=ball)
     saved = _reload(given) if pictured(given.shape[1:]) else given
     again = judge(threat, batch.x, saved, goal, limit=ball)
     inside = finite & bound.contains(given, batch.x)
     inside_saved = finite & bound.contains(saved, batch.x)
+    rejections = _rejections(threat, given, batch, goal, clean, verdict) if threat.rejects else {}
     return {
         "id": batch.ids,
         "y": batch.y,
@@ -179,11 +211,28 @@ def _judged(threat: BoundThreat, ball: Ball, given: Tensor, batch: Batch) -> dic
         "on_grid": finite & torch.tensor([on_grid(image, 256) for image in given]),
         "distance": ball.norm.size(given - batch.x).where(finite, torch.inf).double(),
         "distance_saved": ball.norm.size(saved - batch.x).where(finite, torch.inf).double(),
-        "clean_correct": 1 - clean.misclassified,
+        "clean_correct": 1 - clean.error,
         "misclassified": verdict.misclassified,
         "success": verdict.success,
         "success_reloaded": verdict.success & again.success,
-        "robust": 1 - torch.maximum(clean.misclassified, verdict.success.double()),
+        "robust": 1 - torch.maximum(clean.error, verdict.success.double()),
+        "clean_not_finite": clean.not_finite,
+        "not_finite": verdict.not_finite,
+        **rejections,
+    }
+
+
+def _rejections(
+    threat: BoundThreat, given: Tensor, batch: Batch, goal: ResolvedGoal, clean: Verdict, verdict: Verdict
+) -> dict[str, Tensor]:
+    """The columns of a model that rejects images, `(batch,)` each."""
+    refused = verdict.rejected * verdict.admissible
+    noise = shuffled(batch.x, given, Stream(0, batch.ids))
+    return {
+        "clean_rejected": clean.rejected,
+        "rejected": refused,
+        "fooled_or_rejected": torch.maximum(clean.error, torch.maximum(verdict.success.double(), refused)),
+        "noise_rejected": judge(threat, batch.x, noise, goal).rejected,
     }
 
 

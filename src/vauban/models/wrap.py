@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vauban.core.cards import Card
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError
 from vauban.core.outputs import kind, refusal
@@ -78,6 +79,7 @@ class Normalised(nn.Module):
         std: Likewise.
         picker: Where the logits are in what the network returns, see `pick_logits`.
         binary: Whether the network returns one logit, of which two are made, see `two_classes`.
+        card: With `rejects`: the last logit means 'rejected'.
 
     Raises:
         ContractError: A mean or a std is not finite, or a std is not positive.
@@ -93,11 +95,13 @@ class Normalised(nn.Module):
         std: Sequence[float] | float | None = None,
         logits: Picker = None,
         binary: bool = False,
+        rejects: bool = False,
     ) -> None:
         super().__init__()
         self.module = module
         self.picker = logits
         self.binary = binary
+        self.card = Card("wrap", rejects=True) if rejects else None
         for name, given in (("mean", mean), ("std", std)):
             value = None if given is None else torch.as_tensor(given, dtype=torch.float32).reshape(-1)
             if value is not None and not bool(torch.isfinite(value).all()):
@@ -133,6 +137,7 @@ def wrap(
     std: Sequence[float] | float | None = None,
     logits: Picker = None,
     binary: bool = False,
+    rejects: bool = False,
 ) -> Normalised:
     """A user's network as a vauban model: (x - mean) / std inside, `.logits` of Hugging Face outputs unwrapped.
 
@@ -143,6 +148,7 @@ def wrap(
         logits: Where the logits are when the network returns neither a tensor nor an object with `.logits`: a key, a
             position or a function.
         binary: Make two classes of a network with one logit z, 0 and 1 where z > 0.
+        rejects: The network has one logit more than the data have classes, the last, which means 'rejected'.
 
     Raises:
         ContractError: The module is none, or numbers are not finite; when called, shapes do not fit.
@@ -151,7 +157,7 @@ def wrap(
         >>> model = wrap(network, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
         >>> model = load("wrap:module=[net.py:make:weights=w.pt],mean=[0.5][0.5][0.5],binary=true")
     """
-    return Normalised(_module(module), mean, std, logits, binary)
+    return Normalised(_module(module), mean, std, logits, binary, rejects)
 
 
 def _module(module: Any) -> nn.Module:

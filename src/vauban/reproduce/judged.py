@@ -53,7 +53,7 @@ class Attained:
 
 
 def attained(judged: Judged, targeted: bool) -> Attained:
-    """The nearest success of each image that the judge labels right before the attack.
+    """The nearest success of each image that the judge labels right before the attack, and whose label is not the target.
 
     Args:
         judged: The rows, with those of the originals.
@@ -66,7 +66,9 @@ def attained(judged: Judged, targeted: bool) -> Attained:
         raise ContractError(
             "expected the judged originals beside the judged crafts, got none; judge the clean images too"
         )
-    index = np.flatnonzero(judged.clean["label"].to_numpy() == judged.clean["y"].to_numpy())
+    label, y = (judged.clean[name].to_numpy() for name in ("label", "y"))
+    aims = judged.runs[0][0]["target"].to_numpy() != y if targeted else True
+    index = np.flatnonzero((label == y) & aims)
     closest, run = nearest(
         np.stack([np.stack([_reached(t, targeted)[index] for t in runs]) for runs in judged.runs], 1)
     )
@@ -101,7 +103,10 @@ def pair(judged: Judged, targeted: bool) -> tuple[Array, Array]:
 
 
 def per_image(metric: str, rows: pa.Table) -> Array:
-    """Numbers in [0,1] that a metric of RATES averages, one for each image `(n,)`."""
+    """Numbers in [0,1] that a metric of RATES averages, one for each image `(n,)`.
+
+    Those about the target leave out the images whose own label it is.
+    """
     label, y, target = (rows[name].to_numpy() for name in ("label", "y", "target"))
     values: dict[str, Any] = {
         "accuracy": label == y,
@@ -109,7 +114,8 @@ def per_image(metric: str, rows: pa.Table) -> Array:
         "targeted_success_rate": label == target,
         "target_confidence": rows["p_target"].to_numpy(),
     }
-    return np.asarray(values[metric], float)
+    kept = target != y if metric in ("targeted_success_rate", "target_confidence") else slice(None)
+    return np.asarray(values[metric], float)[kept]
 
 
 def _reached(rows: pa.Table, targeted: bool) -> Array:

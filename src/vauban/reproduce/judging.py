@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vauban.core.errors import ContractError
+from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.rng import seeded
 from vauban.defences.voting import PluralityVote, Rule, log_mean
 from vauban.engine.network import predict, quiet
@@ -18,7 +18,7 @@ from vauban.threats.base import is_random
 
 @dataclass(frozen=True)
 class Opinion:
-    """Per image `(batch,)`: the predicted label, its probability and that of the target."""
+    """Per image `(batch,)`: the predicted label, its probability and that of the target; without a label, both are 0."""
 
     label: Tensor
     p_label: Tensor
@@ -41,21 +41,20 @@ def opinions(
         seed, batch: What the random numbers of random members are keyed by.
 
     Returns:
-        One answer per image. Of a random judge the label that most draws give (ties to the more probable), and means.
-
-    Raises:
-        ContractError: An answer is not finite.
+        One answer per image: NO_LABEL, an error, where one of the answers is not finite. Of a random judge the label, or
+        NO_LABEL, that most draws give (ties to the more probable), and means.
     """
     draws = DRAWS if is_random(*members) else 1
     answers = [_answer(members, rule, x, (seed, "judge", batch, *([draw] if draw else []))) for draw in range(draws)]
     probability = torch.stack([chance for _, chance in answers]).mean(0) if draws > 1 else answers[0][1]
     label = answers[0][0]
     if draws > 1:
-        votes = torch.stack([F.one_hot(given, probability.shape[1]) for given, _ in answers]).sum(0)
-        label = (votes + probability / 2).argmax(1)
+        given = torch.stack([label for label, _ in answers]) - NO_LABEL  # NO_LABEL has the first column
+        votes = F.one_hot(given, probability.shape[1] + 1).sum(0)
+        label = (votes + F.pad(probability, (1, 0)) / 2).argmax(1) + NO_LABEL
 
     def of(classes: Tensor) -> Tensor:
-        return probability.gather(1, classes[:, None]).squeeze(1)
+        return probability.gather(1, classes.clamp_min(0)[:, None]).squeeze(1).where(label != NO_LABEL, 0)
 
     return Opinion(label, of(label), of(target))
 
@@ -65,10 +64,7 @@ def _answer(members: Sequence[nn.Module], rule: Rule, x: Tensor, words: tuple[in
     parts = [part for member in members for part in member.modules()]
     with quiet(parts), seeded(*words, device=x.device):
         logits = torch.stack([predict(member, x) for member in members])
-    if not bool(logits.isfinite().all()):
-        raise ContractError("expected finite logits of a judge, got NaN or infinity")
     probability = log_mean(logits.double()).exp()
-    if len(members) == 1:
-        return logits[0].argmax(1), probability
     counted = PluralityVote()(logits) if rule == "plurality" else probability
-    return counted.argmax(1), probability
+    label = predicted(logits[0] if len(members) == 1 else counted)
+    return label, probability.where((label != NO_LABEL)[:, None], 0)

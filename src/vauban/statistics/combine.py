@@ -14,7 +14,7 @@ from vauban.core.text import split
 from vauban.core.tolerance import least_radius, upper_limit
 from vauban.statistics.estimates import nearest
 from vauban.statistics.intervals import Array
-from vauban.statistics.summary import Columns, broken, distortion, population, select, tolerance_of
+from vauban.statistics.summary import Columns, aimed, broken, distortion, population, select, tolerance_of
 
 _COUNTS = ("forwards", "backwards", "switches", "vanished", "unsolved", "nonfinite_gradients")
 
@@ -35,14 +35,16 @@ class WorstCase(NamedTuple):
     """Worst case over attacks, by sample, `(n,)` each.
 
     Attributes:
-        ids: Of the samples, in increasing order.
+        ids: Of the samples that some attack has something to reach on, in increasing order.
         clean: The rate at which each is right without attack.
+        clean_of_all: That rate of every sample, those left out included.
         robust: The weight with which it stays right.
         gradients, queries: Backward and forward passes of all attacks together.
     """
 
     ids: Array
     clean: Array
+    clean_of_all: Array
     robust: Array
     gradients: Array
     queries: Array
@@ -174,18 +176,20 @@ def worst_case(cells: Sequence[ReadCell], norm: str | None = None, eps: float | 
         eps: The budget, pixel units of [0,1]; each attack's own where None.
     """
     ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells])) if cells else np.empty(0, np.int64)
-    clean, hit = np.ones(len(ids)), np.zeros(len(ids))
+    clean, hit, aims = np.ones(len(ids)), np.zeros(len(ids)), np.zeros(len(ids), bool)
     gradients, queries = np.zeros(len(ids)), np.zeros(len(ids))
     for cell in cells:
         columns = _sorted(cell.columns)
         at = np.searchsorted(ids, columns["id"])
         clean[at] = np.minimum(clean[at], columns["clean_correct"])
+        aims[at] |= aimed(columns)
         if cell.meta.get("clean_only"):
             continue
-        hit[at] = np.maximum(hit[at], _inside(cell, columns, norm, eps))
+        hit[at] = np.maximum(hit[at], np.where(aimed(columns), _inside(cell, columns, norm, eps), 0.0))
         gradients[at] += columns["backwards"]
         queries[at] += columns["forwards"]
-    return WorstCase(ids, clean, 1 - np.maximum(1 - clean, hit), gradients, queries)
+    robust = 1 - np.maximum(1 - clean, hit)
+    return WorstCase(ids[aims], clean[aims], clean, robust[aims], gradients[aims], queries[aims])
 
 
 def _inside(cell: ReadCell, columns: Columns, norm: str | None, eps: float | None) -> Array:
@@ -220,7 +224,7 @@ def worst_curve(cells: Sequence[ReadCell], norm: str, at: Array) -> Array:
 
 
 def _events(cell: ReadCell, norm: str, ids: Array) -> tuple[Array, Array, Array]:
-    columns = _sorted(cell.columns)
+    columns = _sorted(select(cell.columns, aimed(cell.columns)))
     distance, own = distortion(columns, norm), cell.meta.get("eps")
     if norm_of(cell) == norm and own is not None:
         distance = np.where(columns["success"], distance, float(own))

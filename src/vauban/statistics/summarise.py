@@ -10,7 +10,18 @@ import numpy as np
 from vauban.core.tolerance import FLOAT32
 from vauban.statistics.estimates import Conditional, Estimate, conditional_mean, median, p_upp, rate
 from vauban.statistics.intervals import Array
-from vauban.statistics.summary import Columns, broken, distortion, population, robust, select
+from vauban.statistics.summary import (
+    Columns,
+    aimed,
+    broken,
+    distortion,
+    not_finite,
+    population,
+    rejected,
+    rejects,
+    robust,
+    select,
+)
 
 
 @dataclass(frozen=True)
@@ -20,8 +31,13 @@ class Summary:
     Attributes:
         population: The set that all but the first two are over.
         n: Its size.
-        clean_accuracy, robust_accuracy: Over `all`.
+        clean_accuracy: Over every sample.
+        robust_accuracy: Over the set `all`.
+        left_out: Samples whose own label is the target, in no set.
+        not_finite: Samples whose logits are not finite, all of them errors: before the attack, and after it alone.
         p_suc, misclassified: Shares with a success, and with a wrong label inside the budget.
+        fooled_or_rejected: Share with a wrong label or rejected; nan for a network that rejects nothing.
+        noise_rejected: Share that is rejected with noise of the size of the attack's change; nan likewise.
         median: Over the set, failures infinite.
         conditional: Mean distance of the successes.
         d_upp, p_upp: A distance and P(D) at it, nan where none is known.
@@ -34,8 +50,12 @@ class Summary:
     n: int
     clean_accuracy: Estimate
     robust_accuracy: Estimate
+    left_out: int
+    not_finite: tuple[int, int]
     p_suc: Estimate
     misclassified: Estimate
+    fooled_or_rejected: Estimate
+    noise_rejected: Estimate
     median: Estimate
     conditional: Conditional
     d_upp: float
@@ -68,14 +88,20 @@ def summarise(
     """
     chosen = select(columns, population(columns, name, common))
     distance = distortion(chosen, norm)
+    before, after = not_finite(columns)
+    _, refused, noisy = rejected(chosen)
     raw = distortion(chosen, norm, rounded=False) if norm in ("l2", "linf") else np.empty(0)
     return Summary(
         population=name,
         n=len(distance),
         clean_accuracy=rate(columns["clean_correct"]),
-        robust_accuracy=rate(robust(columns)),
+        robust_accuracy=rate(robust(columns)[aimed(columns)]),
+        left_out=int((~aimed(columns)).sum()),
+        not_finite=(int(before.sum()), int(after.sum())),
         p_suc=rate(chosen["success"]),
         misclassified=rate(broken(chosen)),
+        fooled_or_rejected=rate(np.minimum(broken(chosen) + refused, 1.0) if rejects(columns) else np.empty(0)),
+        noise_rejected=rate(noisy if rejects(columns) else np.empty(0)),
         median=median(distance),
         conditional=conditional_mean(distance),
         d_upp=d_upp,

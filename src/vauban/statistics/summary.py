@@ -1,7 +1,8 @@
 """Columns of one cell: the named sets of samples, distances, and robust accuracy. Pure functions.
 
 Sets: `all`; `correct` (right without attack, on the attacked and defended model); `common` (right on every compared
-model).
+model); each without the samples whose own label is the target, which have nothing to reach. Logits that are not finite
+are errors, as the evaluator has judged them.
 """
 
 from __future__ import annotations
@@ -37,16 +38,22 @@ def common_ids(cells: Iterable[Columns]) -> Array:
     return np.unique(shared)
 
 
+def aimed(columns: Columns) -> Array:
+    """Mask `(n,)` of the samples that have something to reach: their own label is not the target."""
+    target = np.asarray(columns.get("target", np.nan), float)  # NaN, which is no label, without a target
+    return np.broadcast_to(target != columns["y"] if "y" in columns else True, np.shape(columns["id"]))
+
+
 def population(columns: Columns, name: str, common: Array | None = None) -> Array:
     """Mask `(n,)` of a named set; `common` needs the ids of `common_ids`."""
     if name == "all":
-        return np.ones(len(columns["id"]), bool)
+        return aimed(columns)
     if name == "correct":
-        return np.asarray(columns["clean_correct"]) > 0.5
+        return aimed(columns) & (np.asarray(columns["clean_correct"]) > 0.5)
     if name == "common":
         if common is None:
             raise ContractError("population 'common': expected the shared ids, got none; pass common_ids(cells)")
-        return np.isin(columns["id"], common)
+        return aimed(columns) & np.isin(columns["id"], common)
     raise UnknownName("population", name, POPULATIONS)
 
 
@@ -56,7 +63,7 @@ def select(columns: Columns, mask: Array) -> dict[str, Array]:
 
 
 def broken(columns: Columns) -> Array:
-    """Rate `(n,)` at which the attack's image, inside its budget, gets a wrong label.
+    """Rate `(n,)` at which the attack's image, inside its budget, gets a wrong label; 'rejected' is none.
 
     A goal reached without success means that the image lies outside the budget: it then counts as nothing.
     """
@@ -68,6 +75,28 @@ def robust(columns: Columns) -> Array:
     """Weight `(n,)` with which a sample is right before and after the attack: 1 - max(1 - clean_correct, broken)."""
     kept: Array = 1 - np.maximum(1 - np.asarray(columns["clean_correct"]), broken(columns))
     return kept
+
+
+def not_finite(columns: Columns) -> tuple[Array, Array]:
+    """Masks `(n,)` of the samples whose logits are not finite: before the attack, and after it alone."""
+    before, after = (_later(columns, name) > 0.5 for name in ("clean_not_finite", "not_finite"))
+    return before, after & ~before
+
+
+def rejects(columns: Columns) -> bool:
+    """Whether the network rejects images, as a column says; rows of before have none."""
+    return bool(np.isfinite(np.asarray(columns.get("rejected", np.nan), float)).any())
+
+
+def rejected(columns: Columns) -> tuple[Array, Array, Array]:
+    """Rates `(n,)` at which a network rejects the originals, the images of the attack, and noise of the same size."""
+    return _later(columns, "clean_rejected"), _later(columns, "rejected"), _later(columns, "noise_rejected")
+
+
+def _later(columns: Columns, name: str) -> Array:
+    """A rate `(n,)` that rows of before do not have: 0 there."""
+    values: Array = np.nan_to_num(np.asarray(columns.get(name, 0.0), float))
+    return np.broadcast_to(values, len(next(iter(columns.values()))))
 
 
 def distortion(columns: Columns, norm: str, rounded: bool = True) -> Array:
@@ -95,7 +124,7 @@ def distortion(columns: Columns, norm: str, rounded: bool = True) -> Array:
 
 
 def robust_curve(columns: Columns, norm: str, at: Array, slack: float = FLOAT32) -> Array:
-    """Robust accuracy over `all` at several budgets: a success counts from its own distance on.
+    """Robust accuracy over the set `all` at several budgets: a success counts from its own distance on.
 
     Args:
         columns: The columns of a cell, `(n,)` each.
@@ -106,6 +135,7 @@ def robust_curve(columns: Columns, norm: str, at: Array, slack: float = FLOAT32)
     Returns:
         `(m,)`; nan over an empty set.
     """
+    columns = select(columns, aimed(columns))
     clean_error = 1 - np.asarray(columns["clean_correct"], float)
     n = len(clean_error)
     if n == 0:

@@ -16,7 +16,11 @@ SCHEMA_VERSION = 1
 # the oracle rounds it. Counts (forwards, backwards, switches, vanished, nonfinite_gradients, unsolved) are per sample;
 # nonfinite_gradients had a component that was NaN or infinite, and counted as zero; unsolved are smoothing solves that
 # missed their tolerance. Rates are over verdict draws: 0 or 1 on a deterministic model. An image outside
-# the limit never counts as misclassified: the evaluator then writes the rate of the clean image.
+# the limit never counts as misclassified: the evaluator then writes the rate of the clean image. A label is -1 where the
+# logits are not finite, `not_finite` and `clean_not_finite` are the rates of that, and it counts as misclassified. A row
+# whose target is y has nothing to reach: it was not attacked, and statistics of the attack leave it out. Of a network that
+# rejects images, else null: the rates at which it rejects the original, the attack's image and noise of the same size. A
+# rejected original is not correct, a rejected image of an attack not misclassified.
 _CLEAN = {
     "id": pa.int64(),
     "y": pa.int64(),
@@ -50,8 +54,15 @@ _OPTIONAL = {
     "clean_png": pa.binary(),
     "adv_png": pa.binary(),
 }
-# Columns that parts of this version may lack: null there.
-_LATER = {"unsolved": pa.int64(), "nonfinite_gradients": pa.int64()}
+_LATER = {  # columns that parts of this version may lack: null there
+    "unsolved": pa.int64(),
+    "nonfinite_gradients": pa.int64(),
+    "clean_not_finite": pa.float64(),
+    "not_finite": pa.float64(),
+    "clean_rejected": pa.float64(),
+    "rejected": pa.float64(),
+    "noise_rejected": pa.float64(),
+}
 SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _CLEAN.items()]
     + [pa.field(name, kind, nullable=True) for name, kind in {**_ATTACKED, **_OPTIONAL, **_LATER}.items()]

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from vauban.core.answers import predicted
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.rng import fold, seeded
@@ -185,7 +186,7 @@ class _Run:
             total += value * len(index)
             if logits is not None:
                 counted += len(index)
-                right += (logits.argmax(1) == batch.y).sum()
+                right += (predicted(logits) == batch.y).sum()
         return float(total) / len(samples), int(right) / counted if counted else None
 
     def _order(self, size: int, number: int) -> tuple[Tensor, ...]:

@@ -10,17 +10,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from vauban.core.cards import rejecting
 from vauban.core.errors import ContractError
 from vauban.core.text import behind, parse, split
 from vauban.models import registry
 from vauban.models import weights as files
 from vauban.models.architecture import Architecture, of_weights
+from vauban.models.wrap import wrap
 from vauban.words import defence as defences
 from vauban.words.files import files_in, from_file
 from vauban.words.named import Named, instance, resolved
 
 
-def load(word: Any, weights: str | Path | None = None) -> nn.Module:
+def load(word: Any, weights: str | Path | None = None, rejects: bool = False) -> nn.Module:
     """A model ready to be attacked, in evaluation mode.
 
     What is loaded here has its convolutions laid out channels last, which costs a CPU a tenth to a third less time; a
@@ -31,16 +33,17 @@ def load(word: Any, weights: str | Path | None = None) -> nn.Module:
             user's `file.py:name` (a module, a class or a function that returns one), any of them behind a defence
             (`DEFENCE|MODEL`), or a module.
         weights: A safetensors file or a `.pt` file of plain tensors.
+        rejects: The last logit of the model means 'rejected', for one without a card that says so.
 
     Raises:
         UnknownName: A name or a parameter is not known.
         ContractError: A file does not fit, or what is named is no module.
     """
     if not isinstance(word, (str, Path)):
-        word = model_of(word).value
+        word = model_of(word, rejects).value
         return (word if weights is None else files.load_into(word, Path(weights).expanduser())).eval()
     in_front, text = behind(str(word))
-    model = _bare(text, weights).eval().to(memory_format=torch.channels_last)
+    model = _marked(_bare(text, weights).eval().to(memory_format=torch.channels_last), rejects)
     return model if in_front is None else defences.load(in_front).wrap(model)
 
 
@@ -60,19 +63,27 @@ def build(text: str, seed: int = 0, **params: Any) -> nn.Module:
     return replace(named, params={**named.params, **params}).build(seed)
 
 
-def model_of(word: Any) -> Named[nn.Module]:
-    """A model by name, `file.py:name`, a weights file, or a module; a model behind a defence is the defended module."""
+def model_of(word: Any, rejects: bool = False) -> Named[nn.Module]:
+    """A model by name, `file.py:name`, a weights file, or a module; a model behind a defence is the defended module.
+
+    rejects: as of `load`.
+    """
     if isinstance(word, Named):
-        return word
+        return replace(word, value=_marked(word.value, rejects))
     if isinstance(word, (str, Path)):
-        return Named(str(word), load(word), files_in(str(word)))
+        return Named(str(word), load(word, rejects=rejects), files_in(str(word)))
     if inspect.isfunction(word) or inspect.ismethod(word):
         raise ContractError(
             f"expected a model as an nn.Module or its name, got the function {word.__name__}; put it into a small module, "
             "or vb.models.black_box(fn) attacks it by its answers alone"
         )
     module = instance(word, "a model as an nn.Module or its name", nn.Module)
-    return Named(type(module).__name__.lower(), module)
+    return Named(type(module).__name__.lower(), _marked(module, rejects))
+
+
+def _marked(model: nn.Module, rejects: bool) -> nn.Module:
+    """The model, with a card that says that its last logit means 'rejected' where that is so and no card says it."""
+    return wrap(model, rejects=True).eval() if rejects and not rejecting(model) else model
 
 
 def spelled_out(text: str) -> str:

@@ -61,7 +61,7 @@ class APGDT(Attack):
         return APGD(self.ball, self.steps, self.loss or (dlr if classes > 2 else margin), self.random_start)
 
     def run(self, oracle: Oracle) -> Result:
-        apgd = self._apgd(oracle.classes)
+        apgd = self._apgd(oracle.classes - oracle.goal.rejects)
         if oracle.goal.target is not None:
             return apgd.run(oracle)
         try:

@@ -32,7 +32,7 @@ class DeepFoolState:
     Attributes:
         x: The iterate, `(batch, ...)`.
         r: Sum of the steps without overshoot, `(batch, ...)`.
-        classes: The classes that are looked at, the true one first, `(batch, k)`.
+        classes: The classes that are looked at, the true one and 'rejected', where there is that, first, `(batch, k)`.
     """
 
     x: Tensor
@@ -48,7 +48,8 @@ class DeepFool(Steps[DeepFoolState]):
     With w_k = grad(z_k - z_y), f_k = z_y - z_k and q the dual of p: l = argmin_k |f_k| / ||w_k||_q, r <- r + |f_l| /
     ||w_l||_q s(w_l), x <- clip(x0 + (1 + overshoot) r), s the steepest direction of unit p-norm. The `classes` largest
     logits of the clean image are looked at: one forward that ranks them, then that many backwards per step. Targeted
-    (not in the paper): the same step on the margin of the target, 1 backward.
+    (not in the paper): the same step on the margin of the target, 1 backward. Where the last logit means 'rejected' the
+    boundary is to the larger of z_y and that logit, which is looked at in the place of the last class.
 
     Attributes:
         steps: Number of steps.
@@ -81,8 +82,7 @@ class DeepFool(Steps[DeepFoolState]):
         x0, y = oracle.domain.x0, oracle.goal.y[:, None]
         if oracle.goal.target is not None:
             return DeepFoolState(x0, torch.zeros_like(x0), y)
-        wrong = oracle.goal.wrong_classes(oracle.clean_logits()).flip(1)
-        return DeepFoolState(x0, torch.zeros_like(x0), torch.cat([y, wrong[:, : self.classes - 1]], 1))
+        return DeepFoolState(x0, torch.zeros_like(x0), self._looked_at(oracle, oracle.clean_logits()))
 
     def step(self, oracle: Oracle, state: DeepFoolState, t: int) -> DeepFoolState:
         if oracle.goal.target is not None:
@@ -91,9 +91,19 @@ class DeepFool(Steps[DeepFoolState]):
         else:
             logits, j = oracle.jacobian(state.x, state.classes)
             z = logits.gather(1, state.classes)
-            f, w = z[:, :1] - z[:, 1:], j[:, 1:] - j[:, :1]
+            lead = 1 + oracle.goal.rejects  # what must be exceeded: the true class, or 'rejected' where it is larger
+            own = z[:, :lead].argmax(1, keepdim=True)
+            f, w = z.gather(1, own) - z[:, lead:], j[:, lead:] - j.take_along_dim(like(own[:, 0], j), 1)
         r = state.r + self._to_nearest(f.abs(), w)
         return DeepFoolState(oracle.domain.project(oracle.domain.x0 + (1 + self.overshoot) * r), r, state.classes)
+
+    def _looked_at(self, oracle: Oracle, logits: Tensor) -> Tensor:
+        """The classes of a state, of the largest logits `(batch, classes)`, `(batch, k)`."""
+        lead = [oracle.goal.y[:, None]]
+        if oracle.goal.rejects:
+            lead.append(torch.full_like(lead[0], oracle.classes - 1))
+        wrong = oracle.goal.wrong_classes(logits).flip(1)
+        return torch.cat([*lead, wrong[:, : max(1, self.classes - len(lead))]], 1)
 
     def _to_nearest(self, f: Tensor, w: Tensor) -> Tensor:
         """Step to the nearest hyperplane f = <w, r>, `(batch, ...)`; zero where all w are.

@@ -17,7 +17,7 @@ from vauban.attacks import registry
 from vauban.attacks.parts.minimal_steps import movable
 from vauban.attacks.parts.penalty_search import PenaltySearch
 from vauban.core.goals import ResolvedGoal
-from vauban.core.losses import Loss, logit_of, loss_values
+from vauban.core.losses import Loss, logit_of, loss_values, rivals
 from vauban.core.norms import Linf
 from vauban.core.parameters import Count, Positive
 from vauban.core.tensors import dot, flat, like, where
@@ -31,11 +31,15 @@ CURVED = 1e-10  # a pair with s.y below this share of y.y says nothing about the
 
 
 def log_wanted(logits: Tensor, goal: ResolvedGoal) -> Tensor:
-    """Logarithm of the probability of what is wanted: log p(t) targeted, log(1 - p(y)) untargeted, `(batch,)`."""
-    label = goal.y if goal.heading is None else goal.heading
-    others = logits.scatter(1, label[:, None], float("-inf")).logsumexp(1)
-    lead = logit_of(logits, label) - others
-    return -F.softplus(lead if goal.heading is None else -lead)
+    """Logarithm of the probability of what is wanted: log p(t) targeted, log(1 - p(y)) untargeted, `(batch,)`.
+
+    Where the last column means 'rejected': untargeted log(1 - p(y) - p(rejected)).
+    """
+    others = rivals(logits, goal).logsumexp(1)
+    if goal.heading is not None:
+        return -F.softplus(others - logit_of(logits, goal.heading))
+    own = logit_of(logits, goal.y)
+    return -F.softplus((torch.logaddexp(own, logits[:, -1]) if goal.rejects else own) - others)
 
 
 @dataclass(frozen=True)

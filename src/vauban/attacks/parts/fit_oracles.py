@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from vauban.core.answers import NO_LABEL
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.goals import Goal
@@ -17,6 +18,9 @@ from vauban.engine import BoundThreat, Oracle
 
 class FitOracles:
     """Re-iterable oracles, one on each batch, whose labels are the network's own of the originals; and what was spent.
+
+    An image that the network rejects, or whose logits are not finite, has no label of the network's own, and keeps that of
+    the data.
 
     Args:
         threat: Access to the network.
@@ -49,7 +53,9 @@ class FitOracles:
         for k, batch in enumerate(self.batches):
             oracle = Oracle.open(self.threat, batch.x, batch.y, self.goal, batch.ids, self.seed)
             if k == len(self._labels):
-                self._labels.append(oracle.labels(oracle.domain.x0))
+                own = oracle.labels(oracle.domain.x0)
+                none = (own == NO_LABEL) | oracle.goal.rejected(own, oracle.classes)
+                self._labels.append(torch.where(none, batch.y, own))
                 self.images += len(oracle)
             yield oracle.with_goal(replace(oracle.goal, y=self._labels[k]))
             self.forwards += int(oracle.pass_count.forwards.sum())

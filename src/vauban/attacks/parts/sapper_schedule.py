@@ -74,7 +74,8 @@ def soft_margin(sharpness: float, toward: Tensor | None) -> Loss:
         if toward is not None:
             return logit_of(logits, toward) - defended(logits, goal)
         with torch.no_grad():
-            warmth = logits.std(1, correction=0, keepdim=True).clamp_min_(TINY).div_(sharpness)  # 1 / T
+            of_classes = logits[:, :-1] if goal.rejects else logits
+            warmth = of_classes.std(1, correction=0, keepdim=True).clamp_min_(TINY).div_(sharpness)  # 1 / T
         others = torch.logsumexp(rivals(logits, goal) / warmth, 1) * warmth.squeeze(1)
         return others - defended(logits, goal) if goal.heading is None else logit_of(logits, goal.heading) - others
 

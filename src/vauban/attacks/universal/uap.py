@@ -32,8 +32,8 @@ class Universal(Parameters):
 
     For each image x in order that x + v does not fool: dv the smallest L2 step that takes x + v over the boundary, by
     DeepFool; v <- P_{p,eps}(v + dv), P the projection on the ball. After each pass over all images the share of fooled
-    ones is measured. Fooled: the network's label is another one than that of x itself (targeted: it is the target), so the
-    data's labels are not used. The last v counts.
+    ones is measured. Fooled: the network's label is another one than that of x itself (targeted: it is the target, and that
+    of x is not), so the data's labels are not used. The last v counts.
 
     Attributes:
         ball: The budget, in linf or l2, with one radius for all images.
@@ -94,8 +94,8 @@ class Universal(Parameters):
         while epochs < self.epochs and rate < self.rate:
             for oracle in oracles:
                 v = self._over(oracle, v)
-            reached = [self._fooled(oracle.confined(self.ball), v) for oracle in oracles]
-            rate, epochs = float(torch.cat(reached).double().mean()), epochs + 1
+            reached = [self._fooled(oracle.confined(self.ball), v)[oracle.goal.aims] for oracle in oracles]
+            rate, epochs = float(torch.cat(reached).double().mean().nan_to_num()), epochs + 1
             if callback is not None:
                 callback(oracles.images, rate)
         return FitResult(
@@ -121,7 +121,8 @@ class Universal(Parameters):
         for rows in torch.split(torch.arange(len(oracle), device=v.device), self.batch):
             x = shifted(inside.rows(rows), v)
             logits = oracle.rows(rows).scores(x)
-            left = ~oracle.goal.rows(rows).reached(logits)
+            goal = oracle.goal.rows(rows)
+            left = goal.aims & ~goal.reached(logits)
             if bool(left.any()):
                 v = self._project(v + self._step(oracle.rows(rows[left]), x[left], logits[left]))
         return v
@@ -161,6 +162,5 @@ class DeepFoolFrom(DeepFool):
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> DeepFoolState:
         y, r = oracle.goal.y[:, None], (self.begin - oracle.domain.x0) / (1 + self.overshoot)
-        if oracle.goal.target is None:
-            y = torch.cat([y, oracle.goal.wrong_classes(self.logits).flip(1)[:, : self.classes - 1]], 1)
-        return DeepFoolState(self.begin, r, y)
+        classes = y if oracle.goal.target is not None else self._looked_at(oracle, self.logits)
+        return DeepFoolState(self.begin, r, classes)

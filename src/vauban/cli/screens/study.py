@@ -76,7 +76,8 @@ def run_with_progress(study: Study, workers: int = 1) -> list[Outcome]:
                 tasks[task] = bar.add_task(escape(label(cell)), total=progress.total, note="")
                 fooled[task] = []
             if rows is not None:
-                fooled[task] += [float(v) for v in rows["success"]]
+                aims = rows["target"] != rows["y"] if "target" in rows else rows["y"] == rows["y"]
+                fooled[task] += [float(v) for v in rows["success"][aims]]
             seen = fooled[task]
             note = f"fooled {sum(seen) / len(seen):.0%}" if seen else "stored"
             bar.update(tasks[task], completed=progress.done, note=note)
@@ -112,7 +113,8 @@ def show_outcomes(study: Study, page: Path) -> Run:
     for headline in verdict.headlines(run):
         behind = "undefended" if headline.defence == "none" else f"behind {escape(headline.defence)}"
         console.print(f"\n[bold]{escape(headline.model)}[/], {behind}: clean accuracy {headline.clean.value:.1%}")
-        for sentence in [b.sentence for b in headline.bounds] + [m.sentence for m in headline.minimal]:
+        sentences = [bound.sentence for bound in headline.bounds] + [part.sentence for part in headline.minimal]
+        for sentence in [*sentences, *headline.remarks]:
             console.print(indented(escape(sentence)))
     _show_findings(run)
     failures = sum(len(cell.failures) for cell in run.cells)

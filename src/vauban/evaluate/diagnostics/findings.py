@@ -41,8 +41,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """A finding in waiting. It fires when more than `threshold` of the samples show it, and at least three of them (all of
-    them, when there are fewer): one or two odd samples are no finding.
+    """A finding in waiting. It fires when more than `threshold` of the samples show it, and at least `least` of them (all
+    of them, when there are fewer): one or two odd samples are no finding, unless a rule counts what must never be.
 
     because: why the threshold lies where it does. means: completes 'k of n samples ...'; {names} are filled in.
     """
@@ -53,6 +53,7 @@ class Rule:
     because: str
     means: str
     advice: str
+    least: int = LEAST
 
     def on(self, count: int, of: int, **facts: object) -> Measured:
         """The rule applied to `count` of `of` samples."""
@@ -74,7 +75,7 @@ class Measured:
 
     @property
     def fires(self) -> bool:
-        return self.share > self.rule.threshold and self.count >= min(LEAST, self.of)
+        return self.share > self.rule.threshold and self.count >= min(self.rule.least, self.of)
 
     def finding(self) -> Finding:
         """The finding in plain words."""

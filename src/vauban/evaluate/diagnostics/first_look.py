@@ -9,8 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from vauban.core.answers import check_answerable
 from vauban.core.cards import carded
-from vauban.core.contracts import Batch, check_labels
+from vauban.core.contracts import Batch
 from vauban.core.errors import NoGradient
 from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import margin
@@ -44,13 +45,13 @@ def first_look(threat: BoundThreat, batch: Batch, needs: str, seed: int = 0) -> 
     """
     x, y = batch.x[:LOOKED_AT].clone(), batch.y[:LOOKED_AT]
     with quiet(threat.parts), seeded(seed, "probe", device=x.device):
-        for network in dict.fromkeys((threat.target, *dict(threat.networks))):
-            classes = first_answer(network, x[:1]).shape[1]
+        for network in dict.fromkeys((*dict(threat.networks), threat.target)):
+            columns = first_answer(network, x[:1]).shape[1]  # in the end those of the target
             first_answer(network, x)
-    check_labels(batch.y, len(batch), classes)
+    check_answerable(batch.y, len(batch), columns, threat.rejects)
     if not threat.randomised and answers_vary(threat.target, x):
         threat = replace(threat, random=True)
-    probe = Probe(threat, x, ResolvedGoal(y), seed)
+    probe = Probe(threat, x, ResolvedGoal(y, rejects=threat.rejects), seed)
     if needs == "gradients" and "gradients" in threat.grants and not torch.is_inference_mode_enabled():
         gradients = probe.gradients(x[:1], margin_of_first)
         if isinstance(gradients, Unavailable):

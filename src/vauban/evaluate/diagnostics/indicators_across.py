@@ -16,7 +16,7 @@ import numpy.typing as npt
 from vauban.core.tolerance import upper_limit
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.findings import Finding, Measured, Rule
-from vauban.statistics.summary import tolerance_of
+from vauban.statistics.summary import aimed, select, tolerance_of
 
 Columns = Mapping[str, npt.NDArray[Any]]
 Flags = npt.NDArray[np.bool_]
@@ -37,6 +37,7 @@ class Rows:
 
     @classmethod
     def read(cls, meta: Mapping[str, Any], columns: Columns) -> Rows:
+        columns = select(columns, aimed(columns)) if "target" in columns else columns
         success = np.asarray(columns["success"], dtype=bool)
         reached = np.asarray(columns.get("reached", success), dtype=float)
         lucky = (reached > SURE) & (reached < 1 - SURE)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.findings import Finding, Measured
+from vauban.statistics.summary import not_finite
 
 COUNTED = (("unsolved", rules.UNSOLVED, "solves"), ("nonfinite_gradients", rules.NONFINITE_GRADIENTS, "gradients"))
 """Columns of counts, the rule on the samples that have any, and what the rule calls their mean."""
@@ -20,15 +21,25 @@ def own(cells: Sequence[tuple[Mapping[str, Any], Mapping[str, npt.NDArray[Any]]]
     return [(label, measured.finding()) for label, measured in counted(cells) if measured.fires]
 
 
+def answers(before: int, after: int, samples: int) -> Measured:
+    """Logits that are not finite before the attack, and after it alone."""
+    return rules.NOT_FINITE_ANSWERS.on(before + after, samples, before=before, after=after)
+
+
 def counted(
     cells: Sequence[tuple[Mapping[str, Any], Mapping[str, npt.NDArray[Any]]]],
 ) -> Iterator[tuple[str, Measured]]:
-    """What every rule saw, also those that stay silent. The samples are those that the attack had to work on; a cell
-    written before its column existed is passed over."""
+    """What every rule saw, also those that stay silent. Smoothing is asked about the samples that the attack had to work
+    on; a cell written before its column existed is passed over."""
     for meta, columns in cells:
+        if meta.get("clean_only"):
+            continue
+        if np.isfinite(np.asarray(columns.get("not_finite", np.nan), dtype=float)).any():
+            before, after = not_finite(columns)
+            yield str(meta["hash"]), answers(int(before.sum()), int(after.sum()), len(before))
         for column, rule, fact in COUNTED:
             times = np.asarray(columns.get(column, np.nan), dtype=float)
-            if meta.get("clean_only") or not times.shape or np.isnan(times).any():
+            if not times.shape or np.isnan(times).any():
                 continue
             met, tried = times > 0, np.asarray(columns["backwards"]) > 0
             mean = float(times[met].mean()) if met.any() else 0.0

@@ -125,6 +125,17 @@ TRANSFER_CELL = Rule(
     "model's own gradients are masked.",
     "use the adaptive threat (BPDA, eot) and report the worst case over all attacks",
 )
+NOT_FINITE_ANSWERS = Rule(
+    "not-finite-answers",
+    "warning",
+    0.0,
+    "a label is read from finite logits; a single answer without one is an error of the network that must be known",
+    "have NaN or infinite logits, {before} before the attack and {after} after it alone: errors of the network, the latter "
+    "broken by the attack.",
+    "repair the model (overflow, division by zero); the columns clean_not_finite and not_finite say which images these "
+    "are",
+    least=1,
+)
 UNSOLVED = Rule(
     "smoothing-not-converged",
     "warning",

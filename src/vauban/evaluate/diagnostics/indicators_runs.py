@@ -69,9 +69,9 @@ def transfer(case: AttackedCase) -> Iterator[Measured]:
         return
     probe = Probe(case.threat, case.x, case.resolved, case.seed)
     weights = [weight for _, weight in case.threat.networks]
-    logits = probe.source_logits(case.result.crafted)
-    mean = torch.stack([w * z for w, z in zip(weights, logits, strict=True)]).sum(0)
     target = probe.answer(case.result.crafted)
+    logits = [probe.in_columns(z) for z in probe.source_logits(case.result.crafted)]
+    mean = torch.stack([(w * z).where(z.isfinite(), z) for w, z in zip(weights, logits, strict=True)]).sum(0)
     yield rules.TRANSFER.on(*case.count(case.resolved.reached(mean) & ~case.resolved.reached(target)))
 
 

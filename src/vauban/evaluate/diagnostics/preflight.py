@@ -16,14 +16,20 @@ from vauban.core.goals import Goal, ResolvedGoal
 from vauban.engine.threat import BoundThreat
 from vauban.evaluate.diagnostics import preflight_rules as rules
 from vauban.evaluate.diagnostics.findings import Finding, Measured, fired
-from vauban.evaluate.diagnostics.preflight_checks import outputs, slopes, stability
+from vauban.evaluate.diagnostics.preflight_checks import outputs, slopes, stability, undeclared_rejection
 from vauban.evaluate.diagnostics.preflight_probe import Probe, resolve
 
 SAMPLES = 64
 
 
 def before(
-    threat: BoundThreat, x: Tensor, y: Tensor, goal: Goal | ResolvedGoal, ids: Tensor | None = None, seed: int = 0
+    threat: BoundThreat,
+    x: Tensor,
+    y: Tensor,
+    goal: Goal | ResolvedGoal,
+    ids: Tensor | None = None,
+    seed: int = 0,
+    classes: int | None = None,
 ) -> list[Finding]:
     """Findings on the model as the threat shows it, from the first 64 images, the gravest first.
 
@@ -38,15 +44,22 @@ def before(
         goal: What counts as success.
         ids: Sample ids `(batch,)`; 0, 1, ... by default.
         seed: Of a random network.
+        classes: Number of classes of the data; None: not known.
 
     Raises:
         ContractError: Images or labels break the contract.
     """
-    return fired(measure(threat, x, y, goal, ids, seed))
+    return fired(measure(threat, x, y, goal, ids, seed, classes))
 
 
 def measure(
-    threat: BoundThreat, x: Tensor, y: Tensor, goal: Goal | ResolvedGoal, ids: Tensor | None = None, seed: int = 0
+    threat: BoundThreat,
+    x: Tensor,
+    y: Tensor,
+    goal: Goal | ResolvedGoal,
+    ids: Tensor | None = None,
+    seed: int = 0,
+    classes: int | None = None,
 ) -> list[Measured]:
     """What every rule saw, also those that stay silent."""
     check_images(x)
@@ -58,4 +71,5 @@ def measure(
     if "gradients" in threat.grants:
         parts.append(slopes(probe, logits))
     optimises = rules.TEST_TIME_OPTIMISATION.on(len(x) if probe.optimises() else 0, len(x))
-    return [optimises, *chain.from_iterable(parts)]
+    rejection = undeclared_rejection(logits.shape[1], classes, probe.goal.rejects, len(x))
+    return [optimises, rejection, *chain.from_iterable(parts)]

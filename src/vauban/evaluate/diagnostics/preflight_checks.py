@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.losses import cross_entropy, margin
 from vauban.core.rng import Stream
 from vauban.core.tensors import flat, like
@@ -36,14 +37,20 @@ def outputs(probe: Probe, logits: Tensor) -> Iterator[Measured]:
     yield (rules.RANDOM_DECLARED if declared else rules.RANDOM_UNDECLARED).on(
         *_count(varies), **({"draws": probe.threat.draws} if declared else {})
     )
-    yield rules.NOT_FINITE.on(*_count(~logits.isfinite().all(1)))
+    yield rules.NOT_FINITE.on(*_count(predicted(logits) == NO_LABEL))
     if "scores" in probe.threat.grants or "gradients" in probe.threat.grants:
         yield from _scores(logits)
     yield rules.FEW_CLASSES.on(n if classes < 4 else 0, n, classes=classes)
-    yield rules.LOW_ACCURACY.on(*_count(logits.argmax(1) != probe.goal.y))
+    yield rules.LOW_ACCURACY.on(*_count(predicted(logits) != probe.goal.y))
     if n > 1 and not declared and not bool(varies.any()):  # alone or not, a random model answers differently
         alone = torch.cat([probe.answer(probe.x[i : i + 1]) for i in range(min(SINGLES, n))])
         yield rules.BATCH_DEPENDENT.on(*_count(_differs(alone, logits[: len(alone)], rules.BATCH)))
+
+
+def undeclared_rejection(logits: int, classes: int | None, declared: bool, n: int) -> Measured:
+    """One logit more than the data have classes, where nothing says that it means 'rejected'; n samples are looked at."""
+    fires = classes is not None and logits == classes + 1 and not declared
+    return rules.UNDECLARED_REJECTION.on(n if fires else 0, n, logits=logits, classes=classes)
 
 
 def _scores(logits: Tensor) -> Iterator[Measured]:

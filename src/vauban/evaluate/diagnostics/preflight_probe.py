@@ -18,7 +18,7 @@ from vauban.core.goals import Goal, ResolvedGoal, Targeted
 from vauban.core.losses import Loss, loss_values, margin
 from vauban.core.rng import seeded
 from vauban.engine import Oracle
-from vauban.engine.network import differentiate, predict, quiet, rerouted
+from vauban.engine.network import differentiate, in_columns, predict, quiet, rerouted
 from vauban.engine.threat import BoundThreat
 
 
@@ -38,6 +38,7 @@ class Probe:
 
     def __init__(self, threat: BoundThreat, x: Tensor, goal: ResolvedGoal, seed: int) -> None:
         self.threat, self.x, self.goal, self.seed = threat, x, goal, seed
+        self._columns: int | None = None
         nets = (threat.target, *(network for network, _ in threat.networks))
         self._parts = list(dict.fromkeys(part for net in nets for part in net.modules()))
 
@@ -49,7 +50,18 @@ class Probe:
     def answer(self, x: Tensor, draw: int = 0) -> Tensor:
         """The judged network's logits `(batch, classes)` under the random numbers `draw`."""
         with self._calm(draw):
-            return predict(self.threat.target, x, self.threat.half)
+            logits = predict(self.threat.target, x, self.threat.half)
+        self._columns = logits.shape[1]
+        return logits
+
+    @property
+    def columns(self) -> int:
+        """Number of logits of the judged network."""
+        return self._columns or self.answer(self.x[:1]).shape[1]
+
+    def in_columns(self, logits: Tensor) -> Tensor:
+        """Logits of a source in the columns of the judged network, one of which may mean 'rejected'."""
+        return in_columns(logits, self.columns)
 
     def source_logits(self, x: Tensor) -> list[Tensor]:
         """The logits of each differentiated network."""
@@ -62,7 +74,8 @@ class Probe:
     def values(self, logits: list[Tensor], loss: Loss = margin) -> Tensor:
         """The objective `(batch,)` for the logits of `source_logits`."""
         weights = [weight for _, weight in self.threat.networks]
-        return torch.stack([w * loss(z, self.goal) for w, z in zip(weights, logits, strict=True)]).sum(0)
+        losses = [w * loss(self.in_columns(z), self.goal) for w, z in zip(weights, logits, strict=True)]
+        return torch.stack(losses).sum(0)
 
     def gradients(self, x: Tensor, *losses: Loss) -> list[Tensor] | Unavailable:
         """The gradients of the objective, one for each loss, or the reason why there are none."""
@@ -79,11 +92,11 @@ class Probe:
 
     def _gradients(self, x: Tensor, losses: tuple[Loss, ...]) -> list[list[Tensor | None]]:
         gradients_of: list[list[Tensor | None]] = [[] for _ in losses]
-        functions = [partial(self._value, loss) for loss in losses]
+        functions, columns = [partial(self._value, loss) for loss in losses], self.columns
         for network, weight in self.threat.networks:
             try:
                 with self._calm(), rerouted(self.threat.backward):
-                    _, _, own, _ = differentiate(network, x.clone(), functions, self.threat.half)
+                    _, _, own, _ = differentiate(network, x.clone(), functions, self.threat.half, columns)
             except NoGradient:
                 for row in gradients_of:
                     row.append(None)

@@ -35,6 +35,15 @@ RANDOM_DECLARED = Rule(
     "gradient and the verdict takes fresh ones.",
     "use the adaptive threat with eot, and repeat with more draws",
 )
+UNDECLARED_REJECTION = Rule(
+    "undeclared-rejection",
+    "warning",
+    0.0,
+    "a fact of the model, not a measurement",
+    "get {logits} logits from a model on data of {classes} classes: if the last one means 'rejected', an attack that is "
+    "rejected now counts as a success.",
+    "say so: --rejects, rejects=True, or a card with rejects=True; leave it if the last class is one like the others",
+)
 NOT_FINITE = Rule(
     "not-finite",
     "invalid",

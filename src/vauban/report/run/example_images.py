@@ -121,6 +121,7 @@ def _stored(cell: CellRows, row: int) -> bool:
 
 def _example(cell: CellRows, row: int, which: str, run: Path) -> ExampleImages | None:
     columns, classes = cell.columns, cell.meta.get("class_names")
+    last = int(cell.meta.get("classes") or 0) if cell.meta.get("rejects") else None
     clean, adv = columns["clean_png"][row], columns["adv_png"][row]
     try:
         perturbation, gain = amplified_perturbation(clean, adv)
@@ -134,15 +135,19 @@ def _example(cell: CellRows, row: int, which: str, run: Path) -> ExampleImages |
         adversarial=_uri(adv),
         perturbation=_uri(perturbation),
         factor=f"×{gain:.3g}",
-        before=f"{_class(columns['clean_label'][row], classes)}, {fmt.percent(columns['clean_confidence'][row])}",
-        after=f"{_class(columns['adv_label'][row], classes)}, {fmt.percent(columns['adv_confidence'][row])}",
+        before=f"{_class(columns['clean_label'][row], classes, last)}, {fmt.percent(columns['clean_confidence'][row])}",
+        after=f"{_class(columns['adv_label'][row], classes, last)}, {fmt.percent(columns['adv_confidence'][row])}",
         distance=f"{fmt.norm_name(norm)} {fmt.distance(float(distortion(columns, norm)[row]), norm)}",
         views=(_uri(views[0].read_bytes()), _uri(views[1].read_bytes())) if all(v.is_file() for v in views) else None,
     )
 
 
-def _class(label: float, names: Sequence[str] | None) -> str:
+def _class(label: float, names: Sequence[str] | None, rejected: int | None) -> str:
     index = int(label)
+    if index < 0:
+        return "no label: non-finite logits"
+    if index == rejected:
+        return "rejected"
     return str(names[index]) if names and 0 <= index < len(names) else f"class {index}"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from vauban.report.run.attack_labels import attack_labels
 from vauban.report.run.judged_cells import attacked_cells, current_cells, judged_network, undefended_first
 from vauban.report.run.paired_difference import against_undefended
+from vauban.report.run.remarks import remarks
 from vauban.report.run.result_rows import mean_cost
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, nearest_success, norm_of, worst_case
@@ -82,6 +83,7 @@ class Headline:
         only_stale: Whether all cells are stale, so that they are counted.
         invalid: Codes of the findings after which the numbers cannot be relied on.
         earlier: The number of judged cells of each earlier version of vauban.
+        remarks: What the numbers count, as sentences.
     """
 
     model: str
@@ -95,6 +97,7 @@ class Headline:
     only_stale: bool
     invalid: tuple[str, ...]
     earlier: tuple[tuple[str, int], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def lowest(self) -> float:
@@ -128,7 +131,7 @@ def _headline(
     minimal = tuple(_minimal(members, norm, labels) for norm, members in sorted(free.items()))
     return Headline(
         *key,
-        rate(worst_case(judged or cells).clean),
+        rate(worst_case(judged or cells).clean_of_all),
         bounds,
         minimal,
         unfinished=sum(not cell.complete for cell in judged),
@@ -136,6 +139,7 @@ def _headline(
         only_stale=bool(defended) and all(cell.stale for cell in defended),
         invalid=invalid_codes(judged, findings),
         earlier=tuple(sorted(Counter(cell.earlier_version for cell in judged if cell.earlier_version).items())),
+        remarks=tuple(f"{remark}." for remark in remarks(judged or cells)),
     )
 
 
@@ -178,11 +182,12 @@ def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, l
     worst = worst_case(cells, norm, eps)
     robust, (gradients, queries) = rate(worst.robust), mean_cost(worst)
     at = f"{fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
+    over = f"{'all ' if robust.n == len(worst.clean_of_all) else ''}{robust.n} images"
     left = "The remaining images were not broken" if robust.value > 0 else "Every image was broken"
     sentence = (
         f"Robust accuracy at {at} is at most {fmt.percent(robust.value)} "
         f"(95\u00a0% interval {100 * robust.interval.low:.1f} to {fmt.percent(robust.interval.high)}, "
-        f"all {robust.n} images). {left} by {_attackers(cells, labels)} at "
+        f"{over}). {left} by {_attackers(cells, labels)} at "
         f"{fmt.count(queries)} forward and {fmt.count(gradients)} backward passes per image."
     )
     compared = against_undefended(cells, [c for c in bare if norm_of(c) == norm], norm, eps)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from vauban.report.run.remarks import remarks
 from vauban.store import CellRows, Run
 
 
@@ -40,7 +41,7 @@ def undefended_first(key: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def cell_notes(cell: CellRows) -> tuple[str, ...]:
-    """Remarks that a reader must know before trusting the row of a cell: stale, incomplete, of an earlier version."""
+    """Notes that a reader must know before trusting the row of a cell: stale, incomplete, and the `remarks`."""
     notes = []
     if cell.stale:
         notes.append("stale")
@@ -48,4 +49,4 @@ def cell_notes(cell: CellRows) -> tuple[str, ...]:
         notes.append(f"incomplete, {len(cell.columns['id'])} of {cell.meta.get('n', '?')}")
     if cell.earlier_version:
         notes.append(f"made by vauban {cell.earlier_version}")
-    return tuple(notes)
+    return (*notes, *remarks([cell]))

@@ -132,7 +132,7 @@ def _d_upp(cell: CellRows) -> float:
 
 def _worst_row(key: tuple[str, str, str, str], cells: list[CellRows], norm: str, eps: float) -> ResultRow:
     worst = worst_case(cells, norm, eps)
-    clean, robust = rate(worst.clean), rate(worst.robust)
+    clean, robust = rate(worst.clean_of_all), rate(worst.robust)
     model, defence, data, threat = key
     return ResultRow(
         model, defence, data, threat, "worst case", norm, eps, "worst", clean, robust, None, *mean_cost(worst)

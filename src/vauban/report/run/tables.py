@@ -63,6 +63,11 @@ _RAW = (
     "unrounded_median",
     "median_ssim",
     "median_psnr_db",
+    "left_out",
+    "not_finite_before",
+    "not_finite_after",
+    "fooled_or_rejected",
+    "noise_rejected",
 )
 _RAW_LAST = ("gradients", "queries", "notes")
 
@@ -171,11 +176,12 @@ def _raw(row: ResultRow) -> dict[str, Any]:
     values += [row.clean_accuracy.value, robust.value, *robust.interval, robust.n]
     s = row.summary
     if s is None:
-        values += ["all", robust.n] + [None] * 14
+        values += ["all", robust.n] + [None] * 19
     else:
         values += [s.population, s.n, s.p_suc.value, *s.p_suc.interval, s.d_upp, s.p_upp.value, s.misclassified.value]
         values += [s.median.value, *s.median.interval, s.conditional.value]
-        values += [s.unrounded_p_suc, s.unrounded_median, s.median_ssim, s.median_psnr_db]
+        values += [s.unrounded_p_suc, s.unrounded_median, s.median_ssim, s.median_psnr_db, s.left_out, *s.not_finite]
+        values += [s.fooled_or_rejected.value, s.noise_rejected.value]
     fields = dict(zip(_RAW, values, strict=True))
     for metric, value in row.metrics.items():
         fields |= _raw_metric(metric, value)
