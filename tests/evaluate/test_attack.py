@@ -213,3 +213,23 @@ def test_settings_of_a_study_are_refused_by_name(odd: dict[str, Any], tmp_path: 
     name = next(iter(odd))
     with pytest.raises(ContractError, match=f"expected {name} of Settings"):
         Study(tmp_path, data="digits/test[:4]", models="digits-cnn", attacks="fgsm", **odd)
+
+
+@pytest.mark.parametrize("odd", [0.5, "ten", None, math.nan, True, [1]])
+def test_a_seed_is_a_whole_number(odd: Any) -> None:
+    with pytest.raises(ContractError, match=r"expected seed of vauban\.attack as a whole number"):
+        vb.attack(attacks.FGSM(Linf(0.1)), Mean(), (X, Y), seed=odd)
+
+
+@pytest.mark.parametrize("odd", [-1, 0.5, "ten", None, True, [1]])
+def test_a_target_is_a_class(odd: Any) -> None:
+    with pytest.raises(ContractError, match="expected target of Targeted as a whole number of at least 0"):
+        vb.Targeted(odd)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"device": "ten"}, {"device": ""}, {"device": "tpu"}, {"metrics": 3}, {"preflight": "no"}]
+)
+def test_what_a_study_is_told_is_refused_by_name(odd: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=f"expected {next(iter(odd))}"):
+        Study(tmp_path, data="digits/test[:4]", models="digits-cnn", attacks="fgsm", **odd)

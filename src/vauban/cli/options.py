@@ -57,17 +57,6 @@ def device_of(text: str) -> str:
     Raises:
         VaubanError: The word names no device, or one that this machine has not.
     """
-    import torch
+    from vauban.core.device import check_device
 
-    try:
-        device = torch.device(text)
-    except RuntimeError:
-        raise VaubanError(f"expected --device cpu, cuda or cuda:0, got {text!r}") from None
-    if device.type not in ("cpu", "cuda"):
-        raise VaubanError(f"expected --device cpu, cuda or cuda:0, got {text!r}")
-    devices = torch.cuda.device_count() if device.type == "cuda" and torch.cuda.is_available() else 0
-    if device.type == "cuda" and not devices:
-        raise VaubanError(f"--device {text}: this machine has no CUDA device that torch can use; use --device cpu")
-    if device.type == "cuda" and (device.index or 0) >= devices:
-        raise VaubanError(f"--device {text}: this machine has {devices} CUDA devices, the first is cuda:0")
-    return text
+    return check_device(text, "--device")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vauban.core.answers import predicted
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Parameters, Whole
 from vauban.core.rng import Stream
 
 
@@ -114,11 +115,11 @@ class Untargeted:
 
 
 @dataclass(frozen=True, eq=False)
-class Targeted:
+class Targeted(Parameters):
     """A given label: one for all samples, or int64 `(batch,)`. `resolve` raises ContractError where it is no class."""
 
     needs_logits = False
-    target: int | Tensor = 0
+    target: Whole | Tensor = 0
 
     def resolve(self, y: Tensor, logits: Tensor | None, classes: int, rng: Stream) -> ResolvedGoal:
         target = torch.as_tensor(self.target, device=y.device)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vauban.core.arrays import batch_of, mask_of
 from vauban.core.contracts import Batch
 from vauban.core.goals import Goal
+from vauban.core.parameters import check
 from vauban.core.tensors import where
 from vauban.data import Dataset
 from vauban.engine import BoundThreat
@@ -176,6 +177,7 @@ def attack(
         ContractError: What is given does not fit together.
         AccessError: The attack asks for what the threat does not grant.
     """
+    check("vauban.attack", "seed", seed, int)
     data = _attacked(batch)
     named = attack_of(attack, data if isinstance(data, Dataset) else None).value
     network, whole = model_of(model, rejects).value, data.all() if isinstance(data, Dataset) else data

@@ -12,7 +12,9 @@ from torch import nn
 
 from vauban.attacks.parts.fitter import FitCallback, FitResult
 from vauban.core.contracts import Batch
+from vauban.core.device import check_device
 from vauban.core.goals import Goal, Untargeted
+from vauban.core.parameters import check
 from vauban.data import Dataset
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.study import automatic_batch_size
@@ -69,6 +71,8 @@ def fit(
     Raises:
         ContractError: Another suffix, and what the words, the fitter and the oracle raise.
     """
+    check("fit", "seed", seed, int)
+    check_device(device)
     path, data = weights.output(out), datasets.load(data)
     fitter, recipe = fitter_of(attack, data), threat_of(threat)
     model = model.to(device)

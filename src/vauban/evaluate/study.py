@@ -12,8 +12,10 @@ from typing import Any, Literal
 import torch
 
 from vauban.core.contracts import Words
+from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Goal
+from vauban.core.parameters import check
 from vauban.data import Dataset
 from vauban.evaluate.cell import Cell, Settings
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
@@ -74,6 +76,9 @@ class Study:
         if labels not in ("true", "own"):
             raise ContractError(f"expected labels 'true' or 'own', got {labels!r}")
         check_output(Path(out), folder=True)
+        check("Study", "preflight", preflight, bool)
+        check("Study", "metrics", metrics, Sequence[str])
+        check_device(device)
         self.store = Store(out)
         self.data = datasets.load(data, root=root, labels=labels)  # type: ignore[arg-type]
         self.preflight = preflight

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from vauban import defences
 from vauban.core.contracts import check_labels
+from vauban.core.device import check_device
 from vauban.core.errors import ContractError
 from vauban.core.rng import seeded
 from vauban.data import Dataset
@@ -66,6 +67,7 @@ def train(
     """
     if not isinstance(run, TrainingRun):
         raise ContractError(f"expected vb.TrainingRun(model, data, ...), got {run!r}")
+    check_device(device)
     path, recipe, data = weights.output(out), recipe_of(run.recipe), datasets.load(data)
     samples, held = _parts(run, data, validation)
     start = None if run.start is None else Path(run.start).expanduser()
