@@ -8,7 +8,7 @@ from typing import Any
 
 from vauban import metrics
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.parameters import check_arguments
+from vauban.core.parameters import check, declared
 from vauban.core.text import parse
 from vauban.metrics.base import Metric
 from vauban.words.files import from_file
@@ -34,5 +34,6 @@ def load(word: str | Metric, **params: Any) -> Metric:
     for key in given:
         if key not in known:
             raise UnknownName(f"parameter of the metric {word!r}:", key, known)
-    check_arguments(spec.name, metric, given)
+    for key, value in given.items():
+        check(spec.name, key, value, declared(metric).get(key, Any))
     return functools.partial(metric, **given)

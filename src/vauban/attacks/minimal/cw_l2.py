@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.optimisers import Adam, AdamMoments
-from vauban.attacks.parts.penalty_search import PenaltySearch
+from vauban.attacks.parts.penalty_search import Constant, PenaltySearch
 from vauban.core.coordinates import IntervalCoordinates
 from vauban.core.losses import margin
 from vauban.core.norms import Linf
@@ -112,7 +112,7 @@ class CW(PenaltySearch):
     search_steps: Count = 5
     steps: Count = 20
     lr: Positive = 0.5
-    c: Positive = 1.0
+    c: Constant = 1.0
     kappa: NonNegative = 0.0
     box: NonNegative | None = None
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.parts.penalty_search import PenaltySearch
+from vauban.attacks.parts.penalty_search import Constant, PenaltySearch
 from vauban.core.losses import margin
 from vauban.core.norms import L1, L2, Norm
 from vauban.core.parameters import Count, NonNegative, Positive
@@ -139,7 +139,7 @@ class EAD(PenaltySearch):
     steps: Count = 100
     lr: Positive = 0.01
     beta: NonNegative = 1e-2
-    c: Positive = 1.0
+    c: Constant = 1.0
     kappa: NonNegative = 0.0
     rule: Rule = "l1"
     method: Method = "fista"

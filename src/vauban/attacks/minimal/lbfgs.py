@@ -15,11 +15,11 @@ from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.minimal_steps import movable
-from vauban.attacks.parts.penalty_search import PenaltySearch
+from vauban.attacks.parts.penalty_search import Constant, PenaltySearch
 from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import Loss, logit_of, loss_values, rivals
 from vauban.core.norms import Linf
-from vauban.core.parameters import Count, Positive
+from vauban.core.parameters import Count
 from vauban.core.tensors import dot, flat, like, where
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
@@ -176,7 +176,7 @@ class LBFGS(PenaltySearch):
 
     search_steps: Count = 9
     steps: Count = 30
-    c: Positive = 1.0
+    c: Constant = 1.0
     memory: Count = 8
     loss: Loss = log_wanted
 

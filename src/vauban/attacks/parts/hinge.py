@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vauban.attacks.parts.penalty_search import PenaltySearch
+from vauban.attacks.parts.penalty_search import Constant, PenaltySearch
 from vauban.core.losses import margin
 from vauban.core.parameters import Count, NonNegative, Positive
 from vauban.core.tensors import like
@@ -53,5 +53,5 @@ class HingePenalty(PenaltySearch):
     search_steps: Count = 5
     steps: Count = 100
     lr: Positive = 0.1
-    c: Positive = 1.0
+    c: Constant = 1.0
     kappa: NonNegative = 0.0

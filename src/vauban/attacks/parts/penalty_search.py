@@ -5,15 +5,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor
 
 from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Norm
-from vauban.core.parameters import Count, NonNegative, Positive
+from vauban.core.parameters import Count, NonNegative, Range
 from vauban.engine import Attack, Bisection, Oracle, Result, Steps
+
+LARGEST = 1e10
+Constant = Annotated[float, Range(0, LARGEST, open_low=True)]
+"""A constant at which the search begins; it never exceeds `LARGEST`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class PenaltySearch(Attack):
 
     search_steps: Count
     steps: Count
-    c: Positive
+    c: Constant
     kappa: NonNegative = 0.0
 
     @abstractmethod
@@ -63,4 +67,4 @@ class PenaltySearch(Attack):
 
     def run(self, oracle: Oracle) -> Result:
         oracle = confident(oracle, self.kappa)
-        return Bisection(self.inner(oracle), "c", self.c, self.search_steps, largest=1e10).run(oracle)
+        return Bisection(self.inner(oracle), "c", self.c, self.search_steps, largest=LARGEST).run(oracle)
