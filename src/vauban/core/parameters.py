@@ -63,6 +63,8 @@ Positive = Annotated[float, Range(0, open_low=True)]
 """A finite number above 0."""
 NonNegative = Annotated[float, Range(0)]
 """A finite number of at least 0."""
+StepRate = Annotated[float, Range(0, 1e6, open_low=True)]
+"""A rate of an optimiser, above 0 and at most 1e6: beyond it coordinates overflow in float32."""
 Share = Annotated[float, Range(0, 1)]
 """A number from 0 to 1."""
 

@@ -17,7 +17,7 @@ from vauban.core.coordinates import CURVES, IntervalCoordinates
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.losses import Loss, cross_entropy
 from vauban.core.norms import Ball, Linf
-from vauban.core.parameters import Count, Positive, Range, Share
+from vauban.core.parameters import Count, Range, Share, StepRate
 from vauban.core.tensors import flat
 from vauban.core.tolerance import level_slack
 from vauban.engine import Oracle, Steps
@@ -79,7 +79,7 @@ class CIA(Steps[CIAState]):
 
     ball: Ball = Linf(8 / 255)
     steps: Count = 20
-    lr: Positive = 0.2
+    lr: StepRate = 0.2
     beta1: Decay = 0.1
     beta2: Decay = 0.6
     curve: str = "tanh"

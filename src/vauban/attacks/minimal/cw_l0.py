@@ -13,7 +13,7 @@ from torch import Tensor
 from vauban.attacks import registry
 from vauban.attacks.parts.adam_rounds import CHART, AdamRounds, AdamRoundState
 from vauban.core.norms import L0, Norm
-from vauban.core.parameters import Count, NonNegative, Positive
+from vauban.core.parameters import Count, NonNegative, StepRate
 from vauban.core.tensors import flat, like
 from vauban.engine import Oracle
 
@@ -63,7 +63,7 @@ class CWL0(AdamRounds[CWL0State]):
     """
 
     inner: Count = 20
-    lr: Positive = 0.3
+    lr: StepRate = 0.3
     freeze: NonNegative = 0.5
 
     @property

@@ -18,7 +18,7 @@ from vauban.attacks.parts.penalty_search import Constant, PenaltySearch
 from vauban.core.coordinates import IntervalCoordinates
 from vauban.core.losses import margin
 from vauban.core.norms import Linf
-from vauban.core.parameters import Count, NonNegative, Positive
+from vauban.core.parameters import Count, NonNegative, StepRate
 from vauban.core.tensors import like
 from vauban.engine import Oracle, Result, Steps
 from vauban.engine.iterate import Stop
@@ -56,7 +56,7 @@ class CWSteps(Steps[CWState]):
     """
 
     steps: Count
-    lr: Positive
+    lr: StepRate
     kappa: NonNegative
     boxed: bool = False
     stop: ClassVar[Stop] = "never"
@@ -111,7 +111,7 @@ class CW(PenaltySearch):
 
     search_steps: Count = 5
     steps: Count = 20
-    lr: Positive = 0.5
+    lr: StepRate = 0.5
     c: Constant = 1.0
     kappa: NonNegative = 0.0
     box: NonNegative | None = None

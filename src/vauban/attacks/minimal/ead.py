@@ -17,7 +17,7 @@ from vauban.attacks import registry
 from vauban.attacks.parts.penalty_search import Constant, PenaltySearch
 from vauban.core.losses import margin
 from vauban.core.norms import L1, L2, Norm
-from vauban.core.parameters import Count, NonNegative, Positive
+from vauban.core.parameters import Count, NonNegative, StepRate
 from vauban.core.tensors import like
 from vauban.engine import Oracle, Result, Steps
 from vauban.engine.iterate import Stop
@@ -82,7 +82,7 @@ class EADSteps(Steps[EADState]):
     """
 
     steps: Count
-    lr: Positive
+    lr: StepRate
     beta: NonNegative
     kappa: NonNegative
     rule: Rule
@@ -137,7 +137,7 @@ class EAD(PenaltySearch):
 
     search_steps: Count = 5
     steps: Count = 100
-    lr: Positive = 0.01
+    lr: StepRate = 0.01
     beta: NonNegative = 1e-2
     c: Constant = 1.0
     kappa: NonNegative = 0.0

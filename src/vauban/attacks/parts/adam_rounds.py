@@ -19,7 +19,7 @@ from vauban.core.coordinates import IntervalCoordinates
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import Norm
-from vauban.core.parameters import Count, NonNegative, Positive, Range
+from vauban.core.parameters import Count, NonNegative, Positive, Range, StepRate
 from vauban.core.tensors import like, take
 from vauban.engine import Attack, Oracle, Result, Steps
 from vauban.engine.iterate import Stop, iterate
@@ -94,7 +94,7 @@ class AdamRounds(Attack, Generic[R]):
 
     steps: Count = 1000
     inner: Count = 30
-    lr: Positive = 0.05
+    lr: StepRate = 0.05
     c: LossWeight = 0.01
     largest: Positive = 100.0
     kappa: NonNegative = 0.0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vauban.attacks.parts.penalty_search import Constant, PenaltySearch
 from vauban.core.losses import margin
-from vauban.core.parameters import Count, NonNegative, Positive
+from vauban.core.parameters import Count, NonNegative, StepRate
 from vauban.core.tensors import like
 from vauban.engine import Oracle
 
@@ -52,6 +52,6 @@ class HingePenalty(PenaltySearch):
 
     search_steps: Count = 5
     steps: Count = 100
-    lr: Positive = 0.1
+    lr: StepRate = 0.1
     c: Constant = 1.0
     kappa: NonNegative = 0.0

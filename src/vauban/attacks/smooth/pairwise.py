@@ -14,7 +14,7 @@ from vauban.attacks.parts.guided import ImageGraph
 from vauban.attacks.parts.hinge import HingePenalty, free, slope
 from vauban.attacks.parts.optimisers import Adam, AdamMoments
 from vauban.core.errors import ContractError
-from vauban.core.parameters import Count, NonNegative, Positive
+from vauban.core.parameters import Count, NonNegative, StepRate
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
@@ -44,7 +44,7 @@ class PairwiseCWSteps(Steps[PairwiseCWState]):
     """Adam in r on ||r||_2^2 + mu P(r) + c [kappa - margin(clip(x0 + r))]_+ at one constant c per sample."""
 
     steps: Count
-    lr: Positive
+    lr: StepRate
     kappa: NonNegative
     mu: NonNegative
     kernel: Kernel

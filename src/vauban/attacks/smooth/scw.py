@@ -13,7 +13,7 @@ from vauban.attacks import registry
 from vauban.attacks.parts.guided import GuidedSmoothing
 from vauban.attacks.parts.hinge import HingePenalty, free, slope
 from vauban.attacks.parts.optimisers import Adam, AdamMoments
-from vauban.core.parameters import Count, NonNegative, Positive
+from vauban.core.parameters import Count, NonNegative, StepRate
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
@@ -49,7 +49,7 @@ class SCWSteps(Steps[SCWState]):
     """
 
     steps: Count
-    lr: Positive
+    lr: StepRate
     kappa: NonNegative
     chart: SmoothCoordinates
     stop: ClassVar[Stop] = "never"
