@@ -50,6 +50,16 @@ class Attack(Parameters, ABC):
                 raise UnknownName(f"parameter of {cls.__name__}:", name, known)
         return super().__new__(cls)
 
+    def __post_init__(self) -> None:
+        loss = getattr(self, "loss", None)
+        if isinstance(loss, str):
+            name = type(self).__name__
+            raise ContractError(
+                f"expected loss of {name} as a function such as vb.margin, got {loss!r}; names stand in texts: "
+                f"vb.load('attack', 'NAME:loss={loss}')"
+            )
+        super().__post_init__()
+
     @property
     def norm(self) -> Norm:
         return L2 if self.ball is None else self.ball.norm
