@@ -90,6 +90,13 @@ def test_what_can_change_a_row_changes_the_address(change: str, tmp_path: Path) 
     assert key(tmp_path, **DIFFERENT[change]) != key(tmp_path)
 
 
+def test_a_step_size_that_is_not_given_is_in_no_identity() -> None:
+    for make in (attacks.PGD, attacks.BIM, attacks.MIFGSM, attacks.ILLC, attacks.QBIM):
+        assert "stepsize" not in str(describe(make(Linf(0.1))))
+        assert "abs_stepsize" in str(describe(make(Linf(0.1), abs_stepsize=0.01)))
+    assert "alpha" not in str(describe(attacks.RFGSM(Linf(0.1))))
+
+
 def test_every_change_has_an_address_of_its_own(tmp_path: Path) -> None:
     keys = {name: key(tmp_path, **change) for name, change in DIFFERENT.items()}
     assert len(set(keys.values())) == len(keys)
