@@ -240,3 +240,26 @@ def test_an_interruption_says_how_to_go_on(evaluate: Run, monkeypatch: pytest.Mo
     (cell,) = query.load(project / "run").cells
     assert len(cell.columns["id"]) == 4
     assert not cell.failures
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["evaluate"], "finished batches are stored"),
+        (["train", "--model", "m", "--data", "d", "--out", "w.safetensors"], "the last whole epoch is kept"),
+        (["fit", "--attack", "a", "--model", "m", "--data", "d", "--out", "w.safetensors"], "nothing is kept of a fit"),
+        (["report", "run"], "nothing was written"),
+    ],
+)
+def test_what_ctrl_c_leaves_is_said_as_it_is(
+    command: list[str], says: str, vauban: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    for place in ("vauban.words.load", "vauban.evaluate.study.Study", "vauban.report.run.page.write"):
+        monkeypatch.setattr(place, interrupted)
+    ran = vauban(*command)
+    assert ran.code == 130
+    assert says in ran.err
+    assert ran.err.count("\n") == 1

@@ -1,6 +1,7 @@
 """Data sets in files: IDX, CIFAR-10 in three layouts, image folders; what is wrong is said in one line with the file."""
 
 import gzip
+import hashlib
 import io
 import os
 import pickle
@@ -281,3 +282,35 @@ def test_missing_folders(tmp_path):
     fails(f"folder:path={tmp_path}/no", None, f"{tmp_path}/no", "does not exist")
     fails(f"folder:path={tmp_path}", None, "expected images", tmp_path)
     fails("imagenet/val", tmp_path, "imagenet/val")
+
+
+def test_folders_as_users_have_them(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
+    picture = Image.fromarray(pixels)
+    excel, hidden, turned = (tmp_path / name for name in ("excel", "hidden", "turned"))
+    excel.mkdir()
+    picture.save(excel / "0001_x.png")
+    (excel / "classes.csv").write_text("index,name\n0,cat\n1,dog\n", encoding="utf-8-sig")
+    read = data.load(f"folder:path={excel}")
+    assert (read.class_names, read.y.tolist()) == (("cat", "dog"), [1])
+    for name in ("cat", ".trash"):
+        (hidden / name).mkdir(parents=True)
+        picture.save(hidden / name / "x.png")
+        (hidden / name / "._x.png").write_bytes(b"\0\5\x16\7")
+        (hidden / name / ".DS_Store").write_bytes(b"")
+    assert len(data.load(f"folder:path={hidden}")) == 1
+    (turned / "cat").mkdir(parents=True)
+    exif, upright = Image.Exif(), Image.Exif()
+    exif[0x0112], upright[0x0112] = 6, 1
+    picture.save(turned / "cat" / "a.png", exif=exif)
+    whole = data.load(f"folder:path={turned}")
+    expected = torch.from_numpy(np.rot90(pixels, -1).copy()).permute(2, 0, 1)[None] / 255
+    assert torch.equal(whole.all().x, expected)  # 6: to be turned by 90 degrees to the right
+    digest = hashlib.sha256()
+    whole.source.feed(torch.arange(1), digest)
+    plain = hashlib.sha256(repr(whole.source.framing).encode())
+    plain.update(hashlib.sha256((turned / "cat" / "a.png").read_bytes()).digest())
+    assert digest.hexdigest() != plain.hexdigest()  # a run on the image lying on its side is another one
+    picture.save(turned / "cat" / "a.png", exif=upright)
+    again = data.load(f"folder:path={turned}")
+    assert again.shape == (3, 20, 30)

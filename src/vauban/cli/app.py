@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vauban.cli import compare, evaluate, fit, images, reproduce, results, train
-from vauban.core.errors import VaubanError
+from vauban.core.errors import VaubanError, plain
 from vauban.jobs.allocator import keep_freed
 
 app = typer.Typer(
@@ -22,6 +22,14 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
+BATCHES = "finished batches are stored, run the same command to go on"
+KEPT = {
+    "evaluate": BATCHES,
+    "reproduce": BATCHES,
+    "train": "the last whole epoch is kept beside the output, run the same command to go on after it",
+    "fit": "nothing is kept of a fit that has not ended, the same command begins it again",
+}
+"""What is true after Ctrl-C, by command; a command that only reads or writes one file leaves nothing."""
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
@@ -64,8 +72,14 @@ def main() -> None:
     except Exception as error:
         code = _usage(error, debug)
     if code == INTERRUPTED:  # typer makes this code of Ctrl-C
-        _complain("interrupted; finished batches are stored, run the same command to go on")
+        _complain(f"interrupted; {kept_of(sys.argv[1:])}")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def kept_of(words: list[str]) -> str:
+    """What a command that was interrupted has kept, and how to go on."""
+    command = next((word for word in words if word in COMMANDS), "")
+    return KEPT.get(command, "nothing was written")
 
 
 def _usage(error: Exception, debug: bool) -> int:
@@ -87,7 +101,7 @@ def _usage(error: Exception, debug: bool) -> int:
 
 
 def _complain(message: str) -> None:
-    typer.echo(f"vauban: {' '.join(message.split())}", err=True)
+    typer.echo(f"vauban: {plain(' '.join(message.split()))}", err=True)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vauban.core.errors import VaubanError
+from vauban.core.errors import VaubanError, plain
 
 if TYPE_CHECKING:
     from vauban.report.run.gate import Check, Compared
@@ -67,4 +67,4 @@ def tell(checks: Sequence[Check]) -> None:
     """Print the reasons of checks that fail, one line each, on the error stream."""
     for check in checks:
         for reason in check.failures:
-            typer.echo(f"vauban: {check.group} {check.name}: {reason}", err=True)
+            typer.echo(plain(f"vauban: {check.group} {check.name}: {reason}"), err=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vauban.cli.options import DebugOption
+from vauban.core.errors import plain
 
 
 def report(directory: Path, debug: DebugOption = False) -> None:
@@ -28,7 +29,7 @@ def table(
     from vauban.report.run import tables
     from vauban.store import query
 
-    typer.echo(tables.render(query.load(directory), form, population))
+    typer.echo(plain(tables.render(query.load(directory), form, population)))
 
 
 def status(directory: Path, debug: DebugOption = False) -> None:

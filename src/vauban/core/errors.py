@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that a terminal obeys in place of showing them; line ends and tabs are none."""
+
+
+def plain(text: str) -> str:
+    """A text of unknown origin for a terminal: control characters as they would be written in Python."""
+    return CONTROL.sub(lambda sign: repr(sign[0])[1:-1], text)
 
 
 class VaubanError(Exception):

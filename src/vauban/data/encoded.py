@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Count, Parameters
 from vauban.data.dataset import Digest
+from vauban.store.pictures import opened
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Framing(Parameters):
     grey: bool = False
 
     def decode(self, data: bytes, origin: str) -> Tensor:
-        """An image as a tensor.
+        """An image as a tensor, turned as its EXIF orientation says.
 
         Args:
             data: The encoded bytes.
@@ -46,19 +46,16 @@ class Framing(Parameters):
             Pixels uint8 `(channel, height, width)`.
 
         Raises:
-            ContractError: The bytes are no image of 8 bits, or it is smaller than the crop.
+            ContractError: The bytes are no image of 8 bits, or it is smaller than the crop or too large to be decoded.
         """
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # PIL warns of odd metadata; the pixels are what counts
-                with Image.open(io.BytesIO(data)) as opened:
-                    if opened.mode[0] in "IF":  # PIL would clip 16-bit and float pixels, not scale them
-                        raise ContractError(
-                            f"expected 8-bit pixels in {origin}, got mode {opened.mode}; convert it to 8 bit"
-                        )
-                    image = opened.convert("L" if self.grey else "RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ContractError(f"{origin} is not a readable image: {error}") from error
+        with opened(data, origin) as picture, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PIL warns of odd metadata; the pixels are what counts
+            if picture.mode[0] in "IF":  # PIL would clip 16-bit and float pixels, not scale them
+                raise ContractError(f"expected 8-bit pixels in {origin}, got mode {picture.mode}; convert it to 8 bit")
+            try:
+                image = ImageOps.exif_transpose(picture.convert("L" if self.grey else "RGB"))
+            except (OSError, SyntaxError, ValueError) as error:
+                raise ContractError(f"{origin} is not a readable image: {error}") from error
         pixels = torch.from_numpy(np.array(self._frame(image, origin)))
         return pixels[None] if self.grey else pixels.permute(2, 0, 1).contiguous()
 
@@ -119,7 +116,21 @@ class Encoded:
         return torch.stack(images).to(torch.float32).div_(255)
 
     def feed(self, rows: Tensor, digest: Digest) -> None:
-        """Hash the framing and the encoded bytes of some samples."""
+        """Hash the framing and the encoded bytes of some samples, and which of them are turned when they are decoded."""
         digest.update(repr(self.framing).encode())
         for i in rows.tolist():
-            digest.update(hashlib.sha256(self.read(i)).digest())
+            data = self.read(i)
+            digest.update(hashlib.sha256(data).digest())
+            if is_turned(data):
+                digest.update(b"turned")
+
+
+def is_turned(data: bytes) -> bool:
+    """Whether encoded bytes have an EXIF orientation other than upright; what is no image has none."""
+    if b"Exif" not in data and b"eXIf" not in data:
+        return False
+    try:
+        with opened(data, "") as picture:
+            return int(picture.getexif().get(ExifTags.Base.Orientation, 1)) != 1
+    except (ContractError, OSError, SyntaxError, ValueError):
+        return False

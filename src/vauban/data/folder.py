@@ -20,8 +20,9 @@ BUDGETS = {"linf": 4 / 255, "l2": 3.0}
 
 
 def _images(folder: Path) -> list[Path]:
-    """Image files of a folder in alphabetical order."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.is_file())
+    """Image files of a folder in alphabetical order, hidden ones left out."""
+    shown = (path for path in folder.iterdir() if not path.name.startswith("."))  # macOS writes ._x.png beside x.png
+    return sorted(path for path in shown if path.suffix.lower() in IMAGES and path.is_file())
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -37,7 +38,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
         ContractError: The file is no such table, or an index between 0 and the last is missing.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             names = {int(row["index"]): row["name"] for row in csv.DictReader(file)}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ContractError(f"{path} is not a class index with the columns index,name: {error!r}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,22 @@ from vauban.data.dataset import Dataset, InMemory
 from vauban.data.location import DataLocation, split_of
 
 SPLITS = ("train", "test")
+LARGEST = 2**30  # bytes of an IDX file; MNIST has 47 million
 FASHION = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot")
 
 
 def read_idx(path: Path) -> Tensor:
     """Array of an IDX file of bytes, plain or gzipped, uint8. Raises ContractError, naming the file."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        zero, kind, dims = struct.unpack_from(">HBB", data)
-        shape = struct.unpack_from(f">{dims}I", data, 4)
-    except (OSError, EOFError, struct.error) as error:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(4)
+            zero, kind, dims = struct.unpack(">HBB", head)
+            head += file.read(4 * dims)
+            shape = struct.unpack_from(f">{dims}I", head, 4)
+            if (size := math.prod(shape)) > LARGEST:
+                raise ContractError(f"expected at most {LARGEST:,} bytes in {path}, got a header for {size:,}")
+            data = head + file.read(size + 1)  # no more than the header says, and a byte that would be too many
+    except (OSError, EOFError, struct.error, zlib.error) as error:
         raise ContractError(f"{path} is not a readable IDX file: {error}") from error
     start = 4 + 4 * dims
     if zero != 0 or kind != 8 or len(data) != start + math.prod(shape):

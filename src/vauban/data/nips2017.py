@@ -23,7 +23,7 @@ COLUMNS = ("ImageId", "TrueLabel", "TargetClass")
 def _rows(path: Path) -> list[tuple[str, int, int]]:
     """Rows (image, label, target) of the table, labels counted from 0. Raises ContractError."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             written = [tuple(row[name] for name in COLUMNS) for row in csv.DictReader(file)]
         rows = [(name, int(label) - 1, int(target) - 1) for name, label, target in written]
     except (OSError, KeyError, ValueError, TypeError) as error:

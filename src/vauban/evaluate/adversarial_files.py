@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from vauban.core.errors import ContractError
 from vauban.data import Dataset
+from vauban.store.pictures import check_archive, opened
 
 KEYS = ("adversarial", "adv", "x_adv", "adv_complete", "images", "x", "arr_0")
 FAR = 2.0  # a value above it is no pixel of [0,1] that an attack has pushed too far
@@ -25,6 +25,7 @@ def read_images(path: Path, data: Dataset) -> Tensor:
     try:
         if path.is_dir():
             return _from_folder(path, data)
+        check_archive(path)
         if path.suffix in (".npz", ".npy"):
             with path.open("rb") as file:
                 loaded = np.load(file, allow_pickle=False)
@@ -77,8 +78,8 @@ def _from_folder(path: Path, data: Dataset) -> Tensor:
         if not file.is_file():
             raise ContractError(f"{path}: expected {file.name} (PNG files are named by sample id), found none")
         try:
-            pixels = np.asarray(Image.open(file))
-        except (UnidentifiedImageError, OSError) as error:
+            pixels = np.asarray(opened(file.read_bytes(), str(file)))
+        except OSError as error:
             raise ContractError(f"{file}: expected a PNG image, got {error}") from error
         images.append(torch.from_numpy(pixels.copy()))
     return images_of(torch.stack(images), data)

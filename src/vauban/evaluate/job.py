@@ -16,6 +16,7 @@ from vauban.evaluate.batch import columns, evaluate_batch, pictured
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.checks import check_run
 from vauban.evaluate.diagnostics.findings import Finding
+from vauban.store import files
 from vauban.store.parquet import CellStore, Store
 
 
@@ -107,7 +108,8 @@ class CellJob:
     def _save_images(self, rows: Mapping[str, Any]) -> None:
         """Write the evaluated images as PNG: exactly the bytes the verdict was given on."""
         folder = self.store.images(self.cell.hash)
+        files.check_unlinked(folder.parent, folder)
         folder.mkdir(parents=True, exist_ok=True)
         for sample, image in zip(rows["id"], rows["adv_png"], strict=True):
             if image is not None:
-                (folder / f"{int(sample)}.png").write_bytes(image)
+                files.write_bytes(folder / f"{int(sample)}.png", image)

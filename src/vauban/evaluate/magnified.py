@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vauban.core.errors import ContractError
@@ -18,6 +15,7 @@ from vauban.metrics import magnify
 from vauban.report.run.example_images import example_rows
 from vauban.store import Store
 from vauban.store.files import write_atomic
+from vauban.store.pictures import opened
 from vauban.store.query import read_cell
 from vauban.store.views import magnified as magnified_at
 
@@ -35,13 +33,8 @@ def read_picture(path: Path) -> Tensor:
     Raises ContractError for what is no 8-bit grey or RGB image: an alpha channel has no place in a magnification.
     """
     data = path.read_bytes()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PIL warns of odd metadata; the pixels are what counts
-            with Image.open(io.BytesIO(data)) as opened:
-                mode, transparent = opened.mode, opened.has_transparency_data
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise ContractError(f"{path} is not a readable image; expected PNG, JPEG or another image file") from None
+    with opened(data, str(path)) as picture:
+        mode, transparent = picture.mode, picture.has_transparency_data
     if transparent:
         raise ContractError(
             f"{path}: expected a grey or RGB image, got an alpha channel (mode {mode}); flatten it first"
@@ -103,8 +96,8 @@ def magnify_examples(store: Store, keys: Sequence[str], device: str = "cpu") -> 
 
 
 def _pixels(picture: bytes, origin: str) -> Tensor:
-    with Image.open(io.BytesIO(picture)) as opened:
-        single = opened.mode == "L"
+    with opened(picture, origin) as image:
+        single = image.mode == "L"
     return Framing(grey=single).decode(picture, origin).float() / 255
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vauban.core.errors import ContractError
 from vauban.models.wrap import bare
 from vauban.store.files import check_output
+from vauban.store.pictures import check_archive
 
 log = logging.getLogger("vauban")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
@@ -112,6 +113,7 @@ def _read_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tenso
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     """Tensors of a `.pt` file by name, also where they are one entry of a checkpoint."""
+    check_archive(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:

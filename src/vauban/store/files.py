@@ -88,12 +88,40 @@ def read_json(path: Path) -> Any:
 def append_line(path: Path, value: Any) -> None:
     """Append one JSON line with a single write; the leading newline closes a line torn by an earlier kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = _opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(handle, f"\n{json.dumps(value, sort_keys=True)}\n".encode())
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one go, through no symbolic link."""
+    with os.fdopen(_opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+        file.write(content)
+
+
+def _opened(path: Path, flags: int) -> int:
+    """A file opened, unless it is a symbolic link: a run folder of somebody else may point anywhere."""
+    try:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    except OSError as error:
+        if path.is_symlink():
+            raise linked(path) from error
+        raise
+
+
+def linked(path: Path) -> ContractError:
+    """The error that a place in a run folder is a symbolic link, to be raised."""
+    return ContractError(f"{path} is a symbolic link, and nothing is written through one; remove it")
+
+
+def check_unlinked(*folders: Path) -> None:
+    """Raises ContractError where one of the folders of a run is a symbolic link."""
+    for folder in folders:
+        if folder.is_symlink():
+            raise linked(folder)
 
 
 def read_lines(path: Path) -> list[Any]:
@@ -150,7 +178,7 @@ def lock(path: Path) -> Iterator[bool]:
     """
     fcntl = _fcntl()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
+    with os.fdopen(_opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -168,7 +196,7 @@ def lock_part(path: Path, index: int) -> Iterator[bool]:
     """
     fcntl = _fcntl()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as handle:
+    with os.fdopen(_opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b") as handle:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
         except (BlockingIOError, PermissionError):

@@ -20,6 +20,8 @@ from vauban.store.part import part_file, read_part, unreadable, write_part
 from vauban.store.schema import SCHEMA_VERSION, completed, schema_with, table
 
 log = logging.getLogger("vauban.store")
+KEY = r"[A-Za-z0-9_-]+"
+"""The content hash of a cell, the name of its folder."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,18 @@ class Store:
         Raises:
             ContractError: The hash has other characters, and could leave the run directory.
         """
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+        if not re.fullmatch(KEY, key):
             raise ContractError(f"cell hash: expected letters and digits, got {key!r}; pass the hash of the plan")
         return CellStore(self.path / "cells" / key)
 
     def cells(self) -> list[CellStore]:
         """Every created cell, in the order of the hashes."""
-        return [CellStore(path.parent) for path in sorted(self.path.glob("cells/*/cell.json"))]
+        folders = sorted(path for path in self.path.glob("cells/*") if not path.name.startswith("."))
+        own = [path for path in folders if re.fullmatch(KEY, path.name) and path.is_dir() and not path.is_symlink()]
+        for path in folders:
+            if path not in own:
+                log.warning("%s is no cell of this run; ignored", path)
+        return [CellStore(path) for path in own if (path / "cell.json").is_file()]
 
     def study(self) -> dict[str, Any]:
         """The plan, {} before it is written."""
@@ -115,6 +122,7 @@ class CellStore:
             ContractError: The cell was written with another schema version, or declares metrics that are none.
         """
         schema_with([metric.name for metric in declared_metrics(meta)])
+        files.check_unlinked(self.path.parent, self.path, self.path / "parts")
         files.clean_leftovers(self.path)
         files.clean_leftovers(self.path / "parts")
         if not self.exists:
@@ -155,8 +163,14 @@ class CellStore:
         write_part(part_file(self.path / "parts", index), rows)
 
     def files(self) -> list[Path]:
-        """The part files, readable or not."""
-        return sorted((self.path / "parts").glob("[0-9]*.parquet"))
+        """The part files, readable or not; what else lies there is named once and ignored."""
+        here = sorted(path for path in (self.path / "parts").glob("*") if not path.name.startswith("."))
+        stray = [path for path in here if not re.fullmatch(r"[0-9]{5,9}\.parquet", path.name)]
+        for path in stray:
+            if path.name not in self._reported:
+                self._reported.add(path.name)
+                log.warning("%s is no part of this run; ignored", path)
+        return [path for path in here if path not in stray]
 
     def parts(self) -> set[int]:
         """Indices of the batches that are stored and readable."""

@@ -33,6 +33,7 @@ class PartFolder:
 
     def prepare(self, identity: Mapping[str, Any]) -> None:
         """Write `identity.json` unless it is there, and remove temporary files of dead writers."""
+        files.check_unlinked(self.path.parent, self.path)
         files.clean_leftovers(self.path)
         if not (self.path / "identity.json").exists():
             files.write_json(self.path / "identity.json", dict(identity))

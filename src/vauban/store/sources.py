@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
+COMPARED, LARGEST = frozenset({".py", ".json", ".csv", ".safetensors"}), 2**26
+"""Kinds and size of the files that are opened to be compared: a run folder of somebody else may name any path."""
 UNCOMPARED = "0.1"
 """The version whose files have since been moved and renamed: its rows are named by it and not compared file by file."""
 
@@ -43,7 +45,7 @@ def earlier_version(meta: Mapping[str, Any]) -> str:
 
 def changed(sources: Mapping[str, str]) -> list[str]:
     """Names of the sources whose file now does something else, or is gone: rows they made are stale."""
-    return [name for name, before in sorted(sources.items()) if _current(name) != before]
+    return [name for name, before in sorted(sources.items()) if _comparable(name) and _current(name) != before]
 
 
 def digest(file: Path) -> str:
@@ -63,10 +65,21 @@ def _digest(file: Path, _: int) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _comparable(name: str) -> bool:
+    """Whether the file is one that is opened: a small source, and of this package where it is named from its folder."""
+    path, full = Path(name), _file(name)
+    inside = path.is_absolute() or full.resolve().is_relative_to(PACKAGE)
+    return inside and path.suffix in COMPARED and not (full.is_file() and full.stat().st_size > LARGEST)
+
+
 def _current(name: str) -> str | None:
-    path = Path(name)
-    full = path if path.is_absolute() else PACKAGE.parent / path
+    full = _file(name)
     return digest(full) if full.is_file() else None
+
+
+def _file(name: str) -> Path:
+    path = Path(name)
+    return path if path.is_absolute() else PACKAGE.parent / path
 
 
 class _Bare(ast.NodeTransformer):

@@ -5,9 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
-from vauban.cli.screens.layout import console, text_table
+from vauban.cli.screens.layout import console, escape, text_table
 from vauban.report.shared import format as fmt
 
 if TYPE_CHECKING:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from rich import box
+from rich import box, markup
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from vauban.core.errors import plain
+
 console = Console()
+
+
+def escape(text: str) -> str:
+    """A text of unknown origin in markup: brackets mean nothing, and no control character reaches the terminal."""
+    return markup.escape(plain(text))
 
 
 def text_table(*columns: str) -> Table:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vauban.cli.screens.layout import console, indented, plural, text_table
+from vauban.cli.screens.layout import console, escape, indented, plural, text_table
 
 if TYPE_CHECKING:
     from vauban.report.reproduction.metric_table import MetricTableLine

@@ -7,10 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.markup import escape
 from rich.table import Table
 
-from vauban.cli.screens.layout import cell_heading, console, plural
+from vauban.cli.screens.layout import cell_heading, console, escape, plural
 
 if TYPE_CHECKING:
     from vauban.store import CellRows, Run

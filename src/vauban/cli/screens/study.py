@@ -7,11 +7,10 @@ from itertools import compress, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from vauban.cli.screens.layout import cell_heading, console, duration, indented, plural, text_table
+from vauban.cli.screens.layout import cell_heading, console, duration, escape, indented, plural, text_table
 from vauban.cli.screens.status import model_defence_threat, show_missing
 
 if TYPE_CHECKING:

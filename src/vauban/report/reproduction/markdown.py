@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from vauban.report.reproduction.number_text import (
     source_quote,
 )
 from vauban.report.reproduction.row_labels import column_head, column_value, metric_head, row_label, spaced
+from vauban.report.shared.format import markdown_text
 from vauban.statistics.compare import ComparisonRow
 
 OURS = "Ours [95 % interval], n"
@@ -90,10 +90,4 @@ def _paper(row: ComparisonRow) -> str:
 def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
     """A table whose first `left` columns and reasons are aligned left, the others right."""
     rule = ["---" if at < left or name == "Reason" else "---:" for at, name in enumerate(head)]
-    return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in (head, rule, *lines))
-
-
-def _escaped(text: str) -> str:
-    plain = re.sub(r"[ \t\r\n]+", " ", text).replace("&", "&amp;").replace("<", "&lt;")
-    # An underscore inside a word and a bracket that opens no link are text already.
-    return re.sub(r"[\\|`*]|(?<!\w)_|_(?!\w)|\](?=\()", r"\\\g<0>", plain)
+    return "".join("| " + " | ".join(map(markdown_text, line)) + " |\n" for line in (head, rule, *lines))

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from vauban.core.errors import ContractError
 from vauban.report.run.attack_labels import attack_labels
 from vauban.report.run.judged_cells import attacked_cells, judged_network, undefended_first
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of
 from vauban.statistics.summary import distortion
 from vauban.store import CellRows, Run
+from vauban.store.pictures import opened
 from vauban.store.views import magnified
 
 
@@ -83,7 +85,7 @@ def amplified_perturbation(original: bytes, adversarial: bytes) -> tuple[bytes, 
         The picture as a PNG, and the gain 1 / (2 max|delta|). An unchanged image gives plain gray and gain 0.
 
     Raises:
-        UnidentifiedImageError: An image is damaged.
+        ContractError: An image is damaged, or too large to be decoded.
         ValueError: The shapes differ.
     """
     before, after = _pixels(original), _pixels(adversarial)
@@ -96,7 +98,7 @@ def amplified_perturbation(original: bytes, adversarial: bytes) -> tuple[bytes, 
 
 
 def _pixels(png: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(png)) as image:
+    with opened(png, "a stored picture") as image:
         return np.asarray(image, dtype=float) / 255
 
 
@@ -125,7 +127,7 @@ def _example(cell: CellRows, row: int, which: str, run: Path) -> ExampleImages |
     clean, adv = columns["clean_png"][row], columns["adv_png"][row]
     try:
         perturbation, gain = amplified_perturbation(clean, adv)
-    except (UnidentifiedImageError, ValueError, OSError):
+    except (ContractError, ValueError, OSError):
         return None
     norm = norm_of(cell)
     views = [magnified(run, picture) for picture in (clean, adv)]
@@ -138,8 +140,13 @@ def _example(cell: CellRows, row: int, which: str, run: Path) -> ExampleImages |
         before=f"{_class(columns['clean_label'][row], classes, last)}, {fmt.percent(columns['clean_confidence'][row])}",
         after=f"{_class(columns['adv_label'][row], classes, last)}, {fmt.percent(columns['adv_confidence'][row])}",
         distance=f"{fmt.norm_name(norm)} {fmt.distance(float(distortion(columns, norm)[row]), norm)}",
-        views=(_uri(views[0].read_bytes()), _uri(views[1].read_bytes())) if all(v.is_file() for v in views) else None,
+        views=(_uri(views[0].read_bytes()), _uri(views[1].read_bytes())) if all(map(_own, views)) else None,
     )
+
+
+def _own(view: Path) -> bool:
+    """Whether a view is a file of the run itself: a link would bring a file from elsewhere into the page."""
+    return view.is_file() and not view.is_symlink() and not view.parent.is_symlink()
 
 
 def _class(label: float, names: Sequence[str] | None, rejected: int | None) -> str:

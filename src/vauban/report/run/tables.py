@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -151,7 +150,7 @@ def _at(share: float, distance: float, norm: str) -> str:
 
 def _markdown(table: Sequence[ResultRow]) -> str:
     def line(fields: Sequence[str]) -> str:
-        return "| " + " | ".join(re.sub(r"([|\\])", r"\\\1", field).replace("\n", " ") for field in fields) + " |"
+        return "| " + " | ".join(map(fmt.markdown_text, fields)) + " |"
 
     metrics = table_metrics(table)
     body = [line(formatted_row(row, metrics)) for row in table]

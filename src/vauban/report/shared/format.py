@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 
+from vauban.core.errors import plain
 from vauban.statistics.estimates import Estimate
 from vauban.statistics.intervals import Interval
 
 DASH, INFINITY = "–", "∞"
 NORM_NAMES = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "L∞"}
+
+
+def markdown_text(text: str) -> str:
+    """A text of unknown origin as a field of a Markdown table, without markup of its own."""
+    flat = plain(re.sub(r"[ \t\r\n]+", " ", text)).replace("&", "&amp;").replace("<", "&lt;")
+    # An underscore inside a word and a bracket that opens no link are text already.
+    return re.sub(r"[\\|`*]|(?<!\w)_|_(?!\w)|\](?=\()", r"\\\g<0>", flat)
 
 
 def norm_name(norm: str) -> str:
