@@ -10,7 +10,6 @@ import typer
 
 from vauban.cli.options import DebugOption, RejectsOption, RootOption, number_of, output_path
 from vauban.core.errors import VaubanError
-from vauban.store.files import check_output
 
 
 def verify(
@@ -65,6 +64,8 @@ def magnify(
         raise VaubanError(f"expected --out as a PNG file, e.g. {target.with_suffix('.png')}, got {target}")
     if target.resolve() in {path.resolve() for path in (*image, original) if path is not None}:
         raise VaubanError(f"--out {target} is one of the images; choose another file")
+    from vauban.store.files import check_output
+
     check_output(target)
     width = number_of("--sigma-range", sigma_range)
     from vauban.evaluate.magnified import magnified, write
