@@ -35,10 +35,11 @@ from vauban.reproduce import (
     reproduce,
 )
 from vauban.reproduce.crafting import craft_batch, npy, reload
+from vauban.reproduce.declarations import MAD_SHARES
 from vauban.reproduce.judged import Attained, Judged, attained
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.panels import operating
-from vauban.reproduce.results import lower, number
+from vauban.reproduce.results import mad_share, number
 
 FILE = Path(__file__)  # the toy data and the toy network are named as a user's would be
 LEVELS = (100, 110, 120, 125, 127, 128, 131, 140, 150, 170)
@@ -189,6 +190,7 @@ REFUSED = {
     "nothing crafted": (TableCell(None, JUDGE, "P_suc", {}, "x"), "clean images"),
     "two goals": (cell(pushed(0.1), "P_suc", also=(replace(pushed(0.2), targeted=True),)), "one goal"),
     "nothing to compare with": (cell(pushed(0.1), "MAD_lower"), "one run to compare"),
+    "no pair for ties": (cell(pushed(0.1), "MAD_tie"), "for MAD_tie, got 0"),
     "no distance": (cell(pushed(0.1), "P_upp"), "`at`"),
     "a distance too many": (cell(pushed(0.1), "P_suc", at=1.0), "`at`"),
 }
@@ -233,14 +235,18 @@ def test_an_image_whose_label_is_the_target_is_in_no_targeted_number() -> None:
     assert attained(judged, False).index.tolist() == [0, 1, 2]
 
 
-def test_lower_counts_what_both_fool() -> None:
-    """Of images 1, 2 and 4, which both fool, the first run has the lower value on 2 and 4."""
-    first = pa.table({"y": [0] * 5, "target": [1] * 5, "label": [1, 1, 1, 0, 1], "l2": [1.0] * 5})
-    other = pa.table({"y": [0] * 5, "target": [1] * 5, "label": [0, 1, 1, 1, 1], "l2": [1.0] * 5})
-    clean = pa.table({"y": [0] * 5, "label": [0] * 5})
-    values = [np.array([0.0, 3.0, 1.0, 0.0, 1.0]), np.array([1.0, 2.0, 2.0, 1.0, 2.0])]
-    told = lower(Judged([[first, other]], clean, [values]), False)
-    assert (told.per_seed, told.n) == ([2 / 3], 3)
+def test_shares_count_what_both_fool_and_ties_apart() -> None:
+    """Both fool images 1, 2, 4 and 5: the first run has the higher value on 1, the lower on 2, the same on 4 and 5."""
+    first = pa.table({"y": [0] * 6, "target": [1] * 6, "label": [1, 1, 1, 0, 1, 1], "l2": [1.0] * 6})
+    other = pa.table({"y": [0] * 6, "target": [1] * 6, "label": [0, 1, 1, 1, 1, 1], "l2": [1.0] * 6})
+    clean = pa.table({"y": [0] * 6, "label": [0] * 6})
+    values = [np.array([0.0, 3.0, 1.0, 0.0, 2.0, 0.0]), np.array([1.0, 2.0, 2.0, 1.0, 2.0, 0.0])]
+    told = {share: mad_share(share, Judged([[first, other]], clean, [values]), False) for share in MAD_SHARES}
+    assert {share: (number.per_seed, number.n) for share, number in told.items()} == {
+        "MAD_lower": ([0.25], 4),
+        "MAD_tie": ([0.5], 4),
+        "MAD_higher": ([0.25], 4),
+    }
 
 
 def test_a_metric_of_the_nearest_success(go: Go, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from vauban.data.dataset import Dataset, InMemory
 from vauban.engine import Attack, Oracle, Result
 from vauban.engine.result import untouched
 from vauban.reproduce import Craft, Experiment, Judge, Scale, Scatter, TableCell, WeightedNetwork, reproduce
+from vauban.reproduce.declarations import MAD_SHARES
 from vauban.reproduce.panels import needed
 
 FILE = Path(__file__)
@@ -126,14 +127,15 @@ def test_another_metric(go: Go) -> None:
 
 
 def test_the_share_below_is_that_of_the_cell(go: Go) -> None:
-    """One run each: MAD_lower and the dots below the diagonal are the same images."""
+    """One run each: the shares are those of the dots below the diagonal, on it and above it."""
     x, y = PLAIN[3:4], SMOOTH[2:3]
-    cell = TableCell(crafts(y)[0], JUDGE, "MAD_lower", {}, "share", crafts(x))
-    told = go(panel(x, y), [cell])
+    cells = [TableCell(crafts(y)[0], JUDGE, share, {}, share, crafts(x)) for share in MAD_SHARES]
+    told = go(panel(x, y), cells)
     (dots,) = told["figures"][0]["series"]
-    below = sum(b < a for a, b in zip(dots["x"], dots["y"], strict=True))
-    assert (told["beyond"][0]["n"], len(dots["x"])) == (7, 7)
-    assert told["beyond"][0]["ours"] == pytest.approx(below / 7)
+    pairs = list(zip(dots["x"], dots["y"], strict=True))
+    counts = [sum(b < a for a, b in pairs), sum(b == a for a, b in pairs), sum(b > a for a, b in pairs)]
+    assert ([row["n"] for row in told["beyond"]], len(pairs)) == ([7] * 3, 7)
+    assert [row["ours"] for row in told["beyond"]] == pytest.approx([count / 7 for count in counts])
 
 
 @pytest.mark.slow

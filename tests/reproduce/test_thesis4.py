@@ -15,7 +15,7 @@ from vauban.attacks.minimal.cw_l2 import CW
 from vauban.attacks.smooth.scw import SCW
 from vauban.core.errors import ContractError
 from vauban.reproduce import load, reproduce
-from vauban.reproduce.declarations import Craft, Judge, TableCell
+from vauban.reproduce.declarations import MAD_SHARES, Craft, Judge, TableCell
 from vauban.reproduce.figures import Scatter, WorstCases
 from vauban.reproduce.jobs import JUDGED
 from vauban.reproduce.judged import Judged
@@ -33,7 +33,7 @@ from vauban.reproduce.papers.thesis4.attacks import (
 from vauban.reproduce.papers.thesis4.converged import CURVES, attack, gradients
 from vauban.reproduce.papers.thesis4.setting import through
 from vauban.reproduce.printed import printed
-from vauban.reproduce.results import lower, measured
+from vauban.reproduce.results import mad_share, measured
 
 SOURCE = through("A")
 MNIST, PAPERS = PARAMETERS["mnist"], PARAMETERS["nips2017"]
@@ -146,16 +146,18 @@ LESS = [np.array([1.0, 5.0, 2.0, 0.0, 0.0]), np.array([2.0, 4.0, 2.0, 9.0, 9.0])
 def test_whose_value_is_lower_counts_images_that_both_fool() -> None:
     """Of images 0, 1, 2 the first attack is lower on 0, higher on 1, and on 2 equal."""
     both = Judged([[FIRST, SECOND]], CLEAN, [LESS])
-    told = lower(both, targeted=False)
-    assert (told.per_seed, told.n) == ([pytest.approx(1 / 3)], 3)
+    for share in MAD_SHARES:
+        assert mad_share(share, both, targeted=False).per_seed == pytest.approx([1 / 3])
+    told = mad_share("MAD_lower", both, targeted=False)
+    assert told.n == 3
     craft = Craft(CW(), SOURCE, targeted=False)
     cell = TableCell(craft, Judge(("A",)), "MAD_lower", {}, "", (craft,))
     assert measured(cell, both) == told
-    assert lower(Judged([[FIRST, SECOND]], CLEAN, [LESS]), targeted=True).n == 2
-    none = lower(Judged([[CLEAN, SECOND]], CLEAN, [LESS]), targeted=False)
+    assert mad_share("MAD_lower", Judged([[FIRST, SECOND]], CLEAN, [LESS]), targeted=True).n == 2
+    none = mad_share("MAD_lower", Judged([[CLEAN, SECOND]], CLEAN, [LESS]), targeted=False)
     assert (none.per_seed, none.estimate, none.n) == ([], None, 0)
     with pytest.raises(ContractError, match="compare"):
-        lower(Judged([[FIRST]], CLEAN, [LESS[:1]]), targeted=False)
+        mad_share("MAD_lower", Judged([[FIRST]], CLEAN, [LESS[:1]]), targeted=False)
 
 
 @pytest.mark.slow
@@ -176,8 +178,11 @@ def test_the_scatter_of_figure_4_4(tmp_path: Path) -> None:
     assert [figure["kind"] for figure in reproduction["figures"]] == ["scatter"] * 2
     dots = [list(zip(f["series"][0]["x"], f["series"][0]["y"], strict=True)) for f in reproduction["figures"]]
     (row,) = reproduction["rows"]
+    shares = [row, *(more for more in reproduction["beyond"] if more["label"].startswith("sC&W against C&W: MAD"))]
+    assert [share["metric"] for share in shares] == list(MAD_SHARES)
     assert len(dots[0]) == row["n"] > 0
     assert sum(y < x for x, y in dots[0]) == round(row["ours"] * row["n"])
+    assert sum(share["ours"] for share in shares) == pytest.approx(1)
     page = (folder / "report.html").read_text()
     assert page.count('<circle class="dot"') == sum(map(len, dots)) + 2  # and one in each legend
 

@@ -14,17 +14,19 @@ from vauban.training.run import TrainingRun
 Setting = Literal["same", "stand-in"]
 RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
 """Means over all images."""
-ATTAINED = ("P_suc", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg", "MAD_lower", "roughness_avg")
+MAD_SHARES = ("MAD_lower", "MAD_tie", "MAD_higher")
+"""Shares of the images that two runs both fool, see ATTAINED; the three sum to one."""
+ATTAINED = ("P_suc", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg", *MAD_SHARES, "roughness_avg")
 """Over the N images that the judge labels right before the attack; an image counts as fooled by the nearest success.
 
 P_suc = N_suc / N. P_upp = P(D_upp), the share fooled within L2 distance D_upp = `TableCell.at`: (3.2) of H. Zhang's thesis
 (Deep learning in adversarial context, Rennes 2021). D_avg_L2: mean L2 distance of the successes alone, (3.1).
 D_median_L2: median over all N, failures infinite. MAD_avg, roughness_avg: mean of `vauban.metrics` 'mad', 'roughness' over
-the successes. MAD_lower compares two runs: among the images that the craft and the one of `TableCell.also` both fool, the
-share on which the craft has the lower MAD.
+the successes. MAD_lower, MAD_tie, MAD_higher compare two runs: among the images that the craft and the one of
+`TableCell.also` both fool, the shares on which the craft's MAD is lower, exactly the same (0 and 0, mostly), and higher.
 """
 METRICS = RATES + ATTAINED
-MEASURES: Mapping[str, str] = {"MAD_avg": "mad", "MAD_lower": "mad", "roughness_avg": "roughness"}
+MEASURES: Mapping[str, str] = {"MAD_avg": "mad", **dict.fromkeys(MAD_SHARES, "mad"), "roughness_avg": "roughness"}
 """Metrics that rest on a metric of `vauban.metrics`, and its name there."""
 
 

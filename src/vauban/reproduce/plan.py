@@ -14,7 +14,7 @@ from vauban.core.errors import ContractError
 from vauban.jobs.identity import address
 from vauban.jobs.progress import Progress
 from vauban.reproduce.context import Context, CraftedImages, craft_identity, judge_identity, measure_identity
-from vauban.reproduce.declarations import ATTAINED, MEASURES, Craft, FitOnUse, Judge, TableCell
+from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, MEASURES, Craft, FitOnUse, Judge, TableCell
 from vauban.reproduce.fit_on_use import FittedAttack
 from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, TableJob
 from vauban.reproduce.judged import Judged
@@ -166,8 +166,8 @@ def _check(cell: TableCell, attained: bool) -> None:
         raise ContractError(f"expected a craft for {cell.metric}, got the clean images")
     if attained and len({craft.targeted for craft in (cell.craft, *cell.also) if craft is not None}) > 1:
         raise ContractError("expected runs of one goal in a cell, got targeted and untargeted ones")
-    if cell.metric == "MAD_lower" and len(cell.also) != 1:
-        raise ContractError(f"expected one run to compare with in `also` for MAD_lower, got {len(cell.also)}")
+    if cell.metric in MAD_SHARES and len(cell.also) != 1:
+        raise ContractError(f"expected one run to compare with in `also` for {cell.metric}, got {len(cell.also)}")
     if (cell.metric == "P_upp") != (cell.at is not None):
         raise ContractError(f"expected the distance `at` for P_upp and for it alone, got {cell.metric} at {cell.at}")
 

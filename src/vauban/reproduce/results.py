@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 import numpy as np
 
-from vauban.reproduce.declarations import ATTAINED, Setting, TableCell
+from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, Setting, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.judged import Attained, Judged, attained, pair, per_image
 from vauban.reproduce.printed import Printed
@@ -55,8 +55,8 @@ def measured(cell: TableCell, judged: Judged) -> CellNumber:
     """
     if cell.metric in ATTAINED:
         assert cell.craft is not None
-        if cell.metric == "MAD_lower":
-            return lower(judged, cell.craft.targeted)
+        if cell.metric in MAD_SHARES:
+            return mad_share(cell.metric, judged, cell.craft.targeted)
         return number(cell.metric, attained(judged, cell.craft.targeted), cell.at)
     values = np.stack([per_image(cell.metric, runs[0]) for runs in judged.runs])
     told = conditional_mean(values, highest=1.0) if cell.metric == "target_confidence" else rate(values)
@@ -64,7 +64,7 @@ def measured(cell: TableCell, judged: Judged) -> CellNumber:
 
 
 def number(metric: str, reached: Attained, at: float | None = None) -> CellNumber:
-    """A metric of ATTAINED but MAD_lower.
+    """A metric of ATTAINED but MAD_SHARES.
 
     Args:
         metric: Its name.
@@ -90,11 +90,21 @@ def number(metric: str, reached: Attained, at: float | None = None) -> CellNumbe
     return CellNumber(conditional_mean(values, reached.fooled), n)
 
 
-def lower(judged: Judged, targeted: bool) -> CellNumber:
-    """The share of the images that both of two runs fool, with every seed, on which the first has the lower value."""
+def mad_share(metric: str, judged: Judged, targeted: bool) -> CellNumber:
+    """Of the images that both of two runs fool, with every seed, the share on which the first has the lower, the same, or
+    the higher value.
+
+    Args:
+        metric: One of MAD_SHARES.
+        judged: The rows of the two runs, with those of the originals and the values.
+        targeted: Whether a success is the target's label, else any wrong one.
+    """
     first, second = pair(judged, targeted)
     n = first.shape[1]
-    return CellNumber(rate(first < second), n) if n else CellNumber(None, 0, NONE_COMMON)
+    if n == 0:
+        return CellNumber(None, 0, NONE_COMMON)
+    holds = {"MAD_lower": np.less, "MAD_tie": np.equal, "MAD_higher": np.greater}
+    return CellNumber(rate(holds[metric](first, second)), n)
 
 
 def row(

@@ -19,6 +19,7 @@ BALL = Linf(16 / 255)
 DIVERSE, SMOOTH = (Diverse(),), (Translated(size=3, sigma=1.0),)
 RIVALS: list[tuple[str, Attack, tuple[Path, ...]]] = [
     ("CIA", cia(16), ()),
+    ("CIA, beta1 = 0.9", cia(16, beta1=0.9), ()),
     ("CIA, input diversity", cia(16), DIVERSE),
     ("CIA, translation invariance", cia(16), SMOOTH),
     ("CIA, both", cia(16), SMOOTH + DIVERSE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vauban.reproduce.declarations import Scale, TableCell
+from vauban.reproduce.declarations import MAD_SHARES, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Scatter
 from vauban.reproduce.papers.thesis4.attacks import RIVALS, crafts, parameters_of
@@ -20,14 +20,16 @@ PAIRS = (("sC&W", "C&W"), ("smooth DDN", "DDN"), ("smooth BP", "BP"), ("sC&W", "
 
 
 def cells(scale: Scale) -> list[TableCell]:
-    """The share below the diagonal, with the attacks as they leave their images and on 8 bits; each attack's mean MAD."""
+    """The shares below, on and above the diagonal, with the attacks as they leave their images and on 8 bits; each attack's
+    mean MAD."""
     parameters, source, judge = parameters_of(scale), through(V3), on(V3)
     pair = (*crafts("sC&W", parameters, source), *crafts("C&W", parameters, source))
-    cells = [attained(pair, judge, "MAD_lower", "sC&W below C&W", row) for row in rows_of(CSV)]
+    printed = {row["metric"]: row for row in rows_of(CSV)}
+    cells = [attained(pair, judge, share, "sC&W against C&W", printed.get(share)) for share in MAD_SHARES]
     rounded = {name: crafts(name, parameters, source, bits=8) for name in ROUNDED}
     for smooth, plain in PAIRS:
-        label = f"{smooth} below {plain}, 8 bits"
-        cells.append(attained((*rounded[smooth], *rounded[plain]), judge, "MAD_lower", label))
+        runs = (*rounded[smooth], *rounded[plain])
+        cells += [attained(runs, judge, share, f"{smooth} against {plain}, 8 bits") for share in MAD_SHARES]
     return cells + [
         attained(runs, judge, metric, f"{name}, 8 bits")
         for name, runs in rounded.items()
@@ -61,9 +63,10 @@ def figure4() -> Experiment:
         ambiguous=AMBIGUOUS,
         notes=(
             *NOTES,
-            "MAD_lower: among the images that both attacks fool, the share on which the first has the lower MAD. The "
-            "population is the paper's 'all images' less those where one of them fails. MAD here is written from its "
-            "paper and not validated against its authors' program.",
+            "MAD_lower, MAD_tie, MAD_higher: among the images that both attacks fool, the shares on which the MAD of the "
+            "first is lower, the same (both exactly 0, mostly), and higher. The population is the paper's 'all images' "
+            "less those where one of them fails. MAD here is written from its paper and not validated against its authors' "
+            "program.",
             *FREE,
         ),
         panels=panels,
