@@ -23,13 +23,14 @@ Attacked = Callable[[nn.Module, Tensor, Tensor], Tensor]
 @dataclass(frozen=True)
 class Contest:
     """One attack in the toolkits that have it: `(network, x, y) -> images`. `ours` takes the pixel levels first; the names
-    of `theirs` begin with the package. norm and reach: of P(D)."""
+    of `theirs` begin with the package. norm and reach: of P(D). in_a_ball: whether the reach is the attack's radius."""
 
     name: str
     norm: Norm
     reach: float
     ours: Callable[[int | None, nn.Module, Tensor, Tensor], Tensor]
     theirs: Mapping[str, Attacked]
+    in_a_ball: bool = False
 
 
 def _ours(make: Callable[[], object], levels: int | None, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ def _ours(make: Callable[[], object], levels: int | None, network: nn.Module, x:
 
 
 def _pgd() -> attacks.PGD:
-    return attacks.PGD(Linf(EPS), STEPS, SHARE, cross_entropy)
+    return attacks.PGD(Linf(EPS), STEPS, SHARE, loss=cross_entropy)
 
 
 def _pgd_to_the_end(levels: int | None, network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -76,8 +77,8 @@ def contests(search: int = 5, inner: int = 20, ddn: int = 100, deepfool: int = 5
     }
     cw = {"binary_search_steps": search, "steps": inner, "stepsize": RATE, "initial_const": CONSTANT}
     return [
-        Contest(f"PGD-{STEPS}, all steps", Linf, EPS, _pgd_to_the_end, their_pgd),
-        Contest(f"PGD-{STEPS}", Linf, EPS, partial(_ours, _pgd), their_pgd),
+        Contest(f"PGD-{STEPS}, all steps", Linf, EPS, _pgd_to_the_end, their_pgd, in_a_ball=True),
+        Contest(f"PGD-{STEPS}", Linf, EPS, partial(_ours, _pgd), their_pgd, in_a_ball=True),
         Contest(
             f"DDN-{ddn}",
             L2,

@@ -78,12 +78,23 @@ def test_quality_puts_failures_at_infinity(tiny: nn.Module, x: Tensor, y: Tensor
     assert peers.distances(tiny, x, y, x, contest.norm).isinf().all()
 
 
+def test_rounding_inside_the_ball_stays_inside() -> None:
+    """0.3 is 76.5 levels: plain rounding of x + 0.3 leaves the ball, the nearest level inside it is the 76th."""
+    contest = contests()[0]
+    x = torch.tensor([[100 / 255, 200 / 255]])
+    images = x + torch.tensor([[0.3, -0.3]])
+    kept = peers.inside_ball(x, images, contest)
+    assert (kept * 255).tolist() == [[pytest.approx(176), pytest.approx(124)]]
+    assert float(contest.norm.size((images * 255).round() / 255 - x)) > contest.reach
+
+
 def test_peers_runs_without_the_peers(tiny: nn.Module, x: Tensor, y: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "available", lambda package: False)
     for contest in contests(search=1, inner=2, ddn=3, deepfool=3):
         (row,) = peers.contest_rows(contest, tiny, x, y, rounds=1)
         assert row[:2] == [contest.name, "vauban"]
         assert row[4] == 1.0
+        assert row[-1] == (row[8] if contest.in_a_ball else "–")
 
 
 @pytest.mark.slow
