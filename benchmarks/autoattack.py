@@ -96,7 +96,7 @@ def hardened(network: nn.Module, data: Samples, eps: float, epochs: int, lr: flo
 
     def objective(module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, Tensor | None]:
         ball = Linf(eps * min(1.0, (step + 1) / steps))
-        return AdversarialObjective(PGD(ball, 7, 0.25, cross_entropy))(module, batch, step)
+        return AdversarialObjective(PGD(ball, 7, 0.25, loss=cross_entropy))(module, batch, step)
 
     optimise(network, data, epochs=epochs, lr=lr, batch=64, objective=objective)
     return network.eval()
