@@ -395,3 +395,24 @@ def test_a_model_that_rarely_draws_is_run_under_its_own_seeds(tmp_path: Path) ->
     assert torch.equal(torch.get_rng_state(), state)
     study(tmp_path / "two", Rare(), preflight=True).run()
     assert rows(tmp_path / "one") == rows(tmp_path / "two")
+
+
+def test_own_labels_and_the_probe_are_asked_in_halves_where_memory_runs_out(tmp_path: Path) -> None:
+    class Narrow(Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            if len(x) > 2:
+                raise MemoryError("cannot hold so many")
+            return super().forward(x)
+
+    class Refusing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise MemoryError("cannot hold one")
+
+    narrow, wide = (study(tmp_path / type(net).__name__, net, labels="own") for net in (Narrow(), Linear()))
+    (outcome,) = narrow.run()
+    wide.run()
+    assert outcome.state == "finished"
+    assert torch.equal(narrow.cells[0].data.y, wide.cells[0].data.y)
+    assert torch.allclose(narrow.cells[0].probe, wide.cells[0].probe)
+    with pytest.raises(MemoryError):
+        study(tmp_path / "none", Refusing(), labels="own")

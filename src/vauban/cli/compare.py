@@ -30,7 +30,7 @@ def compare(
     from vauban.report.run.judged_cells import planned_run
     from vauban.store import query
 
-    runs = query.load(base), query.load(new)
+    runs = query.load(base, pictures=False), query.load(new, pictures=False)
     checks = comparison_checks(*runs, significance)
     show_comparison(paired_rates(*runs))
     if junit is not None:

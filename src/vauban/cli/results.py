@@ -29,7 +29,7 @@ def table(
     from vauban.report.run import tables
     from vauban.store import query
 
-    typer.echo(plain(tables.render(query.load(directory), form, population)))
+    typer.echo(plain(tables.render(query.load(directory, pictures=False), form, population)))
 
 
 def status(directory: Path, debug: DebugOption = False) -> None:

@@ -23,7 +23,7 @@ from vauban.core.rng import seeded
 from vauban.core.tolerance import tolerance
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
-from vauban.engine.first_answer import first_answer
+from vauban.engine.first_answer import first_answer, out_of_memory
 from vauban.engine.network import quiet
 from vauban.evaluate.batch import evaluate_batch
 from vauban.jobs.identity import address, describe, source_digests
@@ -234,9 +234,18 @@ class Cell:
 
 
 def answers(model: nn.Module, x: Tensor) -> Tensor:
-    """The logits of x, drawn under a seed of their own. Raises ContractError where the model fails on it."""
-    with quiet(list(model.modules())), seeded("answers", device=x.device):
-        return first_answer(model, x)
+    """The logits of x, drawn under a seed of their own; where memory runs out, of its two halves, and so on.
+
+    Raises:
+        ContractError: The model fails on x.
+    """
+    try:
+        with quiet(list(model.modules())), seeded("answers", device=x.device):
+            return first_answer(model, x)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error) or len(x) == 1:
+            raise
+    return torch.cat([answers(model, half) for half in torch.split(x, -(-len(x) // 2))])
 
 
 def data_name(data: Dataset) -> str:

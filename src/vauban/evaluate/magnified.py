@@ -17,6 +17,7 @@ from vauban.store import Store
 from vauban.store.files import write_atomic
 from vauban.store.pictures import opened
 from vauban.store.query import read_cell
+from vauban.store.schema import PICTURES
 from vauban.store.views import magnified as magnified_at
 
 PNG_DEPTH = 24  # the byte of a PNG file that holds the bits per sample
@@ -85,8 +86,8 @@ def magnify_examples(store: Store, keys: Sequence[str], device: str = "cpu") -> 
     A view is found by the content of its picture, so that all attacks on an image share that of the original.
     """
     for key in keys:
-        cell = read_cell(store.cell(key))
-        shown = [cell.columns[name][row] for _, row in example_rows(cell) for name in ("clean_png", "adv_png")]
+        cell = read_cell(store.cell(key), pictures=False)
+        shown = [cell.picture(name, row) for _, row in example_rows(cell) for name in PICTURES]
         missing = [picture for picture in dict.fromkeys(shown) if not magnified_at(store.path, picture).exists()]
         if not missing:
             continue

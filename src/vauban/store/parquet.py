@@ -17,7 +17,7 @@ from vauban.core.errors import ContractError
 from vauban.store import files
 from vauban.store.metric_columns import declared_metrics
 from vauban.store.part import part_file, read_part, unreadable, write_part
-from vauban.store.schema import SCHEMA_VERSION, completed, schema_with, table
+from vauban.store.schema import PICTURES, SCHEMA_VERSION, completed, schema_with, table
 
 log = logging.getLogger("vauban.store")
 KEY = r"[A-Za-z0-9_-]+"
@@ -174,14 +174,18 @@ class CellStore:
 
     def parts(self) -> set[int]:
         """Indices of the batches that are stored and readable."""
-        return {part.index for part in self.read()}
+        return {part.index for part in self.read(pictures=False)}
 
-    def read(self) -> Iterator[StoredPart]:
-        """The readable batches in order; a damaged one is logged in one line, once, and treated as missing."""
+    def read(self, pictures: bool = True) -> Iterator[StoredPart]:
+        """The readable batches in order; a damaged one is logged in one line, once, and treated as missing.
+
+        Args:
+            pictures: Whether the columns of pictures are read.
+        """
         paths = self.files()
         metrics = self._metrics() if paths else []
         for path in paths:
-            part = self._open(path, metrics)
+            part = self._open(path, metrics, pictures)
             if part is not None:
                 yield part
 
@@ -192,9 +196,9 @@ class CellStore:
     def _metrics(self) -> list[str]:
         return [metric.name for metric in declared_metrics(self.meta())]
 
-    def _open(self, path: Path, metrics: Sequence[str]) -> StoredPart | None:
+    def _open(self, path: Path, metrics: Sequence[str], pictures: bool = True) -> StoredPart | None:
         try:
-            return _part(path, metrics)
+            return _part(path, metrics, pictures)
         except ContractError as error:
             if path.name not in self._reported:
                 self._reported.add(path.name)
@@ -244,8 +248,11 @@ class CellStore:
         return {int(path.stem) for path in self.files()}
 
 
-def _part(path: Path, metrics: Sequence[str]) -> StoredPart:
-    rows, schema = completed(read_part(path), metrics), schema_with(metrics)
+def _part(path: Path, metrics: Sequence[str], pictures: bool = True) -> StoredPart:
+    schema = schema_with(metrics)
+    if not pictures:
+        schema = pa.schema([column for column in schema if column.name not in PICTURES])
+    rows = completed(read_part(path, None if pictures else lambda name: name not in PICTURES), metrics)
     if set(rows.schema.names) == set(schema.names):
         rows = rows.select(schema.names)
     if not rows.schema.equals(schema):

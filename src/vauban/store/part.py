@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,14 +29,40 @@ def write_part(path: Path, rows: pa.Table) -> None:
     )
 
 
-def read_part(path: Path) -> pa.Table:
+def read_part(path: Path, wanted: Callable[[str], bool] | None = None) -> pa.Table:
     """The rows of a part with their metadata.
+
+    Args:
+        path: The file.
+        wanted: From the name of a column to whether it is read; None: all are. Others cost nothing.
 
     Raises:
         ContractError: The file is absent or damaged, in one line.
     """
     try:
-        return pq.read_table(path, page_checksum_verification=True, memory_map=False)
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
+            return file.read(None if wanted is None else [name for name in file.schema_arrow.names if wanted(name)])
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise unreadable(path, str(error)) from error
+
+
+def null_counts(path: Path, columns: Sequence[str]) -> list[int]:
+    """How many values each of some columns lacks, by the footer alone; [] where it does not say.
+
+    Raises:
+        ContractError: The file is absent or damaged, in one line.
+    """
+    try:
+        with pq.ParquetFile(path, memory_map=False) as file:
+            groups, names = file.metadata, file.schema_arrow.names
+            counts = dict.fromkeys(columns, 0)
+            for group in range(groups.num_row_groups):
+                for name in columns:
+                    facts = groups.row_group(group).column(names.index(name)).statistics
+                    if facts is None or not facts.has_null_count:
+                        return []
+                    counts[name] += facts.null_count
+            return list(counts.values())
     except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable(path, str(error)) from error
 

@@ -12,7 +12,9 @@ import pyarrow as pa
 from vauban.core.errors import ContractError
 from vauban.store.metric_columns import MetricColumn, declared_metrics
 from vauban.store.parquet import CellStore, Store
-from vauban.store.schema import schema_with, to_numpy
+from vauban.store.part import part_file
+from vauban.store.row_pictures import Pictures
+from vauban.store.schema import PICTURES, schema_with, to_numpy
 from vauban.store.sources import changed, earlier_version
 
 Columns = dict[str, np.ndarray[Any, Any]]
@@ -24,7 +26,8 @@ class CellRows:
 
     Attributes:
         meta: The facts of the cell; `meta["seconds"]` is the time of the stored batches.
-        columns: Arrays `(rows,)` in the order of the batches, fixed columns and declared metrics.
+        columns: Arrays `(rows,)` in the order of the batches, fixed columns and declared metrics; those of pictures where
+            they were read.
         findings: What the diagnostics say of the cell.
         failures: The last failure of each batch that has no rows.
         complete: Whether all `meta["n"]` samples are there.
@@ -32,6 +35,7 @@ class CellRows:
         superseded: Whether the last plan judges another network or runs another code under the same names.
         changed: Source files that differ from those which made the rows.
         damaged: Part files that cannot be read.
+        pictures: The pictures where they were not read, to be read one by one.
         earlier_version: The version that made the rows where its files cannot be compared with today's (`0.1`), else "".
     """
 
@@ -45,6 +49,21 @@ class CellRows:
     changed: tuple[str, ...] = ()
     damaged: tuple[Path, ...] = ()
     earlier_version: str = ""
+    pictures: Pictures | None = None
+
+    @property
+    def pictured(self) -> np.ndarray[Any, Any]:
+        """Which rows have both pictures, `(rows,)` bool."""
+        if self.pictures is not None:
+            return self.pictures.stored
+        pairs = zip(*(self.columns[name] for name in PICTURES), strict=True)
+        return np.asarray([clean is not None and adv is not None for clean, adv in pairs], bool)
+
+    def picture(self, name: str, row: int) -> bytes:
+        """One picture of a row that is `pictured`. Raises ContractError where its part is damaged."""
+        picture: Any = self.columns[name][row] if self.pictures is None else self.pictures.at(name, row)
+        assert isinstance(picture, bytes)
+        return picture
 
     @property
     def stale(self) -> bool:
@@ -74,11 +93,12 @@ class Run:
     findings: list[dict[str, Any]]
 
 
-def load(path: Path | str) -> Run:
+def load(path: Path | str, pictures: bool = True) -> Run:
     """Read every cell of a run directory.
 
     Args:
         path: The `--out` of a run.
+        pictures: Whether the columns of pictures are read; without them `CellRows.picture` reads one by one.
 
     Returns:
         The run, its cells marked where the last plan supersedes them.
@@ -93,7 +113,7 @@ def load(path: Path | str) -> Run:
             f"{path}: expected a run directory, got no study.json and no cells; pass the --out of a run"
         )
     study = store.study()
-    return Run(store.path, study, _supersede([read_cell(cell) for cell in cells], study), store.findings())
+    return Run(store.path, study, _supersede([read_cell(cell, pictures) for cell in cells], study), store.findings())
 
 
 def _supersede(cells: list[CellRows], study: dict[str, Any]) -> list[CellRows]:
@@ -122,10 +142,10 @@ def _contradict(old: CellRows, now: CellRows) -> bool:
     return before.shape == after.shape and not np.allclose(before, after, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-def read_cell(cell: CellStore) -> CellRows:
-    """Read one cell."""
+def read_cell(cell: CellStore, pictures: bool = True) -> CellRows:
+    """Read one cell, with the columns of pictures or without."""
     meta = cell.meta()
-    parts = list(cell.read())
+    parts = list(cell.read(pictures))
     empty = schema_with([metric.name for metric in declared_metrics(meta)]).empty_table()
     columns = to_numpy(pa.concat_tables([part.rows for part in parts]) if parts else empty)
     meta["seconds"] = sum(part.seconds for part in parts)
@@ -141,4 +161,7 @@ def read_cell(cell: CellStore) -> CellRows:
         changed=() if earlier else tuple(changed(meta.get("sources", {}))),
         damaged=tuple(path for path in cell.files() if int(path.stem) not in read),
         earlier_version=earlier,
+        pictures=None
+        if pictures
+        else Pictures(tuple((part_file(cell.path / "parts", part.index), len(part.rows)) for part in parts)),
     )

@@ -54,6 +54,8 @@ _OPTIONAL = {
     "clean_png": pa.binary(),
     "adv_png": pa.binary(),
 }
+PICTURES = ("clean_png", "adv_png")
+"""The columns that hold pictures; whoever looks at none does not read them."""
 _LATER = {  # columns that parts of this version may lack: null there
     "unsolved": pa.int64(),
     "nonfinite_gradients": pa.int64(),

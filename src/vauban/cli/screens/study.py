@@ -108,7 +108,7 @@ def show_outcomes(study: Study, page: Path) -> Run:
     from vauban.report.run.judged_cells import planned_run
     from vauban.store import query
 
-    run = planned_run(query.load(study.store.path))
+    run = planned_run(query.load(study.store.path, pictures=False))
     for headline in verdict.headlines(run):
         behind = "undefended" if headline.defence == "none" else f"behind {escape(headline.defence)}"
         console.print(f"\n[bold]{escape(headline.model)}[/], {behind}: clean accuracy {headline.clean.value:.1%}")

@@ -85,7 +85,7 @@ def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
 
 def check_study(store: Store, cells: Sequence[CellStore]) -> None:
     """Compare the finished cells of one model, defence and data set, and store what contradicts, and what each counted."""
-    read = [read_cell(cell) for cell in cells]
+    read = [read_cell(cell, pictures=False) for cell in cells]
     cells_read = [(cell.meta, cell.columns) for cell in read if cell.complete]
     labelled = [*across(cells_read), *own(cells_read)]
     groups: dict[str, list[Finding]] = defaultdict(list)

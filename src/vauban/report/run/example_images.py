@@ -19,6 +19,7 @@ from vauban.statistics.combine import group, norm_of
 from vauban.statistics.summary import distortion
 from vauban.store import CellRows, Run
 from vauban.store.pictures import opened
+from vauban.store.schema import PICTURES
 from vauban.store.views import magnified
 
 
@@ -106,7 +107,8 @@ def example_rows(cell: CellRows) -> list[tuple[str, int]]:
     """Rows of the examples of a cell, each with `smallest`, `median` or `largest`, among the stored successes."""
     distance = distortion(cell.columns, norm_of(cell))
     # Distance 0 is an image that was wrong before the attack: nothing to see.
-    usable = [i for i in np.argsort(distance, kind="stable") if 0 < distance[i] < np.inf and _stored(cell, int(i))]
+    pictured = cell.pictured
+    usable = [i for i in np.argsort(distance, kind="stable") if 0 < distance[i] < np.inf and pictured[i]]
     places = dict.fromkeys([0, len(usable) // 2, len(usable) - 1]) if usable else {}
     which = ["smallest", "median", "largest"] if len(places) == 3 else ["smallest", "largest"]
     return [(name, int(usable[at])) for at, name in zip(places, which, strict=False)]
@@ -117,15 +119,11 @@ def _examples(cell: CellRows, run: Path) -> tuple[ExampleImages, ...]:
     return tuple(example for example in made if example is not None)
 
 
-def _stored(cell: CellRows, row: int) -> bool:
-    return cell.columns["clean_png"][row] is not None and cell.columns["adv_png"][row] is not None
-
-
 def _example(cell: CellRows, row: int, which: str, run: Path) -> ExampleImages | None:
     columns, classes = cell.columns, cell.meta.get("class_names")
     last = int(cell.meta.get("classes") or 0) if cell.meta.get("rejects") else None
-    clean, adv = columns["clean_png"][row], columns["adv_png"][row]
     try:
+        clean, adv = (cell.picture(name, row) for name in PICTURES)
         perturbation, gain = amplified_perturbation(clean, adv)
     except (ContractError, ValueError, OSError):
         return None

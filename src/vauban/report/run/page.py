@@ -37,7 +37,7 @@ def write(path: Path | str, to: Path | str | None = None) -> Path:
     Raises:
         ContractError: The folder holds no run, or one of another schema version.
     """
-    run = load(path)
+    run = load(path, pictures=False)
     html = page(run)
     target = run.path / "report.html" if to is None else Path(to)
 
