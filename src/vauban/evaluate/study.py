@@ -25,10 +25,11 @@ from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.opening import open_cell
 from vauban.evaluate.own_labels import own_labels
 from vauban.evaluate.plan import make_cells
+from vauban.evaluate.progress_lines import progress_lines
+from vauban.evaluate.results import StudyResults
 from vauban.evaluate.study_words import Reader, named, with_defences
 from vauban.jobs import runner
 from vauban.jobs.progress import Tell
-from vauban.jobs.runner import Outcome
 from vauban.store.files import check_output
 from vauban.store.parquet import Store
 from vauban.words import data as datasets
@@ -124,15 +125,16 @@ class Study:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
         self.cells = _once(self.cells)
 
-    def run(self, tell: Tell | None = None, workers: int = 1) -> list[Outcome]:
+    def run(self, tell: Tell | None = None, workers: int = 1, progress: bool = True) -> StudyResults:
         """Run what is not stored yet; finished work is never repeated.
 
         Args:
-            tell: Told of every finished batch.
+            tell: Told of every finished batch; None: lines on standard error.
             workers: Processes over which the batches are spread; 1 runs them in this one. More need a study of words.
+            progress: Whether there are such lines.
 
         Returns:
-            How each cell ended, in the order of the plan.
+            How each cell ended, in the order of the plan, and the results.
 
         Raises:
             ContractError: Several workers and a study that holds objects of this process.
@@ -145,11 +147,13 @@ class Study:
         self._tell_missing()
         self._hashes = [cell.hash for cell in self.cells]
         self._write_plan()
+        if tell is None and progress:
+            tell = progress_lines()
         outcomes = runner.run(self._jobs(), runner.executor_of(workers), tell)
         if self.preflight:
             check_study(self.store, [self.store.cell(key) for key in self._hashes])
         magnify_examples(self.store, self._hashes, self.settings.device)
-        return outcomes
+        return StudyResults(self.store.path, tuple(outcomes))
 
     def _tell_missing(self) -> None:
         """Name, before anything runs, what fails because a package is not installed."""

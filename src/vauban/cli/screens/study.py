@@ -43,16 +43,23 @@ def show_plan(study: Study) -> None:
     )
 
 
-def run_with_progress(study: Study, workers: int = 1) -> list[Outcome]:
-    """Run a study under a live bar, one line per cell.
+def run_with_progress(study: Study, workers: int = 1, silent: bool = False) -> Sequence[Outcome]:
+    """Run a study under a live bar, one line per cell; in plain lines where the output is no terminal.
 
     Args:
         study: The study.
         workers: The number of processes over which batches are spread.
+        silent: Show nothing.
 
     Returns:
         The outcome of each cell.
     """
+    if silent:
+        return study.run(workers=workers, progress=False)
+    if not console.is_terminal:
+        from vauban.evaluate.progress_lines import progress_lines
+
+        return study.run(progress_lines(_plain_line, _short_label(study.cells)), workers)
     fields = (
         TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=12),
@@ -82,6 +89,10 @@ def run_with_progress(study: Study, workers: int = 1) -> list[Outcome]:
             bar.update(tasks[task], completed=progress.done, note=note)
 
         return study.run(tell, workers)
+
+
+def _plain_line(line: str) -> None:
+    console.print(escape(line), soft_wrap=True, highlight=False)
 
 
 def _short_label(cells: Sequence[Cell]) -> Callable[[Cell], str]:

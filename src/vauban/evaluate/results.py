@@ -1,0 +1,105 @@
+"""Results of a study: how each cell ended, and what the stored rows say, as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any, overload
+
+from vauban.core.errors import MissingExtra
+from vauban.jobs.runner import Outcome
+from vauban.report.run import tables
+from vauban.report.run.judged_cells import planned_run
+from vauban.report.run.result_rows import ResultRow, result_rows
+from vauban.store import Run, query
+
+
+@dataclass(frozen=True, repr=False)
+class StudyResults(Sequence[Outcome]):
+    """What `Study.run` gives: the outcomes of its cells in order, and their results; it prints as a table.
+
+    Attributes:
+        path: The run directory.
+        outcomes: How each cell ended.
+    """
+
+    path: Path
+    outcomes: tuple[Outcome, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
+        return self.outcomes[index]
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    @cached_property
+    def run(self) -> Run:
+        """The stored rows of the cells of the last plan."""
+        return planned_run(query.load(self.path, pictures=False))
+
+    def rows(self, population: str = "correct") -> list[ResultRow]:
+        """The rows of the results table, see `report.run.result_rows`."""
+        return result_rows(self.run, population)
+
+    @property
+    def robust_accuracy(self) -> dict[str, float]:
+        """Share of all images that stay right under each attack, by `model | defence | threat | attack`: upper bounds."""
+        return {
+            f"{row.model} | {row.defence} | {row.threat} | {row.attack}": row.robust_accuracy.value
+            for row in self.rows("all")
+            if row.kind == "cell"
+        }
+
+    def table(self, form: str = "md", population: str = "correct") -> str:
+        """The results table, as `vauban table` prints it.
+
+        Args:
+            form: `md`, `csv` or `latex`.
+            population: `all`, `correct` or `common`.
+
+        Raises:
+            UnknownName: There is no such form or population.
+        """
+        return tables.render(self.run, form, population)
+
+    def to_pandas(self, population: str = "correct", images: bool = False) -> Any:
+        """The raw numbers as a pandas data frame: a line per row of the table, or per image of each cell.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        try:
+            import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        except ImportError:
+            raise MissingExtra("pandas", "pandas", "to_pandas") from None
+        if not images:
+            return pandas.read_csv(io.StringIO(self.table("csv", population)))
+        words = ("model", "defence", "threat", "attack")
+        cells = [
+            pandas.DataFrame({**{word: cell.meta[word] for word in words}, **cell.columns}) for cell in self.run.cells
+        ]
+        return pandas.concat(cells, ignore_index=True)
+
+    def __repr__(self) -> str:
+        failed = sum(outcome.state == "failed" for outcome in self.outcomes)
+        return self.table() + (f"\n{failed} of {len(self)} cells failed" if failed else "")
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        head, *lines = csv.reader(io.StringIO(self.table("csv")))
+        shown = [i for i, name in enumerate(head) if any(line[i] for line in lines)]
+
+        def row(cells: Sequence[str], tag: str) -> str:
+            return f"<tr>{''.join(f'<{tag}>{escape(cells[i])}</{tag}>' for i in shown)}</tr>"
+
+        body = "".join(row(line, "td") for line in lines)
+        return f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
