@@ -40,4 +40,9 @@ def test_every_name_of_the_table_is_one_that_is_registered_or_a_parameter() -> N
     from vauban.core.losses import LOSSES
 
     known = {*attacks.registry.names(), *defences.registry.names(), *threats.registry.names(), *LOSSES}
-    assert {name for ours in MEANT.values() for name in ours} - known == {"eps", "steps", "step_size", "rel_stepsize"}
+    assert {name for ours in MEANT.values() for name in ours} - known == {
+        "eps",
+        "steps",
+        "abs_stepsize",
+        "rel_stepsize",
+    }

@@ -15,7 +15,7 @@ from vauban.jobs.allocator import keep_freed
 app = typer.Typer(
     help="Attack, defend and honestly measure image classifiers.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

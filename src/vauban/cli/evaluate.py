@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +10,14 @@ from typing import Annotated
 import typer
 
 from vauban.cli.gates import ended, gate_of
-from vauban.cli.options import DebugOption, RejectsOption, RootOption, batch_size_of, device_of, output_path
+from vauban.cli.options import DebugOption, DownloadOption, RejectsOption, RootOption, batch_size_of, device_of, output_path
 from vauban.core.errors import VaubanError
 
 
 def evaluate(
-    model: Annotated[list[str] | None, typer.Option(help="Model: a name, a weights file or file.py:name.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model: a name, a weights file or file.py:name; mine=MODEL names it.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Data set, e.g. mnist/test[:500].")] = None,
     attack: Annotated[list[str] | None, typer.Option(help="Attack, e.g. pgd:eps=8/255,steps=40.")] = None,
     defence: Annotated[list[str] | None, typer.Option(help="Defence, e.g. jpeg:quality=75, none, a+b.")] = None,
@@ -44,7 +47,10 @@ def evaluate(
     metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,roughness.")] = "",
     workers: Annotated[int, typer.Option(help="Processes over which batches are spread.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")] = False,
     data_root: RootOption = None,
+    download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Attack models behind defences and write rows and report.html.
@@ -52,7 +58,7 @@ def evaluate(
     Without options: a small CNN on the handwritten digits inside scikit-learn, undefended and with one defence.
     """
     compared = gate_of(fail_under, gate, junit)
-    from vauban.cli.screens import run_with_progress, show_outcomes, show_plan
+    from vauban.cli.screens import as_plain, hidden, run_with_progress, show_outcomes, show_plan
     from vauban.evaluate.study import Study
 
     if model and not data:
@@ -78,10 +84,16 @@ def evaluate(
         preflight=preflight,
         metrics=[name.strip() for name in metrics.split(",") if name.strip()],
         root=data_root,
+        download=download,
     )
     study.command = ["vauban", *sys.argv[1:]]
     if dry_run:
         show_plan(study)
         return
-    run_with_progress(study, workers)
-    ended(show_outcomes(study, study.report()), fail_under, compared, junit)
+    with hidden(quiet or as_json):
+        run_with_progress(study, workers, silent=quiet or as_json)
+        page = study.report()
+        run = show_outcomes(study, page)
+    if as_json:
+        typer.echo(json.dumps(as_plain(run, page), indent=2))
+    ended(run, fail_under, compared, junit)

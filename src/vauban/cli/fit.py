@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RejectsOption, RootOption, device_of, output_path
+from vauban.cli.options import DebugOption, DownloadOption, RejectsOption, RootOption, device_of, output_path
 
 
 def fit(
@@ -22,6 +22,7 @@ def fit(
     seed: Annotated[int, typer.Option(help="Seed of a random network.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_root: RootOption = None,
+    download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Fit an attack on images and write it with its recipe and the data fingerprint."""
@@ -33,7 +34,7 @@ def fit(
     output = FittedFile(
         attack,
         words.load("defence", defence).wrap(words.load("model", model, rejects=rejects)),
-        words.load("data", data, root=data_root),
+        words.load("data", data, root=data_root, download=download),
         out,
         threat=threat,
         goal=words.load("goal", goal),

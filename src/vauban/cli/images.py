@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RejectsOption, RootOption, number_of, output_path
+from vauban.cli.options import DebugOption, DownloadOption, RejectsOption, RootOption, number_of, output_path
 from vauban.core.errors import VaubanError
 
 
@@ -22,6 +22,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for a page and a file with a line per image.")] = None,
     data_root: RootOption = None,
+    download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Judge adversarial images that somebody else made: in budget, in range, on the pixel grid, success after reload."""
@@ -29,7 +30,7 @@ def verify(
     from vauban.evaluate.verify import verify as judge
 
     defended = words.load("defence", defence).wrap(words.load("model", model, rejects=rejects))
-    verdict = judge(defended, words.load("data", data, root=data_root), adv, budget)
+    verdict = judge(defended, words.load("data", data, root=data_root, download=download), adv, budget)
     page = None if out is None else verdict.write(out)
     if as_json:
         typer.echo(json.dumps(verdict.as_dict(), indent=2))

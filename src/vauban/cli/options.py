@@ -14,6 +14,8 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 RejectsOption = Annotated[bool, typer.Option("--rejects", help="The model's last logit means 'rejected'.")]
 RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets.")]
 
+DownloadOption = Annotated[bool, typer.Option("--download", help="Let torchvision fetch MNIST or CIFAR-10 if missing.")]
+
 
 def output_path(text: str | Path) -> Path:
     """A file or folder to write, from the word of an option. Raises VaubanError for no word, which would be `.`."""

@@ -41,18 +41,29 @@ def status(directory: Path, debug: DebugOption = False) -> None:
 
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="attacks, defences, models, datasets, threats, metrics, losses, recipes, experiments.")
+        str,
+        typer.Argument(
+            help="attacks, defences, models, datasets, threats, metrics, losses, recipes, experiments, or a name: pgd."
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """List what is built in, with a line on each."""
+    """List what is built in, with a line on each and its parameters; or explain one thing."""
     from vauban.cli.screens import registry_entries
+    from vauban.cli.screens.lists import registries
+    from vauban.cli.screens.parameters import explained
 
     entries = registry_entries(kind)
+    if entries is None:
+        typer.echo(explained(kind, registries()))
+        return
     if as_json:
         typer.echo(json.dumps(entries, indent=2, default=str))
         return
     width = max(len(str(entry["name"])) for entry in entries)
     for entry in entries:
         typer.echo(f"{entry['name']!s:<{width}}  {entry['summary']}")
+        parameters = [f"{row['name']} = {row['default']} ({row['range']})" for row in entry.get("parameters", ())]
+        if parameters:
+            typer.echo(f"{'':<{width}}    {'; '.join(parameters)}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption, device_of, number_of, output_path
+from vauban.cli.options import DebugOption, DownloadOption, RootOption, device_of, number_of, output_path
 from vauban.training.run import TrainingRun
 
 
@@ -34,6 +34,7 @@ def train(
     holdout: Annotated[str, typer.Option(help="That part, e.g. 1/12; 0 for none.")] = "1/12",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     data_root: RootOption = None,
+    download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Train an architecture and write its weights with the whole run and the data fingerprint.
@@ -48,7 +49,7 @@ def train(
     from vauban.evaluate.outputs import TrainedWeights
     from vauban.jobs.perform import obtain
 
-    samples = words.load("data", data, root=data_root)
-    held = words.load("data", validation, root=data_root) if validation else None
+    samples = words.load("data", data, root=data_root, download=download)
+    held = words.load("data", validation, root=data_root, download=download) if validation else None
     made = obtain(TrainedWeights(run, samples, out, held, device_of(device), show_epoch))
     typer.echo(out if made else f"{out}: trained before by the same run")

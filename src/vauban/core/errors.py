@@ -107,8 +107,9 @@ MEANT = {
     "niter": ("steps",),
     "maxiter": ("steps",),
     "nbiter": ("steps",),
-    "alpha": ("step_size", "rel_stepsize"),
-    "epsstep": ("step_size", "rel_stepsize"),
+    "alpha": ("abs_stepsize",),
+    "epsstep": ("abs_stepsize",),
+    "stepsize": ("rel_stepsize", "abs_stepsize"),
 }
 """Names by which others know a thing, folded, and ours."""
 

@@ -29,7 +29,7 @@ class DataLocation:
         """The error that the files of data set `name`, in this layout, are absent."""
         return MissingData(
             f"{name}: expected {layout} below {self.root}, found none; pass --data-root (root=...), set VAUBAN_DATA, "
-            "or allow the download with download=True"
+            "or allow the download with --download (download=True)"
         )
 
 

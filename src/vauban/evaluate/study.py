@@ -45,11 +45,12 @@ class Study:
     """Every attack against every model behind every defence under every threat, on one data set.
 
     out: the run directory. data: a name, a `Dataset`, a `DataLoader`, a torch data set or a pair (x, y), see
-    `vauban.data.from_torch`. models, defences, threats, attacks: names, `file.py:name` or
-    objects; a mapping gives names to objects. threats=None: white-box, and adaptive where a defence's card prescribes
-    more. labels="own" replaces the labels by each model's own answers. rejects: the last logit of every model means
-    'rejected', for models without a card that says so. batch_size=None chooses one from the image size;
-    it is part of a cell's identity. levels="data" rounds to the pixel levels of the data, None does not round.
+    `vauban.data.from_torch`. models, defences, threats, attacks: names, `file.py:name` or objects; a mapping gives
+    names to objects. threats=None: white-box, and adaptive where a defence's card prescribes more. labels="own"
+    replaces the labels by each model's own answers. rejects: the last logit of every model means 'rejected', for models
+    without a card that says so. batch_size=None chooses one from the image size; it is part of a cell's identity. A
+    text `name=MODEL` names a model. download: whether torchvision may fetch data that is missing. levels="data" rounds
+    to the pixel levels of the data, None does not round.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Study:
         preflight: bool = True,
         metrics: Sequence[str] = (),
         root: str | Path | None = None,
+        download: bool = False,
     ) -> None:
         if labels not in ("true", "own"):
             raise ContractError(f"expected labels 'true' or 'own', got {labels!r}")
@@ -81,7 +83,7 @@ class Study:
         check("Study", "metrics", metrics, Sequence[str])
         check_device(device)
         self.store = Store(out)
-        self.data = datasets.load(data, root=root, labels=labels)  # type: ignore[arg-type]
+        self.data = datasets.load(data, root=root, labels=labels, download=download)  # type: ignore[arg-type]
         self.preflight = preflight
         self._words = _as_words(
             out=str(out),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,7 +55,7 @@ def with_defences(
         ContractError: A model's own word and the study both name defences.
     """
     models, fronts, loaded = [], [], dict[str, Named[nn.Module]]()
-    pairs = words.items() if isinstance(words, Mapping) else [(None, word) for word in _listed(words)]
+    pairs = words.items() if isinstance(words, Mapping) else [_own_name(word) for word in _listed(words)]
     for name, word in pairs:
         own, text = behind(word) if isinstance(word, str) else (None, word)
         if own is not None and [defence.name for defence in defences] != ["none"]:
@@ -67,6 +68,12 @@ def with_defences(
             models.append(model if name is None else replace(model, name=str(name)))
             fronts.append(front)
     return list(zip(_apart(models), fronts, strict=True))
+
+
+def _own_name(word: Any) -> tuple[str | None, Any]:
+    """The name and the text of `name=text`; None and the word itself where it gives no name."""
+    given = re.match(r"([\w.-]+)=(?=.)", word) if isinstance(word, str) else None
+    return (None, word) if given is None else (given[1], word[given.end() :])
 
 
 def _apart(models: list[Named[Any]]) -> list[Named[Any]]:

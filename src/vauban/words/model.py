@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def model_of(word: Any, rejects: bool = False) -> Named[nn.Module]:
     if isinstance(word, Named):
         return replace(word, value=_marked(word.value, rejects))
     if isinstance(word, (str, Path)):
-        return Named(str(word), load(word, rejects=rejects), files_in(str(word)))
+        return Named(without_folders(str(word)), load(word, rejects=rejects), files_in(str(word)))
     if inspect.isfunction(word) or inspect.ismethod(word):
         raise ContractError(
             f"expected a model as an nn.Module or its name, got the function {word.__name__}; put it into a small module, "
@@ -94,6 +95,11 @@ def spelled_out(text: str) -> str:
         return text
     positional = registry.get(head.strip()).facts.get("positional")
     return text if positional is None else f"{head}:{positional}={rest}"
+
+
+def without_folders(word: str) -> str:
+    """A text with the files that it names by their base names, as tables show it."""
+    return re.sub(r"[^\s|+,\[\]:=]*/([^/|+,\[\]:=]+\.(?:py|safetensors|pth?))(?=$|[\s|+,\[\]:])", r"\1", word)
 
 
 def _bare(text: str, weights: str | Path | None) -> nn.Module:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich import box, markup
 from rich.console import Console
 from rich.padding import Padding
@@ -12,9 +15,20 @@ from vauban.core.errors import plain
 console = Console()
 
 
+
 def escape(text: str) -> str:
     """A text of unknown origin in markup: brackets mean nothing, and no control character reaches the terminal."""
     return markup.escape(plain(text))
+
+
+@contextmanager
+def hidden(silent: bool) -> Iterator[None]:
+    """Nothing is shown on the console while open, where `silent`."""
+    console.quiet = silent
+    try:
+        yield
+    finally:
+        console.quiet = False
 
 
 def text_table(*columns: str) -> Table:

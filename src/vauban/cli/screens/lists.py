@@ -5,32 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vauban.cli.screens.layout import console
-from vauban.core.errors import UnknownName
 
 if TYPE_CHECKING:
     from vauban.training.history import Epoch
 
 
-def registry_entries(kind: str) -> list[dict[str, Any]]:
-    """Entries of a registry as plain data.
-
-    Args:
-        kind: `attacks`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses` or `experiments`.
-
-    Returns:
-        Name, summary and facts of each entry, in the order of the names.
-
-    Raises:
-        UnknownName: There is no such registry.
-    """
+def registries() -> dict[str, Any]:
+    """Every registry under the name of its list."""
     from vauban import attacks, data, defences, metrics, models, threats
     from vauban import reproduce as experiments
-    from vauban.core.losses import LOSSES
     from vauban.training import registry as recipes
 
-    if kind == "losses":
-        return [{"name": n, "summary": (f.__doc__ or "").split("\n")[0]} for n, f in LOSSES.items()]
-    registries: dict[str, Any] = {
+    return {
         "attacks": attacks.registry,
         "defences": defences.registry,
         "models": models.registry,
@@ -40,9 +26,26 @@ def registry_entries(kind: str) -> list[dict[str, Any]]:
         "experiments": experiments.registry,
         "recipes": recipes,
     }
-    if kind not in registries:
-        raise UnknownName("list", kind, [*registries, "losses"])
-    return [{"name": e.name, "summary": e.summary, **e.facts} for e in registries[kind]]
+
+
+def registry_entries(kind: str) -> list[dict[str, Any]] | None:
+    """Entries of a registry as plain data.
+
+    Args:
+        kind: `attacks`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses`, `recipes` or `experiments`.
+
+    Returns:
+        Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.
+    """
+    from vauban.cli.screens.parameters import parameters_of
+    from vauban.core.losses import LOSSES
+
+    if kind == "losses":
+        return [{"name": n, "summary": (f.__doc__ or "").split("\n")[0]} for n, f in LOSSES.items()]
+    entries = registries().get(kind)
+    if entries is None:
+        return None
+    return [{"name": e.name, "summary": e.summary, "parameters": parameters_of(e), **e.facts} for e in entries]
 
 
 def show_epoch(epoch: Epoch) -> None:

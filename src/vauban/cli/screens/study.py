@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import compress, groupby
 from pathlib import Path
@@ -137,6 +138,33 @@ def show_outcomes(study: Study, page: Path) -> Run:
         )
     console.print(f"\nreport: [bold]{escape(str(page.resolve()))}[/]", soft_wrap=True)
     return run
+
+
+def as_plain(run: Run, page: Path) -> dict[str, Any]:
+    """The results of a run as plain data: rows of the table, failures, findings, and where the page is."""
+    import csv
+    import io
+
+    from vauban.report.run import tables
+
+    return {
+        "report": str(page.resolve()),
+        "results": [
+            {name: _number(value) for name, value in row.items()}
+            for row in csv.DictReader(io.StringIO(tables.render(run, "csv", "all")))
+        ],
+        "failures": [{"cell": cell.meta["hash"], **failure} for cell in run.cells for failure in cell.failures],
+        "findings": [{"cell": cell.meta["hash"], **f} for cell in run.cells for f in cell.findings] + run.findings,
+    }
+
+
+def _number(text: str) -> float | str | None:
+    """A cell of a table: a number, text, or None for nothing and for what JSON has no number for."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text or None
+    return value if math.isfinite(value) else None
 
 
 def _show_findings(run: Run) -> None:
