@@ -114,7 +114,7 @@ def test_lists(kind: str, vauban: Run) -> None:
     assert entries
     assert all(entry["name"] and entry["summary"] for entry in entries)
     text = vauban("list", kind).out.splitlines()
-    assert [line.split()[0] for line in text] == [entry["name"] for entry in entries]
+    assert [line.split()[0] for line in text if not line[0].isspace()] == [entry["name"] for entry in entries]
 
 
 def test_version_and_bare_command(vauban: Run) -> None:

@@ -32,7 +32,17 @@ def vauban(*words: object) -> Any:
 
 
 def evaluated(folder: Path, *words: object) -> Any:
-    common = ("--defence", "none", "--data", "digits/test[:12]", "--attack", "fgsm:eps=0.1", "--no-preflight", "--out", folder / "run")
+    common = (
+        "--defence",
+        "none",
+        "--data",
+        "digits/test[:12]",
+        "--attack",
+        "fgsm:eps=0.1",
+        "--no-preflight",
+        "--out",
+        folder / "run",
+    )
     return vauban("evaluate", *common, *words)
 
 

@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from vauban.cli.gates import ended, gate_of
-from vauban.cli.options import DebugOption, DownloadOption, RejectsOption, RootOption, batch_size_of, device_of, output_path
+from vauban.cli.options import (
+    DebugOption,
+    DownloadOption,
+    RejectsOption,
+    RootOption,
+    batch_size_of,
+    device_of,
+    output_path,
+)
 from vauban.core.errors import VaubanError
 
 

@@ -15,7 +15,6 @@ from vauban.core.errors import plain
 console = Console()
 
 
-
 def escape(text: str) -> str:
     """A text of unknown origin in markup: brackets mean nothing, and no control character reaches the terminal."""
     return markup.escape(plain(text))
