@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vauban.report.run.headlines import invalid_codes
+from vauban.report.run.doubts import invalid_codes
 from vauban.report.run.paired_difference import against_undefended
 from vauban.store import CellRows
 
@@ -25,6 +25,7 @@ def cell(threat: str, broken: float, findings: list[dict[str, object]]) -> CellR
         "success": hit > 0,
         "backwards": np.ones(n),
         "forwards": np.ones(n),
+        "linf": np.where(hit > 0, 0.1, np.inf),
     }
     meta = {"hash": threat, "model": "m", "defence": "d", "threat": threat, "norm": "linf", "eps": 0.1}
     return CellRows(meta, columns, findings, [], complete=True)
@@ -36,6 +37,13 @@ def cell(threat: str, broken: float, findings: list[dict[str, object]]) -> CellR
 def test_a_clean_threat_vouches_only_for_a_bound_it_reaches(adaptive_breaks: float, doubted: tuple[str, ...]) -> None:
     cells = [cell("white-box", 0.3, MASKED), cell("adaptive", adaptive_breaks, [])]
     assert invalid_codes(cells, []) == doubted
+
+
+def test_a_threat_that_breaks_at_any_distance_does_not_vouch_for_a_budget() -> None:
+    far = cell("adaptive", 1.0, [])
+    far.meta["eps"] = None
+    far.columns["linf"][:] = 0.5
+    assert invalid_codes([cell("white-box", 0.3, MASKED), far], []) == ("zero-gradients",)
 
 
 def test_findings_between_cells_count_for_the_threat_they_are_about() -> None:

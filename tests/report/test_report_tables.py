@@ -12,7 +12,6 @@ import pytest
 from vauban.core.errors import UnknownName
 from vauban.report import headlines, render
 from vauban.report.run.attack_labels import attack_labels
-from vauban.report.run.result_grid import result_grids
 from vauban.report.run.result_rows import result_rows
 from vauban.report.shared import format as fmt
 from vauban.statistics.intervals import wilson
@@ -163,19 +162,6 @@ def test_labels_name_only_what_tells_cells_apart(run):
     assert attack_labels([one]) == {one.meta["hash"]: "apgd"}
     names = attack_labels([one, other, targeted])
     assert names == {one.meta["hash"]: "apgd steps=100", "b": "apgd steps=200", "c": "apgd (least-likely)"}
-
-
-def test_matrix_shows_each_number_once(run):
-    first, second = result_grids(result_rows(run), headlines(run))
-    assert (first.model, second.model) == ("cifar10-cnn", "cifar10-resnet")
-    assert first.columns == (("none", "white-box"), ("jpeg", "adaptive"))
-    assert [line.attack for line in first.lines] == ["cw-l2", "ddn", "apgd", "fgsm", "square", "worst case"]
-    assert first.lines[4].detail == "L∞ ≤ 8/255, scores-only"
-    worst = first.lines[-1].fields
-    assert [field.value for field in worst if field] == [
-        fmt.percent(h.bounds[0].robust.value) for h in headlines(run)[:2]
-    ]
-    assert all(field is not None for line in first.lines for field in line.fields)
 
 
 @pytest.mark.parametrize(

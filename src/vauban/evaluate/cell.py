@@ -209,6 +209,7 @@ class Cell:
             "loss": _name(getattr(self.attack.value, "loss", None)),
             "classes": self.data.classes,
             "rejects": self.threat.rejects or bool(getattr(self.goal, "rejects", False)),
+            "class_names": list(self.data.class_names),
             "seed": s.seed,
             "batch_size": s.batch_size,
             "n": len(self.data),

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vauban.core.errors import ContractError
+from vauban.report.run.doubts import invalid_codes
 from vauban.report.run.gate import Check, check_share, unfinished
-from vauban.report.run.headlines import budgets, invalid_codes
-from vauban.report.run.judged_cells import attacked_cells, current_cells, planned_run, undefended_first
+from vauban.report.run.judged_cells import attacked_cells, budgets, current_cells, planned_run, undefended_first
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of, worst_case
 from vauban.statistics.intervals import Array, Interval, mcnemar, paired_difference

@@ -2,20 +2,25 @@
 (() => {
   const data = JSON.parse(document.getElementById("chart-data").textContent);
   const root = document.getElementById("charts");
-  const state = { norm: data.norms[0]?.id, log: false, hidden: new Set() };
+  const state = { norm: data.norms[0]?.id, log: false, hidden: new Set(), off: new Set() };
   const KINDS = {
-    characteristic: { title: "Operating characteristic", y: "success", note: "Share of the correctly classified images broken within a distance, by attack. Higher is a stronger attack." },
+    characteristic: { title: "Operating characteristic", y: "success", note: "Colours are attacks, line styles are threats. Share of the correctly classified images broken within a distance, by attack. Higher is a stronger attack." },
     budget: { title: "Robust accuracy against budget", y: "robust accuracy", note: "Over all images. The wide gray line is the worst case over the attacks of this panel; every line is an upper bound." },
     cost: { title: "Gradients against distortion", y: "median distance", note: "Gradients per image against the median distance over the correctly classified images. Lower left is a better attack; at the top edge, more than half of the images were not broken." },
   };
-  const H = 240, M = { left: 46, right: 14, top: 12, bottom: 36 };
-  let W = 360; // the width of a panel on this screen, so that text keeps its size
-  const DASHES = ["", "6 3", "2 3", "9 3 2 3"];
-  // Styles are given out among the attacks of the norm on show: dashes begin only after eight colours.
-  const present = () => new Set(data.panels.filter((p) => p.norm === state.norm).flatMap((p) => p.series.map((s) => s.attack)));
+  const M = { left: 46, right: 14, top: 12, bottom: 36 };
+  let W = 360, H = 240; // the size of a panel on this screen, so that text keeps its size
+  const DASHES = ["", "7 3", "2 3", "10 3 2 3", "5 2", "1 2"];
+  // Colours are given out among the attacks of the norm on show; after eight they are mixed with the ink. Dashes are threats.
+  const seriesOf = (key) => new Set(data.panels.filter((p) => p.norm === state.norm).flatMap((p) => p.series.map((s) => s[key])));
   let order = [];
-  const colour = (i) => (i < 0 ? "var(--ink)" : `var(--s${order.indexOf(i) % 8})`);
-  const dash = (i) => (i < 0 ? "" : DASHES[Math.floor(order.indexOf(i) / 8) % DASHES.length]);
+  const colour = (i) => {
+    if (i < 0) return "var(--ink)";
+    const at = order.indexOf(i), base = `var(--s${at % 8})`;
+    return at < 8 ? base : `color-mix(in srgb, ${base} ${at < 16 ? 55 : 30}%, var(--ink))`;
+  };
+  const dash = (t) => (t < 0 ? "" : DASHES[t % DASHES.length]);
+  const visible = (s) => s.attack < 0 || !(state.hidden.has(s.attack) || state.off.has(s.threat));
   const percent = (v) => (100 * v).toFixed(1) + "\u00a0%";
   const short = (v) => (v === 0 ? "0" : Math.abs(v) >= 1e4 ? v.toExponential(0) : String(+v.toPrecision(3)));
 
@@ -34,9 +39,22 @@
     return node;
   }
 
-  function swatch(parent, i) {
+  function swatch(parent, stroke, dashes) {
     const line = svg("svg", parent, { class: "swatch", viewBox: "0 0 20 3", "aria-hidden": "true" });
-    svg("line", line, { x1: 0, x2: 20, y1: 1.5, y2: 1.5, "stroke-width": 3, stroke: colour(i), "stroke-dasharray": dash(i) });
+    svg("line", line, { x1: 0, x2: 20, y1: 1.5, y2: 1.5, "stroke-width": 3, stroke, "stroke-dasharray": dashes });
+  }
+
+  // The numbers of a panel as a file; a text that starts like a formula gets a quote, or a spreadsheet would run it.
+  function csv(panel, kind) {
+    const text = (v) => (typeof v !== "string" ? v ?? "" : `"${(/^[=+@-]/.test(v) ? "'" : "") + v.replaceAll('"', '""')}"`);
+    const cost = kind === "cost", y = cost ? "median_distance" : kind === "budget" ? "robust_accuracy" : "p_suc";
+    const lines = [["model", "defence", "data", "norm", "series", "attack", "threat", ...(cost ? ["gradients", y, "queries"] : ["distance", y])]];
+    for (const s of panel.series) {
+      const who = [panel.model, panel.defence, panel.data, panel.norm, s.label, data.attacks[s.attack] ?? "", data.threats[s.threat] ?? ""];
+      if (cost) lines.push([...who, s.x, s.y ?? "inf", s.queries]);
+      else s.x.forEach((v, i) => lines.push([...who, v, s.y[i]]));
+    }
+    return lines.map((line) => line.map(text).join(",")).join("\n") + "\n";
   }
 
   // A distance in L-infinity reads as a fraction of 255.
@@ -98,10 +116,10 @@
 
   function readout(panel, box, chart, lines, place) {
     box.replaceChildren();
-    for (const [index, text, value] of lines) {
-      if (index === null) { html("b", box, {}, text); continue; }
+    for (const [series, text, value] of lines) {
+      if (series === null) { html("b", box, {}, text); continue; }
       const line = html("div", box);
-      swatch(line, index);
+      swatch(line, colour(series.attack), dash(series.threat));
       html("span", line, {}, text);
       html("span", line, {}, value);
     }
@@ -130,7 +148,7 @@
   }
 
   function curves(parent, panel, kind) {
-    const shown = panel.series.filter((s) => s.attack < 0 || !state.hidden.has(s.attack));
+    const shown = panel.series.filter(visible);
     const high = 1.03 * largest(kind, "x"), low = state.log ? Math.min(smallest(kind, "x"), high / 10) : 0;
     const x = scale(low, high, M.left, W - M.right, state.log), y = scale(0, 1, H - M.bottom, M.top, false);
     const xticks = panel.norm === "linf" && !state.log && high <= 0.6 ? gridTicks(high) : ticks(low, high, state.log);
@@ -144,7 +162,7 @@
         last = s.y[i];
       });
       if (last !== null && s.x.length) path += `H${W - M.right}`;
-      svg("path", chart, { class: s.attack < 0 ? "line worst" : "line", d: path || "M0 0", stroke: colour(s.attack), "stroke-dasharray": dash(s.attack) });
+      svg("path", chart, { class: s.attack < 0 ? "line worst" : s.doubted ? "line doubted" : "line", d: path || "M0 0", stroke: colour(s.attack), "stroke-dasharray": dash(s.threat) });
     }
     const cursor = svg("line", chart, { class: "cursor", y1: M.top, y2: H - M.bottom, visibility: "hidden" });
     const box = html("div", parent, { class: "tip", role: "status" });
@@ -152,14 +170,21 @@
     interactive(chart, box, (p) => {
       const v = x.invert(p);
       cursor.setAttribute("x1", p); cursor.setAttribute("x2", p); cursor.setAttribute("visibility", "visible");
-      const values = shown.map((s) => [s.attack, s.label, valueAt(s, v)]).filter((line) => line[2] !== null);
+      const values = shown.map((s) => [s, s.label, valueAt(s, v)]).filter((line) => line[2] !== null);
       values.sort((a, b) => b[2] - a[2]);
       readout(panel, box, chart, [[null, `${panel.unit} ${distance(panel, v)}`], ...values.map(([i, l, u]) => [i, l, percent(u)])], p);
     }, () => cursor.setAttribute("visibility", "hidden"));
   }
 
+  // The shape of a mark says the threat, as the dashes of a line do.
+  const mark_of = [
+    (chart, x, y, mark) => svg("circle", chart, { cx: x, cy: y, r: 5, ...mark }),
+    (chart, x, y, mark) => svg("rect", chart, { x: x - 4.5, y: y - 4.5, width: 9, height: 9, ...mark }),
+    (chart, x, y, mark) => svg("path", chart, { d: `M${x} ${y - 6}L${x + 6} ${y}L${x} ${y + 6}L${x - 6} ${y}Z`, ...mark }),
+    (chart, x, y, mark) => svg("path", chart, { d: `M${x} ${y - 6}L${x + 5.5} ${y + 4}H${x - 5.5}Z`, ...mark }),
+  ];
   function costs(parent, panel, kind) {
-    const shown = panel.series.filter((s) => !state.hidden.has(s.attack) && s.x !== null);
+    const shown = panel.series.filter((s) => visible(s) && s.x !== null);
     const high = 1.1 * largest(kind, "y"), most = Math.max(largest(kind, "x"), 10) * 1.5;
     // Zero has no logarithm: attacks without gradients stand at the left edge.
     const x = scale(0.5, most, M.left + 8, W - M.right, true), y = scale(0, high, H - M.bottom, M.top + 12, false);
@@ -170,8 +195,8 @@
     if (points.some((p) => p.s.y === null)) svg("text", chart, { x: M.left - 6, y: M.top + 4, "text-anchor": "end" }, "∞");
     const taken = points.map((p) => ({ left: p.px - 6, right: p.px + 6, y: p.py, of: p.s }));
     for (const { s, px, py } of points) {
-      const mark = { fill: s.y === null ? "var(--paper)" : colour(s.attack), stroke: colour(s.attack), "stroke-width": 2 };
-      svg("circle", chart, { cx: px, cy: py, r: 5, ...mark });
+      const mark = { class: s.doubted ? "doubted" : "", fill: s.y === null ? "var(--paper)" : colour(s.attack), stroke: colour(s.attack), "stroke-width": 2 };
+      mark_of[s.threat % mark_of.length](chart, px, py, mark);
       // A name that would cover another mark, or seem to belong to it, is left to the read-out.
       const name = data.attacks[s.attack], width = 6.2 * name.length;
       const covers = (left, t) => left - 14 < t.right && left + width + 14 > t.left && Math.abs(py - t.y) < 12 && t.of !== s;
@@ -189,7 +214,7 @@
       const near = points.reduce((a, b) => (a && Math.abs(a.px - p) <= Math.abs(b.px - p) ? a : b), null);
       if (!near) return;
       const s = near.s, far = s.y === null ? "∞" : distance(panel, s.y);
-      readout(panel, box, chart, [[null, s.label], [s.attack, "median distance", far], [s.attack, "gradients", short(s.x)], [s.attack, "queries", short(s.queries)]], near.px);
+      readout(panel, box, chart, [[null, s.label], [s, "median distance", far], [s, "gradients", short(s.x)], [s, "queries", short(s.queries)]], near.px);
     }, () => {});
   }
 
@@ -202,18 +227,23 @@
     for (const norm of data.norms) choice(bar, norm.name, state.norm === norm.id, () => { state.norm = norm.id; });
     choice(bar, "log distance", state.log, () => { state.log = !state.log; });
     html("span", bar, { class: "gap" });
-    for (const i of order) {
-      const name = data.attacks[i], on = !state.hidden.has(i);
-      const button = html("button", bar, { type: "button", "aria-pressed": String(on) });
-      swatch(button, i);
-      html("span", button, {}, name);
-      button.addEventListener("click", () => { if (on) state.hidden.add(i); else state.hidden.delete(i); draw(name); });
-    }
+    for (const i of order) toggle(bar, data.attacks[i], state.hidden, i, colour(i), "");
+    if (data.threats.length < 2) return;
+    html("span", bar, { class: "gap" });
+    const shown = seriesOf("threat");
+    data.threats.forEach((name, t) => { if (shown.has(t)) toggle(bar, name, state.off, t, "var(--ink)", dash(t)); });
+  }
+  function toggle(bar, name, hidden, i, stroke, dashes) {
+    const on = !hidden.has(i);
+    const button = html("button", bar, { type: "button", "aria-pressed": String(on) });
+    swatch(button, stroke, dashes);
+    html("span", button, {}, name);
+    button.addEventListener("click", () => { if (on) hidden.add(i); else hidden.delete(i); draw(name); });
   }
   function draw(focus) {
     root.replaceChildren();
     if (!data.panels.length) { html("p", root, {}, "No curves yet."); return; }
-    const shown = present();
+    const shown = seriesOf("attack");
     order = data.attacks.map((_, i) => i).filter((i) => shown.has(i));
     toolbar();
     for (const kind of Object.keys(KINDS)) {
@@ -222,13 +252,17 @@
       const panels = panelsOf(kind), room = root.clientWidth;
       const wanted = panels.length === 1 ? 1 : panels.length % 3 && panels.length < 5 ? 2 : 3;
       const columns = Math.max(1, Math.min(wanted, Math.floor((room + 32) / 332)));
-      const grid = html("div", root, { class: "multiples", style: `grid-template-columns:repeat(${columns},minmax(0,${columns === 1 ? 640 : 1000}px))` });
-      W = Math.min((room - 32 * (columns - 1)) / columns, columns === 1 ? 640 : 1000);
+      const grid = html("div", root, { class: "multiples", style: `grid-template-columns:repeat(${columns},minmax(0,1fr))` });
+      W = (room - 32 * (columns - 1)) / columns;
+      H = W > 700 ? 340 : 240;
       const several = new Set(data.panels.map((p) => p.data)).size > 1;
       for (const panel of panels) {
         const box = html("div", grid, { class: "panel" });
         const who = `${panel.model} · ${panel.defence === "none" ? "undefended" : panel.defence}`;
-        html("h4", box, {}, several ? `${who} · ${panel.data}` : who);
+        const head = html("h4", box, {}, several ? `${who} · ${panel.data}` : who);
+        const name = `${kind}-${panel.norm}-${panel.model}-${panel.defence}`.replace(/[^\w.-]+/g, "_");
+        const file = "data:text/csv;charset=utf-8," + encodeURIComponent(csv(panel, kind));
+        html("a", head, { download: `${name}.csv`, href: file, "aria-label": `${KINDS[kind].title}, ${who}, as CSV` }, "CSV");
         (kind === "cost" ? costs : curves)(box, panel, kind);
       }
     }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.doubts import cell_doubts
 from vauban.report.run.judged_cells import attacked_cells, current_cells, judged_network, undefended_first
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of, worst_curve
@@ -25,14 +26,17 @@ def chart_data(run: Run) -> dict[str, Any]:
     """Data of every curve of a run.
 
     Returns:
-        `attacks`: the legend; `norms`: those that the page can switch between; `panels`: one per norm, kind and judged
-        network. Kinds are `characteristic` (P(D) over the correct images), `budget` (robust accuracy over all images,
-        with the worst case) and `cost` (gradients per image against the median distance; null where more than half
-        failed).
+        `attacks` and `threats`: the legend of colours and of line styles; `norms`: those that the page can switch
+        between; `panels`: one per norm, kind and judged network. Kinds are `characteristic` (P(D) over the correct
+        images), `budget` (robust accuracy over all images, with the worst case) and `cost` (gradients per image against
+        the median distance; null where more than half failed).
     """
     cells = attacked_cells(run)
     names = attack_labels(cells)
-    legend = sorted(set(names.values()))
+    # White-box first: the usual threat has the plain line.
+    threats = sorted({str(cell.meta.get("threat")) for cell in cells}, key=lambda name: (name != "white-box", name))
+    legend = sorted(set(names.values())), threats
+    doubted = {cell.meta["hash"] for cell in cells if cell_doubts(cell, run.findings)}
     panels: list[dict[str, Any]] = []
     # First the norm that most attacks minimise: at a fixed budget a curve is a step.
     free = [norm_of(cell) for cell in cells if cell.meta.get("eps") is None]
@@ -41,8 +45,9 @@ def chart_data(run: Run) -> dict[str, Any]:
     for norm in norms:
         groups = group([cell for cell in cells if norm_of(cell) == norm], judged_network)
         for key in sorted(groups, key=undefended_first):
-            panels += _panels(key, groups[key], norm, names, legend)
-    return {"attacks": legend, "norms": [{"id": n, "name": fmt.norm_name(n)} for n in norms], "panels": panels}
+            panels += _panels(key, groups[key], norm, names, legend, doubted)
+    shown = [{"id": norm, "name": fmt.norm_name(norm)} for norm in norms]
+    return {"attacks": legend[0], "threats": threats, "norms": shown, "panels": panels}
 
 
 def to_json(value: Any) -> str:
@@ -51,7 +56,12 @@ def to_json(value: Any) -> str:
 
 
 def _panels(
-    key: tuple[str, str, str], cells: Sequence[CellRows], norm: str, names: dict[str, str], legend: list[str]
+    key: tuple[str, str, str],
+    cells: Sequence[CellRows],
+    norm: str,
+    names: dict[str, str],
+    legend: tuple[list[str], list[str]],
+    doubted: set[str],
 ) -> list[dict[str, Any]]:
     model, defence, data = key
     threats = {str(cell.meta.get("threat")) for cell in cells}
@@ -60,7 +70,10 @@ def _panels(
     for cell in cells:
         name = names[cell.meta["hash"]]
         label = _label(cell, name, len(threats) > 1)
-        tag = {"attack": legend.index(name), "label": label}
+        threat = str(cell.meta.get("threat"))
+        tag: dict[str, Any] = {"attack": legend[0].index(name), "threat": legend[1].index(threat), "label": label}
+        if cell.meta["hash"] in doubted:
+            tag |= {"label": f"{label} (invalid)", "doubted": True}
         distance = distortion(select(cell.columns, population(cell.columns, "correct")), norm)
         at, slack = corners(distance, _STEPS), tolerance_of(cell.meta)
         shown["characteristic"].append(tag | _curve(at, operating_characteristic(distance, at, slack)))
@@ -69,7 +82,9 @@ def _panels(
         shown["cost"].append(tag | _point(cell, distance))
     if len(cells := current_cells(cells)) > 1:
         at = corners(np.concatenate([distortion(cell.columns, norm) for cell in cells]), _STEPS)
-        shown["budget"].append({"attack": -1, "label": "worst case"} | _curve(at, worst_curve(cells, norm, at)))
+        shown["budget"].append(
+            {"attack": -1, "threat": -1, "label": "worst case"} | _curve(at, worst_curve(cells, norm, at))
+        )
     return [base | {"kind": kind, "series": series} for kind, series in shown.items()]
 
 

@@ -148,12 +148,14 @@ def _own(view: Path) -> bool:
 
 
 def _class(label: float, names: Sequence[str] | None, rejected: int | None) -> str:
+    """The name of a class, its number where it has none or a number as its name."""
     index = int(label)
     if index < 0:
         return "no label: non-finite logits"
     if index == rejected:
         return "rejected"
-    return str(names[index]) if names and 0 <= index < len(names) else f"class {index}"
+    name = str(names[index]) if names and index < len(names) else str(index)
+    return f"class {name}" if name.isdigit() else name
 
 
 def _uri(png: bytes) -> str:

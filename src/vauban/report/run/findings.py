@@ -9,6 +9,11 @@ from vauban.report.run.judged_cells import judged_network
 from vauban.store import CellRows, Run
 
 _ORDER = {"invalid": 0, "warning": 1, "info": 2}
+_MEANINGS = {
+    "invalid": "the numbers of the cells named here cannot be relied on",
+    "warning": "the attack may be weaker than it looks",
+    "info": "good to know",
+}
 
 
 @dataclass
@@ -42,6 +47,11 @@ class FindingGroup:
     advice: str
     cases: dict[str, FindingCase] = field(default_factory=dict)
 
+    @property
+    def meaning(self) -> str:
+        """The severity in words."""
+        return _MEANINGS.get(self.severity, self.severity)
+
 
 def finding_groups(run: Run, labels: dict[str, str]) -> list[FindingGroup]:
     """The findings of the run and of its cells, the gravest first.
@@ -58,7 +68,9 @@ def finding_groups(run: Run, labels: dict[str, str]) -> list[FindingGroup]:
             _add(groups, finding, *places[cell.meta["hash"]])
     for finding in run.findings:
         about = str(finding.get("about") or "whole run")
-        _add(groups, finding, *places.get(about, (about.replace(" | ", " · "), "")))
+        # What is about a cell that is gone has no name here; its hash says nothing to a reader.
+        named = about.replace(" | ", " · ") if " " in about else "a cell of an earlier plan"
+        _add(groups, finding, *places.get(about, (named, "")))
     return sorted(groups.values(), key=lambda group: (_ORDER.get(group.severity, 1), group.code))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from vauban.report.run import plain_sentence
 from vauban.report.run.attack_labels import attack_labels
-from vauban.report.run.judged_cells import attacked_cells, current_cells, judged_network, undefended_first
+from vauban.report.run.doubts import cell_doubts, invalid_codes
+from vauban.report.run.evidence import breaking_cells, evidence
+from vauban.report.run.judged_cells import attacked_cells, budgets, current_cells, judged_network, undefended_first
 from vauban.report.run.paired_difference import against_undefended
 from vauban.report.run.remarks import remarks
 from vauban.report.run.result_rows import mean_cost
@@ -35,6 +38,7 @@ class BudgetBound:
         gradients: Backward passes per sample, of all attacks together.
         queries: Forward passes per sample, of all attacks together.
         sentence: The bound as a sentence.
+        evidence: The cells that it rests on, in sentences.
     """
 
     norm: str
@@ -43,6 +47,7 @@ class BudgetBound:
     gradients: float
     queries: float
     sentence: str
+    evidence: str = ""
 
     @property
     def budget(self) -> str:
@@ -84,6 +89,7 @@ class Headline:
         invalid: Codes of the findings after which the numbers cannot be relied on.
         earlier: The number of judged cells of each earlier version of vauban.
         remarks: What the numbers count, as sentences.
+        plain: The verdict as a sentence without terms of the field.
     """
 
     model: str
@@ -98,6 +104,12 @@ class Headline:
     invalid: tuple[str, ...]
     earlier: tuple[tuple[str, int], ...] = ()
     remarks: tuple[str, ...] = ()
+    plain: str = ""
+
+    @property
+    def standing(self) -> bool:
+        """Whether any attack left an image that it did not break."""
+        return any(bound.robust.value > 0 for bound in self.bounds) or any(m.p_suc.value < 1 for m in self.minimal)
 
     @property
     def lowest(self) -> float:
@@ -126,52 +138,40 @@ def _headline(
     # 'removed' judges the network without its defence: its rows say nothing about the defended one.
     defended = [cell for cell in cells if not str(cell.meta.get("threat")).startswith("removed")]
     judged, undefended = current_cells(defended), current_cells(bare) if key[1] != "none" else []
-    bounds = tuple(_bound(judged, undefended, norm, eps, labels) for norm, eps in sorted(budgets(judged).items()))
+    invalid = invalid_codes(judged, findings)
+    doubted = [cell for cell in judged if cell_doubts(cell, findings)]
+    bounds = []
+    for norm, eps in sorted(budgets(judged).items()):
+        rests = evidence(breaking_cells(judged, norm, eps), labels, doubted, bool(invalid))
+        bounds.append(replace(_bound(judged, undefended, norm, eps, labels), evidence=rests))
     free = group([cell for cell in judged if cell.meta.get("eps") is None], norm_of)
     minimal = tuple(_minimal(members, norm, labels) for norm, members in sorted(free.items()))
     return Headline(
         *key,
         rate(worst_case(judged or cells).clean_of_all),
-        bounds,
+        tuple(bounds),
         minimal,
         unfinished=sum(not cell.complete for cell in judged),
         stale=sum(cell.stale for cell in defended),
         only_stale=bool(defended) and all(cell.stale for cell in defended),
-        invalid=invalid_codes(judged, findings),
+        invalid=invalid,
         earlier=tuple(sorted(Counter(cell.earlier_version for cell in judged if cell.earlier_version).items())),
         remarks=tuple(f"{remark}." for remark in remarks(judged or cells)),
+        plain=_plain(key, judged, bounds, free) + (plain_sentence.DOUBT if invalid else ""),
     )
 
 
-def invalid_codes(cells: list[CellRows], findings: list[dict[str, Any]]) -> tuple[str, ...]:
-    """Codes of the gravest findings of these cells, and of those between cells that are about one of them.
-
-    A threat without such findings vouches for the bound when no other threat breaks more: masked gradients under
-    white-box say nothing against the number that the adaptive attacker reached.
-    """
-    threats = group(cells, lambda cell: str(cell.meta.get("threat")))
-    codes = {threat: _codes(members, findings) for threat, members in threats.items()}
-    left = {threat: float(worst_case(members).robust.mean()) for threat, members in threats.items()}
-    vouched = min((left[threat] for threat in threats if not codes[threat]), default=float("inf"))
-    doubted = min((left[threat] for threat in threats if codes[threat]), default=float("inf"))
-    return () if vouched <= doubted else tuple(sorted(set().union(*codes.values())))
-
-
-def _codes(cells: list[CellRows], findings: list[dict[str, Any]]) -> set[str]:
-    about = {cell.meta["hash"] for cell in cells}
-    about |= {" | ".join(str(cell.meta.get(k)) for k in ("model", "defence", "threat")) for cell in cells}
-    theirs = [finding for cell in cells for finding in cell.findings]
-    theirs += [finding for finding in findings if finding.get("about") in about]
-    return {str(f.get("code")) for f in theirs if f.get("severity") == "invalid"}
-
-
-def budgets(cells: list[CellRows]) -> dict[str, float]:
-    """The budget of each norm that most cells share, the largest of equally common ones."""
-    seen = Counter((norm_of(cell), float(cell.meta["eps"])) for cell in cells if cell.meta.get("eps") is not None)
-    chosen: dict[str, float] = {}
-    for (norm, eps), _ in sorted(seen.items(), key=lambda item: (item[1], item[0][1])):
-        chosen[norm] = eps
-    return chosen
+def _plain(
+    key: tuple[str, str, str], judged: list[CellRows], bounds: list[BudgetBound], free: dict[str, list[CellRows]]
+) -> str:
+    """The sentence on the lowest bound; on the first norm that is minimised where there is no budget."""
+    who = key[0] if key[1] == "none" else f"{key[0]} behind {key[1]}"
+    if bounds:
+        lowest = min(bounds, key=lambda bound: bound.robust.value)
+        return plain_sentence.at_budget(judged, lowest.norm, lowest.eps, who)
+    for norm, members in sorted(free.items()):
+        return plain_sentence.without_budget(members, norm, who)
+    return ""
 
 
 def _attackers(cells: list[CellRows], labels: dict[str, str]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from vauban.report.run.remarks import remarks
+from vauban.statistics.combine import norm_of
 from vauban.store import CellRows, Run
 
 
@@ -28,6 +30,15 @@ def current_cells(cells: Sequence[CellRows]) -> list[CellRows]:
     like any other until the last plan supersedes them.
     """
     return [cell for cell in cells if not cell.stale] or list(cells)
+
+
+def budgets(cells: list[CellRows]) -> dict[str, float]:
+    """The budget of each norm that most cells share, the largest of equally common ones."""
+    seen = Counter((norm_of(cell), float(cell.meta["eps"])) for cell in cells if cell.meta.get("eps") is not None)
+    chosen: dict[str, float] = {}
+    for (norm, eps), _ in sorted(seen.items(), key=lambda item: (item[1], item[0][1])):
+        chosen[norm] = eps
+    return chosen
 
 
 def judged_network(cell: CellRows) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -16,12 +17,15 @@ from vauban.report.run.headlines import CAVEAT, headlines
 from vauban.report.run.judged_cells import attacked_cells, judged_network
 from vauban.report.run.result_grid import result_grids
 from vauban.report.run.result_rows import result_rows
-from vauban.report.run.tables import formatted_row, headers, table_metrics
+from vauban.report.run.tables import csv_text, formatted_row, headers, table_metrics
 from vauban.report.shared import format as fmt
 from vauban.report.shared.assets import asset, template
 from vauban.statistics.combine import norm_of
 from vauban.store import CellRows, Run, load
 from vauban.store.files import write_atomic
+
+_UNSHOWN = ("seconds", "created", "probe", "sources", "class_names")
+"""Facts of a cell that are no settings, or too long to read."""
 
 
 def write(path: Path | str, to: Path | str | None = None) -> Path:
@@ -57,12 +61,14 @@ def page(run: Run) -> str:
     return template("run/template.html").render(
         title=run.study.get("title") or "Robustness evaluation",
         headlines=verdicts,
+        standing=any(verdict.standing for verdict in verdicts),
         caveat=CAVEAT,
         findings=finding_groups(run, labels),
         unchecked=sum(not cell.checked for cell in attacked_cells(run)),
         grids=result_grids(rows, verdicts),
         headers=headers(metrics),
         table=[(row, formatted_row(row, metrics)) for row in rows],
+        results_csv="data:text/csv;charset=utf-8," + quote(csv_text(rows)),
         metrics=metrics,
         charts=Markup(to_json(chart_data(run))),
         galleries=shown,
@@ -72,12 +78,13 @@ def page(run: Run) -> str:
         settings=[(_where(cell, labels), facts) for cell, facts in zip(run.cells, different, strict=True)],
         timings=[(_where(cell, labels), fmt.seconds(cell.meta["seconds"])) for cell in run.cells],
         total=fmt.seconds(sum(cell.meta["seconds"] for cell in run.cells)),
+        images=max((h.clean.n for h in verdicts), default=0),
         samples=sum(len(cell.columns["id"]) for cell in run.cells),
         data=fmt.enumeration(sorted({judged_network(cell)[2] for cell in run.cells})),
         created=max((str(cell.meta.get("created") or "") for cell in run.cells), default=""),
         command=_command(run.study.get("command")),
         style=asset("shared/style.css"),
-        script=asset("run/curves.js"),
+        script=asset("run/curves.js") + asset("run/examples.js"),
         fmt=fmt,
     )
 
@@ -109,10 +116,7 @@ def _troubles(run: Run, labels: dict[str, str]) -> list[tuple[str, str, str]]:
 
 def _settings(cells: list[CellRows]) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Settings that all cells share, and for each cell the others; nested ones are joined with dots."""
-    flat = [
-        _flatten({k: v for k, v in cell.meta.items() if k not in ("seconds", "created", "probe", "sources")})
-        for cell in cells
-    ]
+    flat = [_flatten({k: v for k, v in cell.meta.items() if k not in _UNSHOWN}) for cell in cells]
     if len(flat) < 2:
         return (flat[0] if flat else {}), [{} for _ in flat]
     shared = {key: value for key, value in flat[0].items() if all(other.get(key) == value for other in flat)}

@@ -1,4 +1,4 @@
-"""Grid of attacks by threats and defences of each model, one number per field."""
+"""Grid of attacks by defences and threats of each model, one number per field."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from vauban.report.run.result_rows import ResultRow
 from vauban.report.shared import format as fmt
 from vauban.statistics.estimates import Estimate
 
+Column = tuple[str, str]
+"""A defence and the threat that it met."""
+
 
 @dataclass(frozen=True)
 class GridField:
@@ -21,15 +24,17 @@ class GridField:
         value: The number as text.
         detail: The smaller line below it.
         shade: Robust accuracy in [0,1]; None where fields are not comparable.
-        threat: The threat where it is not the usual one of the column, else "".
         notes: Remarks that a reader must know before trusting the number.
+        invalid: Codes of the findings after which it cannot be relied on.
+        span: The number of columns that it holds for.
     """
 
     value: str
     detail: str
     shade: float | None
-    threat: str = ""
     notes: str = ""
+    invalid: tuple[str, ...] = ()
+    span: int = 1
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,9 @@ class GridLine:
 
     Attributes:
         attack: The label of the attack.
-        detail: Its budget, and its threat where all its fields share one that is not usual.
+        detail: Its budget.
         kind: As `ResultRow.kind`.
-        fields: One field per column, None where nothing was run.
+        fields: What fills the columns from left to right, None where nothing was run.
     """
 
     attack: str
@@ -56,16 +61,22 @@ class ResultGrid:
     Attributes:
         model: The model.
         data: The data set.
-        columns: Defences with their usual threat, which a line names only where it differs.
+        columns: One per defence and threat, white-box first; a removed defence, which no verdict counts,
+            last of its defence.
         clean: Clean accuracy by column, as text.
-        lines: One line per attack, budget and, where a defence met it under several, threat.
+        lines: One line per attack and budget.
     """
 
     model: str
     data: str
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[Column, ...]
     clean: tuple[str, ...]
     lines: tuple[GridLine, ...]
+
+    @property
+    def defences(self) -> list[tuple[str, int]]:
+        """Each defence with the number of its columns."""
+        return list(Counter(defence for defence, _ in self.columns).items())
 
 
 def result_grids(table: Sequence[ResultRow], verdicts: Sequence[Headline]) -> list[ResultGrid]:
@@ -82,50 +93,54 @@ def result_grids(table: Sequence[ResultRow], verdicts: Sequence[Headline]) -> li
 
 def _grid(table: list[ResultRow], verdicts: dict[str, Headline]) -> ResultGrid:
     rows = [row for row in table if row.kind != "worst"]
-    columns = tuple(dict.fromkeys(row.defence for row in table))
-    usual = {c: Counter(row.threat for row in rows if row.defence == c).most_common(1)[0][0] for c in columns}
-    # One line per attack where each defence met it under one threat (white-box here, adaptive there); else per threat.
-    meetings = Counter((row.attack, row.budget, row.defence) for row in rows)
-    split = {(attack, budget) for (attack, budget, _), times in meetings.items() if times > 1}
-    grid: dict[tuple[str, str, str], dict[str, ResultRow]] = {}
+    defences = list(dict.fromkeys(row.defence for row in rows))
+    met = dict.fromkeys((row.defence, row.threat) for row in rows)
+    columns = tuple(
+        sorted(met, key=lambda column: (defences.index(column[0]), _removed(column), column[1] != "white-box"))
+    )
+    grid: dict[tuple[str, str], dict[Column, ResultRow]] = {}
     for row in sorted(rows, key=lambda row: (row.norm, row.eps is None, row.attack, row.eps or 0.0)):
-        threat = row.threat if (row.attack, row.budget) in split else ""
-        grid.setdefault((row.attack, row.budget, threat), {})[row.defence] = row
-    lines = [_line(attack, fields, usual) for (attack, _, _), fields in grid.items()]
+        grid.setdefault((row.attack, row.budget), {})[row.defence, row.threat] = row
+    lines = [_line(attack, budget, fields, columns) for (attack, budget), fields in grid.items()]
     bounds = {(bound.norm, bound.eps): bound.budget for verdict in verdicts.values() for bound in verdict.bounds}
     lines += [_worst(norm, eps, budget, columns, verdicts) for (norm, eps), budget in sorted(bounds.items())]
-    answers = [max((row.clean_accuracy for row in table if row.defence == c), key=lambda r: r.n) for c in columns]
-    clean = tuple(fmt.percent(answer.value) for answer in answers)
-    return ResultGrid(table[0].model, table[0].data, tuple(usual.items()), clean, tuple(lines))
+    answers = [[row.clean_accuracy for row in rows if (row.defence, row.threat) == column] for column in columns]
+    clean = tuple(fmt.percent(max(rates, key=lambda rate: rate.n).value) for rates in answers)
+    return ResultGrid(table[0].model, table[0].data, columns, clean, tuple(lines))
 
 
-def _line(attack: str, row_of: dict[str, ResultRow], usual: dict[str, str]) -> GridLine:
-    threats = {row.threat for row in row_of.values()}
-    first = next(iter(row_of.values()))
-    as_usual = all(row.threat == usual[defence] for defence, row in row_of.items())
-    shared = not as_usual and len(threats) == 1
-    detail = f"{first.budget}, {first.threat}" if shared else first.budget
-    fields = tuple(_field(row_of[c], "" if shared else usual[c]) if c in row_of else None for c in usual)
-    return GridLine(attack, detail, first.kind, fields)
+def _removed(column: Column) -> bool:
+    return column[1].startswith("removed")
 
 
-def _field(row: ResultRow, silent: str) -> GridField:
-    threat, notes = row.threat if silent and row.threat != silent else "", "; ".join(row.notes)
+def _line(attack: str, budget: str, row_of: dict[Column, ResultRow], columns: tuple[Column, ...]) -> GridLine:
+    fields = tuple(_field(row_of[column]) if column in row_of else None for column in columns)
+    return GridLine(attack, budget, next(iter(row_of.values())).kind, fields)
+
+
+def _field(row: ResultRow) -> GridField:
+    notes = "; ".join(row.notes)
     if row.eps is None and row.summary is not None:
         broke = f"{fmt.percent(row.summary.p_suc.value)} broken"
-        return GridField(fmt.distance(row.summary.median.value, row.norm), broke, None, threat, notes)
-    return _rate(row.robust_accuracy, threat, notes)
+        return GridField(fmt.distance(row.summary.median.value, row.norm), broke, None, notes, row.invalid)
+    return _rate(row.robust_accuracy, notes, row.invalid)
 
 
-def _rate(rate: Estimate, threat: str = "", notes: str = "") -> GridField:
+def _rate(rate: Estimate, notes: str = "", invalid: tuple[str, ...] = (), span: int = 1) -> GridField:
     shade = None if math.isnan(rate.value) else rate.value
-    return GridField(fmt.percent(rate.value), fmt.percent_range(rate.interval), shade, threat, notes)
+    return GridField(fmt.percent(rate.value), fmt.percent_range(rate.interval), shade, notes, invalid, span)
 
 
-def _worst(norm: str, eps: float, budget: str, columns: tuple[str, ...], verdicts: dict[str, Headline]) -> GridLine:
+def _worst(norm: str, eps: float, budget: str, columns: tuple[Column, ...], verdicts: dict[str, Headline]) -> GridLine:
+    """The bounds of the verdicts, each below all columns of its defence that it counts."""
     fields: list[GridField | None] = []
-    for column in columns:
-        bounds = verdicts[column].bounds if column in verdicts else ()
-        rates = [bound.robust for bound in bounds if (bound.norm, bound.eps) == (norm, eps)]
-        fields.append(_rate(rates[0]) if rates else None)
+    counted = Counter(column[0] for column in columns if not _removed(column))
+    for defence in dict.fromkeys(column[0] for column in columns):
+        verdict, removed = verdicts.get(defence), sum(c[0] == defence and _removed(c) for c in columns)
+        rates = [b.robust for b in verdict.bounds if (b.norm, b.eps) == (norm, eps)] if verdict else []
+        if rates and verdict and counted[defence]:
+            fields.append(_rate(rates[0], invalid=verdict.invalid, span=counted[defence]))
+            fields += [None] * removed
+        else:
+            fields += [None] * (counted[defence] + removed)
     return GridLine("worst case", f"{budget}, every attack and threat", "worst", tuple(fields))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.doubts import cell_doubts, invalid_codes
 from vauban.report.run.judged_cells import attacked_cells, cell_notes, current_cells, judged_network, undefended_first
 from vauban.report.run.metric_values import aggregate, metrics_of_all
 from vauban.report.shared import format as fmt
@@ -41,6 +42,7 @@ class ResultRow:
         queries: Forward passes per sample.
         notes: Remarks that a reader must know before trusting the row.
         metrics: The number of each declared metric.
+        invalid: Codes of the findings after which the row cannot be relied on.
     """
 
     model: str
@@ -58,6 +60,7 @@ class ResultRow:
     queries: float
     notes: tuple[str, ...] = ()
     metrics: Mapping[MetricColumn, float] = field(default_factory=dict)
+    invalid: tuple[str, ...] = ()
 
     @property
     def budget(self) -> str:
@@ -78,17 +81,22 @@ def result_rows(run: Run, population: str = "correct") -> list[ResultRow]:
     rows: list[ResultRow] = []
     for key in sorted(groups, key=undefended_first):
         members = groups[key]
-        single = [_cell_row([cell], labels[cell.meta["hash"]], population, shared) for cell in members]
+        doubts = {cell.meta["hash"]: cell_doubts(cell, run.findings) for cell in members}
+        named = [(cell, labels[cell.meta["hash"]], doubts[cell.meta["hash"]]) for cell in members]
+        single = [replace(_cell_row([cell], label, population, shared), invalid=codes) for cell, label, codes in named]
         rows += sorted(single, key=lambda row: (row.attack, row.norm, row.eps or 0.0))
         for runs in group(members, family).values():
             ids = [np.sort(cell.columns["id"]) for cell in runs]
             if len({cell.meta.get("eps") for cell in runs}) > 1 and all(np.array_equal(i, ids[0]) for i in ids):
-                rows.append(_cell_row(runs, labels[runs[0].meta["hash"]], population, shared))
+                union_row = _cell_row(runs, labels[runs[0].meta["hash"]], population, shared)
+                codes = set().union(*(doubts[cell.meta["hash"]] for cell in runs))
+                rows.append(replace(union_row, invalid=tuple(sorted(codes))))
         for (norm, eps), rivals in group(
             current_cells(members), lambda cell: (norm_of(cell), cell.meta.get("eps"))
         ).items():
             if len(rivals) > 1 and eps is not None:
-                rows.append(_worst_row(key, current_cells(members), norm, eps))
+                worst = _worst_row(key, current_cells(members), norm, eps)
+                rows.append(replace(worst, invalid=invalid_codes(current_cells(members), run.findings)))
     return rows
 
 

@@ -107,7 +107,7 @@ def render(run: Run, form: str = "md", population: str = "correct") -> str:
     Raises:
         UnknownName: There is no such form or population.
     """
-    forms: dict[str, Callable[[Sequence[ResultRow]], str]] = {"md": _markdown, "csv": _csv, "latex": _latex}
+    forms: dict[str, Callable[[Sequence[ResultRow]], str]] = {"md": _markdown, "csv": csv_text, "latex": _latex}
     if form not in forms:
         raise UnknownName("format", form, forms)
     return forms[form](result_rows(run, population))
@@ -127,7 +127,7 @@ def formatted_row(row: ResultRow, metrics: Sequence[MetricColumn]) -> list[str]:
     """The fields of a row as text, in the order of `headers`."""
     numbers = row.summary
     tail = [metric_text(row.metrics.get(metric, math.nan)) for metric in metrics]
-    tail += [fmt.count(row.gradients), fmt.count(row.queries), "; ".join(row.notes)]
+    tail += [fmt.count(row.gradients), fmt.count(row.queries), "; ".join(_notes(row))]
     head = [row.model, row.defence, row.threat, row.attack, row.budget]
     # Without a budget there is no robust accuracy, only distances.
     robust = fmt.DASH if row.eps is None else fmt.rate(row.robust_accuracy)
@@ -144,6 +144,11 @@ def formatted_row(row: ResultRow, metrics: Sequence[MetricColumn]) -> list[str]:
     return [*head, numbers.population, str(numbers.n), *accuracy, *middle, *tail]
 
 
+def _notes(row: ResultRow) -> list[str]:
+    """Remarks on a row, with the findings after which it cannot be relied on."""
+    return [*row.notes, *([f"invalid: {', '.join(row.invalid)}"] if row.invalid else [])]
+
+
 def _at(share: float, distance: float, norm: str) -> str:
     return f"{fmt.percent(share)} at {fmt.distance(distance, norm)}"
 
@@ -158,7 +163,8 @@ def _markdown(table: Sequence[ResultRow]) -> str:
     return "\n".join([line(head), "|" + "---|" * len(head), *body]) + "\n"
 
 
-def _csv(table: Sequence[ResultRow]) -> str:
+def csv_text(table: Sequence[ResultRow]) -> str:
+    """Raw numbers, one line per row."""
     metrics = table_metrics(table)
     text = io.StringIO()
     names = [*_RAW, *(name for metric in metrics for name in _raw_metric(metric, None))]
@@ -184,7 +190,7 @@ def _raw(row: ResultRow) -> dict[str, Any]:
     fields = dict(zip(_RAW, values, strict=True))
     for metric, value in row.metrics.items():
         fields |= _raw_metric(metric, value)
-    fields |= dict(zip(_RAW_LAST, (row.gradients, row.queries, "; ".join(row.notes)), strict=True))
+    fields |= dict(zip(_RAW_LAST, (row.gradients, row.queries, "; ".join(_notes(row))), strict=True))
     return {name: _disarmed(value) for name, value in fields.items()}
 
 

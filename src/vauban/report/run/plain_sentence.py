@@ -1,0 +1,90 @@
+"""Verdict on one network as a sentence without terms of the field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from vauban.report.shared import format as fmt
+from vauban.statistics.combine import nearest_success, worst_case
+from vauban.statistics.estimates import median
+from vauban.store import CellRows
+
+DOUBT = " What is left standing cannot be relied on: see the findings."
+
+
+def at_budget(cells: Sequence[CellRows], norm: str, eps: float, who: str) -> str:
+    """What a change within a budget does to a network.
+
+    Where every image is fooled, the change is the smallest that does it.
+
+    Args:
+        cells: The judged cells.
+        norm: The norm of the budget.
+        eps: The budget in pixels of [0,1].
+        who: The network.
+    """
+    worst = worst_case(cells, norm, eps)
+    if not (np.isin(worst.clean, (0, 1)).all() and np.isin(worst.robust, (0, 1)).all()):
+        before, after = fmt.percent(float(worst.clean.mean())), fmt.percent(float(worst.robust.mean()))
+        return _sentence(f"{change(norm, eps)} takes the right answers of {who} from {before} down to {after}.")
+    right, standing = int(worst.clean.sum()), int(worst.robust.sum())
+    among = _among(right, len(worst.ids), who)
+    if not right:
+        return f"Even without an attack {who} classifies none of the {len(worst.ids)} images correctly."
+    if standing == right:
+        return _sentence(f"{change(norm, eps)}, these attacks did not fool {who} on any of {among}.")
+    if standing:
+        return _sentence(f"{change(norm, eps)} fools {who} on {right - standing} of {among}.")
+    closest = nearest_success(cells, norm)
+    needed = float(closest.distance[np.isin(closest.ids, worst.ids[worst.clean > 0])].max())
+    enough = change(norm, min(needed, eps) if math.isfinite(needed) else eps)
+    return _sentence(f"{enough} fools {who} on every one of {among}.")
+
+
+def without_budget(cells: Sequence[CellRows], norm: str, who: str) -> str:
+    """What the smallest changes in a norm do to a network: half of the images, or as many as were fooled.
+
+    Args:
+        cells: The judged cells that minimise the norm.
+        norm: The norm.
+        who: The network.
+    """
+    closest = nearest_success(cells, norm)
+    distance = closest.distance[closest.correct]
+    among = _among(len(distance), len(closest.ids), who)
+    if not len(distance):
+        return f"Even without an attack {who} classifies none of the {len(closest.ids)} images correctly."
+    middle = median(distance).value
+    if math.isfinite(middle):
+        return _sentence(f"{change(norm, middle)} fools {who} on half of {among}.")
+    fooled = int(np.isfinite(distance).sum())
+    return f"With no limit on the size of a change, these attacks fool {who} on {fooled} of {among}."
+
+
+def change(norm: str, size: float) -> str:
+    """A change of at most a size in words.
+
+    Args:
+        norm: `l0`, `l1`, `l2` or `linf`.
+        size: In pixels of [0,1]; a number of components for L0.
+    """
+    if norm == "linf":
+        levels = size * 255
+        if abs(levels - round(levels)) < 1e-3:
+            return f"changing each pixel by at most {round(levels)} of 255 levels"
+        return f"changing each pixel by at most {size:.3g} of its range"
+    if norm == "l0":
+        return f"changing at most {size:.0f} pixel value{'' if round(size) == 1 else 's'}"
+    return f"a change of {fmt.norm_name(norm)} size at most {fmt.distance(size, norm)}"
+
+
+def _among(right: int, images: int, who: str) -> str:
+    counted = f"{right} image{'' if right == 1 else 's'}"
+    return f"the {counted}" if right == images else f"the {counted} that it classifies correctly"
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
