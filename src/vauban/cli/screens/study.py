@@ -170,17 +170,17 @@ def _number(text: str) -> float | str | None:
 def _show_findings(run: Run) -> None:
     """Each finding once, with the cells or the pairs of cells that it is about."""
     about: dict[tuple[str, str, str], list[str]] = {}
+    places = {str(cell.meta["hash"]): " | ".join(model_defence_threat(cell)) for cell in run.cells}
     for cell in run.cells:
         for f in cell.findings:
-            about.setdefault((f["severity"], f["code"], f["message"]), []).append(
-                " | ".join(model_defence_threat(cell))
-            )
+            about.setdefault((f["severity"], f["code"], f["message"]), []).append(places[cell.meta["hash"]])
     for f in run.findings:
-        about.setdefault((f["severity"], f["code"], f["message"]), []).append(str(f.get("about", "")))
-    grave = {key: list(dict.fromkeys(where)) for key, where in about.items() if key[0] != "info"}
+        where = str(f.get("about", ""))
+        about.setdefault((f["severity"], f["code"], f["message"]), []).append(places.get(where, where))
+    grave = {key: list(dict.fromkeys(cells)) for key, cells in about.items() if key[0] != "info"}
     if grave:
         console.print()
-    for (severity, code, message), where in grave.items():
+    for (severity, code, message), cells in grave.items():
         colour = "red" if severity == "invalid" else "yellow"
-        places = f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: " if where[0] else ""
-        console.print(indented(f"[{colour}]{severity}[/] {escape(code)}: {escape(places + message)}"))
+        named = f"{cells[0]}{f' and {len(cells) - 1} more' if len(cells) > 1 else ''}: " if cells[0] else ""
+        console.print(indented(f"[{colour}]{severity}[/] {escape(code)}: {escape(named + message)}"))
