@@ -110,7 +110,7 @@ def main() -> None:
         f"{options.clock} time. Distances: linf for PGD (D up to 0.3), L2 for the others (D up to 4); "
         "failures are infinite. 8-bit: ours rounds inside the attack, the "
         "others' images are rounded afterwards to the nearest level, which leaves the ball where 255 eps is not whole (0.3 "
-        "is 76.5 levels); in the last column to the nearest level inside the ball, as a user of theirs would. "
+        "is 76.5 levels); in the last column to the nearest level inside the ball. "
         "torchattacks' C&W has no search for c."
     )
     text += "\n\n" + table(header, rows)
