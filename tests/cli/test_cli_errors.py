@@ -223,6 +223,32 @@ def test_what_a_users_file_raises_is_one_line(evaluate: Run, project: Path) -> N
     one_line(evaluate("--model", "late.py:net"), "RuntimeError: size mismatch", "--debug")
 
 
+LEAVING = {
+    "at import": ("import sys\nsys.exit(0)\n", 2),
+    "a panic at import": ("raise BaseException('gone')\n", 2),
+    "when made": ("import sys\ndef net():\n    sys.exit(0)\n", 2),
+    "when asked": (
+        "import sys\nfrom mine import Means\nclass net(Means):\n    def forward(self, z):\n        sys.exit(0)\n",
+        2,
+    ),
+    "in a batch": (
+        "import sys\nfrom mine import Means\nclass net(Means):\n    def forward(self, z):\n"
+        "        if len(z) == 2:\n            sys.exit(0)\n        return super().forward(z)\n",
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LEAVING)
+def test_a_file_that_ends_the_process_is_no_success(case: str, evaluate: Run, project: Path) -> None:
+    content, code = LEAVING[case]
+    (project / "leaving.py").write_text(content)
+    ran = evaluate("--model", "leaving.py:net", "--batch-size", "6", "--no-preflight")
+    assert ran.code == code
+    assert ran.err.count("\n") == 1
+    assert "Traceback" not in ran.err
+
+
 def test_an_interruption_says_how_to_go_on(evaluate: Run, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
     whole = CellJob.compute
     calls = []

@@ -72,7 +72,7 @@ def test_a_failed_batch_fails_the_gate_and_without_one_is_exit_code_3(
     assert list(cases(project / "ci.xml").values()) == [False]
     ran = evaluate(*words, "--fail-under", "0.0")
     assert ran.code == 1
-    assert "1 batches failed, the last with ConnectionError: refused" in ran.err
+    assert "1 batch failed, the last with ConnectionError: refused" in ran.err
     assert list(cases(project / "ci.xml").values()) == [False, False]
     assert vauban("compare", "run", "run").code == 3
     assert vauban("compare", "run", "run", "--fail-on-drop").code == 1

@@ -10,6 +10,7 @@ import pytest
 
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.study import Study
+from vauban.jobs import source_files as source_files_module
 from vauban.jobs.provenance import source_files
 from vauban.store import sources
 from vauban.store.sources import PACKAGE
@@ -110,6 +111,54 @@ IMPORTS: dict[str, tuple[Files, str]] = {
         {"net.py": net('import importlib\naid = importlib.import_module("aid")', "aid.SCALE"), "aid.py": HELPER},
         "aid.py",
     ),
+    "dynamic, by a variable": (
+        {
+            "net.py": net('import importlib\nNAME = "aid"\naid = importlib.import_module(NAME)', "aid.SCALE"),
+            "aid.py": HELPER,
+        },
+        "aid.py",
+    ),
+    "dynamic, renamed": (
+        {
+            "net.py": net('from importlib import import_module as fetch\naid = fetch(name="aid")', "aid.SCALE"),
+            "aid.py": HELPER,
+        },
+        "aid.py",
+    ),
+    "dynamic, relative": (
+        {
+            "net.py": net("from kit.b import TWICE", "TWICE"),
+            "kit/__init__.py": "",
+            "kit/a.py": HELPER,
+            "kit/b.py": "from importlib import import_module\nTWICE = 2 * import_module('.a', __package__).SCALE\n",
+        },
+        "kit/a.py",
+    ),
+    "dynamic, in a named package": (
+        {
+            "net.py": net("from importlib import import_module\naid = import_module('.a', 'kit')", "aid.SCALE"),
+            "kit/__init__.py": "",
+            "kit/a.py": HELPER,
+        },
+        "kit/a.py",
+    ),
+    "by a name of Python": ({"net.py": net('aid = __import__("aid")', "aid.SCALE"), "aid.py": HELPER}, "aid.py"),
+    "conditional": (
+        {
+            "net.py": net("if len('ab') > 9:\n    import absent as aid\nelse:\n    import aid", "aid.SCALE"),
+            "aid.py": HELPER,
+        },
+        "aid.py",
+    ),
+    "in a class": ({"net.py": net("class Kept:\n    from aid import SCALE", "Kept.SCALE"), "aid.py": HELPER}, "aid.py"),
+    "star of a package": (
+        {"net.py": net("from kit import *", "SCALE"), "kit/__init__.py": "from kit.a import *\n", "kit/a.py": HELPER},
+        "kit/a.py",
+    ),
+    "star of a package, handed on by name": (
+        {"net.py": net("from kit import SCALE", "SCALE"), "kit/__init__.py": "from .a import *\n", "kit/a.py": HELPER},
+        "kit/a.py",
+    ),
     "transitive": (
         {
             "net.py": net("from one import SCALE", "SCALE"),
@@ -183,6 +232,68 @@ def test_an_edit_of_an_imported_file_changes_the_address_and_a_comment_does_not(
     edited.write_text(content)
     (folder / "bystander.py").write_text("SCALE = 1\n")
     assert cell(folder).hash == before
+
+
+READ = {
+    "beside the file": ("from pathlib import Path", "Path(__file__).with_name('scale.txt').read_text()"),
+    "below the folder": ("from pathlib import Path", "(Path(__file__).parent / 'scale.txt').read_text()"),
+    "joined": ("import os", "open(os.path.join(os.path.dirname(__file__), 'scale.txt')).read()"),
+    "by a variable": (
+        "from pathlib import Path\nHERE = Path(__file__).parent\nPLACE = HERE / 'scale.txt'",
+        "PLACE.read_text(encoding='utf-8')",
+    ),
+    "an array": (
+        "import numpy as np\nfrom pathlib import Path",
+        "np.loadtxt(str(Path(__file__).with_name('scale.txt')))",
+    ),
+    "opened": ("from pathlib import Path", "Path(__file__).with_name('scale.txt').open().read()"),
+    "from the current folder": ("", "open('scale.txt', 'r').read()"),
+    "in a folder": ("from pathlib import Path", "(Path(__file__).parent / 'deep' / 'scale.txt').read_text()"),
+    "of a package": ("from kit.a import SCALE", "SCALE"),
+}
+
+
+@pytest.mark.parametrize("way", READ)
+def test_a_file_that_a_users_file_reads_counts(way: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, expression = READ[way]
+    write(
+        folder,
+        {
+            "net.py": net(lines, f"float({expression})"),
+            "kit/__init__.py": "",
+            "kit/a.py": "from pathlib import Path\nSCALE = (Path(__file__).parent.parent / 'scale.txt').read_text()\n",
+            **dict.fromkeys(("scale.txt", "deep/scale.txt", "other.txt"), "20.0"),
+        },
+    )
+    monkeypatch.chdir(folder)
+    before = cell(folder).hash
+    (folder / "other.txt").write_text("21.0")
+    assert cell(folder).hash == before
+    for name in ("scale.txt", "deep/scale.txt"):
+        (folder / name).write_text("21.0")
+    assert cell(folder).hash != before
+
+
+def test_a_file_that_is_written_a_large_one_and_a_mere_name_do_not_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        "LOG, NAME = 'log.txt', 'name.txt'\n"
+        "def note():\n"
+        "    open(LOG, 'a').write(NAME)\n"
+        "    open('log.txt', mode='w').write('')\n"
+        "    open('large.txt').read()\n"
+        "    open('absent.txt').read()\n"
+        "    print('name.txt', 'a' * 9999, open('\\x00').read())"
+    )
+    write(folder, {"net.py": net(lines), **dict.fromkeys(("log.txt", "name.txt", "large.txt"), "1")})
+    monkeypatch.setattr(source_files_module, "LARGEST", 0)
+    monkeypatch.chdir(folder)
+    names = {file.name for file in cell(folder)._files() if file.is_relative_to(folder)}
+    assert names == {"net.py"}
+    monkeypatch.setattr(source_files_module, "LARGEST", 9)
+    names = {file.name for file in cell(folder)._files() if file.is_relative_to(folder)}
+    assert names == {"net.py", "large.txt"}
 
 
 def said(content: str) -> str:
@@ -291,6 +402,7 @@ def test_a_file_that_is_no_python_counts_by_its_bytes(tmp_path: Path) -> None:
         "import vauban.attacks as them\nmake = them.PGD",
         "from vauban import attacks\nmake = attacks.PGD",
         "from vauban.attacks import PGD\nmake = PGD",
+        "from vauban.attacks import *\nmake = PGD",
         "def make():\n    from vauban.attacks import PGD\n    return PGD",
     ],
 )

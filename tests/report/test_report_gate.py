@@ -13,7 +13,7 @@ import pytest
 
 from vauban.core.errors import ContractError
 from vauban.report.run.comparison import comparison_checks, paired_rates
-from vauban.report.run.gate import Check, cell_checks, check_share, gate_checks
+from vauban.report.run.gate import Check, cell_checks, check_share, gate_checks, incomplete
 from vauban.report.run.junit import junit, write_junit
 from vauban.statistics.intervals import mcnemar, wilson
 from vauban.store import CellRows, Run
@@ -97,6 +97,14 @@ def test_unfinished_cells_fail_and_so_does_a_run_without_a_budget() -> None:
     assert "1 unfinished cells" in reasons(gate_checks(run(partial), 0.5))[0]
     (nothing,) = reasons(gate_checks(run(cell(first(0, 50), eps=None)), 0.5))
     assert "budget" in nothing
+
+
+def test_a_planned_cell_that_was_never_begun_is_missing() -> None:
+    whole = run(cell(first(0, 5)))
+    assert not incomplete(whole)
+    whole.study["cells"].append("another")
+    assert incomplete(whole)
+    assert incomplete(run(cell(first(0, 5), n=6)))
 
 
 @pytest.mark.parametrize("value", [95, 1.001, -0.1, math.nan, math.inf, -math.inf])

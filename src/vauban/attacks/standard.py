@@ -58,6 +58,11 @@ class Standard(Attack):
         gradients = self.steps * (2 + self.n_target) + 2
         return gradients + self.n_target + self.queries + 7, gradients
 
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        """The attacks that it runs on images."""
+        return self.parts()
+
     def parts(self, vectors: bool = False, blind: bool = False) -> tuple[Attack, ...]:
         """The attacks in the order in which they run.
 

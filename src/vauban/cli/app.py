@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vauban.cli import compare, evaluate, fit, images, reproduce, results, train
-from vauban.core.errors import VaubanError, plain
+from vauban.core.errors import VaubanError, exits_are_errors, plain
 from vauban.jobs.allocator import keep_freed
 
 app = typer.Typer(
@@ -53,7 +53,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     keep_freed()
     try:
-        code = app(standalone_mode=False, prog_name="vauban")
+        with exits_are_errors():
+            code = app(standalone_mode=False, prog_name="vauban")
     except VaubanError as error:
         if debug:
             raise

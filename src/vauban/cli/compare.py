@@ -26,8 +26,7 @@ def compare(
     """Compare the accuracies of two runs on the same images under the same attacks (needs no torch)."""
     from vauban.cli.screens import show_comparison
     from vauban.report.run.comparison import comparison_checks, paired_rates
-    from vauban.report.run.gate import unfinished
-    from vauban.report.run.judged_cells import planned_run
+    from vauban.report.run.gate import incomplete
     from vauban.store import query
 
     runs = query.load(base, pictures=False), query.load(new, pictures=False)
@@ -40,6 +39,6 @@ def compare(
     if fail_on_drop and any(check.failures for check in checks):
         tell(checks)
         raise typer.Exit(GATE)
-    if any(unfinished(cell) for run in runs for cell in planned_run(run).cells):
+    if any(incomplete(run) for run in runs):
         tell(checks)
         raise typer.Exit(GATE if fail_on_drop else UNFINISHED)

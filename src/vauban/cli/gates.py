@@ -48,14 +48,14 @@ def ended(run: Run, least: float | None, compared: Compared, junit: Path | None)
         compared: What is compared with it.
         junit: The file to write; None: none.
     """
-    from vauban.report.run.gate import cell_checks, gate_checks, unfinished
+    from vauban.report.run.gate import cell_checks, gate_checks, incomplete
 
     cells, gates = cell_checks(run), [] if least is None else gate_checks(run, least, compared)
     if junit is not None:
         from vauban.report.run.junit import write_junit
 
         write_junit(junit, [*cells, *gates])
-    missing = bool(run.study.get("missing")) or any(unfinished(cell) for cell in run.cells)
+    missing = incomplete(run)
     if least is not None and (missing or any(check.failures for check in gates)):
         tell([*(cells if missing else ()), *gates])
         raise typer.Exit(GATE)

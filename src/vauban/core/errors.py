@@ -6,7 +6,8 @@ import difflib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Characters that a terminal obeys in place of showing them; line ends and tabs are none."""
@@ -25,8 +26,16 @@ class ContractError(VaubanError):
     """An input breaks a public contract (shape, type, range, label)."""
 
 
-class NoGradient(ContractError):  # noqa: N818
-    """A network cannot be differentiated at its input: a fact about the model that shows only when an attack asks."""
+class UnfitNetwork(ContractError):  # noqa: N818
+    """A fact about a network that shows only when it is asked; it ends the network's job and not the whole run."""
+
+
+class NoGradient(UnfitNetwork):
+    """A network cannot be differentiated at its input."""
+
+
+class StateChanged(UnfitNetwork):
+    """A network's weights or buffers are not those that the work was planned for."""
 
 
 class AccessError(VaubanError):
@@ -117,3 +126,27 @@ MEANT = {
 def _folded(name: str) -> str:
     """A name without what spellings differ in."""
     return "".join(sign for sign in str(name).lower() if sign.isalnum())
+
+
+class ExitCalled(RuntimeError):  # noqa: N818
+    """A user's code has asked for the end of the process in the middle of the work."""
+
+
+@contextmanager
+def exits_are_errors() -> Iterator[None]:
+    """Code in which a call of `sys.exit`, and any other end of the process but Ctrl-C, is an error like others.
+
+    Also a decorator: for what calls a user's code, so that nothing of it looks like a success.
+
+    Raises:
+        ExitCalled: In the place of what is no `Exception`.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as leaving:
+        called = "sys.exit" if isinstance(leaving, SystemExit) else type(leaving).__name__
+        raise ExitCalled(
+            f"expected code that returns, got one that calls {called}({leaving}); raise an error there"
+        ) from leaving

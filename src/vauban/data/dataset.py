@@ -70,6 +70,7 @@ class Dataset:
         labels_from: 'true', 'none' (unlabelled, y = -1), 'own' (still to be replaced by the model's answers, see
             `relabel`) or 'given'.
         targets: The class that a targeted attack on each sample wants, int64 `(n,)`, where the data set names them.
+        all_classes: Whether `class_names` are all of them, and not just those up to the largest label seen.
 
     Raises:
         ContractError: Labels or targets are no classes.
@@ -88,6 +89,7 @@ class Dataset:
     ids: Tensor | None = None
     labels_from: Literal["true", "none", "own", "given"] = "true"
     targets: Tensor | None = None
+    all_classes: bool = True
 
     def __post_init__(self) -> None:
         if self.ids is None:
@@ -106,6 +108,11 @@ class Dataset:
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def known_classes(self) -> int | None:
+        """Number of classes where names and labels are the data's own; None where labels are missing or a model's."""
+        return self.classes if self.classes and self.labels_from == "true" and self.all_classes else None
 
     @cached_property
     def shape(self) -> tuple[int, ...]:

@@ -99,8 +99,10 @@ def from_torch(
     _check(pixels, y, levels)
     own = getattr(data, "classes", ())
     listed = [str(n) for n in own] if isinstance(own, (list, tuple)) else []
-    names = tuple(class_names) or tuple(listed) or tuple(str(k) for k in range(int(y.max()) + 1))
-    return Dataset(name or _name(data), "", pixels, y, names, levels=levels, budgets=budgets or {}, ids=ids)
+    given = tuple(class_names) or tuple(listed)
+    names = given or tuple(str(k) for k in range(int(y.max()) + 1))
+    facts: dict[str, Any] = {"levels": levels, "budgets": budgets or {}, "ids": ids, "all_classes": bool(given)}
+    return Dataset(name or _name(data), "", pixels, y, names, **facts)
 
 
 def readable(value: Any) -> bool:

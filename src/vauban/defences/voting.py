@@ -75,7 +75,9 @@ class Voting(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        answers = [check_logits(member(shown(member, x)), len(x)) for member in self.members]
+        answers = [
+            check_logits(member(shown(member, x.clone())), len(x)) for member in self.members
+        ]  # one may work in place
         classes = [answer.shape[1] for answer in answers]
         if len(set(classes)) > 1:
             raise ContractError(f"expected members of a vote with one number of classes, got {classes}")

@@ -112,6 +112,12 @@ def shared_ball(attacks: tuple[Attack, ...]) -> Ball | None:
     return balls[0] if len(balls) == 1 else None
 
 
+def all_needs(attack: Attack) -> frozenset[str]:
+    """Every grant that an attack needs, those of the attacks that it runs included."""
+    inner = [all_needs(member) for member in attack.members]
+    return frozenset({attack.needs} - {"unknown", "nothing"}).union(*inner)
+
+
 def strongest_need(attacks: tuple[Attack, ...]) -> str:
     """Strongest of the grants that several attacks need."""
     order = ("unknown", "nothing", "labels", "scores", "gradients")

@@ -1,4 +1,8 @@
-"""Calls of a network: the type it takes, evaluation mode, gradients with respect to inputs only, backward rules (BPDA)."""
+"""Calls of a network: the type it takes, evaluation mode, gradients with respect to inputs only, backward rules (BPDA).
+
+A network is given a copy of the images, so that one that works in place changes nothing that anybody else holds. Where
+torch sees that it does, it is refused; what torch does not see, such as `x.data` or a numpy view, writes into the copy.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from vauban.core.cards import Backward, in_training
 from vauban.core.contracts import check_logits
@@ -57,14 +62,24 @@ def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
         backward: Rules by module, so that a module reachable under two names gets its rule once; None is the identity.
     """
 
-    def hook(rule: Backward) -> Callable[..., Tensor]:
-        def swap(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def hooks(rule: Backward) -> tuple[Callable[..., tuple[Any, ...]], Callable[..., Tensor]]:
+        given: list[tuple[Any, ...]] = []  # what the calls that are under way were given, the innermost last
+
+        def keep(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            given.append(args)  # a module that works in place writes into a copy
+            return tuple(arg.clone() if isinstance(arg, Tensor) else arg for arg in args)
+
+        def swap(module: nn.Module, _: tuple[Any, ...], output: Tensor) -> Tensor:
+            args = given.pop()
             substitute = args[0] if rule is None else rule(*args)
             return _Reroute.apply(output, substitute)  # type: ignore[no-any-return]
 
-        return swap
+        return keep, swap
 
-    handles = [module.register_forward_hook(hook(rule)) for module, rule in backward.items()]
+    handles: list[RemovableHandle] = []
+    for module, rule in backward.items():
+        keep, swap = hooks(rule)
+        handles += [module.register_forward_pre_hook(keep), module.register_forward_hook(swap)]
     try:
         yield
     finally:
@@ -108,12 +123,7 @@ def predict(module: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Te
         ContractError: The output is no batch of logits, or the module has written into its input.
     """
     with torch.no_grad():
-        working, x = working_type(x.dtype), shown(module, x, half)
-        version = 0 if x.is_inference() else x._version
-        logits = check_logits(module(x), len(x)).to(working)
-    if version != (0 if x.is_inference() else x._version):
-        raise ContractError("expected a model that leaves its input as it is, got one that changes it in place")
-    return logits
+        return _answer(module, shown(module, x, half)).to(working_type(x.dtype))
 
 
 def differentiate(
@@ -138,6 +148,8 @@ def differentiate(
         x; a component that is not finite is zero. And the number of such gradients of each image, `(batch,)`.
 
     Raises:
+        ContractError: The output is no batch of logits, the network has written into its input, or a function into the
+            logits.
         NoGradient: A function does not depend on the image.
     """
     if torch.is_inference_mode_enabled():
@@ -147,10 +159,16 @@ def differentiate(
         )
     with torch.enable_grad():
         leaf = shown(source, x.detach(), half).requires_grad_(True)
-        answer = check_logits(source(leaf), len(x))
+        answer = _answer(source, leaf)
         logits, narrow = answer.to(working_type(x.dtype)), bool(HALF & {leaf.dtype, answer.dtype})
         logits = logits if classes is None else in_columns(logits, classes)
+        version = _version(logits)
         values = [f(logits) for f in functions]
+        if _version(logits) != version:
+            raise ContractError(
+                "expected a loss that leaves the logits as they are, got one that changes them in place; "
+                "let it begin with logits = logits.clone()"
+            )
         gradients, nonfinite = [], torch.zeros(len(x), dtype=torch.int64, device=x.device)
         for i, value in enumerate(values):
             g, more = None, i + 1 < len(values)
@@ -207,6 +225,24 @@ def in_columns(logits: Tensor, classes: int) -> Tensor:
     """
     missing = classes - logits.shape[1]
     return F.pad(logits, (0, missing), value=-torch.inf) if missing else logits
+
+
+def _answer(module: nn.Module, x: Tensor) -> Tensor:
+    """Logits for a copy of the images, which stay as they are."""
+    copy = x.clone()
+    version = _version(copy)
+    logits = check_logits(module(copy), len(x))
+    if _version(copy) != version:
+        raise ContractError(
+            "expected a model that leaves its input as it is, got one that changes it in place; let forward begin with "
+            "x = x.clone(), or use an operation that is not in place (x * 2 for x.mul_(2), nn.ReLU() without inplace)"
+        )
+    return logits
+
+
+def _version(x: Tensor) -> int:
+    """Number of times that a tensor was written into; tensors of inference mode do not count."""
+    return 0 if x.is_inference() else x._version
 
 
 def accumulate(total: Answer | None, answer: Answer, share: float, weight: float) -> Answer:

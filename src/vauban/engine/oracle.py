@@ -69,12 +69,13 @@ class Oracle(AttackedRows):
         Raises:
             ContractError: Images, labels, mask or the model's output break the contract.
         """
-        x = check_images(x).detach()
+        x = check_images(x).detach().clone()  # an attack may write into what it is given
         if x.dtype in HALF:
             threat = replace(threat, half=x.dtype)
         x = raised(check_on_grid(x, threat.levels), threat.levels)
         mask = None if mask is None else mask_of(mask, x)
         ids = torch.arange(len(x), device=x.device) if ids is None else check_ids(ids, len(x))
+        y = y.clone()
         goal, rng = goal or Untargeted(), Stream(seed, ids)
         rejects = threat.rejects or bool(getattr(goal, "rejects", False))
         classes = probe_classes(threat, x[:1].clone(), seed, rejects) if classes is None else classes

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vauban.core.arrays import batch_of, mask_of
 from vauban.core.contracts import Batch
+from vauban.core.errors import exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import check
 from vauban.core.tensors import where
@@ -22,6 +23,8 @@ from vauban.evaluate.diagnostics.findings import Finding, fired
 from vauban.evaluate.diagnostics.first_look import first_look, tell
 from vauban.evaluate.diagnostics.indicators_counts import answers
 from vauban.evaluate.diagnostics.preflight_checks import undeclared_rejection
+from vauban.evaluate.grants import check_grants, told
+from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.metrics.sample import measure
 from vauban.statistics.estimates import median
 from vauban.words import data as datasets
@@ -142,6 +145,7 @@ class AttackReport:
         return f"; cannot be relied on: {', '.join(codes)}" if codes else ""
 
 
+@exits_are_errors()
 def attack(
     attack: Any,
     model: nn.Module | str,
@@ -176,23 +180,27 @@ def attack(
         UnknownName: A name is not known.
         ContractError: What is given does not fit together.
         AccessError: The attack asks for what the threat does not grant.
+        StateChanged: The network's weights or buffers have changed under the attack.
+        ExitCalled: A user's code has called `sys.exit`.
     """
     check("vauban.attack", "seed", seed, int)
     data = _attacked(batch)
-    named = attack_of(attack, data if isinstance(data, Dataset) else None).value
-    network, whole = model_of(model, rejects).value, data.all() if isinstance(data, Dataset) else data
-    bound: BoundThreat = threat_of(threat).value.bind(network, levels=whole.levels)
-    bound, findings = first_look(bound, whole, named.needs, seed)
-    findings += parameter_findings(named, whole.x.shape[1:], len(whole), whole.levels)
+    named = attack_of(attack, data if isinstance(data, Dataset) else None)
+    network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
+    bound: BoundThreat = told(threat_of(threat).value, network.network).bind(network.value, levels=whole.levels)
+    check_grants(named, goals.load(goal), bound)
+    state = state_of(bound)
+    classes = data.known_classes if isinstance(data, Dataset) else None
+    bound, findings = first_look(bound, whole, named.value.needs, seed, classes)
+    findings += parameter_findings(named.value, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
     parts = in_batches(whole, None if mask is None else mask_of(mask, whole.x), batch_size)
-    done = [evaluate_batch(named, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts]
+    done = [evaluate_batch(named.value, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts]
+    check_unchanged(bound, state)
     report = AttackReport(joined(done))
     evaluated, measured = report.evaluated, [answers(*report.not_finite, len(whole))]
-    if isinstance(data, Dataset):
-        goal_rejects = evaluated.goal.rejects
-        measured.append(undeclared_rejection(evaluated.clean.columns, data.classes, goal_rejects, len(whole)))
-    met = [*idle(named, evaluated), *_met(evaluated), *fired(measured)]
+    measured.append(undeclared_rejection(evaluated.clean.columns, classes, evaluated.goal.rejects, len(whole)))
+    met = [*idle(named.value, evaluated), *_met(evaluated), *fired(measured)]
     tell(met)
     return AttackReport(evaluated, (*findings, *met))
 

@@ -197,7 +197,7 @@ def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] 
         out["clean_rejected"], out["noise_rejected"] = done.clean.rejected, done.noise_rejected
         out["rejected"] = torch.where(v.admissible, v.rejected, done.clean.rejected)
     for name, metric in (more or {}).items():
-        out[name] = torch.where(won, metric(b.x, done.image).double(), nan)
+        out[name] = torch.where(won, metric(b.x.clone(), done.image.clone()).double(), nan)
     host = {name: value.cpu().numpy() for name, value in out.items()}
     for name in ("ssim", "psnr_db", *(more or {})):
         host[name] = _nullable(host[name])

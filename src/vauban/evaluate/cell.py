@@ -26,6 +26,7 @@ from vauban.engine import Attack, BoundThreat
 from vauban.engine.first_answer import first_answer, out_of_memory
 from vauban.engine.network import quiet
 from vauban.evaluate.batch import evaluate_batch
+from vauban.evaluate.unchanged import State, state_of
 from vauban.jobs.identity import address, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.metrics.base import Metric
@@ -119,6 +120,13 @@ class Cell:
                 return error
         return None
 
+    @property
+    def state(self) -> State:
+        """The networks' weights and buffers as they were when the cell was planned."""
+        state: State = self._cache.setdefault("state", None) or state_of(self.threat)
+        self._cache["state"] = state
+        return state
+
     def salted(self, salt: int) -> Cell:
         """The same cell under another address: its model answers differently from what is stored."""
         return replace(self, salt=salt)
@@ -126,6 +134,7 @@ class Cell:
     def randomised(self) -> Cell:
         """The same cell with the model declared random."""
         kept = {"network": self._cache["network"], "files": self._files()} if "network" in self._cache else {}
+        kept["state"] = self.state
         return replace(self, threat=replace(self.threat, random=True), _cache=kept)
 
     def identity(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import nn
 from vauban.attacks.parts.fitter import FitCallback, FitResult
 from vauban.core.contracts import Batch
 from vauban.core.device import check_device
+from vauban.core.errors import exits_are_errors
 from vauban.core.goals import Goal, Untargeted
 from vauban.core.parameters import check
 from vauban.data import Dataset
@@ -37,6 +38,7 @@ class Visits:
         return self.data.batches(self.size, self.device)
 
 
+@exits_are_errors()
 def fit(
     attack: Any,
     model: nn.Module,

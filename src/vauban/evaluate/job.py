@@ -16,6 +16,7 @@ from vauban.evaluate.batch import columns, evaluate_batch, pictured
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.checks import check_run
 from vauban.evaluate.diagnostics.findings import Finding
+from vauban.evaluate.unchanged import check_unchanged
 from vauban.store import files
 from vauban.store.parquet import CellStore, Store
 
@@ -83,6 +84,7 @@ class CellJob:
         cell, settings = self.cell, self.cell.settings
         batch = cell.data.batch(part.positions).to(settings.device)
         done = evaluate_batch(cell.attack.value, cell.threat, batch, cell.goal, seed=settings.seed)
+        check_unchanged(cell.threat, cell.state)
         findings: list[Finding] = []
         if part.index == 0 and self.findings is not None:
             findings = [*self.findings, *check_run(cell, done)]

@@ -8,15 +8,16 @@ from typing import Any
 from torch import nn
 
 from vauban.core.cards import carded
-from vauban.core.errors import AccessError, ContractError
+from vauban.core.errors import ContractError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.cell import Cell, Settings
+from vauban.evaluate.grants import check_grants, told
+from vauban.evaluate.unchanged import state_of
 from vauban.jobs.identity import describe
-from vauban.threats.base import refusal
 from vauban.words import goal as goals
-from vauban.words.attack import allowed_attacks
+from vauban.words.model import below
 from vauban.words.named import Named
 
 
@@ -40,9 +41,10 @@ def make_cells(
             defended = defence.value.wrap(model.value).to(settings.device)
             facts = describe(defended)
             for threat in threats or _default_threats(defended):
-                bound = bind(threat, defended, data, settings)
+                bound = bind(threat, defended, data, settings, below(defence.value, model.value, defended))
+                state = state_of(bound)
                 for attack in attacks:
-                    _grant(attack, threat, bound)
+                    check_grants(attack, goals.load(goal), bound)
                     cell = Cell(
                         model,
                         defence,
@@ -53,17 +55,27 @@ def make_cells(
                         attack,
                         goals.load(goal),
                         settings,
-                        _cache={"network": facts},
+                        _cache={"network": facts, "state": state},
                     )
                     cell.identity()
                     cells.append(cell)
     return cells
 
 
-def bind(threat: Named[Any], defended: nn.Module, data: Dataset, settings: Settings) -> BoundThreat:
-    """The threat on this model, with the pixel levels of the data and the query budget of the study."""
+def bind(
+    threat: Named[Any], defended: nn.Module, data: Dataset, settings: Settings, network: nn.Module | None
+) -> BoundThreat:
+    """The threat on this model, with the pixel levels of the data and the query budget of the study.
+
+    Args:
+        threat: The threat; one of vauban's is told of the network.
+        defended: The model behind its defence.
+        data: The data set.
+        settings: Of the study.
+        network: What stands below the defences; None where they are part of it.
+    """
     levels = data.levels if settings.levels == "data" else settings.levels
-    bound = threat.value.bind(defended, levels=levels, budget=settings.budget)
+    bound = told(threat.value, network).bind(defended, levels=levels, budget=settings.budget)
     if not isinstance(bound, BoundThreat):
         raise ContractError(
             f"expected the threat {threat.name!r} to give a vauban.engine.Threat from bind(module, levels=, budget=), "
@@ -81,10 +93,3 @@ def _default_threats(defended: nn.Module) -> list[Named[Any]]:
     if any(card.backward or card.draws > 1 for _, card in carded(defended)):
         chosen.append(Named("adaptive", threats.adaptive()))
     return chosen
-
-
-def _grant(attack: Named[Attack], threat: Named[Any], bound: BoundThreat) -> None:
-    needs = "nothing" if attack.value.needs == "unknown" else attack.value.needs  # else the oracle refuses
-    refused = refusal(str(needs), bound, allowed_attacks(bound.grants))
-    if refused is not None:
-        raise AccessError(f"{attack.name}: {refused}")

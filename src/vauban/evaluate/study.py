@@ -13,7 +13,7 @@ import torch
 
 from vauban.core.contracts import Words
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError, VaubanError
+from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import check
 from vauban.data import Dataset
@@ -53,6 +53,7 @@ class Study:
     to the pixel levels of the data, None does not round.
     """
 
+    @exits_are_errors()
     def __init__(
         self,
         out: str | Path,
@@ -127,6 +128,7 @@ class Study:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
         self.cells = _once(self.cells)
 
+    @exits_are_errors()
     def run(self, tell: Tell | None = None, workers: int = 1, progress: bool = True) -> StudyResults:
         """Run what is not stored yet; finished work is never repeated.
 
@@ -189,13 +191,11 @@ class Study:
 
     def _look(self, looked: Preflight, cell: Cell) -> tuple[Cell, Sequence[Finding] | None]:
         """The cell and what the preflight says of its model; None where nothing was asked or the model failed."""
-        if not self.preflight or cell.lacking is not None:
-            return cell, None
         try:
-            return looked.check(cell)
-        except VaubanError:
+            return looked.check(cell) if self.preflight and cell.lacking is None else (cell, None)
+        except (VaubanError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             reason = str(error).splitlines()[0] if str(error) else ""
             log.error("%s: preflight failed: %s: %s (going on without)", cell.label, type(error).__name__, reason)
             return cell, None

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vauban import defences
 from vauban.core.contracts import check_labels
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.engine.first_answer import first_answer
@@ -36,6 +36,7 @@ from vauban.words.recipe import recipe_of
 FORMAT = 2
 
 
+@exits_are_errors()
 def train(
     run: TrainingRun,
     data: Any,

@@ -18,7 +18,7 @@ from vauban.core.answers import check_answerable
 from vauban.core.arrays import tensor_of, within_tolerance
 from vauban.core.cards import rejecting
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball, Linf, norm_by_name
 from vauban.core.pixel_grid import on_grid
@@ -132,6 +132,7 @@ def parse_budget(text: str) -> Ball:
     return norm_by_name(name)(float(value))
 
 
+@exits_are_errors()
 def verify(
     model: nn.Module | str, data: Any, adversarial: Any, budget: Ball | str, rejects: bool = False
 ) -> Verification:
@@ -154,7 +155,7 @@ def verify(
             "slice the data like the images were made, e.g. mnist/test[:500]"
         )
     check_answerable(data.y, len(data), answers(model, data.take(1).x).shape[1], rejecting(model))
-    threat, findings = first_look(BoundThreat(model, levels=None), data.take(8), "labels")
+    threat, findings = first_look(BoundThreat(model, levels=None), data.take(8), "labels", classes=data.known_classes)
     tell(findings)
     parts = [
         _judged(threat, ball, given, batch) for given, batch in zip(torch.split(x, 128), data.batches(128), strict=True)

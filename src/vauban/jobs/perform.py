@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from vauban.core.contracts import Artefact, Computed, Job, Part, is_job
-from vauban.core.errors import ContractError, MissingExtra, NoGradient, VaubanError
+from vauban.core.errors import ContractError, MissingExtra, UnfitNetwork, VaubanError
 from vauban.engine.first_answer import out_of_memory
 from vauban.jobs.identity import address
 from vauban.store import files
@@ -44,7 +44,7 @@ class Performed:
 
     Attributes:
         state: "stored" (it was there), "made", "busy" (another process is at it), "failed" (recorded, to be tried again) or
-            "ended" (the job cannot go on: its network has no gradient, or a package is missing).
+            "ended" (the job cannot go on: its network has no gradient or has changed, or a package is missing).
         columns: The rows that were made.
         error: Why it failed, in one line.
         fatal: The error that ends the whole run; None for a failure of this task alone.
@@ -61,9 +61,9 @@ class Performed:
 def perform(task: Task, tell: Callable[[int, int], None] = lambda done, total: None) -> Performed:
     """Perform a task in this process.
 
-    A VaubanError ends the run after it was recorded. A network without a gradient, or a package that is not installed, ends
-    its job only: the next threat may have a way around, the next defence may not need it. Any other exception, `sys.exit`
-    in a user's file included, is recorded against its part.
+    A VaubanError ends the run after it was recorded. A network without a gradient or with other weights than were planned,
+    or a package that is not installed, ends its job only: the next threat may have a way around, the next defence may not
+    need it. Anything else but Ctrl-C, `sys.exit` in a user's file included, is recorded against its part.
     """
     if task.part is None:
         return _make(task.work, tell)  # type: ignore[arg-type]
@@ -86,11 +86,13 @@ def _part(job: Job, part: Part) -> Performed:
             return Performed("made", computed.columns, jobs=tuple(computed.jobs))
         except VaubanError as error:
             job.fail(part, str(error), "")
-            if isinstance(error, (NoGradient, MissingExtra)):
+            if isinstance(error, (UnfitNetwork, MissingExtra)):
                 log.error("%s: %s", job.label, error)
                 return Performed("ended", error=str(error))
             return Performed("failed", error=str(error), fatal=error)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit in a user's file, a panic of an extension
             return _failed(job, part, error)
 
 
@@ -137,7 +139,9 @@ def _make(artefact: Artefact, tell: Callable[[int, int], None]) -> Performed:
         return Performed("failed", error=str(error))
     except VaubanError as error:
         return Performed("failed", error=str(error), fatal=error)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         first = f"{type(error).__name__}: {error}".splitlines()[0]
         log.error("%s: failed: %s (tried again at the next run)", artefact.label, first, exc_info=error)
         return Performed("failed", error=first)

@@ -18,7 +18,7 @@ from typing import Any
 from torch import nn
 
 from vauban.core import face
-from vauban.jobs.source_files import Imported, imports, public_names, real
+from vauban.jobs.source_files import Imported, files_read, imports, public_names, real
 from vauban.store.sources import PACKAGE
 
 _REGISTERING = frozenset({"registry", "fitters", "register"})  # what puts a thing under a name changes no row
@@ -44,7 +44,8 @@ def _closure(files: set[Path]) -> set[Path]:
         file = todo.pop()
         if file.suffix != ".py" or not file.is_file():
             continue
-        new = [needed for needed in _taken(file) if needed not in known]
+        read = () if file.is_relative_to(PACKAGE) else files_read(file)
+        new = [needed for needed in (*_taken(file), *read) if needed not in known]
         known.update(new)
         todo += new
     return known
@@ -81,8 +82,9 @@ def _needed(file: Path, imported: Imported) -> Iterator[Path]:
             yield from _attribute(base, chain)
     elif imported.name == "*":
         yield from _own(base)
-        for name in sorted(public_names(base)):
-            yield from _attribute(base, (name,))
+        defined = () if base.is_relative_to(PACKAGE) else public_names(base)  # of a face, what is used
+        for chain in {*imported.chains, *((name,) for name in defined)}:
+            yield from _attribute(base, chain)
     else:
         if not imported.chains:
             yield from _attribute(base, (imported.name,))

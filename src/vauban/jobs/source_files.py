@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import functools
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vauban.jobs.read_files import read_files
 from vauban.store.sources import PACKAGE
 
+LARGEST = 64 * 2**20  # bytes of a file that is hashed because a user's file reads it
 _INSTALLED = tuple(Path(sysconfig.get_paths()[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
@@ -51,13 +53,26 @@ def public_names(file: Path) -> frozenset[str]:
     return _read(file, file.stat().st_mtime_ns)[1]
 
 
+def files_read(file: Path) -> tuple[Path, ...]:
+    """The files beside a user's Python file, or in the current folder, that it reads; large ones are data and left out."""
+    near = [folder / name for name in _read(file, file.stat().st_mtime_ns)[2] for folder in (file.parent, Path.cwd())]
+    return tuple(dict.fromkeys(place.resolve() for place in near if _small_file(place)))
+
+
+def _small_file(place: Path) -> bool:
+    try:
+        return place.is_file() and place.stat().st_size <= LARGEST
+    except (OSError, ValueError):  # no name of a file: too long, or with a zero byte
+        return False
+
+
 @functools.lru_cache(maxsize=4096)
-def _read(file: Path, _: int) -> tuple[tuple[Imported, ...], frozenset[str]]:
+def _read(file: Path, _: int) -> tuple[tuple[Imported, ...], frozenset[str], tuple[str, ...]]:
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):  # not Python, or not of this version
-        return (), frozenset()
-    return tuple(_imports(tree)), frozenset(_top_level(tree))
+        return (), frozenset(), ()
+    return tuple(_imports(tree)), frozenset(_top_level(tree)), read_files(tree)
 
 
 def _imports(tree: ast.AST) -> Iterator[Imported]:
@@ -70,6 +85,21 @@ def _imports(tree: ast.AST) -> Iterator[Imported]:
     }
     nodes = [node for node in ast.walk(tree) if node not in unread]
     chains = [chain for node in nodes if isinstance(node, ast.Attribute) and (chain := _chain(node))]
+    names = [(node.id,) for node in nodes if isinstance(node, ast.Name)]
+    importers = {"import_module", "__import__"} | {
+        alias.asname
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module == "importlib"
+        for alias in node.names
+        if alias.name == "import_module" and alias.asname
+    }
+    constants = {
+        target.id: node.value.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
     def after(*head: str) -> tuple[tuple[str, ...], ...]:
         """What the file appends to a dotted name."""
@@ -82,9 +112,10 @@ def _imports(tree: ast.AST) -> Iterator[Imported]:
                 yield Imported(alias.name, 0, "", after(*head))
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                yield Imported(node.module or "", node.level, alias.name, after(alias.asname or alias.name))
-        elif isinstance(node, ast.Call) and (named := _dynamic(node)):
-            yield Imported(named, 0, "")
+                used = after(alias.asname or alias.name) if alias.name != "*" else (*chains, *names)
+                yield Imported(node.module or "", node.level, alias.name, used)
+        elif isinstance(node, ast.Call) and (dynamic := _dynamic(node, importers, constants)) is not None:
+            yield dynamic
 
 
 def _chain(node: ast.expr) -> tuple[str, ...]:
@@ -96,12 +127,26 @@ def _chain(node: ast.expr) -> tuple[str, ...]:
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
 
 
-def _dynamic(node: ast.Call) -> str:
-    """The module of `importlib.import_module("name")` or `__import__("name")`, where it is written out."""
+def _dynamic(node: ast.Call, importers: Collection[str], constants: Mapping[str, str]) -> Imported | None:
+    """What `importlib.import_module("name")` or `__import__("name")` imports, where the name is a constant."""
+
+    def text(at: int, keyword: str) -> str | None:
+        given = node.args[at : at + 1] or [word.value for word in node.keywords if word.arg == keyword]
+        if given and isinstance(given[0], ast.Name):
+            return constants.get(given[0].id)
+        return (
+            given[0].value if given and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str) else None
+        )
+
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    first = node.args[0] if node.args else None
-    written = isinstance(first, ast.Constant) and isinstance(first.value, str) and not first.value.startswith(".")
-    return str(first.value) if called in ("import_module", "__import__") and written else ""  # type: ignore[union-attr]
+    name = text(0, "name") if called in importers else None
+    if not name:
+        return None
+    module = name.lstrip(".")
+    level, package = len(name) - len(module), text(1, "package")
+    if level == 1 and package:  # relative to a package that is named
+        return Imported(f"{package}.{module}", 0, "")
+    return Imported(module, level, "")
 
 
 def _top_level(tree: ast.Module) -> Iterator[str]:

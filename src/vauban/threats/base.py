@@ -48,6 +48,17 @@ class Threat(Parameters, ABC):
                 written.append(f"{field.name}={text}")
         return self.registered + (":" + ",".join(written) if written else "")
 
+    def around(self, network: nn.Module | None) -> Threat:
+        """The same threat, told which network stands below the defences of the one it will be bound to.
+
+        Args:
+            network: That network; None where the defences are part of it.
+
+        Raises:
+            ContractError: The threat needs it, and it is not known.
+        """
+        return self
+
     @abstractmethod
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None

@@ -96,6 +96,6 @@ def craft(attack: Attack, oracle: Oracle) -> Tensor:
 
 def logits_of(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Logits `(batch, classes)`, those of half precision in float32; the labels y are checked against them."""
-    logits = check_logits(network(shown(network, x)), len(x)).to(working_type(x.dtype))
+    logits = check_logits(network(shown(network, x.clone())), len(x)).to(working_type(x.dtype))
     check_labels(y, len(x), logits.shape[1])
     return logits

@@ -11,11 +11,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from vauban.core.errors import UnknownName
+from vauban.core.errors import UnknownName, exits_are_errors
 
 KINDS = ("attack", "data", "defence", "fitter", "goal", "loss", "metric", "model", "recipe", "threat")
 
 
+@exits_are_errors()
 def load(kind: str, text: Any, **options: Any) -> Any:
     """The object that a text names.
 

@@ -17,6 +17,7 @@ from vauban.core.registry import Entry
 from vauban.core.text import Spec, parse
 from vauban.data import Dataset
 from vauban.engine import Attack
+from vauban.engine.attack import all_needs
 from vauban.words.files import files_in, from_file, made
 from vauban.words.labels import attack_label, display
 from vauban.words.named import Named, instance, resolved
@@ -90,7 +91,16 @@ def arguments(entry: Entry[Any], params: Mapping[str, Any], data: Dataset | None
 
 def allowed_attacks(grants: frozenset[str]) -> list[str]:
     """Names of the registered attacks that a threat with these grants allows."""
-    return [entry.name for entry in attacks.registry if entry.facts.get("needs") in {*grants, "nothing"}]
+    allowed = {*grants, "nothing"}
+    return [
+        entry.name for entry in attacks.registry if entry.facts.get("needs") in allowed and _needs(entry) <= allowed
+    ]
+
+
+def _needs(entry: Entry[Any]) -> frozenset[str]:
+    """What a registered attack needs, and the attacks that one runs which is a battery of others."""
+    battery = getattr(entry.make, "members", Attack.members) is not Attack.members and not entry.facts.get("combines")
+    return all_needs(entry.make()) if battery else frozenset()
 
 
 def _ball(norm: Norm, eps: Any) -> Ball:

@@ -41,8 +41,10 @@ def load_file(path: Path) -> ModuleType:
     sys.path.insert(0, folder)  # a file may import its neighbours
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise ContractError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from vauban.core.cards import rejecting
+from vauban.core.cards import bare, rejecting
 from vauban.core.errors import ContractError
 from vauban.core.text import behind, parse, split
+from vauban.defences.base import Defence
 from vauban.models import registry
 from vauban.models import weights as files
 from vauban.models.architecture import Architecture, of_weights
@@ -43,9 +44,23 @@ def load(word: Any, weights: str | Path | None = None, rejects: bool = False) ->
     if not isinstance(word, (str, Path)):
         word = model_of(word, rejects).value
         return (word if weights is None else files.load_into(word, Path(weights).expanduser())).eval()
-    in_front, text = behind(str(word))
+    return _placed(str(word), weights, rejects)[0]
+
+
+def _placed(word: str, weights: str | Path | None = None, rejects: bool = False) -> tuple[nn.Module, nn.Module | None]:
+    """The model of a text, and the network below its defence; None where the defence is part of it."""
+    in_front, text = behind(word)
     model = _marked(_bare(text, weights).eval().to(memory_format=torch.channels_last), rejects)
-    return model if in_front is None else defences.load(in_front).wrap(model)
+    if in_front is None:
+        return model, bare(model)
+    defence = defences.load(in_front)
+    defended = defence.wrap(model)
+    return defended, below(defence, model, defended)
+
+
+def below(defence: Defence, model: nn.Module, defended: nn.Module) -> nn.Module | None:
+    """The network below a defence, which is what it was put before; None where it has become part of the network."""
+    return None if defended is model and defence.name != "none" else bare(model)
 
 
 def architecture(text: str) -> Architecture:
@@ -72,14 +87,18 @@ def model_of(word: Any, rejects: bool = False) -> Named[nn.Module]:
     if isinstance(word, Named):
         return replace(word, value=_marked(word.value, rejects))
     if isinstance(word, (str, Path)):
-        return Named(without_folders(str(word)), load(word, rejects=rejects), files_in(str(word)))
+        value, network = _placed(str(word), rejects=rejects)
+        return Named(without_folders(str(word)), value, files_in(str(word)), network)
     if inspect.isfunction(word) or inspect.ismethod(word):
         raise ContractError(
             f"expected a model as an nn.Module or its name, got the function {word.__name__}; put it into a small module, "
             "or vb.models.black_box(fn) attacks it by its answers alone"
         )
     module = instance(word, "a model as an nn.Module or its name", nn.Module)
-    return Named(type(module).__name__.lower(), _marked(module, rejects))
+    network = bare(module)
+    return Named(
+        type(module).__name__.lower(), _marked(module, rejects), network=None if network is module else network
+    )
 
 
 def _marked(model: nn.Module, rejects: bool) -> nn.Module:

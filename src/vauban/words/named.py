@@ -19,11 +19,19 @@ LISTS = {"attacks": "attack", "defences": "defence", "models": "model"}
 
 @dataclass(frozen=True)
 class Named(Generic[T]):
-    """A value, what tables and reports call it, and the user's files that it was taken from."""
+    """A value and where it comes from.
+
+    Attributes:
+        name: What tables and reports call it.
+        value: The object.
+        files: The user's files that it was taken from.
+        network: Of a model that was named, the network below the defences; None where they are part of it.
+    """
 
     name: str
     value: T
     files: tuple[Path, ...] = ()
+    network: Any = None
 
 
 def instance(word: Any, kind: str, of: type | None = None) -> Any:

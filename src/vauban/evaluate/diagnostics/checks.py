@@ -49,7 +49,7 @@ class Preflight:
 def _look(cell: Cell, n: int) -> tuple[list[Finding], bool]:
     """Findings on the first n samples, and whether the judged model is random."""
     batch = cell.data.take(n).to(cell.settings.device)
-    findings = before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed, cell.data.classes)
+    findings = before(cell.threat, batch.x, batch.y, cell.goal, batch.ids, cell.settings.seed, cell.data.known_classes)
     told = any(f.code == "undeclared-randomness" for f in findings)
     return findings, told or answers_vary(cell.threat.target, batch.x[:8])
 

@@ -15,7 +15,7 @@ NOTHING_FOUND = "no evidence of masking found"
 
 @dataclass(frozen=True)
 class Finding:
-    """code: stable name. severity: info (know it), warning (the attack may be weaker than it looks), invalid (the numbers
+    """code: stable name. severity: info (know it), warning (the numbers may say less than they seem to), invalid (they
     cannot be relied on). share: of the samples examined, in [0,1]. threshold: the share above which the rule speaks."""
 
     code: str

@@ -27,7 +27,9 @@ log = logging.getLogger("vauban")
 LOOKED_AT = 8  # samples
 
 
-def first_look(threat: BoundThreat, batch: Batch, needs: str, seed: int = 0) -> tuple[BoundThreat, list[Finding]]:
+def first_look(
+    threat: BoundThreat, batch: Batch, needs: str, seed: int = 0, classes: int | None = None
+) -> tuple[BoundThreat, list[Finding]]:
     """The threat, declared random where answers vary, and what is found on the first eight images.
 
     The network is asked for all eight and for each alone, and twice for its randomness; where the attack follows
@@ -38,6 +40,7 @@ def first_look(threat: BoundThreat, batch: Batch, needs: str, seed: int = 0) -> 
         batch: What will be attacked.
         needs: What the attack needs, as `Attack.needs`.
         seed: Of a random network.
+        classes: Number of classes of the data, where it is known.
 
     Raises:
         ContractError: The network fails on the images, returns no logits, or knows other labels.
@@ -51,7 +54,7 @@ def first_look(threat: BoundThreat, batch: Batch, needs: str, seed: int = 0) -> 
     check_answerable(batch.y, len(batch), columns, threat.rejects)
     if not threat.randomised and answers_vary(threat.target, x):
         threat = replace(threat, random=True)
-    probe = Probe(threat, x, ResolvedGoal(y, rejects=threat.rejects), seed)
+    probe = Probe(threat, x, ResolvedGoal(y, rejects=threat.rejects), seed, classes)
     if needs == "gradients" and "gradients" in threat.grants and not torch.is_inference_mode_enabled():
         gradients = probe.gradients(x[:1], margin_of_first)
         if isinstance(gradients, Unavailable):

@@ -65,7 +65,7 @@ def measure(
     check_images(x)
     check_labels(y, len(x))
     x, y = x[:SAMPLES], y[:SAMPLES]
-    probe = Probe(threat, x, resolve(threat, x, y, goal, None if ids is None else ids[:SAMPLES], seed), seed)
+    probe = Probe(threat, x, resolve(threat, x, y, goal, None if ids is None else ids[:SAMPLES], seed), seed, classes)
     logits = probe.answer(x)
     parts = [outputs(probe, logits), stability(probe, logits)]
     if "gradients" in threat.grants:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
 
 from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.losses import cross_entropy, margin
@@ -41,7 +43,7 @@ def outputs(probe: Probe, logits: Tensor) -> Iterator[Measured]:
     if "scores" in probe.threat.grants or "gradients" in probe.threat.grants:
         yield from _scores(logits)
     yield rules.FEW_CLASSES.on(n if classes < 4 else 0, n, classes=classes)
-    yield rules.LOW_ACCURACY.on(*_count(predicted(logits) != probe.goal.y))
+    yield from _fit(probe, logits)
     if n > 1 and not declared and not bool(varies.any()):  # alone or not, a random model answers differently
         alone = torch.cat([probe.answer(probe.x[i : i + 1]) for i in range(min(SINGLES, n))])
         yield rules.BATCH_DEPENDENT.on(*_count(_differs(alone, logits[: len(alone)], rules.BATCH)))
@@ -51,6 +53,29 @@ def undeclared_rejection(logits: int, classes: int | None, declared: bool, n: in
     """One logit more than the data have classes, where nothing says that it means 'rejected'; n samples are looked at."""
     fires = classes is not None and logits == classes + 1 and not declared
     return rules.UNDECLARED_REJECTION.on(n if fires else 0, n, logits=logits, classes=classes)
+
+
+def _fit(probe: Probe, logits: Tensor) -> Iterator[Measured]:
+    """Whether the network belongs to the data and has its weights; no pass."""
+    n, outputs = logits.shape
+    classes = outputs if probe.classes is None else probe.classes
+    guessed = rules.NEAR_CHANCE * (1 - 1 / max(2, classes))
+    low = replace(rules.LOW_ACCURACY, threshold=min(rules.LOW_ACCURACY.threshold, guessed))
+    yield low.on(*_count(predicted(logits) != probe.goal.y))
+    extra = outputs - classes - probe.goal.rejects
+    fires = extra > 0 and (extra > 1 or probe.goal.rejects)  # one undeclared column is a finding of its own
+    yield rules.EXTRA_CLASSES.on(n if fires else 0, n, outputs=outputs, classes=classes, extra=extra)
+    layers = [
+        part for part in probe.threat.target.modules() if isinstance(part, _NormBase) and part.track_running_stats
+    ]
+    new = sum(_is_new(part) for part in layers)
+    yield rules.UNTRAINED.on(n if new else 0, n, layers=new, total=len(layers))
+
+
+def _is_new(layer: _NormBase) -> bool:
+    """Whether the statistics of a batch normalisation are the initial ones."""
+    mean, var = layer.running_mean, layer.running_var
+    return mean is not None and var is not None and not bool(mean.any()) and bool((var == 1).all())
 
 
 def _scores(logits: Tensor) -> Iterator[Measured]:

@@ -36,8 +36,10 @@ class Probe:
     draws the same random numbers unless told otherwise.
     """
 
-    def __init__(self, threat: BoundThreat, x: Tensor, goal: ResolvedGoal, seed: int) -> None:
-        self.threat, self.x, self.goal, self.seed = threat, x, goal, seed
+    def __init__(
+        self, threat: BoundThreat, x: Tensor, goal: ResolvedGoal, seed: int, classes: int | None = None
+    ) -> None:
+        self.threat, self.x, self.goal, self.seed, self.classes = threat, x, goal, seed, classes
         self._columns: int | None = None
         nets = (threat.target, *(network for network, _ in threat.networks))
         self._parts = list(dict.fromkeys(part for net in nets for part in net.modules()))

@@ -165,9 +165,30 @@ BATCH_DEPENDENT = Rule(
 )
 LOW_ACCURACY = Rule(
     "low-accuracy",
-    "info",
+    "warning",
     0.6,
-    "when most clean images are already misclassified, rates under attack say little",
-    "are misclassified before any attack; are labels, normalisation and class order those of the model?",
+    "when most clean images are already misclassified, rates under attack say little; of few classes, `NEAR_CHANCE` of "
+    "what guessing gets wrong",
+    "are misclassified before any attack, so rates under attack say little; are the weights loaded, and are labels, "
+    "normalisation and class order those of the model?",
     "check the clean accuracy before reading any rate under attack",
+)
+NEAR_CHANCE = 0.8  # of the share that a guess among the classes gets wrong
+EXTRA_CLASSES = Rule(
+    "extra-classes",
+    "warning",
+    0.0,
+    "a fact of model and data, not a measurement",
+    "get {outputs} outputs for data of {classes} classes: any of the other {extra} counts as a wrong label, and attacks "
+    "may head for it.",
+    "use the model of this data, or one whose outputs are its classes",
+)
+UNTRAINED = Rule(
+    "untrained-statistics",
+    "warning",
+    0.0,
+    "statistics that are exactly those of a new layer have never seen an image",
+    "are answered by batch normalisation with the statistics of a new layer ({layers} of {total} layers): were the weights "
+    "loaded?",
+    "load the weights, or train the network first",
 )

@@ -47,7 +47,9 @@ def serve(connection: Connection) -> None:
             connection.send(
                 {"state": done.state, "error": done.error, "fatal": fatal, "columns": columns, "jobs": jobs}
             )
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             connection.send({"state": "failed", "error": str(error), "fatal": True, "columns": None, "jobs": []})
 
 

@@ -77,11 +77,19 @@ def cell_name(cell: CellRows) -> str:
     return " | ".join(str(cell.meta.get(key)) for key in ("model", "defence", "threat", "attack"))
 
 
+def incomplete(run: Run) -> bool:
+    """Whether a cell of the last plan has not all of its rows, was never begun, or could not be planned."""
+    planned = set(run.study.get("cells", []))
+    cells = [cell for cell in run.cells if cell.meta["hash"] in planned]
+    return bool(run.study.get("missing")) or len(cells) < len(planned) or any(unfinished(cell) for cell in cells)
+
+
 def unfinished(cell: CellRows) -> list[str]:
     """Why a cell has not all of its rows; none where it has."""
     if cell.failures:
         reason = next(iter(str(cell.failures[-1]["error"]).splitlines()), "")
-        return [f"{len(cell.failures)} batches failed, the last with {reason}"]
+        batches = "1 batch" if len(cell.failures) == 1 else f"{len(cell.failures)} batches"
+        return [f"{batches} failed, the last with {reason}"]
     return [] if cell.complete else [f"{len(cell.columns['id'])} of {cell.meta.get('n', '?')} images have rows"]
 
 
