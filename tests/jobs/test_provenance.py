@@ -329,7 +329,8 @@ def test_of_vauban_only_what_is_used_counts(folder: Path) -> None:
     write(folder, {"net.py": net("")})
     fgsm, pgd = own(cell(folder, "fgsm:eps=0.1")), own(cell(folder))
     assert {"attacks/fixed_budget/fgsm.py", "engine/iterate.py", "engine/verdict.py", "evaluate/batch.py"} <= fgsm
-    assert fgsm ^ pgd == {"attacks/fixed_budget/fgsm.py", "attacks/fixed_budget/pgd.py"}
+    stepped = {"attacks/fixed_budget/pgd.py", "attacks/parts/stepsize.py"}
+    assert fgsm ^ pgd == {"attacks/fixed_budget/fgsm.py", *stepped}
     attacks = {name for name in fgsm if name.startswith("attacks/")}
     assert attacks - {"attacks/fixed_budget/fgsm.py"} == {
         f"attacks/parts/{part}.py" for part in ("ascent", "ball_steps", "minimal_steps")
@@ -412,6 +413,6 @@ def test_of_a_package_of_vauban_only_the_file_behind_a_name_counts(line: str, fo
         {str(path.relative_to(PACKAGE)) for path in source_files(extra=[folder / file]) if path.is_relative_to(PACKAGE)}
         for file in ("one.py", "two.py")
     )
-    assert pgd - fgsm == {"attacks/fixed_budget/pgd.py"}
+    assert pgd - fgsm == {"attacks/fixed_budget/pgd.py", "attacks/parts/stepsize.py"}
     assert fgsm - pgd == {"attacks/fixed_budget/fgsm.py"}
     assert not {name for name in pgd if name.endswith("__init__.py")}
