@@ -46,7 +46,9 @@ def attacked(net: Any, batch: Batch, dtype: torch.dtype, attack: Any = PGD, **op
 
 
 @pytest.mark.parametrize("levels", [256, None])
-@pytest.mark.parametrize("attack", [PGD, attacks.PGD(L2(1.0), steps=10), attacks.DDN(steps=10)], ids=str)
+@pytest.mark.parametrize(
+    "attack", [PGD, attacks.PGD(L2(1.0), steps=10), attacks.DDN(steps=10)], ids=["pgd-linf", "pgd-l2", "ddn"]
+)
 @halves
 def test_no_success_is_lost_to_rounding(
     dtype: torch.dtype, attack: Any, levels: int | None, batch: Batch, digits_cnn: nn.Module

@@ -31,7 +31,11 @@ class Root(nn.Module):
         return self.inner(x.sqrt().square())
 
 
-@pytest.mark.parametrize("attack", [attacks.DDN(steps=20), attacks.PGD(L2(1.0), steps=10), attacks.DeepFool()], ids=str)
+@pytest.mark.parametrize(
+    "attack",
+    [attacks.DDN(steps=20), attacks.PGD(L2(1.0), steps=10), attacks.DeepFool()],
+    ids=["ddn", "pgd-l2", "deepfool"],
+)
 def test_the_images_are_fooled_all_the_same(
     attack: Any, digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module, caplog: pytest.LogCaptureFixture
 ) -> None:
