@@ -134,7 +134,7 @@ def test_training_mode_is_set_aside_and_put_back() -> None:
     before = copy.deepcopy(net.state_dict())
     report = vb.attack(PGD, net, (X, Y))
     assert net.training
-    assert all(f.severity == "info" for f in report.findings)
+    assert {f.code for f in report.findings if f.severity != "info"} <= {"low-accuracy", "untrained-statistics"}
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
@@ -170,7 +170,9 @@ DOUBTS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 def test_doubts_are_told_and_kept(code: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "vauban"):
         report = vb.attack(PGD, Calls(DOUBTS[code]), (X, Y))
-    assert [f.code for f in report.findings if f.severity != "info"] == [code]
+    codes = [f.code for f in report.findings if f.severity != "info"]
+    assert codes[0] == code
+    assert set(codes[1:]) <= {"low-accuracy", "not-finite-answers"}
     assert [line for line in caplog.messages if line.startswith(f"{code}: ")]
     assert all("\n" not in line for line in caplog.messages)
     assert (code in repr(report)) == (report.findings[0].severity == "invalid")
@@ -239,7 +241,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "text as a mask": (lambda: vb.attack(PGD, linear(), (X, Y), mask="all"), "a mask as a tensor"),
     "budget as a number": (lambda: vb.verify(linear(), DIGITS, X, 0.1), "linf:8/255"),  # type: ignore[arg-type]
     "loss by name": (lambda: attacks.PGD(Linf(0.2), loss="margin"), "expected loss of PGD"),  # type: ignore[arg-type]
-    "radius alone": (lambda: attacks.PGD(0.2), "expected ball of PGD"),  # type: ignore[arg-type]
+    "radius alone": (lambda: attacks.PGD(0.2), "expected the budget of PGD"),  # type: ignore[arg-type]
 }
 
 

@@ -190,10 +190,10 @@ def test_a_rule_of_bpda_sees_what_the_operation_was_given() -> None:
     net = nn.Sequential(Rounding(), nn.Linear(3, 2, bias=False))
     x = torch.tensor([[0.1, 0.55, 0.9], [0.3, 0.2, 0.7]])
     with rerouted({net[0]: None}):
-        _, _, (g,) = differentiate(net, x, [lambda z: z[:, 0]])
+        _, _, (g,), _ = differentiate(net, x, [lambda z: z[:, 0]])
     torch.testing.assert_close(g, net[1].weight[0].detach().expand(2, -1))
     with rerouted({net[0]: lambda z: z.square()}):
-        _, _, (g,) = differentiate(net, x, [lambda z: z[:, 0]])
+        _, _, (g,), _ = differentiate(net, x, [lambda z: z[:, 0]])
     torch.testing.assert_close(g, 2 * x * net[1].weight[0].detach())
 
 

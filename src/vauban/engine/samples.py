@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.answers import predicted
-from vauban.core.contracts import Batch
-from vauban.engine.network import predict
+from vauban.core.contracts import Batch, check_logits
+from vauban.engine.network import shown
 
 
 class Samples(Protocol):
@@ -94,7 +94,7 @@ def accuracy(module: nn.Module, data: Samples | Batch, batch: int = 256) -> floa
     module.eval()
     try:
         right = [
-            (predicted(predict(module, b.x)) == b.y).sum()
+            (predicted(check_logits(module(shown(module, b.x.clone())), len(b))) == b.y).sum()
             for index in torch.split(torch.arange(len(samples)), batch)
             for b in [samples.batch(index).to(device_of(module))]
         ]

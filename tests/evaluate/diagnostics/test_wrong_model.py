@@ -47,8 +47,9 @@ def test_more_outputs_than_the_data_has_classes() -> None:
     finding = found(Reads(1000))["extra-classes"]
     assert finding.severity == "warning"
     assert "1000 outputs for data of 10 classes" in finding.message
-    assert "rejects" not in finding.message
-    assert "rejects=True" in found(Reads(11))["extra-classes"].message
+    assert "undeclared-rejection" not in found(Reads(1000))
+    assert "extra-classes" not in found(Reads(11))
+    assert "11 logits" in found(Reads(11))["undeclared-rejection"].message
     assert "extra-classes" not in found(Reads(1000), classes=None)
 
 
