@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -180,6 +181,37 @@ def test_the_read_out_answers_keys_and_agrees_with_the_rows(browser, run_folder)
         "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))"
     )
     assert browser.evaluate("document.querySelector('.panel .tip').hidden") is True
+    assert browser.errors == []
+
+
+@pytest.mark.slow
+def test_threats_have_line_styles_examples_open_large_and_figures_come_as_csv(browser, run_folder):
+    browser.open(write(run_folder))
+    _press(browser, "L∞")
+    styles = (
+        "[...document.querySelectorAll('.panel path.line:not(.worst)')].map(p => p.getAttribute('stroke-dasharray'))"
+    )
+    before = browser.evaluate(styles)
+    assert len(set(before)) == 3  # white-box, adaptive and scores-only
+    _press(browser, "scores-only")
+    after = browser.evaluate(styles)
+    assert len(after) == len(before) * 2 // 3  # of three attacks at this norm one asks for scores
+    assert len(set(after)) == 2
+    _press(browser, "scores-only")
+    text = browser.evaluate(
+        "decodeURIComponent(document.querySelector('.panel a[download]').href.split(',').slice(1).join(','))"
+    )
+    rows = list(csv.DictReader(io.StringIO(text)))
+    cells = {cell.meta["hash"][:3]: cell for cell in load(run_folder).cells}
+    right = cells["001"].columns["clean_correct"] == 1
+    last = [row for row in rows if row["attack"] == "apgd"][-1]
+    assert (last["model"], last["defence"], last["threat"]) == ("cifar10-cnn", "none", "white-box")
+    assert float(last["p_suc"]) == pytest.approx(cells["001"].columns["success"][right].mean(), rel=1e-4)
+    assert browser.evaluate("document.querySelector('dialog').open") is False
+    browser.evaluate("document.querySelector('.gallery figure').click()")
+    assert browser.evaluate("document.querySelector('dialog').open") is True
+    wide = "document.querySelector('dialog img').clientWidth > 2 * document.querySelector('.gallery img').clientWidth"
+    assert browser.evaluate(wide) is True
     assert browser.errors == []
 
 

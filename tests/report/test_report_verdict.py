@@ -103,13 +103,25 @@ def test_a_bound_rests_on_the_fewest_cells_that_break_the_same_images():
     assert [(one.cell.meta["attack"], one.gained, one.left) for one in chosen] == [("most", 5, 0.5), ("other", 1, 0.4)]
     labels = {cell.meta["hash"]: cell.meta["attack"] for cell in cells}
     assert evidence(chosen, labels, [], False) == (
-        "What is broken rests on most under white-box (5 images) and other under white-box (1 image more)."
+        "What is broken rests on most under white-box (5 images, leaving 50.0\u00a0%) and other under white-box "
+        "(1 image more, leaving 40.0\u00a0%)."
     )
     text = evidence(chosen, labels, [cells[0]], False)
     assert text.endswith("It does not rest on few under white-box, which a finding calls invalid.")
     text = evidence(chosen, labels, [cells[1]], True)
     assert text.endswith("What is left standing rests on cells that a finding calls invalid: most under white-box.")
     assert evidence([], labels, [], False) == "No attack broke an image."
+
+
+def test_a_targeted_attack_also_says_how_often_it_got_where_it_aimed():
+    cell = attack("a", {0, 1, 2, 3}, goal="least-likely")
+    # Fooled on four, and the class aimed at on one of them.
+    cell.columns["success"] = np.arange(10) == 0
+    cell.columns["reached"] = cell.columns["success"].astype(float)
+    assert at_budget([cell], "linf", EPS, "net") == (
+        "Changing each pixel by at most 8 of 255 levels fools net on 4 of the 10 images, "
+        "on 1 of them into the class aimed at."
+    )
 
 
 def test_only_images_left_standing_are_in_doubt():

@@ -65,10 +65,13 @@ def evidence(chosen: Sequence[BreakingCell], labels: dict[str, str], doubted: Se
         doubted: The judged cells that a finding calls invalid.
         whole: Whether the findings doubt the bound itself.
     """
-    words = [f"{_name(one.cell, labels)} ({_images(one.gained)}{' more' if n else ''})" for n, one in enumerate(chosen)]
+    words = [
+        f"{_name(one.cell, labels)} ({_images(one.gained)}{' more' if n else ''}, leaving {fmt.percent(one.left)})"
+        for n, one in enumerate(chosen)
+    ]
     if len(words) > _NAMED:
-        rest = sum(one.gained for one in chosen[_NAMED:])
-        words = [*words[:_NAMED], f"{len(words) - _NAMED} more cells ({_images(rest)} more)"]
+        rest, last = sum(one.gained for one in chosen[_NAMED:]), fmt.percent(chosen[-1].left)
+        words = [*words[:_NAMED], f"{len(words) - _NAMED} more cells ({_images(rest)} more, leaving {last})"]
     text = f"What is broken rests on {fmt.enumeration(words)}." if words else "No attack broke an image."
     if not doubted:
         return text

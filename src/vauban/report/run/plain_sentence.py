@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vauban.core.tolerance import upper_limit
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import nearest_success, worst_case
 from vauban.statistics.estimates import median
+from vauban.statistics.summary import distortion, population, tolerance_of
 from vauban.store import CellRows
 
 DOUBT = " What is left standing cannot be relied on: see the findings."
@@ -34,14 +36,15 @@ def at_budget(cells: Sequence[CellRows], norm: str, eps: float, who: str) -> str
     among = _among(right, len(worst.ids), who)
     if not right:
         return f"Even without an attack {who} classifies none of the {len(worst.ids)} images correctly."
+    aim = _aim(cells, norm, eps)
     if standing == right:
         return _sentence(f"{change(norm, eps)}, these attacks did not fool {who} on any of {among}.")
     if standing:
-        return _sentence(f"{change(norm, eps)} fools {who} on {right - standing} of {among}.")
+        return _sentence(f"{change(norm, eps)} fools {who} on {right - standing} of {among}{aim}.")
     closest = nearest_success(cells, norm)
     needed = float(closest.distance[np.isin(closest.ids, worst.ids[worst.clean > 0])].max())
     enough = change(norm, min(needed, eps) if math.isfinite(needed) else eps)
-    return _sentence(f"{enough} fools {who} on every one of {among}.")
+    return _sentence(f"{enough} fools {who} on every one of {among}{aim}.")
 
 
 def without_budget(cells: Sequence[CellRows], norm: str, who: str) -> str:
@@ -79,6 +82,21 @@ def change(norm: str, size: float) -> str:
     if norm == "l0":
         return f"changing at most {size:.0f} pixel value{'' if round(size) == 1 else 's'}"
     return f"a change of {fmt.norm_name(norm)} size at most {fmt.distance(size, norm)}"
+
+
+def _aim(cells: Sequence[CellRows], norm: str, eps: float) -> str:
+    """On how many images attacks that all have targets reached them; nothing for untargeted ones."""
+    if any(str(cell.meta.get("goal") or "untargeted").lower().startswith("untargeted") for cell in cells):
+        return ""
+    reached = [
+        cell.columns["id"][
+            population(cell.columns, "correct")
+            & np.asarray(cell.columns["success"], bool)
+            & (distortion(cell.columns, norm) <= upper_limit(eps, tolerance_of(cell.meta)))
+        ]
+        for cell in cells
+    ]
+    return f", on {len(np.unique(np.concatenate(reached)))} of them into the class aimed at"
 
 
 def _among(right: int, images: int, who: str) -> str:

@@ -85,4 +85,4 @@ def seconds(value: float) -> str:
 
 def enumeration(names: list[str]) -> str:
     """Names as a phrase: `a, b and c`."""
-    return " and ".join(", ".join(names).rsplit(", ", 1)) if len(names) > 1 else "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
