@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -198,10 +199,8 @@ def test_threats_have_line_styles_examples_open_large_and_figures_come_as_csv(br
     assert len(after) == len(before) * 2 // 3  # of three attacks at this norm one asks for scores
     assert len(set(after)) == 2
     _press(browser, "scores-only")
-    text = browser.evaluate(
-        "decodeURIComponent(document.querySelector('.panel a[download]').href.split(',').slice(1).join(','))"
-    )
-    rows = list(csv.DictReader(io.StringIO(text)))
+    link = browser.evaluate("document.querySelector('.panel a[download]').href")
+    rows = list(csv.DictReader(io.StringIO(unquote(link.split(",", 1)[1]))))
     cells = {cell.meta["hash"][:3]: cell for cell in load(run_folder).cells}
     right = cells["001"].columns["clean_correct"] == 1
     last = [row for row in rows if row["attack"] == "apgd"][-1]
