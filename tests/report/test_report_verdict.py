@@ -187,4 +187,4 @@ def test_examples_have_the_names_of_their_classes(tmp_path, fake_run):
 
 def test_the_number_of_images_stands_in_the_headline(run_folder: Path):
     run: Run = load(run_folder)
-    assert "on 200 images</span>" in page.page(run)
+    assert ", 200 images</span>" in page.page(run)
