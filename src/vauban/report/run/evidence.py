@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vauban.report.shared import format as fmt
-from vauban.statistics.combine import worst_case
+from vauban.statistics.combine import group, worst_case
 from vauban.store import CellRows
 
 _NAMED = 4  # cells that a sentence can name and still be read
@@ -75,7 +75,13 @@ def evidence(chosen: Sequence[BreakingCell], labels: dict[str, str], doubted: Se
     text = f"What is broken rests on {fmt.enumeration(words)}." if words else "No attack broke an image."
     if not doubted:
         return text
-    names = fmt.enumeration(sorted({_name(cell, labels) for cell in doubted}))
+    threats = group(doubted, lambda cell: str(cell.meta.get("threat")))
+    names = fmt.enumeration(
+        [
+            f"{fmt.enumeration(sorted({labels[cell.meta['hash']] for cell in members}))} under {threat}"
+            for threat, members in sorted(threats.items())
+        ]
+    )
     used = {one.cell.meta["hash"] for one in chosen}
     if whole:
         return f"{text} What is left standing rests on cells that a finding calls invalid: {names}."
