@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vauban.attacks import PGD
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.study import Study
 from vauban.jobs import source_files as source_files_module
@@ -320,6 +321,12 @@ def test_what_only_type_checkers_read_does_not_count(folder: Path) -> None:
     assert names == {"net.py", "kit.py"}
 
 
+@pytest.mark.parametrize("test", ["not TYPE_CHECKING", "TYPE_CHECKING or True"])
+def test_what_runs_counts_though_it_speaks_of_type_checkers(test: str, folder: Path) -> None:
+    write(folder, {"net.py": f"from typing import TYPE_CHECKING\nif {test}:\n    import aid\n", "aid.py": HELPER})
+    assert {file.name for file in source_files(extra=[folder / "net.py"])} == {"net.py", "aid.py"}
+
+
 def own(planned: Cell) -> set[str]:
     """The files of vauban that a cell depends on, from the package's folder."""
     return {str(file.relative_to(PACKAGE)) for file in planned._files() if file.is_relative_to(PACKAGE)}
@@ -416,3 +423,13 @@ def test_of_a_package_of_vauban_only_the_file_behind_a_name_counts(line: str, fo
     assert pgd - fgsm == {"attacks/fixed_budget/pgd.py", "attacks/parts/stepsize.py"}
     assert fgsm - pgd == {"attacks/fixed_budget/fgsm.py"}
     assert not {name for name in pgd if name.endswith("__init__.py")}
+
+
+@pytest.mark.parametrize(
+    "lines", ["from vauban.attacks import *\nmake = PGD", "from vauban import *\nmake = attacks.PGD"]
+)
+def test_a_star_takes_what_a_face_shows_and_counts_the_files_behind_it(lines: str, folder: Path) -> None:
+    write(folder, {"one.py": lines + "\n"})
+    assert load_file(folder / "one.py").make is PGD
+    counted = source_files(extra=[folder / "one.py"])
+    assert {PACKAGE / "attacks/fixed_budget/pgd.py", PACKAGE / "engine/iterate.py"} <= set(counted)

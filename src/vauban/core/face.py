@@ -22,10 +22,12 @@ class Face(ModuleType):
     """Module whose attributes are what its registries hold, and some named extras, imported when first used.
 
     A submodule never hides a registered thing of the same name: `vauban.metrics.mad` is the metric, while
-    `from vauban.metrics.mad import ...` still finds the file.
+    `from vauban.metrics.mad import ...` still finds the file. `from vauban.metrics import *` takes what `dir()` lists.
     """
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__all__":
+            return dir(self)
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         extras: Mapping[str, str] = self.__dict__[_EXTRAS]
@@ -91,6 +93,12 @@ def file_of(package: str, name: str) -> str | None:
         return None if spec is None else spec.origin
     thing = dict(_registered(module)).get(name)
     return None if thing is None else inspect.getsourcefile(inspect.unwrap(thing))
+
+
+def names(package: str) -> frozenset[str]:
+    """The names that the face of a package shows; none where the package is no face."""
+    module = importlib.import_module(package)
+    return frozenset(name for name, *_ in contents(module)) if isinstance(module, Face) else frozenset()
 
 
 def identifier(name: str) -> str:
