@@ -16,7 +16,7 @@ from vauban.attacks.minimal.ddn import DDN
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.engine import BoundThreat, Oracle
-from vauban.evaluate.train import train
+from vauban.evaluate.train import train, training_identity
 from vauban.models import weights
 from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
 from vauban.training.loop import optimise
@@ -204,3 +204,17 @@ def test_weights_of_before_can_be_started_from(digits, tmp_path):
     before, after = weights.read(OLD), weights.read(path)
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert weights.metadata(path)["run"]["start"]["run"] == weights.metadata(OLD)["recipe"]
+
+
+@pytest.mark.parametrize("kind", ["model", "defence"])
+def test_the_file_of_a_user_counts_where_its_function_uses_layers_of_torch_alone(kind, digits, tmp_path):
+    file = tmp_path / "mine.py"
+    word = {"model": f"{file}:make"} if kind == "model" else {"model": "digits-cnn", "defence": f"{file}:make"}
+
+    def identity(rest):
+        file.write_text(f"from torch import nn\ndef make(*inner):\n    return nn.Sequential(*inner, {rest}\n")
+        return training_identity(TrainingRun(**word, data="digits/train"), digits, None)
+
+    plain = identity("nn.Flatten(), nn.Linear(64, 10))")
+    assert identity("nn.Flatten(), nn.Linear(64, 10))  # why") == plain
+    assert identity("nn.Flatten(), nn.Dropout(), nn.Linear(64, 10))") != plain

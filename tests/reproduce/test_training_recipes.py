@@ -94,6 +94,14 @@ def test_started_from_a_recipe_or_a_file(tmp_path: Path) -> None:
     assert same(path, tmp_path / "b.safetensors")
 
 
+def test_a_start_of_other_bytes_than_were_trained_is_refused(tmp_path: Path) -> None:
+    trained = trainer(tmp_path, base=BASE, next=NEXT)
+    base = weights(trained, "base")
+    base.write_bytes(base.read_bytes()[:-1] + b"x")
+    with pytest.raises(ContractError, match="expected the file that was made for training base, got other bytes"):
+        obtain(trained["next"])
+
+
 def test_starts_that_do_not_hold(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="circle: a > b > a"):
         _ = trainer(tmp_path, a=replace(BASE, start="b"), b=replace(BASE, start="a"))["a"]

@@ -18,7 +18,7 @@ from vauban.evaluate.estimate import estimate
 from vauban.evaluate.study import Study, automatic_batch_size
 from vauban.words.attack import attack_of
 from vauban.words.defence import defence_of
-from vauban.words.files import files_in
+from vauban.words.files import files_in, load_file
 from vauban.words.goal import load as goal_of
 from vauban.words.labels import fraction
 from vauban.words.model import model_of
@@ -220,3 +220,16 @@ def test_an_estimate_knows_draws_sources_and_the_budget(tmp_path: Path) -> None:
     two = threats.transfer(sources=(net(), net()))
     assert one(threats=[two]) == (12, 10)
     assert one(threats="scores-only", attacks="square:steps=9")[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "error"), [("raise SystemExit(3)", ContractError), ("raise KeyboardInterrupt", KeyboardInterrupt)]
+)
+def test_a_file_that_stops_half_way_is_never_taken_for_a_whole_one(
+    line: str, error: type[BaseException], tmp_path: Path
+) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(f"half = 1\n{line}\nwhole = 2\n")
+    for _ in range(2):
+        with pytest.raises(error):
+            load_file(file)

@@ -30,6 +30,7 @@ from vauban.training.recipe import Recipe
 from vauban.training.run import TrainingRun
 from vauban.training.samples import training_samples
 from vauban.words import data as datasets
+from vauban.words.files import files_in
 from vauban.words.model import architecture
 from vauban.words.recipe import recipe_of
 
@@ -155,10 +156,12 @@ def training_identity(run: TrainingRun, data: Dataset, start: str | None) -> dic
     """
     recipe, network = recipe_of(run.recipe), architecture(run.model).build(run.seed)
     stands_behind = None if run.defence == "none" else defences.load(run.defence)
+    words = (run.model, run.defence, run.recipe)  # a user's function may put together nothing but torch's own layers
+    named = [file for word in words if isinstance(word, str) for file in files_in(word)]
     return {
         "run": {**run.describe(), "recipe": describe(recipe), "start": start},
         "data": data.fingerprint,
-        "sources": source_digests(source_files(optimise, network, recipe, stands_behind)),
+        "sources": source_digests(source_files(optimise, network, recipe, stands_behind, extra=named)),
     }
 
 

@@ -173,6 +173,7 @@ def obtain(artefact: Artefact, tell: Callable[[int, int], None] = lambda done, t
 
     with files.wait_for(_beside(artefact, "lock"), waiting):
         if _made(artefact):
+            _check_bytes(artefact)
             return False
         scratch = _beside(artefact, "part")
         scratch.mkdir(parents=True, exist_ok=True)

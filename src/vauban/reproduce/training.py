@@ -16,6 +16,7 @@ from vauban.core.errors import ContractError
 from vauban.data import Dataset
 from vauban.evaluate.train import train, training_identity
 from vauban.jobs.identity import address
+from vauban.jobs.perform import file_of_artefact
 from vauban.models import weights
 from vauban.models.weights import SUFFIXES
 from vauban.training.run import TrainingRun
@@ -83,7 +84,7 @@ class TrainedNetwork:
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
         """Train; progress counts the images seen."""
-        start = self.start.path if isinstance(self.start, TrainedNetwork) else self.start
+        start = file_of_artefact(self.start) if isinstance(self.start, TrainedNetwork) else self.start
         log.info("training %s for the role %s: %s", self.path.name, self.role, self.run)
         each, epochs = len(self.dataset), self.run.epochs
         tell(0, epochs * each)
