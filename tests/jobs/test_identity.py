@@ -184,6 +184,17 @@ class Callable2:
         return self.weight * cross_entropy(logits, goal)
 
 
+DEFAULTS = [lambda logits, goal, weight=weight: weight * cross_entropy(logits, goal) for weight in (1.0, 2.0)]
+
+
+def hooked(*factors: float) -> nn.Module:
+    """A module whose output is multiplied by each of the factors, by hooks."""
+    module = nn.Identity()
+    for factor in factors:
+        module.register_forward_hook(lambda module, args, output, factor=factor: factor * output)
+    return module
+
+
 @pytest.mark.parametrize(
     ("one", "two"),
     [
@@ -196,6 +207,9 @@ class Callable2:
         (torch.zeros(4).numpy(), torch.ones(4).numpy()),
         (math.inf, -math.inf),
         (torch.float32, torch.float64),
+        tuple(DEFAULTS),
+        (hooked(1.0), hooked(2.0)),
+        (hooked(1.0), hooked()),
     ],
     ids=lambda value: type(value).__name__,
 )

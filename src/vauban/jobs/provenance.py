@@ -23,6 +23,7 @@ from vauban.store.sources import PACKAGE
 
 _REGISTERING = frozenset({"registry", "fitters", "register"})  # what puts a thing under a name changes no row
 _MODULE_STATE = frozenset(vars(nn.Module()))
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
 def source_files(*values: Any, extra: Iterable[Path] = ()) -> list[Path]:
@@ -165,8 +166,12 @@ def _dotted(init: Path) -> str:
 
 
 def attributes(module: nn.Module) -> dict[str, Any]:
-    """The plain attributes of one module, those that torch keeps on every module left out."""
-    return {name: value for name, value in sorted(vars(module).items()) if name not in _MODULE_STATE}
+    """The plain attributes of one module, and the hooks that run in its forward pass.
+
+    What else torch keeps on every module is left out.
+    """
+    plain = {name: value for name, value in sorted(vars(module).items()) if name not in _MODULE_STATE}
+    return plain | {name: list(hooks.values()) for name in _HOOKS if (hooks := vars(module).get(name))}
 
 
 def ours(file: Path | None) -> bool:
@@ -226,8 +231,9 @@ def _held(value: Any) -> Iterable[Any]:
 
 
 def closure(function: Any) -> list[Any]:
-    """What a function has captured."""
-    captured = []
+    """What a function has captured, also as defaults (`lambda x, k=k: k * x`) where it was made inside another one."""
+    inner = "<" in function.__qualname__  # defaults of a function of a module stand in its file
+    captured = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()] if inner else []
     for cell in function.__closure__ or ():
         try:
             captured.append(cell.cell_contents)
