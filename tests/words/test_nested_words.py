@@ -11,6 +11,7 @@ from torch import nn
 
 import vauban as vb
 from vauban.core.errors import ContractError, UnknownName
+from vauban.core.losses import cross_entropy
 from vauban.core.norms import L2, Linf
 from vauban.engine import Bisection, Cascade, Restarts
 from vauban.evaluate.study import Study
@@ -55,7 +56,8 @@ def test_minimal_eps_starts_at_the_radius_and_doubles() -> None:
 
 def test_labels_of_objects_are_read_back() -> None:
     pgd = vb.attacks.PGD(Linf(8 / 255), steps=7)
-    for attack in (pgd, Restarts(pgd, 3), Cascade((pgd, Restarts(vb.attacks.FGSM(L2(0.5)))))):
+    ce = vb.attacks.PGD(Linf(1 / 3), loss=cross_entropy)
+    for attack in (pgd, ce, Restarts(pgd, 3), Cascade((pgd, Restarts(vb.attacks.FGSM(L2(0.5)))))):
         label = attack_of(attack).name
         assert attack_of(label).value == attack, label
 

@@ -44,6 +44,7 @@ def test_a_text_is_the_recipe(text, recipe):
         AdversarialTraining(PGD(L2(0.5), 7, 0.25, cross_entropy, random_start=False), 0.25) + MirrorShift(),
         MirrorShift(1) + EpochAdversarial(BP(steps=20, retreat=False), first=True),
         Recipe((EpochAdversarial(FGSM(Linf(8 / 255))),)),
+        Recipe((AdversarialTraining(Restarts(PGD(Linf(0.1)), times=3)),)),
     ],
 )
 def test_the_text_of_a_recipe_is_read_back_as_it(recipe):

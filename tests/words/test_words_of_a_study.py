@@ -42,7 +42,7 @@ def test_labels_say_the_budget() -> None:
     assert attack_of("ddn", DIGITS).name == "ddn"
     assert attack_of(attacks.PGD(Linf(8 / 255), steps=7), DIGITS).name == "pgd:norm=linf,eps=8/255,steps=7"
     assert attack_of(attacks.PGD(L2(0.5)), DIGITS).name == "pgd:norm=l2,eps=0.5"
-    assert attack_of(Restarts(attacks.PGD(L1(2.0)), 3), DIGITS).name == "restarts:attack=[pgd:norm=l1,eps=2],times=3"
+    assert attack_of(Restarts(attacks.PGD(L1(2.0)), 3), DIGITS).name == "restarts:attack=[pgd:norm=l1,eps=2.0],times=3"
 
 
 @pytest.mark.parametrize(

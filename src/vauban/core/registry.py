@@ -157,19 +157,22 @@ def _origin(make: Callable[..., Any]) -> tuple[object, object]:
     return getattr(make, "__module__", None), getattr(make, "__qualname__", None)
 
 
+def registration(make: object) -> tuple[Registry[Any], str] | None:
+    """The registry that a thing is in and its name there, among those registered so far; None for anything else."""
+    held = ((registry, entry) for registry in _ALL for entry in registry.registered())
+    return next(((registry, entry.name) for registry, entry in held if entry.make is make), None)
+
+
 def registered_as(make: object) -> str | None:
     """`kind name` of a registered thing among those registered so far; None for anything else.
 
     A thing of ours that another package registers (a combinator of the engine) goes by its own name: whether that package
     has been imported must not tell.
     """
-    for registry in _ALL:
-        for entry in registry.registered():
-            if entry.make is make:
-                ours = make.__module__.split(".")[0] == registry.package.split(".")[0]
-                return (
-                    f"{registry.kind} {entry.name}"
-                    if make.__module__.startswith(registry.package) or not ours
-                    else None
-                )
-    return None
+    known = registration(make)
+    if known is None:
+        return None
+    registry, name = known
+    module = str(make.__module__)
+    ours = module.split(".")[0] == registry.package.split(".")[0]
+    return f"{registry.kind} {name}" if module.startswith(registry.package) or not ours else None

@@ -10,19 +10,20 @@ from torch import Tensor
 
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Norm
-from vauban.core.registry import registered_as
+from vauban.core.registry import registration
 
 
 def spelled(value: Any) -> str:
     """The spec text of an object: its registered name, then the fields that are not at their default.
 
     A ball is its norm and radius, a loss or a norm its name, and an object inside another stands in brackets:
-    `at:attack=[pgd:norm=linf,eps=0.3,steps=7],alpha=0.5`. A class that is not registered goes by its own name.
+    `at:attack=[pgd:norm=linf,eps=0.3,steps=7],alpha=0.5`. A class that is not registered goes by its own name,
+    in small letters; a tensor of several numbers is only said to be `given`.
     """
     if not is_dataclass(value) or isinstance(value, type):
         return _value(value)
-    registered = registered_as(type(value))
-    name = type(value).__name__ if registered is None else registered.rsplit(" ", 1)[1]
+    registered = registration(type(value))
+    name = type(value).__name__.lower() if registered is None else registered[1]
     shown = [part for field in fields(value) for part in _parts(field, getattr(value, field.name))]
     return f"{name}:{','.join(shown)}" if shown else name
 
@@ -43,6 +44,8 @@ def _equal(value: Any, default: Any) -> bool:
 def _value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Tensor):
+        return _number(float(value)) if value.numel() == 1 else "given"
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, Norm):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from vauban import attacks
-from vauban.core.norms import Ball, Norm
+from vauban.core.norms import Ball
+from vauban.core.registry import registration
+from vauban.core.spelling import spelled
 from vauban.core.text import Spec
-from vauban.engine import Attack
 
 
 def display(spec: Spec, ball: Ball | None = None) -> str:
@@ -24,27 +24,10 @@ def fraction(value: float) -> str:
     return f"{round(levels)}/255" if 0 < levels <= 64 and abs(levels - round(levels)) < 1e-6 else f"{value:.4g}"
 
 
-def registered_name(attack: Attack) -> str | None:
-    """The name under which an attack's class is registered; None for a user's own."""
-    return next((entry.name for entry in attacks.registry if entry.make is type(attack)), None)
-
-
 def attack_label(attack: Any) -> str:
-    """An attack that comes as an object, in the grammar of names: its ball and what is not at its default."""
-    name = registered_name(attack) or getattr(attack, "name", None) or type(attack).__name__.lower()
-    if not dataclasses.is_dataclass(attack):
-        return str(name)
-    shown = []
-    for f in dataclasses.fields(attack):
-        value = getattr(attack, f.name)
-        if isinstance(value, Ball) and isinstance(value.radius, (int, float)):
-            shown += [f"norm={value.norm.name}", f"eps={fraction(float(value.radius))}"]
-        elif isinstance(value, (int, float, str, bool)) and value != f.default:
-            shown.append(f"{f.name}={value:g}" if isinstance(value, float) else f"{f.name}={value}")
-        elif isinstance(value, Norm):
-            shown.append(f"{f.name}={value.name}")
-        elif isinstance(value, Attack):
-            shown.append(f"{f.name}=[{attack_label(value)}]")
-        elif isinstance(value, tuple) and value and all(isinstance(part, Attack) for part in value):
-            shown.append(f"{f.name}=" + "".join(f"[{attack_label(part)}]" for part in value))
-    return f"{name}:{','.join(shown)}" if shown else str(name)
+    """An attack that comes as an object, in the grammar of names; one that is not registered by its own `name`, if any."""
+    own = getattr(attack, "name", None) if registration(type(attack)) is None else None
+    if not dataclasses.is_dataclass(attack) or isinstance(attack, type):
+        return str(own or type(attack).__name__.lower())
+    text = spelled(attack)
+    return f"{own}{text[len(text.partition(':')[0]):]}" if own else text
