@@ -8,7 +8,7 @@ are errors, as the evaluator has judged them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -121,6 +121,25 @@ def distortion(columns: Columns, norm: str, rounded: bool = True) -> Array:
     if f"raw_{norm}" not in columns:
         raise ContractError(f"unrounded distances: expected l2 or linf, got {norm}; use rounded=True")
     return np.where(columns["raw_success"], columns[f"raw_{norm}"], np.inf)
+
+
+def metric_of_successes(columns: Columns, name: str, aggregate: Literal["mean", "median"], chosen: Array) -> float:
+    """A declared metric as one number, over the chosen successes that have a value.
+
+    Args:
+        columns: The columns of a cell, or of several as one attack, `(n,)` each.
+        name: The column of the metric.
+        aggregate: What the metric declares.
+        chosen: Mask `(n,)` of the set of samples.
+
+    Returns:
+        The number in the unit of the metric, nan where no chosen success has a value.
+    """
+    values = np.asarray(columns[name], float)[chosen & np.asarray(columns["success"], bool)]
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan")
+    return float(values.mean() if aggregate == "mean" else np.median(values))
 
 
 def robust_curve(columns: Columns, norm: str, at: Array, slack: float = FLOAT32) -> Array:

@@ -1,36 +1,14 @@
-"""Declared metrics in the results table: one number for each, over the successes of a set."""
+"""Declared metrics in the results table: which ones, and how their heads and numbers are written."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import numpy as np
 
 from vauban.report.shared import format as fmt
 from vauban.store import CellRows, MetricColumn
 
 ARROWS = {"lower": "↓", "higher": "↑"}
-Columns = Mapping[str, np.ndarray[Any, Any]]
-
-
-def aggregate(metric: MetricColumn, columns: Columns, chosen: np.ndarray[Any, Any]) -> float:
-    """Mean or median of a metric, as it declares, over the chosen successes that have a value.
-
-    Args:
-        metric: The declared column.
-        columns: Columns `(rows,)` of a cell or of several as one attack.
-        chosen: Mask `(rows,)` of the set of samples.
-
-    Returns:
-        The number in the unit of the metric, nan where no chosen success has a value.
-    """
-    values = np.asarray(columns[metric.name], float)[chosen & np.asarray(columns["success"], bool)]
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return math.nan
-    return float(values.mean() if metric.aggregate == "mean" else np.median(values))
 
 
 def metrics_of_all(cells: Sequence[CellRows]) -> tuple[MetricColumn, ...]:

@@ -12,12 +12,12 @@ import numpy as np
 from vauban.report.run.attack_labels import attack_labels
 from vauban.report.run.doubts import cell_doubts, invalid_codes
 from vauban.report.run.judged_cells import attacked_cells, cell_notes, current_cells, judged_network, undefended_first
-from vauban.report.run.metric_values import aggregate, metrics_of_all
+from vauban.report.run.metric_values import metrics_of_all
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import WorstCase, family, group, norm_of, union, worst_case
 from vauban.statistics.estimates import Estimate, rate
 from vauban.statistics.summarise import Summary, summarise
-from vauban.statistics.summary import common_ids, tolerance_of
+from vauban.statistics.summary import common_ids, metric_of_successes, tolerance_of
 from vauban.statistics.summary import population as population_mask
 from vauban.store import CellRows, MetricColumn, Run
 
@@ -128,7 +128,7 @@ def _cell_row(runs: list[CellRows], label: str, population: str, shared: Any) ->
         numbers.gradients,
         numbers.queries,
         tuple(sorted({note for cell in runs for note in cell_notes(cell)})) if several else cell_notes(first),
-        {metric: aggregate(metric, columns, chosen) for metric in metrics},
+        {m: metric_of_successes(columns, m.name, m.aggregate, chosen) for m in metrics},
     )
 
 
