@@ -168,7 +168,7 @@ def attack(
         model: A module, or its name: `digits-cnn`, `jpeg|digits-cnn`.
         batch: A `Batch`, a pair (x, y) of images on the 8-bit grid and labels, a `DataLoader`, a torch data set, or a data
             set or its name. Data sets are taken whole and give an attack without eps its conventional budget.
-        threat: A recipe of `vauban.threats`, or its name: `adaptive:eot=16`.
+        threat: One of `vauban.threats`, or its name: `adaptive:eot=16`.
         goal: A goal, or its name: `targeted:3`.
         seed: Of every random number.
         mask: False or 0 where the attacker may change nothing, True or 1 elsewhere, as `(batch, ...)` or what broadcasts to

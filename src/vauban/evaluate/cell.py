@@ -62,7 +62,7 @@ class Cell:
     defence: Named[Any]
     defended: nn.Module
     data: Dataset
-    recipe: Named[Any]
+    named_threat: Named[Any]
     threat: BoundThreat
     attack: Named[Attack]
     goal: Goal
@@ -73,7 +73,7 @@ class Cell:
     @property
     def threat_name(self) -> str:
         """What tables call the threat."""
-        return self.recipe.name
+        return self.named_threat.name
 
     @property
     def label(self) -> str:
@@ -187,7 +187,7 @@ class Cell:
                 evaluate_batch,
                 *self.metric_functions.values(),
             )
-            named = [self.model, self.defence, self.attack, self.recipe]
+            named = [self.model, self.defence, self.attack, self.named_threat]
             extra = [file for word in named for file in word.files]
             self._cache["files"] = source_files(*parts, *(word.value for word in named), extra=extra)
         files: list[Path] = self._cache["files"]

@@ -76,15 +76,15 @@ def fit(
     check("fit", "seed", seed, int)
     check_device(device)
     path, data = weights.output(out), datasets.load(data)
-    fitter, recipe = fitter_of(attack, data), threat_of(threat)
+    fitter, named_threat = fitter_of(attack, data), threat_of(threat)
     model = model.to(device)
-    bound = recipe.value.bind(model, levels=None, budget=None)
+    bound = named_threat.value.bind(model, levels=None, budget=None)
     goal = goal or Untargeted()
     fitted = fitter.value.fit(bound, visits(data, device), goal, seed=seed, callback=callback)
     meta = {
         "recipe": describe(fitter.value),
         "goal": str(goal),
-        "threat": recipe.name,
+        "threat": named_threat.name,
         "seed": seed,
         "data": named(data),
         "model": {"name": name, "fingerprint": address({"module": describe(model)})},

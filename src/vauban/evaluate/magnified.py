@@ -46,7 +46,7 @@ def read_picture(path: Path) -> Tensor:
 
 
 def magnified(paths: Sequence[Path], original: Path | None = None, **per_sample: float) -> bytes:
-    """PNG of the magnified images side by side, shown by `grey`; knobs as `metrics.magnify`.
+    """PNG of the magnified images side by side, shown by `grey`; the other parameters as of `metrics.magnify`.
 
     With an original, a row for each image: original, its magnification, the image, its magnification, and the
     difference of the two magnifications. Raises ContractError for a single pixel, which has no surroundings, and where

@@ -78,7 +78,7 @@ def bind(
     bound = told(threat.value, network).bind(defended, levels=levels, budget=settings.budget)
     if not isinstance(bound, BoundThreat):
         raise ContractError(
-            f"expected the threat {threat.name!r} to give a vauban.engine.Threat from bind(module, levels=, budget=), "
+            f"expected the threat {threat.name!r} to give a vauban.engine.BoundThreat from bind(module, levels=, budget=), "
             f"got {type(bound).__name__}"
         )
     for network, _ in bound.sources:

@@ -42,6 +42,16 @@ def least_square(length: ArrayLike, n: int, levels: int = 256) -> NDArray[np.flo
 
     A component that changes moves by Delta at least. In the thesis' example (n = 268 203, 256 levels) the bound equals
     one Delta^2, a single changed pixel, at a length of about 0.22; the text says 0.1, where it is 1e-18 Delta^2.
-    Arguments and errors as of `survival`.
+
+    Args:
+        length: L2 length rho of the step, in pixel units of [0,1]; a number or an array.
+        n: Number of components.
+        levels: Number of pixel levels.
+
+    Returns:
+        Squared lengths of the shape of `length`, in squared pixel units.
+
+    Raises:
+        ContractError: As `survival`.
     """
     return n / (levels - 1) ** 2 * survival(length, n, levels)

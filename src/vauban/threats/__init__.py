@@ -1,6 +1,6 @@
-"""Threats: what the attacker may see. A recipe is bound to a network by `recipe.bind(defended, levels=...)`.
+"""Threats: what the attacker may see. A threat is bound to a network by `threat.bind(defended, levels=...)`.
 
-A recipe is here by its class and by its registered name: `threats.WhiteBox()`, `threats.white_box()`.
+A threat is here by its class and by its registered name: `threats.WhiteBox()`, `threats.white_box()`.
 """
 
 from __future__ import annotations

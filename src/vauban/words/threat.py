@@ -24,7 +24,7 @@ def load(word: Any, **params: Any) -> Any:
 
 
 def threat_of(word: Any, **params: Any) -> Named[Any]:
-    """A threat by name with parameters, `file.py:name`, or a recipe with `bind`."""
+    """A threat by name with parameters, `file.py:name`, or an object with `bind`."""
     if isinstance(word, Named):
         return word
     name = ""
@@ -40,5 +40,5 @@ def threat_of(word: Any, **params: Any) -> Named[Any]:
             word = entry.build("threat", resolved(spec.params, entry.words))
     word = instance(word, "a threat")
     if not hasattr(word, "bind"):
-        raise ContractError(f"expected the threat {name or word!r} to be a recipe with bind(module, ...), got {word!r}")
+        raise ContractError(f"expected the threat {name or word!r} to have bind(module, ...), got {word!r}")
     return Named(name or getattr(word, "name", type(word).__name__.lower()), word, files)

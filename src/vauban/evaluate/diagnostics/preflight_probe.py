@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vauban.core.errors import NoGradient
 from vauban.core.goals import Goal, ResolvedGoal, Targeted
@@ -152,11 +152,6 @@ def first(goal: Goal, n: int) -> Goal:
     if isinstance(goal, Targeted) and isinstance(goal.target, Tensor) and goal.target.dim():
         return Targeted(goal.target[:n])
     return goal
-
-
-def modules_of(threat: BoundThreat) -> list[nn.Module]:
-    """The judged network and those that give gradients, each once."""
-    return list(dict.fromkeys((threat.target, *(network for network, _ in threat.networks))))
 
 
 def _first_line(error: Exception) -> str:
