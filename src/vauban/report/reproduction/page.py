@@ -101,6 +101,7 @@ def page(record: Mapping[str, Any]) -> str:
     explanations = shared_explanations(rows)
     units = {row["unit"] for row in rows}
     return template("reproduction/template.html").render(
+        title=record["title"],
         record=record,
         meaning=meaning(record),
         tally=[(reason, count, explanations.get(reason, [])) for reason, count in tally(rows)],

@@ -19,8 +19,9 @@ def template(name: str) -> jinja2.Template:
     Returns:
         The template: every string put into it is escaped, an unknown name in it is an error.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(str(asset(name)))
+    loader = jinja2.FunctionLoader(lambda path: str(asset(path)))  # a template may include others
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.get_template(name)
 
 
 def asset(name: str) -> Markup:
