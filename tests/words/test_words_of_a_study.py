@@ -14,8 +14,9 @@ from vauban import L1, L2, Linf, attacks, data, defences, threats
 from vauban.core.errors import AccessError, ContractError, UnknownName
 from vauban.core.losses import LOSSES, margin
 from vauban.engine import Attack, Bisection, Cascade, Restarts, StopInside
+from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.estimate import estimate
-from vauban.evaluate.study import Study, automatic_batch_size
+from vauban.evaluate.study import Study
 from vauban.words.attack import attack_of
 from vauban.words.defence import defence_of
 from vauban.words.files import files_in, load_file

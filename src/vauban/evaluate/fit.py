@@ -17,8 +17,8 @@ from vauban.core.errors import exits_are_errors
 from vauban.core.goals import Goal, Untargeted
 from vauban.core.parameters import check
 from vauban.data import Dataset
+from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import data_name
-from vauban.evaluate.study import automatic_batch_size
 from vauban.jobs.identity import address, describe
 from vauban.models import weights
 from vauban.words import data as datasets

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from vauban.core.contracts import Words
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import check
-from vauban.data import Dataset
+from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import Cell, Settings
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
 from vauban.evaluate.diagnostics.findings import Finding
@@ -44,13 +41,34 @@ log = logging.getLogger("vauban")
 class Study:
     """Every attack against every model behind every defence under every threat, on one data set.
 
-    out: the run directory. data: a name, a `Dataset`, a `DataLoader`, a torch data set or a pair (x, y), see
-    `vauban.data.from_torch`. models, defences, threats, attacks: names, `file.py:name` or objects; a mapping gives
-    names to objects. threats=None: white-box, and adaptive where a defence's card prescribes more. labels="own"
-    replaces the labels by each model's own answers. rejects: the last logit of every model means 'rejected', for models
-    without a card that says so. batch_size=None chooses one from the image size; it is part of a cell's identity. A
-    text `name=MODEL` names a model. download: whether torchvision may fetch data that is missing. levels="data" rounds
-    to the pixel levels of the data, None does not round.
+    Models, defences, threats and attacks are names, `file.py:name` or objects, one or several; a mapping gives names to
+    objects.
+
+    Args:
+        out: The run directory.
+        data: A name, a `Dataset`, a `DataLoader`, a torch data set or a pair (x, y), see `vauban.data.from_torch`.
+        models: The networks; `DEFENCE|MODEL` is one behind a defence of its own, `name=MODEL` names one.
+        attacks: The attacks.
+        defences: What stands in front of each model.
+        threats: What the attacker may see; None: white-box, and adaptive where a defence's card prescribes more.
+        goal: What the attacker wants.
+        labels: "own" replaces the labels by each model's own answers.
+        rejects: The last logit of every model means 'rejected', for models without a card that says so.
+        seed: Of every random number.
+        batch_size: Samples of a batch, part of a cell's identity; None chooses one from the image size.
+        device: Where the networks are.
+        levels: Pixel levels to which images are rounded; "data" takes those of the data, None does not round.
+        budget: Forward passes per sample; None: no bound.
+        save_images: Write the evaluated images as PNG.
+        preflight: Look for masked gradients and failed attacks.
+        metrics: Further columns, by name.
+        root: Folder of the data sets; None: the default one.
+        download: Whether torchvision may fetch data that is missing.
+
+    Raises:
+        UnknownName: A name or a parameter is not known.
+        ContractError: What is given does not go together.
+        AccessError: An attack asks for what a threat does not grant.
     """
 
     @exits_are_errors()
@@ -184,7 +202,7 @@ class Study:
         told = None if findings is None else [finding.to_json() for finding in findings]
         random = cell.threat.random and not self.cells[index].threat.random
         facts = {"cell": index, "random": random, "salt": cell.salt, "findings": told}
-        return Words("vauban.evaluate.study:cell_job", {"study": self._words, **facts})
+        return Words("vauban.evaluate.study_in_worker:cell_job", {"study": self._words, **facts})
 
     def _write_plan(self) -> None:
         self.store.write_study(self.plan() | {"cells": self._hashes})
@@ -234,36 +252,6 @@ def _as_words(**given: Any) -> dict[str, Any] | None:
         return None
     words: dict[str, Any] = json.loads(text)
     return words
-
-
-@lru_cache(maxsize=4)
-def _study(words: str) -> Study:
-    return Study(**json.loads(words))
-
-
-def cell_job(
-    study: Mapping[str, Any], cell: int, random: bool, salt: int, findings: Sequence[Mapping[str, Any]] | None
-) -> CellJob:
-    """The job of a cell in another process.
-
-    Args:
-        study: The arguments of the study.
-        cell: The position of the cell in its plan.
-        random: Whether the preflight declared the model random.
-        salt: The salt of its address.
-        findings: What the preflight says of the model; None: no diagnostics.
-    """
-    whole = _study(json.dumps(dict(study), sort_keys=True))
-    planned = whole.cells[cell].randomised() if random else whole.cells[cell]
-    opened = planned.salted(salt) if salt else planned
-    said = None if findings is None else [Finding.from_json(finding) for finding in findings]
-    return CellJob(whole.store, whole.store.cell(opened.hash), opened, said)
-
-
-def automatic_batch_size(data: Dataset) -> int:
-    """A power of two from 8 to 256 that holds about two million components."""
-    features = max(1, torch.Size(data.shape).numel())
-    return int(min(256, max(8, 2 ** (2_000_000 // features).bit_length() // 2)))
 
 
 def _once(cells: Sequence[Cell]) -> list[Cell]:

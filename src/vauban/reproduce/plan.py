@@ -16,8 +16,9 @@ from vauban.jobs.progress import Progress
 from vauban.reproduce.context import Context, CraftedImages, craft_identity, judge_identity, measure_identity
 from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, MEASURES, Craft, FitOnUse, Judge, TableCell
 from vauban.reproduce.fit_on_use import FittedAttack
-from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, TableJob
+from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob
 from vauban.reproduce.judged import Judged
+from vauban.reproduce.table_job import TableJob
 
 Told = Callable[[str, int, int], None]
 """(what is being done, samples done, samples in all): a line each for trainings, crafting, judging, measuring."""

@@ -1,0 +1,88 @@
+"""Record of a run: `reproduction.json`, and the page and the table that are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vauban import __version__
+from vauban.reproduce import panels
+from vauban.reproduce.declarations import Scale, TableCell
+from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.judged import Judged
+from vauban.reproduce.pictures import pictures
+from vauban.reproduce.plan import Plan
+from vauban.reproduce.planned import Options, PlannedExperiment, seeds_of
+from vauban.reproduce.results import row
+from vauban.store import files
+
+
+def record_of(run: PlannedExperiment, scale: str, options: Options, rows: Sequence[Judged | None]) -> dict[str, Any]:
+    """What `reproduction.json` holds.
+
+    Args:
+        run: The experiment as it was run.
+        scale: The name of its scale.
+        options: What was chosen at the command line.
+        rows: What each cell of the table is computed from; None where one of its jobs failed.
+    """
+    scored = [
+        row(cell, judged, fact, run.experiment, run.scale.setting)
+        for cell, judged, fact in zip(run.cells, rows, run.printed, strict=False)
+    ]
+    drawn = panels.drawn(run.panels, run.work, rows, len(run.cells))
+    return summary(run.experiment, scale, run.work, run.wanted, options) | {
+        "figures": drawn.figures,
+        "pictures": [*drawn.pictures, *pictures(run.work, run.cells, rows)],
+        "minutes": run.work.seconds() / 60,
+        "rows": [r for cell, r in zip(run.cells, scored, strict=True) if cell.key],
+        "beyond": [r for cell, r in zip(run.cells, scored, strict=True) if not cell.key],
+    }
+
+
+def publish(folder: Path) -> None:
+    """Write `report.html` and `table.md` from `reproduction.json`."""
+    from vauban.report.reproduction import page
+
+    page.write(folder)
+    files.write_bytes(folder / "table.md", page.markdown(folder).encode())
+
+
+def summary(
+    experiment: Experiment, name: str, work: Plan, cells: Sequence[TableCell], options: Options
+) -> dict[str, Any]:
+    """Everything of `reproduction.json` but the time, the rows and what is drawn of them."""
+    scale = experiment.scales[name]
+    context, roles = work.context, _roles(cells)
+    lowered = [f"{len(context.data)} of the {scale.images} images of this scale (--images)."]
+    return {
+        "id": experiment.id,
+        "title": experiment.title,
+        "source": experiment.source,
+        "scale": name,
+        "setting": scale.setting,
+        "scale_note": scale.note,
+        "command": options.command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": __version__,
+        "images": len(context.data),
+        "seeds": list(seeds_of(scale, options)),
+        "data": {"name": scale.data, "fingerprint": context.data.fingerprint},
+        "models": {
+            role: {"spec": _spec(scale, role), "fingerprint": context.networks.fingerprint(role)} for role in roles
+        },
+        "notes": [*experiment.notes, *(lowered if len(context.data) < scale.images else [])],
+    }
+
+
+def _spec(scale: Scale, role: str) -> str:
+    return str(scale.recipes[role]) if role in scale.recipes else scale.models[role]
+
+
+def _roles(cells: Sequence[TableCell]) -> list[str]:
+    """The roles that the cells need, in the order in which they appear."""
+    crafts = [craft for cell in cells for craft in (cell.craft, *cell.also) if craft is not None]
+    sources = [through.network for craft in crafts for through in craft.through]
+    return list(dict.fromkeys([role for cell in cells for role in cell.judge.networks] + sources))
