@@ -69,7 +69,8 @@ def magnify(
 
     check_output(target)
     width = number_of("--sigma-range", sigma_range)
-    from vauban.evaluate.magnified import magnified, write
+    from vauban.evaluate.magnified import magnified
+    from vauban.store.files import write_bytes
 
-    write(target, magnified(image, original, beta=beta, sigma_domain=sigma_domain, sigma_range=width))
+    write_bytes(target, magnified(image, original, beta=beta, sigma_domain=sigma_domain, sigma_range=width))
     typer.echo(target)

@@ -14,7 +14,7 @@ from vauban.evaluate.batch import png
 from vauban.metrics import magnify
 from vauban.report.run.example_images import example_rows
 from vauban.store import Store
-from vauban.store.files import write_atomic
+from vauban.store.files import write_bytes
 from vauban.store.pictures import opened
 from vauban.store.query import read_cell
 from vauban.store.schema import PICTURES
@@ -93,22 +93,13 @@ def magnify_examples(store: Store, keys: Sequence[str], device: str = "cpu") -> 
             continue
         x = torch.stack([_pixels(picture, key) for picture in missing]).to(device)
         for picture, view in zip(missing, grey(magnify(x)), strict=True):
-            write(magnified_at(store.path, picture), png(view))
+            write_bytes(magnified_at(store.path, picture), png(view))
 
 
 def _pixels(picture: bytes, origin: str) -> Tensor:
     with opened(picture, origin) as image:
         single = image.mode == "L"
     return Framing(grey=single).decode(picture, origin).float() / 255
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-
-    def fill(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    write_atomic(path, fill)
 
 
 def _with_surroundings(path: Path) -> Tensor:

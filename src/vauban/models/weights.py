@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
 from vauban.models.wrap import bare
-from vauban.store.files import check_output
+from vauban.store.files import check_output, write_atomic
 from vauban.store.pictures import check_archive
 
 log = logging.getLogger("vauban")
@@ -41,15 +40,11 @@ def save(module: nn.Module, path: Path, meta: Mapping[str, Any]) -> None:
     from safetensors.torch import save_file
 
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in bare(module).state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = {KEY: json.dumps(dict(meta), sort_keys=True)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, {KEY: json.dumps(dict(meta), sort_keys=True)})
-        os.replace(temporary, path)
+        write_atomic(path, lambda temporary: save_file(tensors, temporary, text))
     except OSError as error:
         raise ContractError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def output(out: str | Path) -> Path:

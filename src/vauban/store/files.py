@@ -67,14 +67,18 @@ def check_output(path: Path, folder: bool = False) -> None:
         raise ContractError(f"{path} cannot be written: no permission to write {above}; choose another place")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN and infinity are refused because they are not JSON."""
-    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write the content of a file atomically."""
 
     def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
     write_atomic(path, write)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused because they are not JSON."""
+    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:

@@ -21,7 +21,7 @@ from vauban.report.reproduction.metric_table import reasons_of_line, table_by_ke
 from vauban.report.shared import format as fmt
 from vauban.report.shared.assets import asset, template
 from vauban.statistics.compare import REASONS, UNITS, ComparisonRow
-from vauban.store.files import read_json, write_atomic
+from vauban.store.files import read_json, write_bytes
 
 FILE = "reproduction.json"
 FIELDS = (
@@ -59,12 +59,8 @@ def write(folder: Path) -> Path:
     Raises:
         ContractError: The record cannot be read, see `read`.
     """
-    html, target = page(read(folder)), Path(folder) / "report.html"
-
-    def fill(temporary: Path) -> None:
-        temporary.write_text(html, encoding="utf-8")
-
-    write_atomic(target, fill)
+    target = Path(folder) / "report.html"
+    write_bytes(target, page(read(folder)).encode())
     return target
 
 

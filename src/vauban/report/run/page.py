@@ -22,7 +22,7 @@ from vauban.report.shared import format as fmt
 from vauban.report.shared.assets import asset, template
 from vauban.statistics.combine import norm_of
 from vauban.store import CellRows, Run, load
-from vauban.store.files import write_atomic
+from vauban.store.files import write_bytes
 
 _UNSHOWN = ("seconds", "created", "probe", "sources", "class_names")
 """Facts of a cell that are no settings, or too long to read."""
@@ -42,13 +42,8 @@ def write(path: Path | str, to: Path | str | None = None) -> Path:
         ContractError: The folder holds no run, or one of another schema version.
     """
     run = load(path, pictures=False)
-    html = page(run)
     target = run.path / "report.html" if to is None else Path(to)
-
-    def fill(temporary: Path) -> None:
-        temporary.write_text(html, encoding="utf-8")
-
-    write_atomic(target, fill)
+    write_bytes(target, page(run).encode())
     return target
 
 
