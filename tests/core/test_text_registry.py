@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.registry import Registry
+from vauban.core.registry import Entry, Registry
 from vauban.core.text import parse, parse_value
 from vauban.words.files import from_file
 
@@ -165,3 +167,21 @@ def test_numbers_in_names_count():
     for name in ("t-10", "t-2", "t-fig1", "b", "t-2b"):
         registry.register(name)(lambda: None)
     assert registry.names() == ["b", "t-2", "t-2b", "t-10", "t-fig1"]
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"width": "wide"}, "expected width of thing 'made' as a number, got 'wide'"),
+        ({"layers": 2.5}, "expected layers of thing 'made' as a whole number, got 2.5"),
+        ({"width": float("nan")}, "expected width of thing 'made' as a number, got nan"),
+    ],
+)
+def test_arguments_of_a_registered_function_are_checked_by_its_annotations(params: dict[str, Any], says: str) -> None:
+    def make(width: float = 1.0, layers: int = 2) -> tuple[float, int]:
+        return width, layers
+
+    entry = Entry("made", make, "")
+    assert entry.build("thing", {"width": 2, "layers": 3}) == (2, 3)
+    with pytest.raises(ContractError, match=re.escape(says)):
+        entry.build("thing", params)
