@@ -50,7 +50,7 @@ def _value(value: Any) -> str:
         return _number(value)
     if isinstance(value, Norm):
         return value.name
-    if isinstance(value, tuple | list) or is_dataclass(value):
+    if isinstance(value, tuple | list) or (is_dataclass(value) and not isinstance(value, type)):
         items = value if isinstance(value, tuple | list) else (value,)
         return "".join(f"[{spelled(item)}]" for item in items)
     if callable(value):
