@@ -30,4 +30,4 @@ def attack_label(attack: Any) -> str:
     if not dataclasses.is_dataclass(attack) or isinstance(attack, type):
         return str(own or type(attack).__name__.lower())
     text = spelled(attack)
-    return f"{own}{text[len(text.partition(':')[0]):]}" if own else text
+    return f"{own}{text[len(text.partition(':')[0]) :]}" if own else text
