@@ -114,4 +114,4 @@ class CellJob:
         folder.mkdir(parents=True, exist_ok=True)
         for sample, image in zip(rows["id"], rows["adv_png"], strict=True):
             if image is not None:
-                files.write_bytes(folder / f"{int(sample)}.png", image)
+                files.write_in_place(folder / f"{int(sample)}.png", image)

@@ -100,8 +100,8 @@ def append_line(path: Path, value: Any) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one go, through no symbolic link."""
+def write_in_place(path: Path, content: bytes) -> None:
+    """Write a file in one go, through no symbolic link; not atomic and not flushed, for what can be made again."""
     with os.fdopen(_opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.write(content)
 
