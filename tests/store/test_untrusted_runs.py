@@ -152,7 +152,7 @@ def test_folders_of_tables_follow_no_link(tmp_path: Path) -> None:
     assert not list((tmp_path / "elsewhere").iterdir())
     (tmp_path / "file").symlink_to(tmp_path / "target")
     with pytest.raises(ContractError, match="symbolic link"):
-        files.write_bytes(tmp_path / "file", b"x")
+        files.write_in_place(tmp_path / "file", b"x")
     assert not (tmp_path / "target").exists()
 
 

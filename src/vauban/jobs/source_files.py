@@ -79,7 +79,7 @@ def _imports(tree: ast.AST) -> Iterator[Imported]:
     unread = {
         inner
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
         for statement in node.body
         for inner in ast.walk(statement)
     }
