@@ -155,7 +155,7 @@ def wrap(
 
     Example:
         >>> model = wrap(network, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-        >>> model = load("wrap:module=[net.py:make:weights=w.pt],mean=[0.5][0.5][0.5],binary=true")
+        >>> model = load("wrap:module=[net.py:make:weights=w.pt],mean=0.5,binary=true")
     """
     return Normalised(_module(module), mean, std, logits, binary, rejects)
 
