@@ -168,7 +168,10 @@ def _number(text: str) -> float | str | None:
 
 
 def _show_findings(run: Run) -> None:
-    """Each finding once, with the cells or the pairs of cells that it is about."""
+    """Each finding once, the gravest first, with the cells or the pairs of cells that it is about.
+
+    The order is that of the words, since the order of the cells changes with every line of code.
+    """
     about: dict[tuple[str, str, str], list[str]] = {}
     places = {str(cell.meta["hash"]): " | ".join(model_defence_threat(cell)) for cell in run.cells}
     for cell in run.cells:
@@ -177,10 +180,10 @@ def _show_findings(run: Run) -> None:
     for f in run.findings:
         where = str(f.get("about", ""))
         about.setdefault((f["severity"], f["code"], f["message"]), []).append(places.get(where, where))
-    grave = {key: list(dict.fromkeys(cells)) for key, cells in about.items() if key[0] != "info"}
+    grave = {key: sorted(set(cells)) for key, cells in about.items() if key[0] != "info"}
     if grave:
         console.print()
-    for (severity, code, message), cells in grave.items():
+    for (severity, code, message), cells in sorted(grave.items(), key=lambda item: (item[0][0] != "invalid", item[0])):
         colour = "red" if severity == "invalid" else "yellow"
         named = f"{cells[0]}{f' and {len(cells) - 1} more' if len(cells) > 1 else ''}: " if cells[0] else ""
         console.print(indented(f"[{colour}]{severity}[/] {escape(code)}: {escape(named + message)}"))
