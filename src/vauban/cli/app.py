@@ -97,7 +97,7 @@ def _usage(error: Exception, debug: bool) -> int:
         typer.echo(context.get_help())
         return 2
     path = context.command_path if context is not None else "vauban"
-    _complain(f"{message().rstrip().rstrip('.')}; see {path} --help")
+    _complain(f"{message().rstrip().rstrip('.?')}; see {path} --help")
     return 2
 
 

@@ -52,7 +52,7 @@ def evaluate(
     ] = None,
     save_images: Annotated[bool, typer.Option("--save-images", help="Write the evaluated images as PNG.")] = False,
     preflight: Annotated[bool, typer.Option(help="Check for masked gradients and failed attacks.")] = True,
-    metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,roughness.")] = "",
+    metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,file.py:name.")] = "",
     workers: Annotated[int, typer.Option(help="Processes over which batches are spread.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,

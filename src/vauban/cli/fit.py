@@ -25,7 +25,10 @@ def fit(
     download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Fit an attack on images and write it with its recipe and the data fingerprint."""
+    """Fit an attack on images and write what was fitted.
+
+    The file holds the parameters of the fit and the fingerprints of data and model.
+    """
     from vauban import words
     from vauban.evaluate.outputs import FittedFile
     from vauban.jobs.perform import obtain

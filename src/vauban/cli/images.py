@@ -25,7 +25,10 @@ def verify(
     download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Judge adversarial images that somebody else made: in budget, in range, on the pixel grid, success after reload."""
+    """Judge adversarial images that somebody else made.
+
+    In budget, in range, on the pixel grid, successful after reload?
+    """
     from vauban import words
     from vauban.evaluate.verify import verify as judge
 
@@ -55,9 +58,9 @@ def magnify(
     sigma_range: Annotated[str, typer.Option(help="Width of the filter in pixel values, e.g. 5/255.")] = "5/255",
     debug: DebugOption = False,
 ) -> None:
-    """Show each image against its own local contrast: perturbations that the eye overlooks show in flat places.
+    """Show each image against its own local contrast.
 
-    Mid grey is no structure. With --original, a row for each image: original, its magnification, the image, its
+    Perturbations that the eye overlooks show in flat places. Mid grey is no structure. With --original, a row for each image: original, its magnification, the image, its
     magnification, and the difference of the two magnifications.
     """
     target = out or image[0].parent / f"{image[0].stem}-magnified.png"

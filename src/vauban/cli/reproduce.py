@@ -29,7 +29,7 @@ def reproduce(
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Run a paper's table or figure and write its numbers beside ours.
+    """Run a paper's table or figure, its numbers beside ours.
 
     Finished batches are stored in OUT and never made twice, by this experiment or by another that needs the same.
     """

@@ -13,7 +13,7 @@ from vauban.core.errors import plain
 
 
 def report(directory: Path, debug: DebugOption = False) -> None:
-    """Write report.html again from the rows of a run directory (needs no torch)."""
+    """Write report.html again from the rows of a run directory. Needs no torch."""
     from vauban.report.run import page
 
     typer.echo(page.write(directory))
@@ -25,7 +25,7 @@ def table(
     population: Annotated[str, typer.Option(help="all, correct or common.")] = "correct",
     debug: DebugOption = False,
 ) -> None:
-    """Print the results of a run directory as a table (needs no torch)."""
+    """Print the results of a run directory as a table. Needs no torch."""
     from vauban.report.run import tables
     from vauban.store import query
 
@@ -33,7 +33,7 @@ def table(
 
 
 def status(directory: Path, debug: DebugOption = False) -> None:
-    """Show which cells of a run directory are complete, stale or failed (needs no torch)."""
+    """Show which cells of a run are complete, stale or failed. Needs no torch."""
     from vauban.cli.screens import show_status
 
     show_status(directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -78,6 +79,10 @@ class UnknownName(VaubanError):  # noqa: N818
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
+        if not name.strip() or not names:
+            hint = f"expected one of {', '.join(names)}" if names else "there is none"
+            super().__init__(f"unknown {kind} {name!r}; {hint}")
+            return
         meant = [other for other in MEANT.get(_folded(name), ()) if other in names]
         near = meant or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         if not near:
@@ -150,3 +155,11 @@ def exits_are_errors() -> Iterator[None]:
         raise ExitCalled(
             f"expected code that returns, got one that calls {called}({leaving}); raise an error there"
         ) from leaving
+
+
+def short(thing: object) -> str:
+    """A wrong object as a message shows it, in one line: a class by its name, a plain value as written, else its type."""
+    if inspect.isclass(thing):
+        return f"the class {thing.__name__}; make an object of it: {thing.__name__}(...)"
+    plain = thing is None or isinstance(thing, (bool, int, float, str))
+    return repr(thing) if plain else f"an object of type {type(thing).__name__}"

@@ -5,6 +5,7 @@ A file that registers something is thereby on the face of its package, under its
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -44,7 +45,11 @@ class Face(ModuleType):
                 return thing
         if submodule:
             return submodule
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}; it has {', '.join(dir(self))}")
+        names = dir(self)
+        near = {folded.lower(): folded for folded in names}
+        close = [near[n] for n in difflib.get_close_matches(name.lower(), near, n=3, cutoff=0.6)]
+        hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(names)}"
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}; {hint}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         submodule = isinstance(value, ModuleType) and value.__name__ == f"{self.__name__}.{name}"

@@ -50,7 +50,8 @@ class Entry(Generic[T]):
             UnknownName: A parameter is not one of the factory's, which are named.
             ContractError: The factory refuses the parameters.
         """
-        known = list(inspect.signature(self.make).parameters)
+        declared = inspect.signature(self.make).parameters
+        known = list(declared)
         for key in params:
             if key not in known:
                 raise UnknownName(f"parameter of {kind} {self.name!r}:", key, known)

@@ -24,7 +24,7 @@ from vauban.evaluate.own_labels import own_labels
 from vauban.evaluate.plan import make_cells
 from vauban.evaluate.progress_lines import progress_lines
 from vauban.evaluate.results import StudyResults
-from vauban.evaluate.study_words import Reader, named, with_defences
+from vauban.evaluate.study_words import Reader, further_metrics, named, with_defences
 from vauban.jobs import runner
 from vauban.jobs.progress import Tell
 from vauban.store.files import check_output
@@ -127,7 +127,7 @@ class Study:
         self._hashes: list[str] = []
         self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
         size = automatic_batch_size(self.data) if batch_size is None else batch_size
-        self.settings = Settings(seed, size, device, levels, budget, save_images, tuple(metrics))
+        self.settings = Settings(seed, size, device, levels, budget, save_images, further_metrics(metrics, self.data))
         self.cells: list[Cell] = []
         reader = Reader()
         named_defences = named(defences, defence_of, reader)

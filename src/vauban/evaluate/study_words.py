@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import nn
 
-from vauban.core.errors import ContractError, MissingExtra
+from vauban.core.errors import ContractError, MissingExtra, short
 from vauban.core.text import behind
+from vauban.data import Dataset
+from vauban.metrics.sample import COLUMNS
 from vauban.words.defence import defence_of
+from vauban.words.metric import metric_of
 from vauban.words.model import model_of
 from vauban.words.named import Named
 
@@ -44,6 +48,25 @@ def named(words: Any, of: Callable[[Any], Named[Any]], reader: Reader) -> list[N
 
 def _listed(words: Any) -> Sequence[Any]:
     return words if isinstance(words, (list, tuple)) else [words]
+
+
+def further_metrics(words: Sequence[str], data: Dataset) -> tuple[str, ...]:
+    """The names of the metrics beside those that every row has, each tried on one image of the data.
+
+    Raises:
+        UnknownName: There is no such metric.
+        ContractError: It gives no value on an image of this kind, or not one per image.
+    """
+    entries = {entry.name: entry for entry in map(metric_of, words) if entry.name not in COLUMNS}
+    x = data.batch(torch.tensor([0])).x
+    for name, entry in entries.items():
+        value = entry.make(x, x)
+        if not isinstance(value, torch.Tensor) or value.shape != (1,):
+            got = tuple(value.shape) if isinstance(value, torch.Tensor) else short(value)
+            raise ContractError(
+                f"expected the metric {name!r} to give one value per image, (1,) for one image, got {got}"
+            )
+    return tuple(entries)
 
 
 def with_defences(

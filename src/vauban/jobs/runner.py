@@ -57,10 +57,11 @@ def run(jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None
 
 @dataclass(eq=False)
 class _Entry:
-    """A job or an artefact on its way; shown: its outcome is asked for."""
+    """A job or an artefact on its way; shown: its outcome is asked for; waited: it was said to wait."""
 
     work: Job | Artefact
     shown: bool = False
+    waited: bool = False
     begun: bool = False
     left: int = 0
     done: int = 0
@@ -163,7 +164,8 @@ class _Flow:
         """Note how a task ended."""
         entry = self.entries[place(task.work)]
         if performed.state == "busy":
-            if not any(put_off.work is task.work for put_off in self.later):
+            if not entry.waited:
+                entry.waited = True
                 log.warning("%s: another process is at it; waiting", task.work.label)
             self.later.append(task)
             return
@@ -172,7 +174,7 @@ class _Flow:
         entry.failures += performed.state in ("failed", "ended")
         entry.done += task.samples
         if task.part is not None and performed.state != "ended":
-            self.tell(Progress(task.work, entry.done, entry.total, performed.columns))
+            self.tell(Progress(task.work, entry.done, entry.total, performed.columns, entry.failures))
         self.returned.extend(performed.jobs)
 
     def outcomes(self) -> list[Outcome]:

@@ -41,8 +41,7 @@ class AdversarialTraining(RecipePart):
 @registry.register("epoch-at", words={"attack": "attack"})
 @dataclass(frozen=True)
 class EpochAdversarial(RecipePart):
-    """Adversarial training by epochs: each sees the data and what the attack made of all of it just before, see
-    `adversarial_set`.
+    """Adversarial training by epochs: each sees the data and what the attack made of all of it just before.
 
     Section 5.5 of the thesis: at the end of an epoch the network is frozen, adversarial versions of the whole training set
     are made with the reference attack, and the next epoch trains on the originals plus these. In between they are held in

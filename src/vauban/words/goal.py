@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vauban.core.errors import ContractError, UnknownName
+from vauban.core.errors import ContractError, UnknownName, short
 from vauban.core.goals import Goal, LeastLikely, RandomWrong, Targeted, Untargeted
 from vauban.words.named import instance
 
@@ -12,7 +12,7 @@ def load(word: str | Goal) -> Goal:
     if not isinstance(word, str):
         goal = instance(word, "a goal or its name, such as targeted:3")
         if not hasattr(goal, "resolve"):
-            raise ContractError(f"expected a goal or its name, such as targeted:3, got {goal!r}")
+            raise ContractError(f"expected a goal or its name, such as targeted:3, got {short(goal)}")
         made: Goal = goal
         return made
     head, _, rest = word.partition(":")

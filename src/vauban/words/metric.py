@@ -9,9 +9,30 @@ from typing import Any
 from vauban import metrics
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.parameters import check, declared
+from vauban.core.registry import Entry
 from vauban.core.text import parse
 from vauban.metrics.base import Metric
 from vauban.words.files import from_file
+
+
+def metric_of(word: str) -> Entry[Any]:
+    """The registered metric of that name, or of a user's `file.py:name`, which registers it under the column's name.
+
+    Raises:
+        UnknownName: No metric of that name.
+        ContractError: A user's function is not registered, so that its unit and direction are not known.
+    """
+    spec = parse(word)
+    if spec.file is None:
+        return metrics.registry.get(word)
+    metric = from_file(spec)
+    for entry in metrics.registry.registered():
+        if entry.make is metric:
+            return entry
+    raise ContractError(
+        f"expected {word!r} to be registered, so that tables know its unit and direction; write above it: "
+        f'@vauban.metrics.registry.register("{spec.name}", unit="1", direction="lower", aggregate="mean", reads="pair")'
+    )
 
 
 def load(word: str | Metric, **params: Any) -> Metric:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vauban import words
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, short
 from vauban.core.text import Bracketed, parse_value
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def instance(word: Any, kind: str, of: type | None = None) -> Any:
             )
         return word()
     if of is not None and not isinstance(word, of):
-        raise ContractError(f"expected {kind}, got {_shown(word)}")
+        raise ContractError(f"expected {kind}, got {short(word)}")
     return word
 
 
@@ -62,11 +62,6 @@ def _parameters(made: type) -> list[inspect.Parameter]:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return [p for p in inspect.signature(made).parameters.values() if p.kind in kinds]
 
-
-def _shown(word: Any) -> str:
-    if inspect.isclass(word):
-        return f"the class {word.__name__}"
-    return f"the function {word.__name__}" if inspect.isroutine(word) else type(word).__name__
 
 
 def resolved(params: Mapping[str, Any], kinds: Mapping[str, str], **options: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vauban import threats
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, short
 from vauban.core.text import parse
 from vauban.words.files import files_in, made
 from vauban.words.named import Named, instance, resolved
@@ -40,5 +40,5 @@ def threat_of(word: Any, **params: Any) -> Named[Any]:
             word = entry.build("threat", resolved(spec.params, entry.words))
     word = instance(word, "a threat")
     if not hasattr(word, "bind"):
-        raise ContractError(f"expected the threat {name or word!r} to have bind(module, ...), got {word!r}")
+        raise ContractError(f"expected the threat {name or short(word)} to have bind(module, ...), got {short(word)}")
     return Named(name or getattr(word, "name", type(word).__name__.lower()), word, files)

@@ -87,6 +87,7 @@ def run_with_progress(study: Study, workers: int = 1, silent: bool = False) -> S
                 fooled[task] += [float(v) for v in rows["success"][aims]]
             seen = fooled[task]
             note = f"fooled {sum(seen) / len(seen):.0%}" if seen else "stored"
+            note = "failed" if progress.failures else note
             bar.update(tasks[task], completed=progress.done, note=note)
 
         return study.run(tell, workers)

@@ -1,0 +1,101 @@
+"""Wrong objects in the place of words: one line that names what was expected, from Python too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vauban as vb
+from vauban.core.errors import VaubanError
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "attack as a class": ({"attack": vb.attacks.Restarts}, "got the class Restarts; call it: Restarts(attack=...)"),
+    "attack that is a network": ({"attack": "network"}, "an object of type Sequential"),
+    "model that is nothing": ({"model": None}, "expected a model as an nn.Module or its name, got None"),
+    "goal as a number": ({"goal": 3}, "expected a goal or its name, such as targeted:3, got 3"),
+    "goal as a class": ({"goal": vb.Targeted}, "got the class Targeted; call it: Targeted(label=...)"),
+    "defence for a threat": (
+        {"threat": vb.defences.BitDepth(bits=2)},
+        "bind(module, ...), got an object of type BitDepth",
+    ),
+    "combination of nothing": ({"attack": "restarts"}, "expected attack=... for attack 'restarts'"),
+    "threat without networks": ({"threat": "hybrid"}, "expected models=... and path=... for threat 'hybrid'"),
+    "no name": ({"attack": ""}, "unknown attack ''; expected one of apgd, "),
+    "no name in a bracket": ({"attack": "restarts:attack=[]"}, "unknown attack ''; expected one of apgd, "),
+    "no name in a chain": ({"model": "bit-depth+|digits-cnn"}, "unknown defence ''; expected one of bilateral, "),
+    "parameter of a thing without any": ({"model": "digits-cnn:foo=1"}, "'foo'; there is none"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_object_is_named_in_one_line(case: str) -> None:
+    given, message = WRONG[case]
+    network = vb.models.load("digits-cnn")
+    words = {"attack": "fgsm:eps=0.1", "model": network, **given}
+    if words["attack"] == "network":
+        words["attack"] = network
+    with pytest.raises(VaubanError) as error:
+        vb.attack(words.pop("attack"), words.pop("model"), vb.data.load("digits/test[:2]"), **words)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+METRIC = '''
+import vauban
+
+
+@vauban.metrics.registry.register("kept", unit="1", direction="higher", aggregate="mean", reads="pair")
+def kept(x0, x):
+    """Share of components that stay."""
+    return (x0 == x).double().flatten(1).mean(1)
+
+
+@vauban.metrics.registry.register("constant", unit="1", direction="higher", aggregate="mean", reads="pair")
+def constant(x0, x):
+    """No value per image."""
+    return 3
+
+
+def unknown(x0, x):
+    return kept(x0, x)
+'''
+
+
+def _study(metric: str, folder: Path) -> vb.Study:
+    given = {"models": "digits-cnn", "attacks": "fgsm:eps=0.3", "data": "digits/test[:8]"}
+    return vb.Study(folder / "run", **given, metrics=[metric], preflight=False)  # type: ignore[arg-type]
+
+
+def test_a_metric_in_a_users_file_becomes_a_column(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(METRIC)
+    study = _study(f"{file}:kept", tmp_path)
+    study.run()
+    from vauban.store import query
+
+    cell = query.load(tmp_path / "run").cells[0]
+    won, column = cell.columns["success"], cell.columns["kept"]
+    assert all((value is None or value != value) == (not share) for value, share in zip(column, won, strict=True))
+    assert any(0 <= value < 1 for value, share in zip(column, won, strict=True) if share)
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("mine.py:unknown", "to be registered, so that tables know its unit and direction"),
+        ("mine.py:constant", "to give one value per image, (1,) for one image, got 3"),
+        ("lpips", "lpips needs weights"),
+    ],
+)
+def test_a_metric_is_tried_before_anything_is_spent(tmp_path: Path, metric: str, message: str) -> None:
+    (tmp_path / "mine.py").write_text(METRIC)
+    with pytest.raises(VaubanError, match=r".") as error:
+        _study(f"{tmp_path}/{metric}" if ".py" in metric else metric, tmp_path)
+    assert message in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_metric_of_every_row_is_no_further_one(tmp_path: Path) -> None:
+    assert _study("l2", tmp_path).settings.metrics == ()
