@@ -60,7 +60,9 @@ def magnify(
 ) -> None:
     """Show each image against its own local contrast.
 
-    Perturbations that the eye overlooks show in flat places. Mid grey is no structure. With --original, a row for each image: original, its magnification, the image, its
+    Perturbations that the eye overlooks show in flat places.
+
+    Mid grey is no structure. With --original, a row for each image: original, its magnification, the image, its
     magnification, and the difference of the two magnifications.
     """
     target = out or image[0].parent / f"{image[0].stem}-magnified.png"

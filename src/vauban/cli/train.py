@@ -39,7 +39,9 @@ def train(
 ) -> None:
     """Train an architecture and write its weights.
 
-    The file holds the whole run and the fingerprint of the data. A training that was killed goes on after its last whole epoch.
+    The file holds the whole run and the fingerprint of the data.
+
+    A training that was killed goes on after its last whole epoch.
     """
     given = {**locals(), "holdout": number_of("--holdout", holdout)}
     run = TrainingRun(**{f.name: given[f.name] for f in fields(TrainingRun) if f.name in given})

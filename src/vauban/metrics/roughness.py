@@ -15,7 +15,8 @@ from vauban.metrics.base import pair
 def roughness(x0: Tensor, x: Tensor, kernel: Kernel | None = None) -> Tensor:
     """Roughness of the perturbation r = x - x0 over the graph of x0, `(batch,)` float64 in [0, 2].
 
-    tr(r^T (I - D^-1/2 W D^-1/2) r) / ||r||_2^2 with the weights W of the graph and their row sums D, 0 where r is 0: the pairwise penalty
+    tr(r^T (I - D^-1/2 W D^-1/2) r) / ||r||_2^2 with the weights W of the graph and their row sums D, and 0 where r is 0:
+    the pairwise penalty
     (4.10) per unit of squared distance, so that perturbations of any size compare. It is 0 for one as smooth as the image
     allows, 1 on average for white noise, above 1 where like neighbours change in opposite ways. A pixel unlike all its
     neighbours counts 1. H. Zhang's thesis (Deep learning in adversarial context, Rennes 2021), chapter 4, (4.1)-(4.3); the
