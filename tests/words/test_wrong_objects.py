@@ -15,7 +15,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "attack that is a network": ({"attack": "network"}, "an object of type Sequential"),
     "model that is nothing": ({"model": None}, "expected a model as an nn.Module or its name, got None"),
     "goal as a number": ({"goal": 3}, "expected a goal or its name, such as targeted:3, got 3"),
-    "goal as a class": ({"goal": vb.Targeted}, "got the class Targeted; call it: Targeted(label=...)"),
     "defence for a threat": (
         {"threat": vb.defences.BitDepth(bits=2)},
         "bind(module, ...), got an object of type BitDepth",
