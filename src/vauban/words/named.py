@@ -63,7 +63,6 @@ def _parameters(made: type) -> list[inspect.Parameter]:
     return [p for p in inspect.signature(made).parameters.values() if p.kind in kinds]
 
 
-
 def resolved(params: Mapping[str, Any], kinds: Mapping[str, str], **options: Any) -> dict[str, Any]:
     """The parameters, objects in the place of those that are names.
 
