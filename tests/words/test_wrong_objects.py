@@ -67,6 +67,14 @@ def _study(metric: str, folder: Path) -> vb.Study:
     return vb.Study(folder / "run", **given, metrics=[metric], preflight=False)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def own_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a user's file registers is gone again after the test."""
+    vb.metrics.registry.names()
+    monkeypatch.setattr(vb.metrics.registry, "_entries", dict(vb.metrics.registry._entries))
+
+
+@pytest.mark.usefixtures("own_metrics")
 def test_a_metric_in_a_users_file_becomes_a_column(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(METRIC)
@@ -80,6 +88,7 @@ def test_a_metric_in_a_users_file_becomes_a_column(tmp_path: Path) -> None:
     assert any(0 <= value < 1 for value, share in zip(column, won, strict=True) if share)
 
 
+@pytest.mark.usefixtures("own_metrics")
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
