@@ -77,7 +77,7 @@ def own_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("own_metrics")
 def test_a_metric_in_a_users_file_becomes_a_column(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(METRIC)
+    file.write_text(f"{METRIC}# {tmp_path}\n")
     study = _study(f"{file}:kept", tmp_path)
     study.run()
     from vauban.store import query
@@ -98,7 +98,7 @@ def test_a_metric_in_a_users_file_becomes_a_column(tmp_path: Path) -> None:
     ],
 )
 def test_a_metric_is_tried_before_anything_is_spent(tmp_path: Path, metric: str, message: str) -> None:
-    (tmp_path / "mine.py").write_text(METRIC)
+    (tmp_path / "mine.py").write_text(f"{METRIC}# {tmp_path}\n")
     with pytest.raises(VaubanError, match=r".") as error:
         _study(f"{tmp_path}/{metric}" if ".py" in metric else metric, tmp_path)
     assert message in str(error.value)
