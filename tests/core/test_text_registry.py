@@ -172,9 +172,9 @@ def test_numbers_in_names_count():
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"width": "wide"}, "expected width of thing 'made' as a number, got 'wide'"),
-        ({"layers": 2.5}, "expected layers of thing 'made' as a whole number, got 2.5"),
-        ({"width": float("nan")}, "expected width of thing 'made' as a number, got nan"),
+        ({"width": "wide"}, "expected width of made as a number, got 'wide'"),
+        ({"layers": 2.5}, "expected layers of made as a whole number, got 2.5"),
+        ({"width": float("nan")}, "expected width of made as a number, got nan"),
     ],
 )
 def test_arguments_of_a_registered_function_are_checked_by_its_annotations(params: dict[str, Any], says: str) -> None:
