@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vauban.reproduce.papers as papers
-from vauban.reproduce import registry
+from vauban.reproduce import load, registry
 
 ROOT = Path(papers.__file__).parent
 PREFIX = "vauban.reproduce.papers."
@@ -67,3 +67,13 @@ def test_a_file_says_first_which_table_or_figure_it_is(file: Path) -> None:
     chapter = {"cia": "", "thesis4": "4.", "thesis5": "5."}[file.parent.name]
     numbered = first.startswith(f"{kind} {chapter}{file.stem.removeprefix(kind.lower())}: ")
     assert numbered or file.stem in BEYOND_THE_PAPERS
+
+
+def test_an_ambiguity_bears_on_the_cells_it_names():
+    """The sum rule of a vote is open in the column of the vote alone; the untargeted loss in the untargeted rows."""
+    vote, one = {"network": "Vote", "attack": "CIA-targeted"}, {"network": "IncV4", "attack": "CIA-targeted"}
+    assert load("cia-3").open_for(vote) != ""
+    assert load("cia-3").open_for(one) == ""
+    assert load("cia-8").open_for(one) == ""
+    assert "untargeted loss" in load("cia-8").open_for({"attack": "CIA-untargeted"})
+    assert load("thesis-4.1-mnist").open_for({"attack": "none"}) == ""

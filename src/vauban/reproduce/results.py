@@ -137,7 +137,7 @@ def row(
         certain=facts.certain,
         raw=facts.raw,
         note=facts.note,
-        ambiguous=experiment.ambiguous,
+        ambiguous=experiment.open_for(cell.key),
         interval=None if ours.estimate is None else ours.estimate.interval,
         unit=unit(cell.metric),
     )

@@ -124,7 +124,7 @@ def test_line_search_comes_to_the_asked_distance(digits_cnn, digits_test):
     scan = torch.stack([L2.size(oracle.domain.quantise(start + b * (z - start)) - x) for b in betas])
     best = torch.where(scan <= wanted, scan, -torch.inf).amax(0)
     assert (L2.size(found - x) <= wanted + 5e-4).all()
-    assert (L2.size(found - x) >= best - 0.005).all()
+    assert (L2.size(found - x) >= best - 0.001).all()
 
 
 def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
@@ -151,3 +151,15 @@ def test_as_printed_a_linear_network_stalls_and_retreat_does_not(make_linear):
     ours = BP(60, loss=margin).run(Oracle.open(threat, case.x, case.y))
     assert (printed.distance > 3 * case.nearest(L2)).any()
     assert (ours.distance < 1.05 * case.nearest(L2)).all()
+
+
+def test_rounding_at_the_end_remembers_what_is_less_than_half_a_level(make_linear):
+    """A gradient spread over 1024 pixels: a step that each rounding loses adds up in a state that is never rounded."""
+    case = make_linear(2, 0.05, side=32)
+    x = (case.x * 255).round() / 255
+    threat = BoundThreat(case.net)
+    kept, lost = (BP(60, quantisation=name).run(Oracle.open(threat, x, case.y)) for name in ("end", "each"))
+    assert on_grid(kept.crafted, 256)
+    assert (kept.rate == 1).all()
+    assert kept.distance.mean() < lost.distance.mean()
+    assert not all(on_grid(image, 256) for image, _ in walk(BP(60, quantisation="end"), case.net, x, case.y))

@@ -10,7 +10,7 @@ from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
 from vauban.engine import Attack
 from vauban.reproduce.declarations import Craft, Scale, TableCell
-from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.papers.cia.setting import SOURCE, Row, cia, on, single, through
 from vauban.reproduce.printed import rows_of
 from vauban.reproduce.registry import register
@@ -72,6 +72,6 @@ def figure1() -> Experiment:
         single(small=270, paper=2200, cifar=1.5),
         CSV,
         printed_n=1,
-        ambiguous="the figure is one image; C&W's constant, step and loss are not stated",
+        ambiguous=(Ambiguity("the figure is one image; C&W's constant, step and loss are not stated"),),
         notes=("The paper's three numbers are one picture of a guitar; ours are means over all images.",),
     )

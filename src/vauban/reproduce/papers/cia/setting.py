@@ -11,12 +11,18 @@ from vauban.core.norms import Linf
 from vauban.defences.inputs.jpeg import JPEG
 from vauban.defences.inputs.mean_filter import MeanFilter
 from vauban.reproduce.declarations import Craft, Judge, Path, Scale, TableCell, WeightedNetwork
+from vauban.reproduce.experiment import Ambiguity
 from vauban.reproduce.papers import stand_ins
 from vauban.reproduce.printed import rows_of
 
 SOURCE = "Clipping Free Attacks Against Neural Networks, under review at ICLR 2018"
 NETWORKS = ("IncV3_a", "IncV4", "IncRes_a", "IncV3_b", "IncRes_b")
-VOTE = "the vote's rule and its ties are not stated; plurality with ties by summed probability is used"
+VOTE = (
+    Ambiguity(
+        "the vote's rule and its ties are not stated; plurality with ties by summed probability is used",
+        {"network": "^Vote$"},
+    ),
+)
 FILTER = MeanFilter(size=3, border="edge")
 
 STAND_INS = {

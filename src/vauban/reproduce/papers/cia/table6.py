@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vauban.reproduce.declarations import Craft, Scale, TableCell
-from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.papers.cia.setting import (
     FILTER,
     SOURCE,
@@ -43,5 +43,10 @@ def table6() -> Experiment:
         cells,
         single(small=22, paper=800, cifar=0.8),
         CSV,
-        ambiguous="whether the four other networks are filtered in the filter rows is not stated (they are here)",
+        ambiguous=(
+            Ambiguity(
+                "whether the four other networks are filtered in the filter rows is not stated (they are here)",
+                {"defence": "filter", "network": "^(?!IncV3_a$)"},
+            ),
+        ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vauban.reproduce.declarations import Craft, Scale, TableCell
-from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.papers.cia.setting import SOURCE, Row, cia, jpeg_deployed, printed_cells, single, through
 from vauban.reproduce.registry import register
 
@@ -28,5 +28,10 @@ def table8() -> Experiment:
         cells,
         single(small=20, paper=400, cifar=0.3),
         CSV,
-        ambiguous="the untargeted loss is not stated; the cross-entropy of the true label is maximised",
+        ambiguous=(
+            Ambiguity(
+                "the untargeted loss is not stated; the cross-entropy of the true label is maximised",
+                {"attack": "untargeted"},
+            ),
+        ),
     )

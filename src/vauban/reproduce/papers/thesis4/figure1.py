@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vauban.reproduce.declarations import Scale, TableCell
-from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import Panel, WorstCases
 from vauban.reproduce.papers.thesis4.attacks import PAPER, Runs, universal
 from vauban.reproduce.papers.thesis4.networks import V3, photographs
@@ -45,7 +45,7 @@ def figure1() -> Experiment:
         cells,
         photographs(small=42, paper=90000, cifar=10),
         None,
-        ambiguous=AMBIGUOUS + "; the image shown is one, chosen by its author",
+        ambiguous=(*AMBIGUOUS, Ambiguity("the image shown is one, chosen by its author")),
         notes=(
             *NOTES,
             "The universal perturbation is one for all images, L-infinity 10/255 as its paper has it on ImageNet, fitted "

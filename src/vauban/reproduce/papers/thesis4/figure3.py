@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vauban.reproduce.declarations import Scale, TableCell
-from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import Panel, WorstCases
 from vauban.reproduce.papers.thesis4.networks import V3, photographs
 from vauban.reproduce.papers.thesis4.setting import AMBIGUOUS, FREE, NOTES, SOURCE, on, paper_runs, worst_case_cells
@@ -29,7 +29,10 @@ def figure3() -> Experiment:
         cells,
         photographs(small=35, paper=75000, cifar=8),
         None,
-        ambiguous=AMBIGUOUS + "; two of the three images shown were chosen for other reasons than their distortion",
+        ambiguous=(
+            *AMBIGUOUS,
+            Ambiguity("two of the three images shown were chosen for other reasons than their distortion"),
+        ),
         notes=(*NOTES, *FREE),
         panels=panels,
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from vauban.defences.inputs.bilateral import Bilateral
 from vauban.reproduce.declarations import Judge, Path, Scale, TableCell, WeightedNetwork
+from vauban.reproduce.experiment import Ambiguity
 from vauban.reproduce.figures import OperatingCurves, Panel
 from vauban.reproduce.papers.thesis4.attacks import PAPER, RIVALS, SMOOTH, Runs, crafts, parameters_of
 from vauban.reproduce.papers.thesis4.networks import C4, RESNET, V3
@@ -14,8 +15,10 @@ from vauban.reproduce.printed import rows_of
 
 SOURCE = "H. Zhang, Deep learning in adversarial context, thesis, Rennes 2021, chapter 4 (arXiv:1903.11862)"
 AMBIGUOUS = (
-    "the sets of target distortions, the numbers of iterations, the kernel's widths and neighbourhood, and whether images "
-    "were rounded are not printed"
+    Ambiguity("the sets of target distortions are not printed", {"attack": "FGSM|PGD2"}),
+    Ambiguity("the numbers of iterations are not printed", {"attack": "I-FGSM|PGD2|C&W"}),
+    Ambiguity("the kernel's widths and neighbourhood are not printed", {"attack": "^(qPGD2|sC&W)"}),
+    Ambiguity("whether images were rounded is not printed", {"attack": "^(?!none$)"}),
 )
 NOTES = (
     "Images are judged as floats, since the chapter does not mention rounding; rows '8 bits' round every query and the "

@@ -16,7 +16,7 @@ from vauban.attacks.minimal.ddn import DDN
 from vauban.core.norms import L2
 from vauban.engine import BoundThreat, Oracle, Steps, iterate
 from vauban.reproduce.declarations import Scale, TableCell
-from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import ComputedFigure, Panel, Series
 from vauban.reproduce.papers.thesis5.networks import SMOKE
 from vauban.reproduce.papers.thesis5.setting import SOURCE
@@ -113,7 +113,7 @@ def figure1() -> Experiment:
         cells,
         {"smoke": DRAWN, "small": DRAWN},
         None,
-        ambiguous="the paper's classifier and the parameters of its drawing are not printed",
+        ambiguous=(Ambiguity("the paper's classifier and the parameters of its drawing are not printed"),),
         notes=("The attacks are the library's own, on a classifier given by a formula.",),
         panels=panels,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell
-from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import OperatingCurves, Panel
 from vauban.reproduce.panels import needed
 from vauban.reproduce.papers.thesis5.attacks import DATA, FURTHER, DataSetting, Runs, compared, crafts
@@ -17,8 +17,12 @@ from vauban.reproduce.registry import register
 
 SOURCE = "H. Zhang, Deep learning in adversarial context, thesis, Rennes 2021, chapter 5"
 AMBIGUOUS = (
-    "the loss of BP, DDN and PGD2 is not stated; here the cross-entropy wherever it has a gradient, else the margin. The "
-    "sets of eps are not printed: geometric here. C&W's initial constant is read as the weight of the loss"
+    Ambiguity(
+        "the loss of BP, DDN and PGD2 is not stated; here the cross-entropy wherever it has a gradient, else the margin",
+        {"attack": "^(BP|DDN|PGD2)"},
+    ),
+    Ambiguity("the sets of eps are not printed: geometric here", {"attack": "^(FGSM|I-FGSM|PGD2)"}),
+    Ambiguity("C&W's initial constant is read as the weight of the loss", {"attack": "^C&W"}),
 )
 NOTES = (
     "BP as printed: where the plane of case OUT is farther than the wanted distance, z is the plane's nearest point.",
@@ -131,7 +135,7 @@ def register_per_data_set(
     csv: str = "",
     data_sets: Sequence[DataSetting] = DATA,
     scales: Mapping[str, Scales] = CLEAN_SCALES,
-    ambiguous: str = AMBIGUOUS,
+    ambiguous: tuple[Ambiguity, ...] = AMBIGUOUS,
 ) -> None:
     """Register a table or figure over several data sets: an experiment `thesis-<number>-<data set>` for each.
 
@@ -159,7 +163,7 @@ def register_experiment(
     panels: Panels | None,
     scales: Scales,
     csv: str | None,
-    ambiguous: str = AMBIGUOUS,
+    ambiguous: tuple[Ambiguity, ...] = AMBIGUOUS,
 ) -> None:
     """Register the experiment `name` of one data set; csv: the packaged table with its printed values."""
 

@@ -13,6 +13,7 @@ from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
 from vauban.engine import Attack
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
+from vauban.reproduce.experiment import Ambiguity
 from vauban.reproduce.papers.stand_ins import BRANCHED, C4, PLAIN
 from vauban.reproduce.papers.thesis5.attacks import CIFAR10, MNIST, DataSetting, Runs, crafts, steps
 from vauban.reproduce.papers.thesis5.networks import CLEAN_SCALES, NINE, SMOKE
@@ -142,5 +143,11 @@ register_per_data_set(
     csv=CSV,
     data_sets=(MNIST, CIFAR10),
     scales={"mnist": mnist(), "cifar10": cifar10()},
-    ambiguous=AMBIGUOUS + ". The caption names I-FGSM as reference attack, rows and text FGSM, which is used",
+    ambiguous=(
+        *AMBIGUOUS,
+        Ambiguity(
+            "the caption names I-FGSM as reference attack, rows and text FGSM, which is used",
+            {"defence_reference_attack": "^FGSM"},
+        ),
+    ),
 )
