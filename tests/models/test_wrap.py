@@ -125,3 +125,17 @@ def test_wrap_as_a_word(tmp_path):
             models.load(f"wrap:module={inner},{wrong}")
     with pytest.raises(ContractError, match="the network itself"):
         models.build(f"wrap:module={inner}")
+
+
+def test_mean_and_std_around_own_weights(tmp_path):
+    """A class that takes normalised images, its weights from a file: mean and std are `wrap`'s, and an error says so."""
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\nclass Own(nn.Sequential):\n    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(4, 2))\n"
+    )
+    net, x = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.rand(3, 1, 2, 2)
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    own = f"{tmp_path}/own.py:Own:weights={tmp_path}/w.pt"
+    torch.testing.assert_close(models.load(f"wrap:module=[{own}],mean=0.3,std=0.4")(x), net((x - 0.3) / 0.4))
+    with pytest.raises(ContractError, match=r"unexpected keyword argument 'mean'; .*wrap:module="):
+        models.load(f"{own},mean=0.3,std=0.4")

@@ -87,7 +87,9 @@ class Architecture:
         try:
             return self.made(**self.params)
         except TypeError as error:
-            raise ContractError(f"{self.name!r} cannot be made: {error}") from error
+            around = [key for key in ("mean", "std") if f"'{key}'" in str(error)]
+            way_out = "; a normalisation goes around it: wrap:module=[FILE.py:NAME:weights=FILE],mean=0.5,std=0.25"
+            raise ContractError(f"{self.name!r} cannot be made: {error}{way_out if around else ''}") from error
 
 
 def of_weights(path: Path) -> Architecture:
