@@ -57,6 +57,10 @@ def test_a_gradient_that_vanishes_does_not_save_a_weak_network() -> None:
     result = battery.run(Oracle.open(BoundThreat(Rounded(blind=True), levels=None, limit=Linf(0.35)), x, y))
     assert result.success.all()
     assert bool(((result.adversarial - x).abs() <= 0.35 + 1e-6).all())
+    # 36 pixels of random noise stay on their side of one half, APGD stands still: it was Square, the fifth of the battery
+    # though these samples get three attacks.
+    assert result.broken_by.tolist() == [4] * 3
+    assert type(battery.stages_on((1, 6, 6))[4]).__name__ == "Square"
 
 
 def test_a_budget_too_small_for_the_look_still_runs_the_noise() -> None:

@@ -7,7 +7,7 @@ from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count, Positive
 from vauban.engine import Attack, Bisection, Steps
-from vauban.engine.combine import Growth
+from vauban.engine.bisection import Growth
 
 
 @registry.register("minimal-eps", words={"attack": "attack"}, combines=True)

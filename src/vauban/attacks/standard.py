@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -79,14 +80,22 @@ class Standard(Attack):
             chosen.append(Square(self.ball, self.blind_queries if blind else self.queries))
         return tuple(chosen)
 
+    def stages_on(self, shape: Sequence[int]) -> tuple[Attack, ...]:
+        """The attacks in their order, as `Result.broken_by` counts them; a sample without a gradient is spared some."""
+        return self.parts(vectors=len(shape) == 1)
+
     def run(self, oracle: Oracle) -> Result:
         total = untouched(oracle.domain.x0)
         blind, cost = self._blind(oracle.confined(self.ball))
+        kinds = [type(stage) for stage in self.stages_on(oracle.domain.x0.shape[1:])]
         for rows, flag in ((~blind, False), (blind, True)):
             index = rows.nonzero().squeeze(1)
             if len(index):
-                cascade = Cascade(self.parts(vectors=oracle.domain.x0.dim() == 2, blind=flag))
-                total = total.spread(index, cascade.run(oracle.rows(index)))
+                parts = self.parts(vectors=oracle.domain.x0.dim() == 2, blind=flag)
+                part = Cascade(parts).run(oracle.rows(index))
+                place = torch.tensor([kinds.index(type(attack)) for attack in parts], device=part.broken_by.device)
+                broken_by = torch.where(part.broken_by >= 0, place[part.broken_by], -1)
+                total = total.spread(index, replace(part, broken_by=broken_by))
         first = torch.where(total.first >= 0, total.first + cost, total.first)
         return replace(total, forwards=total.forwards + cost, backwards=total.backwards + cost, first=first)
 

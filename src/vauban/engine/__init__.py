@@ -1,7 +1,8 @@
 """Engine: the oracle, the attack loop, combinators and the verdict."""
 
 from vauban.engine.attack import Attack
-from vauban.engine.combine import Bisection, Cascade, Restarts, StopInside
+from vauban.engine.bisection import Bisection
+from vauban.engine.combine import Cascade, Restarts, StopInside
 from vauban.engine.iterate import Point, Steps, iterate
 from vauban.engine.oracle import Oracle
 from vauban.engine.result import Result

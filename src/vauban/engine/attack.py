@@ -80,6 +80,17 @@ class Attack(Parameters, ABC):
     def one_step(self) -> bool:
         return bool(self.members) and all(member.one_step for member in self.members)
 
+    def stages_on(self, shape: Sequence[int]) -> tuple[Attack, ...]:
+        """Attacks among which `Result.broken_by` counts, in the order in which they run.
+
+        Those of the members one after the other; of a single member its own, if it has several; else the attack itself.
+
+        Args:
+            shape: Of a sample.
+        """
+        inner = tuple(stage for member in self.members for stage in member.stages_on(shape))
+        return inner if len(inner) > 1 else (self,)
+
     @abstractmethod
     def run(self, oracle: Oracle) -> Result:
         """Attack the rows of an oracle.

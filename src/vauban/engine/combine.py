@@ -1,22 +1,23 @@
-"""Combinators of attacks: restarts, cascades, bisection of a per-sample parameter, stopping inside a ball."""
+"""Combinators of attacks: restarts, cascades, stopping inside a ball."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from vauban.core.errors import BudgetSpent, ContractError
 from vauban.core.norms import Ball, Norm
-from vauban.core.parameters import Count, Positive, Range
+from vauban.core.parameters import Count
 from vauban.engine.attack import Attack, shared_ball, strongest_need, total_passes
 from vauban.engine.iterate import Steps, iterate
 from vauban.engine.oracle import Oracle
 from vauban.engine.result import Result, untouched
 
 Want = Literal["success", "nearest"]
-Growth = Annotated[float, Range(1, open_low=True)]
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,23 @@ class Cascade(Attack):
         return self.attacks
 
     def run(self, oracle: Oracle) -> Result:
-        return sequence([(attack, oracle) for attack in self.attacks], oracle, self.want)
+        shape, places, start = oracle.domain.x0.shape[1:], [], 0
+        for attack in self.attacks:
+            places.append(range(start, start + len(attack.stages_on(shape))))
+            start = places[-1].stop
+        return sequence([(attack, oracle) for attack in self.attacks], oracle, self.want, places)
 
 
-def sequence(runs: list[tuple[Attack, Oracle]], oracle: Oracle, want: Want) -> Result:
+def sequence(
+    runs: list[tuple[Attack, Oracle]], oracle: Oracle, want: Want, places: Sequence[range] | None = None
+) -> Result:
     """Run attacks one after the other, each through an oracle of its own, on what is still standing.
 
     Args:
         runs: Pairs of an attack and an oracle on the same rows as `oracle`.
         oracle: The oracle whose rows are meant.
         want: As for `Cascade`.
+        places: The stages of each run among those of the whole; None where all runs have the same ones.
 
     Returns:
         Per row the best result, with the costs of all runs.
@@ -137,75 +145,27 @@ def sequence(runs: list[tuple[Attack, Oracle]], oracle: Oracle, want: Want) -> R
             part = attack.run(own.rows(index))
         except BudgetSpent:
             break
+        if places is not None:
+            part = replace(part, broken_by=_placed(part.broken_by, places[i]))
         mine = total.at(index)
         better = part.rate > mine.rate
         if want == "nearest":
             better = better | ((part.rate >= mine.rate) & (part.distance < mine.distance))
         if i == 0:
             better = torch.ones_like(better)
-        total = total.spread(index, mine.choose(part, better))
+        chosen = mine.choose(part, better)
+        if i:  # a nearer image of a row that is broken already was not what broke it
+            chosen = replace(chosen, broken_by=torch.where(part.rate > mine.rate, part.broken_by, mine.broken_by))
+        total = total.spread(index, chosen)
     return total
 
 
-@dataclass(frozen=True)
-class Bisection(Attack):
-    """Smallest value of a per-sample parameter of a step attack at which it succeeds, by bisection.
-
-    A larger value makes success easier: the weight of the loss in Carlini and Wagner, the radius ("eps") of an attack
-    at a fixed budget. While no success is known the value is multiplied by `growth`; then the interval between the
-    largest failure and the smallest success is halved. The nearest success of all runs is kept.
-
-    Attributes:
-        attack: The attack that is run at each value.
-        parameter: The parameter that is searched.
-        start: Its first value.
-        rounds: Runs of the attack.
-        growth: Factor while nothing succeeds.
-        largest: Bound on the value.
-    """
-
-    attack: Steps[Any]
-    parameter: str = "eps"
-    start: Positive = 1.0
-    rounds: Count = 9
-    growth: Growth = 10.0
-    largest: Annotated[float, Range(0, open_low=True, infinite=True)] = float("inf")
-
-    @property
-    def norm(self) -> Norm:
-        return self.attack.norm
-
-    @property
-    def needs(self) -> str:  # type: ignore[override]
-        return self.attack.needs
-
-    @property
-    def passes(self) -> tuple[int, int] | None:
-        return total_passes((self.attack,) * self.rounds)
-
-    @property
-    def minimises(self) -> bool:
-        return True
-
-    @property
-    def members(self) -> tuple[Attack, ...]:
-        return (self.attack,)
-
-    def run(self, oracle: Oracle) -> Result:
-        x0 = oracle.domain.x0
-        value = torch.full((len(oracle),), self.start, dtype=x0.dtype, device=x0.device)
-        low, high = torch.zeros_like(value), torch.full_like(value, torch.inf)
-        total = untouched(x0)
-        for r in range(self.rounds):
-            try:
-                part = iterate(self.attack, oracle.fresh(r) if r else oracle, per_sample={self.parameter: value})
-            except BudgetSpent:
-                break
-            better = (part.success & ~total.success) | (part.success & (part.distance < total.distance))
-            total = total.choose(part, better if r else torch.ones_like(better))
-            low, high = torch.where(part.success, low, value), torch.where(part.success, value, high)
-            value = torch.where(high.isinf(), low * self.growth, (low + high) / 2).clamp_max(self.largest)
-        return total
+def _placed(stage: Tensor, place: range) -> Tensor:
+    """Stages as a run counts them, `(batch,)`, as the whole counts them; a run with a single stage need not say it."""
+    if len(place) == 1:
+        return torch.full_like(stage, place.start)
+    said = (stage >= 0) & (stage < len(place))
+    return torch.where(said, stage + place.start, -1)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ class Result:
         distance: Of `adversarial` in the run's norm, infinite on failure, `(batch,)`.
         forwards, backwards: Passes of this run, int64 `(batch,)`.
         first: Backward passes spent when the first success was seen, -1 without one, int64 `(batch,)`.
+        broken_by: Which of `Attack.stages_on` first reached `rate`, int64 `(batch,)`; -1 where that is not said, as
+            by every attack that does not run others.
     """
 
     crafted: Tensor
@@ -31,6 +33,11 @@ class Result:
     forwards: Tensor
     backwards: Tensor
     first: Tensor
+    broken_by: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.broken_by):
+            object.__setattr__(self, "broken_by", torch.full_like(self.forwards, -1))
 
     @property
     def success(self) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from vauban.core.parameters import check
 from vauban.core.tensors import where
 from vauban.data import Dataset
 from vauban.engine import BoundThreat
-from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
+from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined, judged_columns
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
 from vauban.evaluate.diagnostics.findings import Finding, fired
@@ -27,9 +28,11 @@ from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.metrics.sample import measure
 from vauban.statistics.estimates import median
+from vauban.statistics.stages import AfterStage, after_each
 from vauban.words import data as datasets
 from vauban.words import goal as goals
 from vauban.words.attack import attack_of
+from vauban.words.labels import stage_labels
 from vauban.words.model import model_of
 from vauban.words.threat import threat_of
 
@@ -40,11 +43,13 @@ class AttackReport:
 
     adversarial: the successful image, the original where none succeeded. crafted: the attack's own image, always. Both are
     in the type of the batch. success: judged on the saved image. distance: in the attack's norm, infinite on failure.
-    findings: what the first look at the model says, the gravest first, and what the attack met on its way.
+    findings: what the first look at the model says, the gravest first, and what the attack met on its way. stages: labels
+    of the attacks that a cascade or `standard` runs, nothing for an attack of one.
     """
 
     evaluated: Evaluated
     findings: tuple[Finding, ...] = ()
+    stages: tuple[str, ...] = ()
 
     @property
     def adversarial(self) -> Tensor:
@@ -82,6 +87,18 @@ class AttackReport:
         e = self.evaluated
         worst = torch.maximum(e.clean.error, e.verdict.misclassified * e.verdict.admissible)
         return float((1 - worst)[e.goal.aims].mean())
+
+    @property
+    def broken_by(self) -> Tensor:
+        """Number of the stage that broke each sample first, -1 where none did and for an attack of one stage."""
+        return self.evaluated.broken_by
+
+    @property
+    def after_each(self) -> tuple[AfterStage, ...]:
+        """Robust accuracy after each stage, with its interval: the last one is `robust_accuracy`; nothing for one stage."""
+        columns = {name: values.cpu().numpy() for name, values in judged_columns(self.evaluated).items()}
+        columns["broken_by"] = np.where(columns["broken_by"] < 0, np.nan, columns["broken_by"])
+        return after_each(columns, self.stages)
 
     @property
     def left_out(self) -> int:
@@ -134,9 +151,11 @@ class AttackReport:
             skipped += f", {rates['fooled_or_rejected']:.1%} fooled or rejected, {rates['noise']:.1%} of noise rejected"
         passes = float(self.backwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         queries = float(self.forwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
+        then = ", ".join(f"{after.stage} {after.accuracy.value:.1%}" for after in self.after_each)
+        stages = f"; accuracy after each attack: {then}" if then else ""
         return (
             f"{n} samples, {int(self.success.sum())} fooled{skipped}, median {e.norm.name} {middle:.4g}, "
-            f"{passes:.3g} gradients and {queries:.3g} queries each{refused}{self._doubts}"
+            f"{passes:.3g} gradients and {queries:.3g} queries each{refused}{stages}{self._doubts}"
         )
 
     @property
@@ -202,7 +221,7 @@ def attack(
     measured.append(undeclared_rejection(evaluated.clean.columns, classes, evaluated.goal.rejects, len(whole)))
     met = [*idle(named.value, evaluated), *_met(evaluated), *fired(measured)]
     tell(met)
-    return AttackReport(evaluated, (*findings, *met))
+    return AttackReport(evaluated, (*findings, *met), stage_labels(named.value, whole.x.shape[1:]))
 
 
 def _met(done: Evaluated) -> list[Finding]:

@@ -35,7 +35,8 @@ class Evaluated:
 
     image: what would be saved. raw: before rounding. given: type in which the images came; images of half precision are
     held in float32, and what is judged passes through their type. noise_rejected: how often the network rejects noise of
-    the size of the attack's change, None where it rejects nothing.
+    the size of the attack's change, None where it rejects nothing. broken_by: number of the stage that broke the image, -1
+    where none did and for an attack of one stage.
     """
 
     batch: Batch
@@ -52,6 +53,7 @@ class Evaluated:
     vanished: Tensor
     nonfinite_gradients: Tensor
     unsolved: Tensor
+    broken_by: Tensor
     norm: Norm
     given: torch.dtype
 
@@ -98,26 +100,13 @@ def evaluate_batch(
         noise_rejected = judge(threat, x, noisy, oracle.goal, seed=draws).rejected
     attacked = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     attacked[standing] = True
-    norm = attack.norm
-    pass_count = oracle.pass_count
-    return Evaluated(
-        batch,
-        oracle.goal,
-        result,
-        clean,
-        image,
-        verdict,
-        raw,
-        raw_verdict,
-        noise_rejected,
-        attacked,
-        pass_count.switches,
-        pass_count.vanished,
-        pass_count.nonfinite_gradients,
-        pass_count.unsolved,
-        norm,
-        given,
-    )
+    stages, counts = len(attack.stages_on(x.shape[1:])), oracle.pass_count
+    broken = attacked & verdict.admissible & ((verdict.misclassified > 0) | verdict.success)
+    known = broken & (result.broken_by >= 0) & (result.broken_by < stages) & (stages > 1)
+    per_sample = counts.switches, counts.vanished, counts.nonfinite_gradients, counts.unsolved
+    judged = clean, image, verdict, raw, raw_verdict, noise_rejected, attacked
+    broken_by = torch.where(known, result.broken_by, -1)
+    return Evaluated(batch, oracle.goal, result, *judged, *per_sample, broken_by, attack.norm, given)
 
 
 def in_batches(batch: Batch, mask: Tensor | None, size: int | None) -> list[tuple[Batch, Tensor | None]]:
@@ -152,6 +141,21 @@ def _together(values: Sequence[Any]) -> Any:
     return first
 
 
+def judged_columns(done: Evaluated) -> dict[str, Tensor]:
+    """The columns of the verdict on an evaluated batch, one value per sample each; `broken_by` is -1 for null."""
+    v, target = done.verdict, done.goal.target
+    return {
+        "id": done.batch.ids,
+        "y": done.batch.y,
+        "clean_correct": 1 - done.clean.error,
+        "misclassified": torch.where(v.admissible, v.misclassified, done.clean.misclassified),
+        "reached": torch.where(v.admissible, v.reached, done.clean.reached),
+        "success": v.success,
+        "broken_by": done.broken_by,
+        **({} if target is None else {"target": target}),
+    }
+
+
 def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] | None = None) -> dict[str, Any]:
     """Columns of the store for an evaluated batch, see `vauban.store.schema`.
 
@@ -169,18 +173,13 @@ def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] 
     inf, nan = float("inf"), float("nan")
     won = v.success
     out: dict[str, Any] = {
-        "id": b.ids,
-        "y": b.y,
+        **judged_columns(done),
         "clean_label": done.clean.label,
-        "clean_correct": 1 - done.clean.error,
         "clean_confidence": done.clean.confidence.double(),
         "clean_not_finite": done.clean.not_finite,
         "adv_label": v.label,
         "adv_confidence": v.confidence.double(),
-        "misclassified": torch.where(v.admissible, v.misclassified, done.clean.misclassified),
-        "reached": torch.where(v.admissible, v.reached, done.clean.reached),
         "not_finite": torch.where(v.admissible, v.not_finite, done.clean.not_finite),
-        "success": won,
         **{name: torch.where(won, distance[name], inf) for name in ("l0", "l1", "l2", "linf")},
         "raw_success": done.raw_verdict.success,
         **{f"raw_{name}": torch.where(done.raw_verdict.success, raw[name], inf) for name in ("l2", "linf")},
@@ -202,11 +201,11 @@ def columns(done: Evaluated, keep_all: bool = False, more: Mapping[str, Metric] 
     for name in ("ssim", "psnr_db", *(more or {})):
         host[name] = _nullable(host[name])
     host["first_success_backwards"] = _optional(r.first.cpu().numpy())
-    host["target"] = None if done.goal.target is None else done.goal.target.cpu().numpy()
+    host["broken_by"] = _optional(host["broken_by"])
     pictures = _examples(done, keep_all)
     host["clean_png"] = [png(b.x[i]) if i in pictures else None for i in range(len(b))]
     host["adv_png"] = [png(done.image[i]) if i in pictures else None for i in range(len(b))]
-    return {name: value for name, value in host.items() if value is not None}
+    return host
 
 
 def _nullable(values: Any) -> list[float | None]:

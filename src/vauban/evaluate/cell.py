@@ -31,6 +31,7 @@ from vauban.jobs.identity import address, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.metrics.base import Metric
 from vauban.store import sources
+from vauban.words.labels import stage_labels
 from vauban.words.named import Named
 
 DTYPE = "float32"  # of the images that are evaluated
@@ -236,6 +237,7 @@ class Cell:
             "sources": sources.described(self._files()),
             "randomised": self.threat.randomised,
             "clean_only": False,
+            "stages": list(stage_labels(attack, self.data.shape)),
             "metrics": [{"name": name, **metrics.registry.get(name).facts} for name in s.metrics],
             "needs": attack.needs,
             "one_step": attack.one_step,

@@ -20,7 +20,9 @@ SCHEMA_VERSION = 1
 # logits are not finite, `not_finite` and `clean_not_finite` are the rates of that, and it counts as misclassified. A row
 # whose target is y has nothing to reach: it was not attacked, and statistics of the attack leave it out. Of a network that
 # rejects images, else null: the rates at which it rejects the original, the attack's image and noise of the same size. A
-# rejected original is not correct, a rejected image of an attack not misclassified.
+# rejected original is not correct, a rejected image of an attack not misclassified. `broken_by` is the number of the
+# attack, among the `stages` that the facts of the cell name, which broke the image first; null where none did, and for an
+# attack that does not run others.
 _CLEAN = {
     "id": pa.int64(),
     "y": pa.int64(),
@@ -64,6 +66,7 @@ _LATER = {  # columns that parts of this version may lack: null there
     "clean_rejected": pa.float64(),
     "rejected": pa.float64(),
     "noise_rejected": pa.float64(),
+    "broken_by": pa.int64(),
 }
 SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _CLEAN.items()]

@@ -126,7 +126,7 @@ def show_outcomes(study: Study, page: Path) -> Run:
         behind = "undefended" if headline.defence == "none" else f"behind {escape(headline.defence)}"
         console.print(f"\n[bold]{escape(headline.model)}[/], {behind}: clean accuracy {headline.clean.value:.1%}")
         sentences = [bound.sentence for bound in headline.bounds] + [part.sentence for part in headline.minimal]
-        for sentence in [*sentences, *headline.remarks]:
+        for sentence in [*sentences, *headline.stages, *headline.remarks]:
             console.print(indented(escape(sentence)))
     _show_findings(run)
     failures = sum(len(cell.failures) for cell in run.cells)
@@ -147,12 +147,19 @@ def as_plain(run: Run, page: Path) -> dict[str, Any]:
     import io
 
     from vauban.report.run import tables
+    from vauban.report.run.attack_stages import cell_stages
 
     return {
         "report": str(page.resolve()),
         "results": [
             {name: _number(value) for name, value in row.items()}
             for row in csv.DictReader(io.StringIO(tables.render(run, "csv", "all")))
+        ],
+        "stages": [
+            {"cell": cell.meta["hash"], "stage": after.stage, "broke": after.broke, "accuracy": after.accuracy.value}
+            | {"low": after.accuracy.interval.low, "high": after.accuracy.interval.high, "n": after.accuracy.n}
+            for cell in run.cells
+            for after in cell_stages(cell)
         ],
         "failures": [{"cell": cell.meta["hash"], **failure} for cell in run.cells for failure in cell.failures],
         "findings": [{"cell": cell.meta["hash"], **f} for cell in run.cells for f in cell.findings] + run.findings,

@@ -10,6 +10,7 @@ import numpy as np
 
 from vauban.report.run import plain_sentence
 from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.attack_stages import stage_sentences
 from vauban.report.run.doubts import cell_doubts, invalid_codes
 from vauban.report.run.evidence import breaking_cells, evidence
 from vauban.report.run.judged_cells import attacked_cells, budgets, current_cells, judged_network, undefended_first
@@ -90,6 +91,7 @@ class Headline:
         earlier: The number of judged cells of each earlier version of vauban.
         remarks: What the numbers count, as sentences.
         plain: The verdict as a sentence without terms of the field.
+        stages: The accuracy after each attack of a cascade or of the standard battery, a sentence for each cell.
     """
 
     model: str
@@ -105,6 +107,7 @@ class Headline:
     earlier: tuple[tuple[str, int], ...] = ()
     remarks: tuple[str, ...] = ()
     plain: str = ""
+    stages: tuple[str, ...] = ()
 
     @property
     def standing(self) -> bool:
@@ -158,6 +161,7 @@ def _headline(
         earlier=tuple(sorted(Counter(cell.earlier_version for cell in judged if cell.earlier_version).items())),
         remarks=tuple(f"{remark}." for remark in remarks(judged or cells)),
         plain=_plain(key, judged, bounds, free) + (plain_sentence.DOUBT if invalid else ""),
+        stages=stage_sentences(judged, labels),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.attack_stages import stage_note
 from vauban.report.run.doubts import cell_doubts, invalid_codes
 from vauban.report.run.judged_cells import attacked_cells, cell_notes, current_cells, judged_network, undefended_first
 from vauban.report.run.metric_values import metrics_of_all
@@ -112,6 +113,9 @@ def _cell_row(runs: list[CellRows], label: str, population: str, shared: Any) ->
     slack = max(tolerance_of(cell.meta) for cell in runs)
     numbers = summarise(columns, norm, population, shared, _d_upp(first), slack)
     chosen = population_mask(columns, population, shared)
+    notes = (*cell_notes(first), *stage_note(first))
+    if several:
+        notes = tuple(sorted({note for cell in runs for note in cell_notes(cell)}))
     model, defence, data = judged_network(first)
     return ResultRow(
         model,
@@ -127,8 +131,13 @@ def _cell_row(runs: list[CellRows], label: str, population: str, shared: Any) ->
         numbers,
         numbers.gradients,
         numbers.queries,
+<<<<<<< HEAD
         tuple(sorted({note for cell in runs for note in cell_notes(cell)})) if several else cell_notes(first),
         {m: metric_of_successes(columns, m.name, m.aggregate, chosen) for m in metrics},
+=======
+        notes,
+        {metric: aggregate(metric, columns, chosen) for metric in metrics},
+>>>>>>> 1cfd24f (Cascades and the battery say which attack broke each image; accuracy after each in Python, verdict, table and JSON)
     )
 
 
