@@ -34,7 +34,8 @@ class Standard(Attack):
     arXiv:2003.01690): its FAB is FMN here, and it asks Square for 5000 queries. Where the margin has no gradient at all,
     at the image and at a random point of the ball, gradient attacks have nothing to follow: such a sample gets noise,
     APGD and `blind_queries` of Square. On a randomised model every attack runs to its end and the image is kept that the
-    most draws call adversarial. Square is left out in L1, and in L2 on vectors, where it is not defined.
+    most draws call adversarial. Square is left out in L1, and in L2 on vectors, where it is not defined. The column
+    `broken_by` says which of the five broke an image, and the verdict the accuracy after each.
 
     Attributes:
         ball: The budget, in linf, l2 or l1.

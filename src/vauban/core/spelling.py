@@ -24,8 +24,13 @@ def spelled(value: Any) -> str:
         return _value(value)
     registered = registration(type(value))
     name = type(value).__name__.lower() if registered is None else registered[1]
-    shown = [part for field in fields(value) for part in _parts(field, getattr(value, field.name))]
+    shown = spelled_fields(value)
     return f"{name}:{','.join(shown)}" if shown else name
+
+
+def spelled_fields(value: Any) -> list[str]:
+    """The `key=value` of the fields of a dataclass object that are not at their default."""
+    return [part for field in fields(value) for part in _parts(field, getattr(value, field.name))]
 
 
 def _parts(field: Field[Any], value: Any) -> list[str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from vauban.core.norms import Ball
 from vauban.core.registry import registration
-from vauban.core.spelling import spelled
+from vauban.core.spelling import spelled, spelled_fields
 from vauban.core.text import Spec
+from vauban.engine import Attack
 
 
 def display(spec: Spec, ball: Ball | None = None) -> str:
@@ -25,7 +26,6 @@ def fraction(value: float) -> str:
     return f"{round(levels)}/255" if 0 < levels <= 64 and abs(levels - round(levels)) < 1e-6 else f"{value:.4g}"
 
 
-<<<<<<< HEAD
 def attack_label(attack: Any) -> str:
     """An attack that comes as an object, in the grammar of names; one that is not registered by its own `name`, if any."""
     own = getattr(attack, "name", None) if registration(type(attack)) is None else None
@@ -33,10 +33,6 @@ def attack_label(attack: Any) -> str:
         return str(own or type(attack).__name__.lower())
     text = spelled(attack)
     return f"{own}{text[len(text.partition(':')[0]) :]}" if own else text
-=======
-def registered_name(attack: Attack) -> str | None:
-    """The name under which an attack's class is registered; None for a user's own."""
-    return next((entry.name for entry in attacks.registry if entry.make is type(attack)), None)
 
 
 def stage_labels(attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
@@ -52,54 +48,20 @@ def stage_labels(attack: Attack, shape: Sequence[int]) -> tuple[str, ...]:
     if len(stages) < 2:
         return ()
     names = [_short(stage) for stage in stages]
-    labels = [name + _telling(i, names, stages) for i, name in enumerate(names)]
+    fields: list[list[str]] = [spelled_fields(stage) if dataclasses.is_dataclass(stage) else [] for stage in stages]
+    rivals = [[f for f, name in zip(fields, names, strict=True) if name == own] for own in names]
+    telling = [[word for word in f if not all(word in r for r in rs)] for f, rs in zip(fields, rivals, strict=True)]
+    labels = [f"{name}:{','.join(kept)}" if kept else name for name, kept in zip(names, telling, strict=True)]
     return tuple(
         f"{label} ({labels[: i + 1].count(label)})" if labels.count(label) > 1 else label
         for i, label in enumerate(labels)
     )
 
 
-def _telling(i: int, names: Sequence[str], stages: Sequence[Attack]) -> str:
-    """The parameters of a stage that not all stages of its name have."""
-    rivals = [_parameters(stage) for stage, name in zip(stages, names, strict=True) if name == names[i]]
-    kept = [word for word in _parameters(stages[i]) if not all(word in rival for rival in rivals)]
-    return f":{','.join(kept)}" if kept else ""
-
-
 def _short(attack: Attack) -> str:
     """The name of an attack without parameters; of one that runs a single other one, with that."""
-    if len(attack.members) != 1:
-        return _name(attack)
-    inner = _short(attack.members[0])
-    return inner if registered_name(attack) is None else f"{_name(attack)} of {inner}"
-
-
-def attack_label(attack: Any) -> str:
-    """An attack that comes as an object, in the grammar of names: its ball and what is not at its default."""
-    name, shown = _name(attack), _parameters(attack)
-    return f"{name}:{','.join(shown)}" if shown else name
-
-
-def _name(attack: Any) -> str:
-    return str(registered_name(attack) or getattr(attack, "name", None) or type(attack).__name__.lower())
-
-
-def _parameters(attack: Any) -> list[str]:
-    """The ball of an attack and what is not at its default, a word each."""
-    if not dataclasses.is_dataclass(attack):
-        return []
-    shown: list[str] = []
-    for f in dataclasses.fields(attack):
-        value = getattr(attack, f.name)
-        if isinstance(value, Ball) and isinstance(value.radius, (int, float)):
-            shown += [f"norm={value.norm.name}", f"eps={fraction(float(value.radius))}"]
-        elif isinstance(value, (int, float, str, bool)) and value != f.default:
-            shown.append(f"{f.name}={value:g}" if isinstance(value, float) else f"{f.name}={value}")
-        elif isinstance(value, Norm):
-            shown.append(f"{f.name}={value.name}")
-        elif isinstance(value, Attack):
-            shown.append(f"{f.name}=[{attack_label(value)}]")
-        elif isinstance(value, tuple) and value and all(isinstance(part, Attack) for part in value):
-            shown.append(f"{f.name}=" + "".join(f"[{attack_label(part)}]" for part in value))
-    return shown
->>>>>>> 1cfd24f (Cascades and the battery say which attack broke each image; accuracy after each in Python, verdict, table and JSON)
+    registered = registration(type(attack))
+    if len(attack.members) == 1:
+        inner = _short(attack.members[0])
+        return inner if registered is None else f"{registered[1]} of {inner}"
+    return str(getattr(attack, "name", None) or type(attack).__name__.lower()) if registered is None else registered[1]

@@ -14,11 +14,11 @@ def cell_stages(cell: CellRows) -> tuple[AfterStage, ...]:
     return after_each(cell.columns, cell.meta.get("stages") or ())
 
 
-def stage_note(cell: CellRows) -> tuple[str, ...]:
-    """The accuracies of a cell as the note of a table row."""
+def stage_note(cell: CellRows) -> str:
+    """The accuracies of a cell as a remark on its row of a table, empty without any."""
     stages = cell_stages(cell)
     told = ", ".join(f"{fmt.percent(after.accuracy.value)} after {after.stage}" for after in stages)
-    return (f"accuracy {told}",) if stages else ()
+    return f"accuracy {told}" if stages else ""
 
 
 def stage_sentences(cells: Sequence[CellRows], labels: dict[str, str]) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ class ResultRow:
         notes: Remarks that a reader must know before trusting the row.
         metrics: The number of each declared metric.
         invalid: Codes of the findings after which the row cannot be relied on.
+        stages: The accuracy after each attack of a cascade or of the standard battery, as a remark.
     """
 
     model: str
@@ -62,6 +63,7 @@ class ResultRow:
     notes: tuple[str, ...] = ()
     metrics: Mapping[MetricColumn, float] = field(default_factory=dict)
     invalid: tuple[str, ...] = ()
+    stages: str = ""
 
     @property
     def budget(self) -> str:
@@ -113,9 +115,6 @@ def _cell_row(runs: list[CellRows], label: str, population: str, shared: Any) ->
     slack = max(tolerance_of(cell.meta) for cell in runs)
     numbers = summarise(columns, norm, population, shared, _d_upp(first), slack)
     chosen = population_mask(columns, population, shared)
-    notes = (*cell_notes(first), *stage_note(first))
-    if several:
-        notes = tuple(sorted({note for cell in runs for note in cell_notes(cell)}))
     model, defence, data = judged_network(first)
     return ResultRow(
         model,
@@ -131,13 +130,9 @@ def _cell_row(runs: list[CellRows], label: str, population: str, shared: Any) ->
         numbers,
         numbers.gradients,
         numbers.queries,
-<<<<<<< HEAD
         tuple(sorted({note for cell in runs for note in cell_notes(cell)})) if several else cell_notes(first),
         {m: metric_of_successes(columns, m.name, m.aggregate, chosen) for m in metrics},
-=======
-        notes,
-        {metric: aggregate(metric, columns, chosen) for metric in metrics},
->>>>>>> 1cfd24f (Cascades and the battery say which attack broke each image; accuracy after each in Python, verdict, table and JSON)
+        stages="" if several else stage_note(first),
     )
 
 

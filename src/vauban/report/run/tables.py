@@ -145,8 +145,9 @@ def formatted_row(row: ResultRow, metrics: Sequence[MetricColumn]) -> list[str]:
 
 
 def _notes(row: ResultRow) -> list[str]:
-    """Remarks on a row, with the findings after which it cannot be relied on."""
-    return [*row.notes, *([f"invalid: {', '.join(row.invalid)}"] if row.invalid else [])]
+    """Remarks on a row, with the findings after which it cannot be relied on and the accuracy after each attack."""
+    invalid = f"invalid: {', '.join(row.invalid)}" if row.invalid else ""
+    return [note for note in (*row.notes, invalid, row.stages) if note]
 
 
 def _at(share: float, distance: float, norm: str) -> str:
