@@ -41,7 +41,7 @@ def test_a_text_is_the_recipe(text, recipe):
 @pytest.mark.parametrize(
     "recipe",
     [
-        AdversarialTraining(PGD(L2(0.5), 7, 0.25, cross_entropy, random_start=False), 0.25) + MirrorShift(),
+        AdversarialTraining(PGD(L2(0.5), 7, 0.25, loss=cross_entropy, random_start=False), 0.25) + MirrorShift(),
         MirrorShift(1) + EpochAdversarial(BP(steps=20, retreat=False), first=True),
         Recipe((EpochAdversarial(FGSM(Linf(8 / 255))),)),
         Recipe((AdversarialTraining(Restarts(PGD(Linf(0.1)), times=3)),)),
