@@ -22,6 +22,7 @@ STAGES = ["pgd:eps=0.01,steps=1", "random-noise", "apgd", "apgd-t", "fmn", "squa
 def test_the_verdict_the_table_and_json_tell_it(evaluate: Callable[..., Any], vauban: Callable[..., Any]) -> None:
     told = " ".join(evaluate("--attack", CASCADE).out.split())
     assert "Accuracy after each attack of cascade" in told
+    assert "(no common budget, 8 images): " in told
     (cell,) = query.load("run").cells
     assert cell.meta["stages"] == STAGES
     stages = cell_stages(cell)

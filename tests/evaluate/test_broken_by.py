@@ -16,6 +16,8 @@ from vauban.data.dataset import Dataset, InMemory
 from vauban.engine import Attack, Cascade, Oracle, Restarts, Result
 from vauban.engine.result import untouched
 from vauban.report.run.attack_stages import cell_stages
+from vauban.report.run.headlines import headlines
+from vauban.report.run.page import write
 from vauban.report.shared import format as fmt
 from vauban.store import query
 from vauban.words.labels import stage_labels
@@ -124,3 +126,6 @@ def test_the_store_has_a_column_and_the_labels_among_the_facts(tmp_path: Path) -
     assert (one.meta["stages"], cell_stages(one)) == ([], ())
     assert f"{fmt.percent(3 / 7)} after lift:levels=20, {fmt.percent(2 / 7)} after lift:levels=40" in results.table()
     json.dumps(chain.meta)
+    (sentence,) = headlines(query.load(tmp_path))[0].stages
+    assert sentence.startswith("Accuracy after each attack of chain (L∞ ≤ 64/255, 7 images): lift:levels=10 71.4")
+    assert sentence in write(tmp_path).read_text()

@@ -33,7 +33,8 @@ def stage_sentences(cells: Sequence[CellRows], labels: dict[str, str]) -> tuple[
     for cell in cells:
         if stages := cell_stages(cell):
             under = f" under {cell.meta.get('threat')}" if len(threats) > 1 else ""
-            budget = fmt.budget(str(cell.meta.get("norm")), cell.meta.get("eps"))
+            eps = cell.meta.get("eps")
+            budget = "no common budget" if eps is None else fmt.budget(str(cell.meta.get("norm")), eps)
             told = fmt.enumeration([f"{after.stage} {fmt.rate(after.accuracy)}" for after in stages])
             sentences.append(
                 f"Accuracy after each attack of {labels[cell.meta['hash']]}{under} ({budget}, "
