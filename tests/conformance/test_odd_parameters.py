@@ -94,7 +94,7 @@ def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
     """The thing, with what it cannot do without and few steps where nothing else is given."""
     base: dict[str, Any] = {} if kind == "fitter" else dict(NEEDED.get(entry.name, {}))
     if kind == "data":
-        base |= {"split": None, "place": NOWHERE}
+        base |= {"split": None, "place": NOWHERE} | ({"path": "nowhere"} if entry.name == "folder" else {})
     if kind == "attack" and dataclasses.is_dataclass(entry.make):
         known = {field.name for field in dataclasses.fields(entry.make) if field.init}
         base |= {key: value for key, value in FEW.items() if key in known}

@@ -163,7 +163,7 @@ wrong = 3
     (tmp_path / "sets.py").write_text(code)
     assert len(data.load(f"{tmp_path}/sets.py:mine")) == 4
     assert len(data.load(f"{tmp_path}/sets.py:mine:n=6[:5]")) == 5
-    with pytest.raises(ContractError, match="Dataset, got int"):
+    with pytest.raises(ContractError, match="torch Dataset or a DataLoader, got int"):
         data.load(f"{tmp_path}/sets.py:wrong")
 
 

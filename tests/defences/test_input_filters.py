@@ -173,7 +173,7 @@ def test_differentiable_jpeg_gradient_by_finite_differences(channels: int) -> No
 
 
 def test_differentiable_jpeg_without_kornia_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "kornia.enhance", None)
+    monkeypatch.setitem(__import__("sys").modules, "kornia", None)
     with pytest.raises(MissingExtra, match=r"pip install 'vauban\[kornia\]'"):
         DifferentiableJPEG(75)(images(1, 3, 16, 16))
 

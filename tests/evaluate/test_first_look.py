@@ -222,7 +222,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "function as model": (lambda: vb.attack(PGD, lambda x: x, (X, Y)), r"nn\.Module.*black_box\(fn\)"),  # type: ignore[arg-type]
     "method as model": (lambda: vb.attack(PGD, linear().forward, (X, Y)), "black_box"),  # type: ignore[arg-type]
     "class as model": (lambda: vb.attack(PGD, nn.Linear, (X, Y)), r"call it: Linear\(in_features=\.\.\."),  # type: ignore[arg-type]
-    "number as model": (lambda: vb.attack(PGD, 3, (X, Y)), "nn.Module or its name, got int"),  # type: ignore[arg-type]
+    "number as model": (lambda: vb.attack(PGD, 3, (X, Y)), "nn.Module or its name, got 3"),  # type: ignore[arg-type]
     "goal as a number": (lambda: vb.attack(PGD, linear(), (X, Y), goal=3), "targeted:3"),  # type: ignore[arg-type]
     "threat as a number": (lambda: vb.attack(PGD, linear(), (X, Y), threat=3), "bind"),
     "threat with sources": (lambda: vb.attack(PGD, linear(), (X, Y), threat=threats.transfer), "call it"),

@@ -31,7 +31,9 @@ def check(row):
 def test_at_scale_smoke(name, tmp_path):
     folder = experiments.reproduce(name, "smoke", tmp_path, images=2)
     reproduction = json.loads((folder / "reproduction.json").read_text())
-    assert len(reproduction["rows"]) == len(printed(experiments.load(name).printed))
+    rows = [tuple(sorted(row["key"].items())) for row in reproduction["rows"]]
+    assert len(set(rows)) == len(printed(experiments.load(name).printed))
+    assert name == "thesis-5.1" or len(rows) == len(set(rows))  # which prints two readings of a row
     for row in reproduction["rows"] + reproduction["beyond"]:
         check(row)
     assert all(row["reason"] in ("different setting", "not scored") for row in reproduction["rows"])

@@ -161,5 +161,7 @@ def short(thing: object) -> str:
     """A wrong object as a message shows it, in one line: a class by its name, a plain value as written, else its type."""
     if inspect.isclass(thing):
         return f"the class {thing.__name__}; make an object of it: {thing.__name__}(...)"
+    if inspect.isroutine(thing):
+        return f"the function {thing.__name__}"
     plain = thing is None or isinstance(thing, (bool, int, float, str))
     return repr(thing) if plain else f"an object of type {type(thing).__name__}"

@@ -105,7 +105,7 @@ def test_every_query_is_counted_for_its_sample() -> None:
     assert (result.backwards == 0).all()
 
 
-@pytest.mark.parametrize("budget", [0, 1, 30, 200, 701])
+@pytest.mark.parametrize("budget", [1, 30, 200, 701])
 def test_a_budget_is_never_passed_and_the_nearest_image_is_kept(budget: int) -> None:
     net, x = plane(48), images(4, 3, 4, 4)
     result = HopSkipJump(steps=20).run(door(net, x, budget=budget))

@@ -34,7 +34,7 @@ PAIRS: list[tuple[Any, Any]] = [
     (QBIM(Linf(0.1), smoothness=0), BIM(Linf(0.1))),
     (QBIM(L2(1.0), smoothness=0), BIM(L2(1.0))),
     (QPGD2(L2(1.0), 10, 0.2, smoothness=0), PGD(L2(1.0), 10, 0.2, random_start=False)),
-    (QPGD2(L2(1.0), 10, None, random_start=True, smoothness=0), PGD(L2(1.0), 10)),
+    (QPGD2(L2(1.0), 10, 0.25, random_start=True, smoothness=0), PGD(L2(1.0), 10)),
     (SmoothBP(smoothness=0), BP()),
     (SmoothBP(smoothness=0, retreat=False, quantisation="each"), BP(retreat=False, quantisation="each")),
     (SmoothDDN(30, smoothness=0), DDN(30)),
