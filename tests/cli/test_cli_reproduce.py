@@ -48,6 +48,7 @@ def _demo(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_from_end_to_end(vauban: Run, project: Path) -> None:
     ran = vauban("reproduce", "demo", "--out", "out", "--images", "5", "--seed", "3", "--seed", "4")
     assert (ran.code, ran.err) == (0, "")
+    assert "crafting: 10/10 images\n" in ran.out  # plain lines, since there is no terminal
     told = json.loads((project / "out" / "demo-smoke" / "reproduction.json").read_text())
     assert told["command"] == "vauban reproduce demo --out out --images 5 --seed 3 --seed 4"
     assert (told["images"], told["seeds"]) == (5, [3, 4])

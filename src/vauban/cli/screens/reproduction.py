@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vauban.cli.screens.layout import console, escape, indented, plural, text_table
+
+PAUSE = 10.0  # seconds between two lines on one kind of work
 
 if TYPE_CHECKING:
     from vauban.report.reproduction.metric_table import MetricTableLine
@@ -28,7 +32,7 @@ def show_experiments() -> None:
 
 
 def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) -> Path:
-    """Run an experiment under a live bar, one line for crafting and one for judging.
+    """Run an experiment under a live bar, one for crafting and one for judging; plain lines where there is no terminal.
 
     Args:
         name: The id of the experiment.
@@ -41,6 +45,8 @@ def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) ->
     """
     from vauban import reproduce as experiments
 
+    if not console.is_terminal:
+        return experiments.reproduce(name, scale, out, progress=_lines(), **options)
     fields = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -63,6 +69,19 @@ def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) ->
     finally:
         if tasks:  # a mistake told before anything runs leaves no empty bar
             bar.stop()
+
+
+def _lines() -> Callable[[str, int, int], None]:
+    """Progress as lines: one when a kind of work has ended, and one every few seconds on the way."""
+    told: dict[str, float] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - told.setdefault(what, now) >= PAUSE:
+            told[what] = now
+            console.print(f"{escape(what)}: {done}/{total} images")
+
+    return progress
 
 
 def show_reproduction(folder: Path) -> int:
