@@ -206,3 +206,11 @@ def test_what_is_no_attack_is_refused(wrong) -> None:
 def test_what_is_no_image_is_refused(given) -> None:
     with pytest.raises(ContractError, match="to return float images"):
         vb.attack(lambda m, x, y: given, NET, (X, Y))
+
+
+def test_a_function_of_other_parameters_is_refused() -> None:
+    def two(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    with pytest.raises(ContractError, match=r"function of \(model, x, y\) that returns images, got two\(model"):
+        attacks.Foreign(two)

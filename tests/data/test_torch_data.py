@@ -107,3 +107,14 @@ def test_what_is_no_data_is_refused_in_one_line(source, said):
     with pytest.raises(ContractError, match=said) as refused:
         data.load(source)
     assert "\n" not in str(refused.value)
+
+
+def test_an_empty_pair_is_refused():
+    with pytest.raises(ContractError, match="at least one sample"):
+        data.from_torch((X[:0], Y[:0]))
+
+
+def test_a_batch_is_refused_with_the_way_out():
+    batch = data.load("digits/test").take(2)
+    with pytest.raises(ContractError, match=r"got Batch; pass \(batch.x, batch.y\)"):
+        data.from_torch(batch)

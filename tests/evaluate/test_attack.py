@@ -233,3 +233,8 @@ def test_a_target_is_a_class(odd: Any) -> None:
 def test_what_a_study_is_told_is_refused_by_name(odd: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=f"expected {next(iter(odd))}"):
         Study(tmp_path, data="digits/test[:4]", models="digits-cnn", attacks="fgsm", **odd)
+
+
+def test_where_no_image_is_attacked_there_is_no_median() -> None:
+    text = repr(vb.attack(attacks.PGD(Linf(0.125), steps=6), Mean(), (X[3:], Y[3:])))
+    assert text == "1 samples, 1 fooled (1 already misclassified), 0 gradients and 0 queries each"

@@ -107,3 +107,19 @@ def test_a_metric_is_tried_before_anything_is_spent(tmp_path: Path, metric: str,
 
 def test_a_metric_of_every_row_is_no_further_one(tmp_path: Path) -> None:
     assert _study("l2", tmp_path).settings.metrics == ()
+
+
+def test_a_budget_without_a_radius_is_said_to_be_one() -> None:
+    with pytest.raises(VaubanError, match=r"PGD\(vb.Linf\(...\)\), got Linf without one"):
+        vb.attacks.PGD(vb.Linf)  # type: ignore[arg-type]
+
+
+def test_a_function_is_no_defence_object(tmp_path: Path) -> None:
+    with pytest.raises(VaubanError, match=r"got the function <lambda>; .* named by its file") as error:
+        vb.Study(tmp_path, data="digits/test[:2]", models="digits-cnn", attacks="fgsm", defences={"id": lambda x: x})
+    assert " at 0x" not in str(error.value)
+
+
+def test_a_letter_turned_in_eps_is_near_eps() -> None:
+    with pytest.raises(VaubanError, match="did you mean 'eps'"):
+        vb.attack("pgd:esp=0.1", "digits-cnn", "digits/test[:2]")

@@ -40,6 +40,19 @@ class Foreign(Attack):
     call: Callable[..., Any]
     ball: Ball | None = None
 
+    def __post_init__(self) -> None:
+        if _of_foolbox(self.call) or isinstance(getattr(self.call, "model", None), nn.Module):
+            return
+        try:
+            fits = _fits(self.call)
+        except (TypeError, ValueError):  # a builtin without a signature
+            return
+        if not fits:
+            raise ContractError(
+                "expected an attack as a function of (model, x, y) that returns images, got "
+                f"{self.name}{inspect.signature(self.call)}"
+            )
+
     @property
     def name(self) -> str:
         """What tables call it: the name of the function or of the class."""
@@ -109,7 +122,11 @@ class Foreign(Attack):
     def _checked(self, made: Any, x0: Tensor) -> Tensor:
         if not isinstance(made, Tensor) or made.shape != x0.shape or not made.is_floating_point():
             kind = f"{made.dtype} of shape {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
-            raise ContractError(f"expected {self.name} to return float images of shape {tuple(x0.shape)}, got {kind}")
+            hint = "; torch.from_numpy makes them" if kind == "ndarray" else ""
+            hint = "; return the images alone" if kind in ("tuple", "list") else hint
+            raise ContractError(
+                f"expected {self.name} to return float images of shape {tuple(x0.shape)}, got {kind}{hint}"
+            )
         return made.detach().to(x0)
 
 
@@ -120,9 +137,17 @@ def is_foreign(call: Any) -> bool:
     if _of_foolbox(call) or isinstance(getattr(call, "model", None), nn.Module):
         return True
     try:
-        known = inspect.signature(call)
+        return _fits(call)
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
+
+
+def _fits(call: Callable[..., Any]) -> bool:
+    """Whether it can be called as (model, x, y), with a target where it has a parameter of that name."""
+    known = inspect.signature(call)
+    try:
         known.bind(*(None,) * 3, **({"target": None} if "target" in known.parameters else {}))
-    except (TypeError, ValueError):
+    except TypeError:
         return False
     return True
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
-from vauban.core.contracts import check_images, check_labels
+from vauban.core.contracts import Batch, check_images, check_labels
 from vauban.core.errors import ContractError
 from vauban.core.pixel_grid import on_grid
 from vauban.data.dataset import Dataset, Digest, InMemory, PixelSource
@@ -96,6 +96,8 @@ def from_torch(
         ContractError: Something else, random images, images outside [0,1] or between the pixel levels.
     """
     pixels, y, ids, data = _taken(source)
+    if not len(y):
+        raise ContractError("expected at least one sample, got an empty data set")
     _check(pixels, y, levels)
     own = getattr(data, "classes", ())
     listed = [str(n) for n in own] if isinstance(own, (list, tuple)) else []
@@ -114,7 +116,10 @@ def readable(value: Any) -> bool:
 def _taken(source: Any) -> tuple[PixelSource, Tensor, Tensor | None, Any]:
     """Pixels, labels, ids, and the object that may know names."""
     if not readable(source):
-        raise ContractError(f"expected a pair (x, y) of tensors, a torch Dataset or a DataLoader, got {_kind(source)}")
+        hint = "; pass (batch.x, batch.y), or the data set that it was taken from" if isinstance(source, Batch) else ""
+        raise ContractError(
+            f"expected a pair (x, y) of tensors, a torch Dataset or a DataLoader, got {_kind(source)}{hint}"
+        )
     if isinstance(source, (tuple, list)):
         x, y = (part.detach().cpu() for part in source)
         return _held(x), _labels(y, len(x)), None, None

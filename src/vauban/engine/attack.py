@@ -45,6 +45,13 @@ class Attack(Parameters, ABC):
                 f"expected the budget of {cls.__name__} as a norm with a radius, {cls.__name__}(vb.{norm}({budget:.6g})), "
                 f"got {'eps=' if 'eps' in given else ''}{budget:.6g}"
             )
+        ball = args[0] if args else given.get("ball")
+        if known[:1] == ["ball"] and isinstance(ball, Norm):
+            written = ball.name.capitalize()
+            raise ContractError(
+                f"expected the budget of {cls.__name__} as a norm with a radius, {cls.__name__}(vb.{written}(...)), "
+                f"got {written} without one"
+            )
         for name in given:
             if name not in known and not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
                 raise UnknownName(f"parameter of {cls.__name__}:", name, known)

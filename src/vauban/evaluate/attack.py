@@ -152,9 +152,12 @@ class AttackReport:
         passes = float(self.backwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         queries = float(self.forwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         then = ", ".join(f"{after.stage} {after.accuracy.value:.1%}" for after in self.after_each)
+        distance = (
+            f"median {e.norm.name} {middle:.4g}, " if bool(e.attacked.any()) else ""
+        )  # of none there is no median
         stages = f"; accuracy after each attack: {then}" if then else ""
         return (
-            f"{n} samples, {int(self.success.sum())} fooled{skipped}, median {e.norm.name} {middle:.4g}, "
+            f"{n} samples, {int(self.success.sum())} fooled{skipped}, {distance}"
             f"{passes:.3g} gradients and {queries:.3g} queries each{refused}{stages}{self._doubts}"
         )
 

@@ -75,6 +75,9 @@ def arguments(entry: Entry[Any], params: Mapping[str, Any], data: Dataset | None
     known, facts, given = inspect.signature(entry.make).parameters, entry.facts, dict(params)
     default = known["ball"].default if "ball" in known else inspect.Parameter.empty
     own = default is None or (not facts and default is not inspect.Parameter.empty)  # a ball of its own unless told
+    for key in given if facts and "ball" in known else ():
+        if key not in {*known, "norm", "eps"}:
+            raise UnknownName(f"parameter of attack {entry.name!r}:", key, [*list(known)[1:], "norm", "eps"])
     if "ball" in known and "ball" not in given and not (own and not {"norm", "eps"} & set(given)):
         norm = norm_by_name(str(given.pop("norm", (facts.get("norms") or ("linf",))[0])))
         if facts and norm.name not in facts.get("norms", (norm.name,)):

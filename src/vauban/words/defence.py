@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from vauban import defences
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, short
 from vauban.core.text import Spec, joined, parse
 from vauban.defences.base import Defence
 from vauban.defences.compose import Chain, UserDefence, chain
@@ -39,7 +39,10 @@ def defence_of(word: Any) -> Named[Any]:
         return word
     word = instance(word, "a defence")
     if not hasattr(word, "wrap"):
-        raise ContractError(f"expected the defence {word!r} to have a method wrap(module)")
+        raise ContractError(
+            f"expected a defence as an object with wrap(module) or a name, got {short(word)}; a function from module to "
+            "module is named by its file, file.py:name; a network with its defence inside is a model"
+        )
     return Named(getattr(word, "name", type(word).__name__.lower()), word)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich import box, markup
-from rich.console import Console
-from rich.padding import Padding
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from vauban.core.errors import plain
 
-console = Console()
+console = Console(emoji=False)  # a name such as atk.py:boom: is no picture
 
 
 def escape(text: str) -> str:
@@ -38,9 +38,16 @@ def text_table(*columns: str) -> Table:
     return table
 
 
-def indented(text: str) -> Padding:
-    """Text two columns in from the left."""
-    return Padding(text, (0, 0, 0, 2), expand=False)
+class Indented:
+    """Markup two columns in from the left, without blanks at the end of its lines."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in console.render_str(self.text).wrap(console, max(1, options.max_width - 2)):
+            line.rstrip()
+            yield Text("  ").append_text(line)
 
 
 def cell_heading(model: str, defence: str, threat: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vauban.cli.screens.layout import console, escape, indented, plural, text_table
+from vauban.cli.screens.layout import Indented, console, escape, plural, text_table
 
 PAUSE = 10.0  # seconds between two lines on one kind of work
 
@@ -101,7 +101,7 @@ def show_reproduction(folder: Path) -> int:
     console.print(
         f"\n[bold]{escape(record['id'])}[/], scale {escape(record['scale'])}: {escape(record['title'])}", soft_wrap=True
     )
-    console.print(indented(escape(record["scale_note"])))
+    console.print(Indented(escape(record["scale_note"])))
     rows = record["rows"] + record["beyond"]
     table = table_by_name(rows, row_label)
     many = [] if table is None else [line for line in table.lines if sum(row is not None for row in line.rows) > 1]
@@ -111,7 +111,7 @@ def show_reproduction(folder: Path) -> int:
     if rest := [row for row in rows if row_label(row) not in shown]:
         console.print(_line_per_number(rest))
     for note in record["notes"]:
-        console.print(indented(escape(note)))
+        console.print(Indented(escape(note)))
     failures = int(record.get("failures", 0))
     if failures:
         console.print(

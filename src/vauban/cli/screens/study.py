@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from vauban.cli.screens.layout import cell_heading, console, duration, escape, indented, plural, text_table
+from vauban.cli.screens.layout import Indented, cell_heading, console, duration, escape, plural, text_table
 from vauban.cli.screens.status import model_defence_threat, show_missing
+from vauban.core.errors import plain
 
 if TYPE_CHECKING:
     from vauban.evaluate.cell import Cell
@@ -62,13 +63,14 @@ def run_with_progress(study: Study, workers: int = 1, silent: bool = False) -> S
 
         return study.run(progress_lines(_plain_line, _short_label(study.cells)), workers)
     fields = (
-        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     from vauban.evaluate.job import CellJob
+    from vauban.evaluate.progress_lines import successes
 
     label = _short_label(study.cells)
     tasks: dict[Any, Any] = {}
@@ -80,11 +82,10 @@ def run_with_progress(study: Study, workers: int = 1, silent: bool = False) -> S
             cell, rows = progress.work.cell, progress.columns
             task = id(cell.attack), id(cell.defended), cell.threat_name
             if task not in tasks:
-                tasks[task] = bar.add_task(escape(label(cell)), total=progress.total, note="")
+                tasks[task] = bar.add_task(plain(label(cell)), total=progress.total, note="")
                 fooled[task] = []
             if rows is not None:
-                aims = rows["target"] != rows["y"] if "target" in rows else rows["y"] == rows["y"]
-                fooled[task] += [float(v) for v in rows["success"][aims]]
+                fooled[task] += successes(rows)
             seen = fooled[task]
             note = f"fooled {sum(seen) / len(seen):.0%}" if seen else "stored"
             note = "failed" if progress.failures else note
@@ -127,7 +128,7 @@ def show_outcomes(study: Study, page: Path) -> Run:
         console.print(f"\n[bold]{escape(headline.model)}[/], {behind}: clean accuracy {headline.clean.value:.1%}")
         sentences = [bound.sentence for bound in headline.bounds] + [part.sentence for part in headline.minimal]
         for sentence in [*sentences, *headline.stages, *headline.remarks]:
-            console.print(indented(escape(sentence)))
+            console.print(Indented(escape(sentence)))
     _show_findings(run)
     failures = sum(len(cell.failures) for cell in run.cells)
     show_missing(run)
@@ -194,4 +195,4 @@ def _show_findings(run: Run) -> None:
     for (severity, code, message), cells in sorted(grave.items(), key=lambda item: (item[0][0] != "invalid", item[0])):
         colour = "red" if severity == "invalid" else "yellow"
         named = f"{cells[0]}{f' and {len(cells) - 1} more' if len(cells) > 1 else ''}: " if cells[0] else ""
-        console.print(indented(f"[{colour}]{severity}[/] {escape(code)}: {escape(named + message)}"))
+        console.print(Indented(f"[{colour}]{severity}[/] {escape(code)}: {escape(named + message)}"))
