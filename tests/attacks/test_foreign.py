@@ -214,3 +214,5 @@ def test_a_function_of_other_parameters_is_refused() -> None:
 
     with pytest.raises(ContractError, match=r"function of \(model, x, y\) that returns images, got two\(model"):
         attacks.Foreign(two)
+    with pytest.raises(ContractError, match="returns images, got None"):
+        attacks.Foreign(None)

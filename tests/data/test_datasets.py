@@ -192,3 +192,11 @@ def test_labels_outside_the_classes_are_refused():
         made(torch.zeros(2, 3), torch.tensor([0, 3]))
     with pytest.raises(ContractError, match="'true' or 'own'"):
         data.load("digits", labels="mine")
+
+
+def test_fewer_than_no_samples_are_refused():
+    digits = data.load("digits/test")
+    for samples in (digits, digits.take(3)):
+        with pytest.raises(ContractError, match="whole number of at least 0, got -1"):
+            samples.take(-1)
+        assert len(samples.take(np.int64(2))) == 2

@@ -274,3 +274,14 @@ def test_the_page_and_the_file_hold_every_image(tmp_path: Path) -> None:
     assert [line["id"] for line in lines] == ["0", "1", "2", "3"]
     assert {line["success"] for line in lines} == {"True"}
     assert page.read_text().count("<tr>") == 4 + 1 + len(found.as_dict())
+
+
+def test_a_file_that_is_no_images_is_not_advised_to_be_unpickled(tmp_path: Path) -> None:
+    data = Dataset("d", "", InMemory(torch.zeros(1, 1, 2, 2)), torch.tensor([0]), ("a", "b"))
+    file = tmp_path / "net.py"
+    file.write_text("import torch\n")
+    with pytest.raises(
+        ContractError, match="npz, npy, pt or a folder of PNG, got a file that holds no tensors alone"
+    ) as error:
+        read_images(file, data)
+    assert "weights_only" not in str(error.value)

@@ -139,3 +139,8 @@ def test_mean_and_std_around_own_weights(tmp_path):
     torch.testing.assert_close(models.load(f"wrap:module=[{own}],mean=0.3,std=0.4")(x), net((x - 0.3) / 0.4))
     with pytest.raises(ContractError, match=r"unexpected keyword argument 'mean'; .*wrap:module="):
         models.load(f"{own},mean=0.3,std=0.4")
+
+
+def test_a_class_is_to_be_called():
+    with pytest.raises(ContractError, match=r"make an object of it: Identity\(...\)"):
+        models.wrap(nn.Identity)

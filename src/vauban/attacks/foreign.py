@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vauban.core.errors import BudgetSpent, ContractError
+from vauban.core.errors import BudgetSpent, ContractError, short
 from vauban.core.norms import Ball
 from vauban.core.tensors import like
 from vauban.core.tolerance import tolerance
@@ -44,13 +44,13 @@ class Foreign(Attack):
         if _of_foolbox(self.call) or isinstance(getattr(self.call, "model", None), nn.Module):
             return
         try:
-            fits = _fits(self.call)
+            fits = callable(self.call) and _fits(self.call)
         except (TypeError, ValueError):  # a builtin without a signature
             return
         if not fits:
             raise ContractError(
                 "expected an attack as a function of (model, x, y) that returns images, got "
-                f"{self.name}{inspect.signature(self.call)}"
+                + (f"{self.name}{inspect.signature(self.call)}" if callable(self.call) else short(self.call))
             )
 
     @property

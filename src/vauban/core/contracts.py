@@ -6,6 +6,7 @@ Labels y: int64 `(batch,)`. Logits: float `(batch, classes)`, normalisation insi
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing_extensions import TypeIs
 
 from vauban.core.errors import ContractError
 from vauban.core.outputs import refusal
+from vauban.core.parameters import Whole, check
 from vauban.core.tolerance import tolerance
 
 
@@ -53,7 +55,8 @@ class Batch:
         return Batch(self.x.to(device), self.y.to(device), self.ids.to(device), self.levels)
 
     def take(self, n: int) -> Batch:
-        """The first n samples."""
+        """The first n samples (all where there are fewer). Raises ContractError below 0."""
+        check("take", "n", operator.index(n), Whole)
         return Batch(self.x[:n], self.y[:n], self.ids[:n], self.levels)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from vauban.core.contracts import Batch, check_labels
 from vauban.core.errors import ContractError
+from vauban.core.parameters import Whole, check
 
 
 class Digest(Protocol):
@@ -147,7 +149,8 @@ class Dataset:
             yield self.batch(index).to(device)
 
     def take(self, n: int) -> Batch:
-        """The first n samples (all where there are fewer) as one batch."""
+        """The first n samples (all where there are fewer) as one batch. Raises ContractError below 0."""
+        check("take", "n", operator.index(n), Whole)
         return self.batch(torch.arange(min(n, len(self))))
 
     def all(self) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,10 @@ def read_images(path: Path, data: Dataset) -> Tensor:
         return images_of(loaded if isinstance(loaded, Tensor) else loaded[_key(list(map(str, loaded)), path)], data)
     except ContractError:
         raise
+    except pickle.UnpicklingError as error:  # PyTorch's own words advise to unpickle it
+        raise ContractError(
+            f"{path}: expected images as npz, npy, pt or a folder of PNG, got a file that holds no tensors alone"
+        ) from error
     except Exception as error:
         raise ContractError(
             f"{path}: expected images as npz, npy, pt or a folder of PNG, got {type(error).__name__}: "

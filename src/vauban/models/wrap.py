@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vauban.core.cards import Card
 from vauban.core.contracts import check_logits
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, short
 from vauban.core.outputs import kind, refusal
 from vauban.models import registry
 
@@ -161,6 +161,8 @@ def wrap(
 
 
 def _module(module: Any) -> nn.Module:
+    if isinstance(module, type) and issubclass(module, nn.Module):
+        raise ContractError(f"expected an nn.Module, got {short(module)}")
     if not isinstance(module, nn.Module):
         raise ContractError(
             f"expected an nn.Module, got {type(module).__name__}; of other callables vb.models.black_box(fn) makes a model"
