@@ -110,6 +110,30 @@ class Attack(Parameters, ABC):
         """
 
 
+class AroundAttack(Attack):
+    """Attack that runs one other attack, in whose norm it measures and whose needs are its own.
+
+    The field is that of the subclass, a dataclass, which has its fields in an order of its own.
+
+    Attributes:
+        attack: The attack that it runs.
+    """
+
+    attack: Attack
+
+    @property
+    def norm(self) -> Norm:
+        return self.attack.norm
+
+    @property
+    def needs(self) -> str:  # type: ignore[override]
+        return self.attack.needs
+
+    @property
+    def members(self) -> tuple[Attack, ...]:
+        return (self.attack,)
+
+
 def _budget(args: tuple[Any, ...], given: Mapping[str, Any], known: Sequence[str]) -> float | None:
     """A radius that was given as a number, in the place of the ball or as `eps`."""
     value = args[0] if args else given.get("eps") if "eps" not in known else None

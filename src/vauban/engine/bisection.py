@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import torch
 
 from vauban.core.errors import BudgetSpent
-from vauban.core.norms import Norm
 from vauban.core.parameters import Count, Positive, Range
-from vauban.engine.attack import Attack, total_passes
+from vauban.engine.attack import AroundAttack, total_passes
 from vauban.engine.iterate import Steps, iterate
 from vauban.engine.oracle import Oracle
 from vauban.engine.result import Result, untouched
@@ -19,7 +18,7 @@ Growth = Annotated[float, Range(1, open_low=True)]
 
 
 @dataclass(frozen=True)
-class Bisection(Attack):
+class Bisection(AroundAttack):
     """Smallest value of a per-sample parameter of a step attack at which it succeeds, by bisection.
 
     A larger value makes success easier: the weight of the loss in Carlini and Wagner, the radius ("eps") of an attack
@@ -43,24 +42,12 @@ class Bisection(Attack):
     largest: Annotated[float, Range(0, open_low=True, infinite=True)] = float("inf")
 
     @property
-    def norm(self) -> Norm:
-        return self.attack.norm
-
-    @property
-    def needs(self) -> str:  # type: ignore[override]
-        return self.attack.needs
-
-    @property
     def passes(self) -> tuple[int, int] | None:
         return total_passes((self.attack,) * self.rounds)
 
     @property
     def minimises(self) -> bool:
         return True
-
-    @property
-    def members(self) -> tuple[Attack, ...]:
-        return (self.attack,)
 
     def run(self, oracle: Oracle) -> Result:
         x0 = oracle.domain.x0

@@ -12,7 +12,7 @@ from torch import Tensor
 from vauban.core.errors import BudgetSpent, ContractError
 from vauban.core.norms import Ball, Norm
 from vauban.core.parameters import Count
-from vauban.engine.attack import Attack, shared_ball, strongest_need, total_passes
+from vauban.engine.attack import AroundAttack, Attack, shared_ball, strongest_need, total_passes
 from vauban.engine.iterate import Steps, iterate
 from vauban.engine.oracle import Oracle
 from vauban.engine.result import Result, untouched
@@ -21,7 +21,7 @@ Want = Literal["success", "nearest"]
 
 
 @dataclass(frozen=True)
-class Restarts(Attack):
+class Restarts(AroundAttack):
     """Run an attack several times with fresh random numbers.
 
     Attributes:
@@ -39,24 +39,12 @@ class Restarts(Attack):
         return self.attack.ball
 
     @property
-    def norm(self) -> Norm:
-        return self.attack.norm
-
-    @property
-    def needs(self) -> str:  # type: ignore[override]
-        return self.attack.needs
-
-    @property
     def passes(self) -> tuple[int, int] | None:
         return total_passes((self.attack,) * self.times)
 
     @property
     def minimises(self) -> bool:
         return self.want == "nearest" or self.attack.minimises
-
-    @property
-    def members(self) -> tuple[Attack, ...]:
-        return (self.attack,)
 
     def run(self, oracle: Oracle) -> Result:
         return sequence([(self.attack, oracle.fresh(r) if r else oracle) for r in range(self.times)], oracle, self.want)
@@ -169,7 +157,7 @@ def _placed(stage: Tensor, place: range) -> Tensor:
 
 
 @dataclass(frozen=True)
-class StopInside(Attack):
+class StopInside(AroundAttack):
     """A step attack that looks for the nearest image, stopped at its first success inside a ball.
 
     Attributes:
@@ -185,16 +173,8 @@ class StopInside(Attack):
         return self.ball.norm
 
     @property
-    def needs(self) -> str:  # type: ignore[override]
-        return self.attack.needs
-
-    @property
     def passes(self) -> tuple[int, int] | None:
         return self.attack.passes
-
-    @property
-    def members(self) -> tuple[Attack, ...]:
-        return (self.attack,)
 
     def run(self, oracle: Oracle) -> Result:
         return iterate(self.attack, oracle.confined(self.ball), stop="first", keep="first")
