@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vauban.report.shared import assets
-from vauban.store.files import write_atomic
+from vauban.store.files import write_atomic, write_bytes
 
 
 def write(folder: Path, numbers: Mapping[str, Any], said: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> Path:
@@ -26,7 +26,12 @@ def write(folder: Path, numbers: Mapping[str, Any], said: Sequence[str], rows: M
     shown = [(name.replace("_", " "), f"{v:.4f}" if isinstance(v, float) else str(v)) for name, v in numbers.items()]
     lines = list(zip(*rows.values(), strict=True))
     page = assets.template("verification/template.html").render(
-        style=assets.asset("shared/style.css"), numbers=shown, said=said, columns=list(rows), rows=lines
+        title="Verification",
+        style=assets.asset("shared/style.css"),
+        numbers=shown,
+        said=said,
+        columns=list(rows),
+        rows=lines,
     )
 
     def table(temporary: Path) -> None:
@@ -34,9 +39,5 @@ def write(folder: Path, numbers: Mapping[str, Any], said: Sequence[str], rows: M
             csv.writer(file).writerows([list(rows), *lines])
 
     write_atomic(folder / "images.csv", table)
-    write_atomic(folder / "verification.html", lambda temporary: _text(temporary, page))
+    write_bytes(folder / "verification.html", page.encode())
     return folder / "verification.html"
-
-
-def _text(path: Path, page: str) -> None:
-    path.write_text(page, encoding="utf-8")
