@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vauban.core.answers import predicted
 from vauban.core.contracts import Batch, check_logits
-from vauban.engine.network import shown
+from vauban.engine.network import quiet, shown
 
 
 class Samples(Protocol):
@@ -90,15 +90,10 @@ def accuracy(module: nn.Module, data: Samples | Batch, batch: int = 256) -> floa
         batch: Number of samples that are asked at once.
     """
     samples = as_samples(data)
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
+    with quiet(list(module.modules())):
         right = [
             (predicted(check_logits(module(shown(module, b.x.clone())), len(b))) == b.y).sum()
             for index in torch.split(torch.arange(len(samples)), batch)
             for b in [samples.batch(index).to(device_of(module))]
         ]
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
     return int(torch.stack(right).sum()) / len(samples)
