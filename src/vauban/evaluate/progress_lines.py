@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from vauban.evaluate.job import CellJob
 from vauban.jobs.progress import Progress, Tell
 
-PAUSE = 10.0  # seconds between two lines on one cell
+PAUSE = 10.0  # seconds between two lines on one thing
 
 
 def to_stderr(line: str) -> None:
@@ -25,6 +25,21 @@ def successes(rows: Mapping[str, Any]) -> list[float]:
     return [float(value) for value in (success[rows["target"] != rows["y"]] if "target" in rows else success)]
 
 
+class LinesDue:
+    """When a line on some work is due: where it has ended, and where PAUSE seconds have passed since the last."""
+
+    def __init__(self) -> None:
+        self._told: dict[Hashable, float] = {}
+
+    def __call__(self, work: Hashable, done: int, total: int) -> bool:
+        """Whether a line is due for work of which `done` of `total` samples are done; if so, it counts as written."""
+        now = time.monotonic()
+        due = done >= total or now - self._told.setdefault(work, now) >= PAUSE
+        if due:
+            self._told[work] = now
+        return due
+
+
 def progress_lines(write: Callable[[str], None] = to_stderr, label: Callable[[Any], str] | None = None) -> Tell:
     """What tells of a study in lines: one when a cell has ended, and one every few seconds on the way.
 
@@ -33,17 +48,16 @@ def progress_lines(write: Callable[[str], None] = to_stderr, label: Callable[[An
         label: From a cell to its name; None for its own label.
     """
     fooled: dict[int, list[float]] = defaultdict(list)
-    told: dict[int, float] = {}
+    due = LinesDue()
 
     def tell(progress: Progress) -> None:
         if not isinstance(progress.work, CellJob):
             return
-        cell, key, now = progress.work.cell, id(progress.work), time.monotonic()
+        cell, key = progress.work.cell, id(progress.work)
         if progress.columns is not None:
             fooled[key] += successes(progress.columns)
-        if progress.done < progress.total and now - told.setdefault(key, now) < PAUSE:
+        if not due(key, progress.done, progress.total):
             return
-        told[key] = now
         seen = fooled[key]
         note = f"fooled {sum(seen) / len(seen):.0%}" if seen else "stored"
         if progress.failures:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vauban.cli.screens.layout import Indented, console, escape, plural, text_table
-
-PAUSE = 10.0  # seconds between two lines on one kind of work
 
 if TYPE_CHECKING:
     from vauban.report.reproduction.metric_table import MetricTableLine
@@ -73,12 +70,12 @@ def reproduce_with_progress(name: str, scale: str, out: Path, **options: Any) ->
 
 def _lines() -> Callable[[str, int, int], None]:
     """Progress as lines: one when a kind of work has ended, and one every few seconds on the way."""
-    told: dict[str, float] = {}
+    from vauban.evaluate.progress_lines import LinesDue
+
+    due = LinesDue()
 
     def progress(what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == total or now - told.setdefault(what, now) >= PAUSE:
-            told[what] = now
+        if due(what, done, total):
             console.print(f"{escape(what)}: {done}/{total} images")
 
     return progress
