@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ from vauban.evaluate.diagnostics.preflight_checks import undeclared_rejection
 from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.metrics.sample import measure
-from vauban.statistics.estimates import median
+from vauban.statistics.estimates import median, rate
 from vauban.statistics.stages import AfterStage, after_each
+from vauban.statistics.summary import aimed, not_finite, robust
 from vauban.words import data as datasets
 from vauban.words import goal as goals
 from vauban.words.attack import attack_of
@@ -50,6 +52,11 @@ class AttackReport:
     evaluated: Evaluated
     findings: tuple[Finding, ...] = ()
     stages: tuple[str, ...] = ()
+
+    @cached_property
+    def _columns(self) -> dict[str, Any]:
+        """The columns of the verdict, which statistics read as they read stored ones."""
+        return {name: values.cpu().numpy() for name, values in judged_columns(self.evaluated).items()}
 
     @property
     def adversarial(self) -> Tensor:
@@ -84,9 +91,7 @@ class AttackReport:
         An original that the model rejects is an error, an attacked image that it rejects has not fooled it. Over all
         samples but those whose own label is the target of the attack; NaN where there are no others.
         """
-        e = self.evaluated
-        worst = torch.maximum(e.clean.error, e.verdict.misclassified * e.verdict.admissible)
-        return float((1 - worst)[e.goal.aims].mean())
+        return rate(robust(self._columns)[aimed(self._columns)]).value
 
     @property
     def broken_by(self) -> Tensor:
@@ -96,9 +101,8 @@ class AttackReport:
     @property
     def after_each(self) -> tuple[AfterStage, ...]:
         """Robust accuracy after each stage, with its interval: the last one is `robust_accuracy`; nothing for one stage."""
-        columns = {name: values.cpu().numpy() for name, values in judged_columns(self.evaluated).items()}
-        columns["broken_by"] = np.where(columns["broken_by"] < 0, np.nan, columns["broken_by"])
-        return after_each(columns, self.stages)
+        stage = self._columns["broken_by"]
+        return after_each({**self._columns, "broken_by": np.where(stage < 0, np.nan, stage)}, self.stages)
 
     @property
     def left_out(self) -> int:
@@ -108,9 +112,8 @@ class AttackReport:
     @property
     def not_finite(self) -> tuple[int, int]:
         """Numbers of samples with non-finite logits, errors of the model: before the attack, and after it alone."""
-        e = self.evaluated
-        before, after = e.clean.not_finite > 0.5, (e.verdict.not_finite > 0.5) & e.verdict.admissible
-        return int(before.sum()), int((after & ~before).sum())
+        before, after = not_finite(self._columns)
+        return int(before.sum()), int(after.sum())
 
     @property
     def rejection(self) -> dict[str, float] | None:
@@ -210,14 +213,15 @@ def attack(
     named = attack_of(attack, data if isinstance(data, Dataset) else None)
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
     bound: BoundThreat = told(threat_of(threat).value, network.network).bind(network.value, levels=whole.levels)
-    check_grants(named, goals.load(goal), bound)
+    aim = goals.load(goal)
+    check_grants(named, aim, bound)
     state = state_of(bound)
     classes = data.known_classes if isinstance(data, Dataset) else None
     bound, findings = first_look(bound, whole, named.value.needs, seed, classes)
     findings += parameter_findings(named.value, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
     parts = in_batches(whole, None if mask is None else mask_of(mask, whole.x), batch_size)
-    done = [evaluate_batch(named.value, bound, part, goals.load(goal), seed=seed, mask=own) for part, own in parts]
+    done = [evaluate_batch(named.value, bound, part, aim, seed=seed, mask=own) for part, own in parts]
     check_unchanged(bound, state)
     report = AttackReport(joined(done))
     evaluated, measured = report.evaluated, [answers(*report.not_finite, len(whole))]
