@@ -96,6 +96,10 @@ def test_two_runs_are_compared_image_by_image(evaluate: Run, vauban: Run, projec
     assert list(cases(project / "ci.xml").values()) == [True, False]
     assert vauban("compare", "base", "worse").code == 0
     assert vauban("compare", "worse", "base", "--fail-on-drop").code == 0
+    assert evaluate(*words, "--out", "bits", "--model", "bit-depth:bits=2|mine.py:Means").code == 0
+    defended = vauban("compare", "base", "bits", "--fail-on-drop")
+    assert (defended.code, defended.err) == (0, "")
+    assert "white-box (base) and adaptive and white-box (new)" in " ".join(defended.out.split())
     for refused in (["base", "fewer"], ["base", "nowhere"], ["base", "base", "--significance", "5"]):
         ran = vauban("compare", *refused, "--fail-on-drop")
         assert (ran.code, ran.err.count("\n")) == (2, 1)

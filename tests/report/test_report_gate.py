@@ -163,7 +163,8 @@ DIFFERENT: Mapping[str, tuple[dict[str, Any], str]] = {
     "slice": ({"data_fingerprint": "d163", "n": 41}, "same images and labels"),
     "attack": ({"attack": "fgsm"}, "same attacks"),
     "goal": ({"goal": "targeted:3"}, "same attacks"),
-    "threat": ({"threat": "adaptive"}, "same attacks"),
+    "threat": ({"threat": "transfer"}, "a threat that both runs have.*with --threat white-box too"),
+    "cards unknown": ({"threat": "adaptive"}, "a threat that both runs have"),
 }
 
 
@@ -174,6 +175,54 @@ def test_what_cannot_be_compared_is_refused(case: str) -> None:
     with pytest.raises(ContractError, match=words) as refused:
         paired_rates(run(cell(first(1, 40))), run(cell(first(1, 40), threat, **changes)))
     assert "\n" not in str(refused.value)
+
+
+BARE: dict[str, Any] = {"params": {"defence": []}}
+CARDED: dict[str, Any] = {
+    "defence": "bits",
+    "params": {"defence": [{"name": "bits", "backward": {"t": None}, "draws": 1}]},
+}
+
+
+def defended(white_box: int, adaptive: int, n: int = 40) -> Run:
+    """A network whose card prescribes more than to differentiate it, so that the plan has two threats."""
+    return run(cell(first(white_box, n), **CARDED), cell(first(adaptive, n), "adaptive", **CARDED), path="runs/b")
+
+
+def test_a_bare_network_is_compared_with_a_defended_one_under_the_threats_of_their_plans() -> None:
+    bare = run(cell(first(3, 40), **BARE))
+    _, robust = paired_rates(bare, defended(white_box=0, adaptive=12))
+    assert (robust.base, robust.new, robust.lost) == (37 / 40, 28 / 40, 9)  # the worst case over both threats
+    assert robust.threats == "under white-box (base) and adaptive and white-box (new)"
+    _, back = paired_rates(defended(white_box=0, adaptive=12), bare)
+    assert (back.base, back.new, back.gained) == (28 / 40, 37 / 40, 9)
+    _, same = paired_rates(defended(1, 2), defended(1, 2))
+    assert same.threats == "under adaptive and white-box"
+
+
+def test_white_box_and_adaptive_are_one_where_no_card_prescribes_more() -> None:
+    white, adaptive = run(cell(first(3, 40), **BARE)), run(cell(first(4, 40), "adaptive:eot=2", **BARE))
+    _, robust = paired_rates(white, adaptive)
+    assert (robust.base, robust.new) == (37 / 40, 36 / 40)
+    only = run(cell(first(5, 40), **CARDED))  # a masked defence under white-box: no answer to its adaptive attacker
+    with pytest.raises(ContractError, match="with --threat adaptive too"):
+        paired_rates(run(cell(first(5, 40), "adaptive", **CARDED)), only)
+
+
+def test_a_threat_of_one_run_alone_is_left_out_and_named() -> None:
+    both = run(cell(first(3, 40), **BARE), cell(first(20, 40), "transfer", **BARE))
+    _, robust = paired_rates(both, run(cell(first(4, 40), **BARE)))
+    assert (robust.base, robust.new) == (37 / 40, 36 / 40)
+    assert robust.threats == "under white-box; left out: transfer, which the new run has not"
+
+
+def test_the_options_that_a_run_lacks_are_told() -> None:
+    one = run(cell(first(3, 40)))
+    two = run(cell(first(3, 40)), cell(first(3, 40), attack="restarts:attack=[fgsm],times=2"))
+    with pytest.raises(ContractError, match=r'run the new one with --attack "restarts:attack=\[fgsm\],times=2" too$'):
+        paired_rates(two, one)
+    with pytest.raises(ContractError, match=r"run the base one with --attack "):
+        paired_rates(one, two)
 
 
 def test_the_only_model_may_have_another_name_and_of_several_none() -> None:

@@ -11,6 +11,7 @@ from vauban.core.errors import ContractError
 from vauban.report.run.doubts import invalid_codes
 from vauban.report.run.gate import Check, check_share, unfinished
 from vauban.report.run.judged_cells import attacked_cells, budgets, current_cells, planned_run, undefended_first
+from vauban.report.run.paired_threats import paired_threats
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of, worst_case
 from vauban.statistics.intervals import Array, Interval, mcnemar, paired_difference
@@ -29,6 +30,7 @@ class PairedRates:
     Attributes:
         network: The network, with both names where the runs have different ones.
         quantity: `clean accuracy`, or `robust accuracy at L∞ 8/255`.
+        threats: The threats whose worst case it is, in words.
         n: Number of images.
         base, new: The accuracies, in [0,1].
         lost: Images that are right in the base alone.
@@ -39,6 +41,7 @@ class PairedRates:
 
     network: str
     quantity: str
+    threats: str
     n: int
     base: float
     new: float
@@ -61,12 +64,13 @@ class _Pair(NamedTuple):
     name: str
     base: list[CellRows]
     new: list[CellRows]
+    threats: str
 
 
 def paired_rates(base: Run, new: Run) -> list[PairedRates]:
     """Clean accuracy of each network, and its robust accuracy within each budget, in two runs.
 
-    The robust accuracy is the worst case over the attacks and threats of a run. For a norm without an attack at a budget it
+    The robust accuracy is the worst case over the attacks of a run under the threats that both have (`paired_threats`). For a norm without an attack at a budget it
     is that within the conventional budget of the data, from the nearest images.
 
     Args:
@@ -74,14 +78,15 @@ def paired_rates(base: Run, new: Run) -> list[PairedRates]:
         new: The run that is compared.
 
     Raises:
-        ContractError: The runs are on different images, judge other networks, or attacked them otherwise.
+        ContractError: The runs are on different images, judge other networks, or attacked them otherwise; it says which
+            options to add.
     """
     rates = []
-    for name, before, after in _pairs(base, new):
-        rates.append(_rates(name, "clean accuracy", before, after))
-        for norm, eps in sorted(_budgets(before).items()):
+    for pair in _pairs(base, new):
+        rates.append(_rates(pair, "clean accuracy"))
+        for norm, eps in sorted(_budgets(pair.base).items()):
             at = f"robust accuracy at {fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
-            rates.append(_rates(name, at, before, after, norm, eps))
+            rates.append(_rates(pair, at, norm, eps))
     return rates
 
 
@@ -126,14 +131,14 @@ def _pairs(base: Run, new: Run) -> list[_Pair]:
         where = base.path if network in before else new.path
         raise ContractError(
             "expected the same models and defences in both runs, or one model or one network in each, got "
-            f"{_name(network)} in {where} alone"
+            f"{_name(network)} in {where} alone; give both runs the same --model and --defence, or one of each"
         )
     pairs = []
     for network in sorted(before, key=undefended_first):
         now = _name(same[network])
-        _check_same(names[network], before[network], after[same[network]])
+        _check_images(names[network], before[network], after[same[network]])
         name = names[network] if now == names[network] else f"{names[network]} → {now}"
-        pairs.append(_Pair(name, before[network], after[same[network]]))
+        pairs.append(_Pair(name, *paired_threats(name, before[network], after[same[network]])))
     return pairs
 
 
@@ -160,28 +165,25 @@ def _name(network: Network) -> str:
     return network[0] if network[1] == "none" else f"{network[0]} behind {network[1]}"
 
 
-def _check_same(name: str, before: list[CellRows], after: list[CellRows]) -> None:
-    """Refuse two runs of a network that differ in more than the network."""
-    for facts, what in (
-        (("data_fingerprint",), "images and labels"),
-        (("threat", "attack", "goal", "levels"), "attacks"),
-    ):
-        old, now = ({tuple(str(cell.meta.get(fact)) for fact in facts) for cell in cells} for cells in (before, after))
-        if old != now:
-            names = [sorted(_words(cells, what)) for cells in (before, after)]
-            raise ContractError(
-                f"{name}: expected runs with the same {what} to compare them image by image, got "
-                f"{', '.join(names[0])} and {', '.join(names[1])}"
-            )
+def _check_images(name: str, before: list[CellRows], after: list[CellRows]) -> None:
+    """Refuse two runs of a network on different images or labels."""
+    old, now = ({str(cell.meta.get("data_fingerprint")) for cell in cells} for cells in (before, after))
+    if old != now:
+        raise ContractError(
+            f"{name}: expected runs on the same images and labels to compare them image by image, got {_data(before)} and "
+            f"{_data(after)}; give both runs the same --data and --labels"
+        )
 
 
-def _words(cells: list[CellRows], what: str) -> set[str]:
-    if what == "attacks":
-        return {f"{cell.meta.get('attack')} ({cell.meta.get('threat')}, {cell.meta.get('goal')})" for cell in cells}
-    return {
-        f"{cell.meta.get('n')} of {cell.meta.get('data')} (content {str(cell.meta.get('data_fingerprint'))[:8]})"
-        for cell in cells
-    }
+def _data(cells: list[CellRows]) -> str:
+    return ", ".join(
+        sorted(
+            {
+                f"{cell.meta.get('n')} of {cell.meta.get('data')} (content {str(cell.meta.get('data_fingerprint'))[:8]})"
+                for cell in cells
+            }
+        )
+    )
 
 
 def _budgets(cells: list[CellRows]) -> dict[str, float]:
@@ -190,25 +192,19 @@ def _budgets(cells: list[CellRows]) -> dict[str, float]:
     return {norm: float(eps) for norm, eps in usual.items() if eps is not None} | budgets(cells)
 
 
-def _rates(
-    name: str,
-    quantity: str,
-    before: list[CellRows],
-    after: list[CellRows],
-    norm: str | None = None,
-    eps: float | None = None,
-) -> PairedRates:
+def _rates(pair: _Pair, quantity: str, norm: str | None = None, eps: float | None = None) -> PairedRates:
     right: list[Array] = []
     ids: list[Array] = []
-    for cells in (before, after):
+    for cells in (pair.base, pair.new):
         worst = worst_case(cells, norm, eps)
         right.append((worst.clean if norm is None else worst.robust) > 0.5)
         ids.append(worst.ids)
     shared, first, second = np.intersect1d(ids[0], ids[1], return_indices=True)
     old, now = right[0][first], right[1][second]
     return PairedRates(
-        name,
+        pair.name,
         quantity,
+        pair.threats,
         len(shared),
         float(old.mean()) if len(shared) else float("nan"),
         float(now.mean()) if len(shared) else float("nan"),
