@@ -70,8 +70,9 @@ class _Pair(NamedTuple):
 def paired_rates(base: Run, new: Run) -> list[PairedRates]:
     """Clean accuracy of each network, and its robust accuracy within each budget, in two runs.
 
-    The robust accuracy is the worst case over the attacks of a run under the threats that both have (`paired_threats`). For a norm without an attack at a budget it
-    is that within the conventional budget of the data, from the nearest images.
+    The robust accuracy is the worst case over the attacks of a run under the threats that both have (`paired_threats`).
+    For a norm without an attack at a budget it is that within the conventional budget of the data, from the nearest
+    images.
 
     Args:
         base: The run that is compared with.

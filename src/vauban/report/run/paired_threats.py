@@ -29,8 +29,9 @@ class PairedThreats(NamedTuple):
 def paired_threats(name: str, base: Sequence[CellRows], new: Sequence[CellRows]) -> PairedThreats:
     """The cells of the threats that both runs have, under the same attacks.
 
-    `adaptive` on a network whose cards prescribe nothing is `white-box`, and either stands for both there: a bare network under
-    `white-box` is compared with a defended one under `white-box` and `adaptive`. A threat of one run alone is left out.
+    `adaptive` on a network whose cards prescribe nothing is `white-box`, and either stands for both there: a bare
+    network under `white-box` is compared with a defended one under `white-box` and `adaptive`. A threat of one run alone
+    is left out.
 
     Args:
         name: The network, for the error.
@@ -46,8 +47,8 @@ def paired_threats(name: str, base: Sequence[CellRows], new: Sequence[CellRows])
     both = {threat: pair for threat, pair in pairs.items() if all(pair)}
     if not both:
         raise ContractError(
-            f"{name}: expected a threat that both runs have, got {_list(sides[0])} in the base and {_list(sides[1])} in the "
-            f"new run; run the new one with {_options('threat', sides[0])} too"
+            f"{name}: expected a threat that both runs have, got {_list(sides[0])} in the base and {_list(sides[1])} in "
+            f"the new run; run the new one with {_options('threat', sides[0])} too"
         )
     for threat, pair in both.items():
         _check_attacks(f"{name} under {threat}", *pair)
@@ -98,8 +99,8 @@ def _check_attacks(what: str, base: Sequence[CellRows], new: Sequence[CellRows])
     ]
     way = next(iter(lacking), "run both with the same --attack, --goal and levels")
     raise ContractError(
-        f"{what}: expected runs with the same attacks to compare them image by image, got {got[0]} in the base and {got[1]} "
-        f"in the new run; {way}"
+        f"{what}: expected runs with the same attacks to compare them image by image, got {got[0]} in the base and "
+        f"{got[1]} in the new run; {way}"
     )
 
 
