@@ -206,8 +206,6 @@ def test_pixels_at_0_and_1_can_move(name: str, norm: str, context: Context) -> N
     x = (context.x > 0.5).float()
     y = context.mlp(x).argmax(1)
     attack = attack_of(name, norm, radius=16.0 if norm == "l1" else None, steps=25)
-    if hasattr(attack, "signs"):  # by default it only moves the pixels one way
-        attack = dataclasses.replace(attack, signs="both")
     result, _ = context.run(attack, context.mlp, x, y=y)
     check(result, x, context.mlp(result.adversarial).argmax(1) != y, attack)
     if registry.get(name).facts["needs"] == "gradients":

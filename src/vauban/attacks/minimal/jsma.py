@@ -71,7 +71,9 @@ class JSMA(Steps[JSMAState]):
     Untargeted (not in the paper): toward the most likely wrong class of the clean image, one counted query; success is
     any misclassification.
 
-    Departures: gamma counts features, which at theta = 1 is the paper's count of steps; where no pair has alpha > 0 and
+    Departures: the defaults are what works (softmax, both signs); output="logits", signs="one" is the attack as printed.
+    On C4 with MNIST and targets (y + 1) mod 10 that one reaches 0.984 of them with 30 changed pixels, the defaults reach
+    all with 18. gamma counts features, which at theta = 1 is the paper's count of steps; where no pair has alpha > 0 and
     beta < 0, which the paper leaves open, the sample stops.
 
     Attributes:
@@ -79,18 +81,18 @@ class JSMA(Steps[JSMAState]):
         theta: Change of a feature in one step, in pixel units (pixels in [0,1]), not 0; the image is rounded to the
             pixel grid of the threat.
         gamma: Share of the features that may change.
-        output: "logits" (what the paper differentiates), 1 forward and 2 backwards per step; "softmax", where beta =
-            -alpha: 1 backward, of log p_t, which ranks pairs as p_t does and does not vanish with it (on our MNIST
-            network it changes half as many features).
-        signs: "one" is the paper's; "both" also looks for the best pair to move by -theta and takes the better of the
-            two (Wiyatno and Xu 2018, arXiv:1808.07945), at the same passes; a feature never turns back.
+        output: "softmax", where beta = -alpha: 1 forward and 1 backward per step, of log p_t, which ranks pairs as p_t does
+            and does not vanish with it; "logits" (what the paper differentiates), 2 backwards.
+        signs: "both" looks for the best pair to move by theta and the best to move by -theta and takes the better of the
+            two (Wiyatno and Xu 2018, arXiv:1808.07945), at the same passes; a feature never turns back. "one" is the
+            paper's.
     """
 
     steps: Count = 250
     theta: Change = 1.0
     gamma: Annotated[float, Range(0, 1, open_low=True)] = 0.145
-    output: Literal["logits", "softmax"] = "logits"
-    signs: Literal["one", "both"] = "one"
+    output: Literal["logits", "softmax"] = "softmax"
+    signs: Literal["one", "both"] = "both"
     stop: ClassVar[Stop] = "first"
     keep: ClassVar[Keep] = "first"
 
