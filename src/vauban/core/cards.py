@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from vauban.core.arguments import NamedArguments
+
 Backward = Callable[..., Tensor] | None
 """What is differentiated in place of an operation: a function of its inputs, or None for the identity."""
 
@@ -22,7 +24,7 @@ class Path(Protocol):
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(NamedArguments):
     """The facts of a defence that decide how it is attacked.
 
     Attributes:

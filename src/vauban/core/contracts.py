@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeIs
 
+from vauban.core.arguments import NamedArguments
 from vauban.core.errors import ContractError
 from vauban.core.outputs import refusal
 from vauban.core.parameters import Whole, check
@@ -24,7 +25,7 @@ from vauban.core.tolerance import tolerance
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(NamedArguments):
     """Images with their labels and stable sample ids.
 
     Attributes:

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.parameters import NonNegative, check
 from vauban.core.tensors import components, flat, like, unit
@@ -33,6 +34,7 @@ class Norm:
     name: ClassVar[str]
     p: ClassVar[float]
 
+    @named_arguments
     def __call__(self, radius: Radius) -> Ball:
         """The ball of this norm.
 
@@ -174,7 +176,7 @@ def norm_by_name(name: str) -> Norm:
 
 
 @dataclass(frozen=True, eq=False)
-class Ball:
+class Ball(NamedArguments):
     """The images within a distance of their originals.
 
     Attributes:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
+from vauban.core.arguments import NamedArguments
 from vauban.core.errors import ContractError
 
 LONGEST = 100  # characters of a refused value in a message, on one line
@@ -69,7 +70,7 @@ Share = Annotated[float, Range(0, 1)]
 """A number from 0 to 1."""
 
 
-class Parameters:
+class Parameters(NamedArguments):
     """Base of dataclasses whose fields are checked against their annotations when an object is made.
 
     A subclass with a `__post_init__` of its own calls `super().__post_init__()` first.

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.contracts import Batch, check_labels
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Whole, check
@@ -57,7 +58,7 @@ class InMemory:
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(NamedArguments):
     """Samples of one split of a data set.
 
     Attributes:
@@ -148,6 +149,7 @@ class Dataset:
         for index in torch.split(torch.arange(len(self)), size):
             yield self.batch(index).to(device)
 
+    @named_arguments
     def take(self, n: int) -> Batch:
         """The first n samples (all where there are fewer) as one batch. Raises ContractError below 0."""
         check("take", "n", operator.index(n), Whole)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from vauban.core.errors import ContractError, UnknownName
+from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Ball, Norm
 from vauban.core.parameters import Parameters
 from vauban.engine.oracle import Oracle
@@ -36,8 +36,7 @@ class Attack(Parameters, ABC):
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """The object, unless a parameter is none of its own. Raises ContractError, which says how a budget is written."""
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-        known = [parameter.name for parameter in parameters]
+        known = list(inspect.signature(cls.__init__).parameters)[1:]
         if known[:1] == ["ball"] and "ball" not in given and (budget := _budget(args, given, known)) is not None:
             norm = str(given.get("norm", "linf")).lower()
             norm = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}.get(norm, "Linf")
@@ -52,10 +51,7 @@ class Attack(Parameters, ABC):
                 f"expected the budget of {cls.__name__} as a norm with a radius, {cls.__name__}(vb.{written}(...)), "
                 f"got {written} without one"
             )
-        for name in given:
-            if name not in known and not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-                raise UnknownName(f"parameter of {cls.__name__}:", name, known)
-        return super().__new__(cls)
+        return super().__new__(cls, *args, **given)
 
     def __post_init__(self) -> None:
         loss = getattr(self, "loss", None)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vauban.core.arguments import named_arguments
 from vauban.core.arrays import batch_of, mask_of
 from vauban.core.contracts import Batch
 from vauban.core.errors import exits_are_errors
@@ -170,6 +171,7 @@ class AttackReport:
         return f"; cannot be relied on: {', '.join(codes)}" if codes else ""
 
 
+@named_arguments
 @exits_are_errors()
 def attack(
     attack: Any,

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from vauban.attacks.parts.fitter import FitCallback, FitResult
+from vauban.core.arguments import named_arguments
 from vauban.core.contracts import Batch
 from vauban.core.device import check_device
 from vauban.core.errors import exits_are_errors
@@ -38,6 +39,7 @@ class Visits:
         return self.data.batches(self.size, self.device)
 
 
+@named_arguments
 @exits_are_errors()
 def fit(
     attack: Any,

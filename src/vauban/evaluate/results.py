@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, overload
 
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import MissingExtra
 from vauban.jobs.runner import Outcome
 from vauban.report.run import tables
@@ -59,6 +60,7 @@ class StudyResults(Sequence[Outcome]):
             if row.kind == "cell"
         }
 
+    @named_arguments
     def table(self, form: str = "md", population: str = "correct") -> str:
         """The results table, as `vauban table` prints it.
 
@@ -71,6 +73,7 @@ class StudyResults(Sequence[Outcome]):
         """
         return tables.render(self.run, form, population)
 
+    @named_arguments
     def to_pandas(self, population: str = "correct", images: bool = False) -> Any:
         """The raw numbers as a pandas data frame: a line per row of the table, or per image of each cell.
 

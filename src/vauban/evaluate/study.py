@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from vauban.core.arguments import named_arguments
 from vauban.core.contracts import Words
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError, exits_are_errors
@@ -71,6 +72,7 @@ class Study:
         AccessError: An attack asks for what a threat does not grant.
     """
 
+    @named_arguments
     @exits_are_errors()
     def __init__(
         self,
@@ -146,6 +148,7 @@ class Study:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
         self.cells = _once(self.cells)
 
+    @named_arguments
     @exits_are_errors()
     def run(self, tell: Tell | None = None, workers: int = 1, progress: bool = True) -> StudyResults:
         """Run what is not stored yet; finished work is never repeated.
@@ -237,6 +240,7 @@ class Study:
             "command": self.command,
         }
 
+    @named_arguments
     def report(self, path: str | Path | None = None) -> Path:
         """Write the report page from the stored rows."""
         from vauban.report.run import page

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vauban import defences
+from vauban.core.arguments import named_arguments
 from vauban.core.contracts import check_labels
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, exits_are_errors
@@ -37,6 +38,7 @@ from vauban.words.recipe import recipe_of
 FORMAT = 2
 
 
+@named_arguments
 @exits_are_errors()
 def train(
     run: TrainingRun,

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vauban.core.answers import check_answerable
+from vauban.core.arguments import named_arguments
 from vauban.core.arrays import tensor_of, within_tolerance
 from vauban.core.cards import rejecting
 from vauban.core.contracts import Batch
@@ -132,6 +133,7 @@ def parse_budget(text: str) -> Ball:
     return norm_by_name(name)(float(value))
 
 
+@named_arguments
 @exits_are_errors()
 def verify(
     model: nn.Module | str, data: Any, adversarial: Any, budget: Ball | str, rejects: bool = False

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from vauban.core.arguments import named_arguments
 from vauban.core.contracts import check_labels, check_logits
 from vauban.core.errors import AccessError, ContractError
 from vauban.core.precision import working_type
@@ -106,6 +107,7 @@ def _tensor(answer: Any, name: str) -> Tensor:
         ) from error
 
 
+@named_arguments
 def black_box(
     fn: Callable[[Any], Any],
     labels_only: bool = False,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vauban.core.arguments import named_arguments
 from vauban.core.cards import Card
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError, short
@@ -131,6 +132,7 @@ class Normalised(nn.Module):
 @registry.register(
     "wrap", positional="module", weights="own", words={"module": "model", "mean": "numbers", "std": "numbers"}
 )
+@named_arguments
 def wrap(
     module: nn.Module,
     mean: Sequence[float] | float | None = None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vauban import data
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError
 from vauban.core.text import parse
 from vauban.data.dataset import Dataset
@@ -18,6 +19,7 @@ from vauban.words.files import from_file
 _SLICE = re.compile(r"\[([^\]]*)\]\s*(?=:|$)")
 
 
+@named_arguments
 def load(
     word: Any, root: str | Path | None = None, labels: Literal["true", "own"] = "true", download: bool = False
 ) -> Dataset:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vauban.core.arguments import named_arguments
 from vauban.core.cards import bare, rejecting
 from vauban.core.errors import ContractError
 from vauban.core.text import behind, parse, split
@@ -24,6 +25,7 @@ from vauban.words.files import files_in, from_file
 from vauban.words.named import Named, instance, resolved
 
 
+@named_arguments
 def load(word: Any, weights: str | Path | None = None, rejects: bool = False) -> nn.Module:
     """A model ready to be attacked, in evaluation mode.
 
@@ -73,6 +75,7 @@ def architecture(text: str) -> Architecture:
     return Architecture(f"{spec.file}:{spec.name}", spec.params, from_file(replace(spec, params={})))
 
 
+@named_arguments
 def build(text: str, seed: int = 0, **params: Any) -> nn.Module:
     """An untrained model of a registered architecture (or `file.py:name`), initialised from `seed`."""
     named = architecture(text)
