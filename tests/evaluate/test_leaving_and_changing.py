@@ -243,6 +243,14 @@ def test_a_network_that_changes_during_a_run_fails_its_cells(way: str, tmp_path:
         vb.attack(attacks.PGD(Linf(0.1), steps=2), Adapting(way, after=2), vb.data.load("digits/test[:8]").all())
 
 
+@pytest.mark.parametrize("way", CHANGES)
+def test_a_network_that_changes_while_images_are_verified(way: str) -> None:
+    data = vb.data.load("digits/test[:8]")
+    verify(Adapting("none"), data, data.all().x, "linf:0.1")
+    with pytest.raises(StateChanged, match="has changed"):
+        verify(Adapting(way, after=2), data, data.all().x, "linf:0.1")
+
+
 def test_a_change_between_planning_and_running_is_noticed(tmp_path: Path) -> None:
     net = Adapting("none")
     run = Study(tmp_path / "run", data="digits/test[:4]", models={"net": net}, attacks="fgsm:eps=0.1", preflight=False)

@@ -30,6 +30,7 @@ from vauban.evaluate.verify import verify
 from vauban.models import wrap
 from vauban.report.run.page import write
 from vauban.report.run.tables import render
+from vauban.statistics.summarise import summarise
 from vauban.store import load
 from vauban.words.model import model_of
 
@@ -248,6 +249,40 @@ def test_images_that_somebody_else_made() -> None:
     assert (
         verify(Detector(0.54, declared=False), dataset(), X + 20 / 255, "linf:20/255", rejects=True).as_dict() == told
     )
+
+
+class Wavering(Detector):
+    """By chance class 1 or 'rejected', in a quarter of the draws each where the mean is above 0.5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.card = Card("wavering", rejects=True, random=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        right = torch.tensor([1.0, 0, 0, 0])
+        drawn = torch.eye(4)[torch.tensor([1, 3, 0, 0])[torch.randint(4, ())]]
+        return torch.where((x.flatten(1).mean(1) > 0.5)[:, None], drawn, right)
+
+
+def test_of_several_draws_each_counts_in_every_entry(tmp_path: Path) -> None:
+    """Draws that are fooled and draws that are rejected add up, however few either are; the image decides by majority."""
+    data = dataset(X[1:3])
+    told = verify(Wavering(), data, X[1:3] + 20 / 255, "linf:20/255")
+    fooled, refused = told.misclassified, told.rejected
+    assert refused is not None
+    assert 0 < fooled < 0.5
+    assert 0 < refused < 0.5
+    assert (told.success, told.fooled_or_rejected) == (0, pytest.approx(fooled + refused))
+    assert told.robust_accuracy == pytest.approx(1 - fooled)
+    shift = attacks.Foreign(lambda model, x, y: x + 20 / 255, Linf(20 / 255))
+    rates = vb.attack(shift, Wavering(), data).rejection
+    assert rates is not None
+    assert 0 < rates["fooled"] < rates["fooled_or_rejected"] < 1
+    Study(tmp_path, data=data, models={"m": Wavering()}, attacks={"shift": shift}, preflight=False).run()
+    (cell,) = load(tmp_path).cells
+    stored = summarise(cell.columns, "linf")
+    assert stored.fooled_or_rejected.value == pytest.approx(rates["fooled_or_rejected"])
+    assert stored.misclassified.value == pytest.approx(rates["fooled"])
 
 
 def test_tables_pages_and_rows(tmp_path: Path) -> None:

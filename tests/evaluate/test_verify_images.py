@@ -285,3 +285,27 @@ def test_a_file_that_is_no_images_is_not_advised_to_be_unpickled(tmp_path: Path)
     ) as error:
         read_images(file, data)
     assert "weights_only" not in str(error.value)
+
+
+class Counted(Mean):
+    """Counts its calls with a single image."""
+
+    singles = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.singles += len(x) == 1
+        return super().forward(x)
+
+
+def test_the_number_of_logits_is_asked_once() -> None:
+    """One question for one image, and one for each of the four alone, whether its answer depends on the batch."""
+    net = Counted()
+    verify(net, DATA, LIGHT, "linf:20/255")
+    assert net.singles == 1 + 4
+
+
+def test_labels_of_all_images_are_checked_not_only_of_those_looked_at() -> None:
+    data = dataset(n=20)
+    wrong = Dataset("grey", "", data.source, torch.tensor([0] * 19 + [2]), ("dark", "light", "odd"))
+    with pytest.raises(ContractError, match="labels in"):
+        verify(Mean(), wrong, data.all().x, "linf:20/255")

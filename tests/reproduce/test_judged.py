@@ -36,7 +36,7 @@ from vauban.reproduce import (
 )
 from vauban.reproduce.crafting import craft_batch, npy, reload
 from vauban.reproduce.declarations import MAD_SHARES
-from vauban.reproduce.judged import Attained, Judged, attained
+from vauban.reproduce.judged import Attained, Judged, attained, rejections
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.panels import operating
 from vauban.reproduce.results import mad_share, number
@@ -220,16 +220,32 @@ def test_each_metric_of_several_seeds() -> None:
     assert y == pytest.approx([0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 4 / 6])
 
 
+NONE = [False] * 6  # of six images
+
+
 def test_targeted_success_is_the_target() -> None:
-    rows = pa.table({"y": [0, 0, 0], "target": [1, 1, 1], "label": [1, 2, 0], "l2": [1.0, 2.0, 3.0]})
+    rows = pa.table(
+        {"y": [0, 0, 0], "target": [1, 1, 1], "label": [1, 2, 0], "rejected": NONE[:3], "l2": [1.0, 2.0, 3.0]}
+    )
     clean = pa.table({"y": [0, 0, 0], "label": [0, 0, 0]})
     judged = Judged([[rows]], clean)
     assert attained(judged, True).distance.tolist() == [[1.0, math.inf, math.inf]]
     assert attained(judged, False).distance.tolist() == [[1.0, 2.0, math.inf]]
 
 
+def test_an_image_that_the_judge_rejects_is_not_fooled() -> None:
+    rows = pa.table(
+        {"y": [0, 0, 0], "target": [1] * 3, "label": [1, 2, 2], "rejected": [False, True, True], "l2": [1.0, 2.0, 3.0]}
+    )
+    judged = Judged([[rows]], pa.table({"y": [0, 0, 0], "label": [0, 0, 2]}))  # the last is rejected as it is: an error
+    assert attained(judged, False).distance.tolist() == [[1.0, math.inf]]
+    assert rejections(judged) == pytest.approx(2 / 3)
+
+
 def test_an_image_whose_label_is_the_target_is_in_no_targeted_number() -> None:
-    rows = pa.table({"y": [0, 1, 0], "target": [1, 1, 1], "label": [1, 1, 0], "l2": [1.0, 0.0, 3.0]})
+    rows = pa.table(
+        {"y": [0, 1, 0], "target": [1, 1, 1], "label": [1, 1, 0], "rejected": NONE[:3], "l2": [1.0, 0.0, 3.0]}
+    )
     judged = Judged([[rows]], pa.table({"y": [0, 1, 0], "label": [0, 1, 0]}))
     assert attained(judged, True).distance.tolist() == [[1.0, math.inf]]
     assert attained(judged, False).index.tolist() == [0, 1, 2]
@@ -237,8 +253,8 @@ def test_an_image_whose_label_is_the_target_is_in_no_targeted_number() -> None:
 
 def test_shares_count_what_both_fool_and_ties_apart() -> None:
     """Both fool images 1, 2, 4 and 5: the first run has the higher value on 1, the lower on 2, the same on 4 and 5."""
-    first = pa.table({"y": [0] * 6, "target": [1] * 6, "label": [1, 1, 1, 0, 1, 1], "l2": [1.0] * 6})
-    other = pa.table({"y": [0] * 6, "target": [1] * 6, "label": [0, 1, 1, 1, 1, 1], "l2": [1.0] * 6})
+    first = pa.table({"y": [0] * 6, "target": [1] * 6, "label": [1, 1, 1, 0, 1, 1], "rejected": NONE, "l2": [1.0] * 6})
+    other = pa.table({"y": [0] * 6, "target": [1] * 6, "label": [0, 1, 1, 1, 1, 1], "rejected": NONE, "l2": [1.0] * 6})
     clean = pa.table({"y": [0] * 6, "label": [0] * 6})
     values = [np.array([0.0, 3.0, 1.0, 0.0, 2.0, 0.0]), np.array([1.0, 2.0, 2.0, 1.0, 2.0, 0.0])]
     told = {share: mad_share(share, Judged([[first, other]], clean, [values]), False) for share in MAD_SHARES}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vauban.core.answers import NO_LABEL
 from vauban.core.cards import Card
+from vauban.core.errors import ContractError
 from vauban.defences.voting import vote
 from vauban.reproduce.judging import opinions
 
@@ -98,3 +99,22 @@ class Flaky(nn.Module):
 @pytest.mark.parametrize(("share", "label"), [(0.1, 1), (0.9, NO_LABEL)])
 def test_of_a_random_judge_most_draws_count(share: float, label: int) -> None:
     assert judged([Flaky(share)])[0] == [label, label]
+
+
+class Detects(Fixed):
+    """The last logit means 'rejected'."""
+
+    card = Card("detects", rejects=True)
+
+
+def test_a_rejection_is_told_apart_from_a_label() -> None:
+    """Two members without that logit never reject: outvoted, the detector's rejection does not count."""
+    rejects, accepts = Detects(0.1, 0.2, 0.1, 0.6), Detects(0.1, 0.5, 0.1, 0.3)
+    told = opinions([rejects], "plurality", X, TARGET)
+    assert (told.label.tolist(), told.rejected.tolist()) == ([3, 3], [True, True])
+    assert opinions([accepts], "plurality", X, TARGET).rejected.tolist() == [False, False]
+    assert opinions([Fixed(0.1, 0.2, 0.1, 0.6)], "plurality", X, TARGET).rejected.tolist() == [False, False]
+    vote = opinions([Fixed(0.2, 0.5, 0.3), rejects, Fixed(0.2, 0.5, 0.3)], "plurality", X, TARGET)
+    assert (vote.label.tolist(), vote.rejected.tolist()) == ([1, 1], [False, False])
+    with pytest.raises(ContractError, match="same number of classes, got 3 and 4"):
+        opinions([Fixed(0.2, 0.5, 0.3), Fixed(0.1, 0.2, 0.1, 0.6)], "plurality", X, TARGET)

@@ -84,6 +84,7 @@ TABLE = pa.table(
         "y": [0, 1, 2],
         "target": [1, 2, 0],
         "label": [0, 2, 1],
+        "rejected": [False, False, True],
         "p_target": [0.1, 0.8, 0.3],
         "p_label": [0.5, 0.8, 0.4],
         "linf": [0.0] * 3,
@@ -97,7 +98,8 @@ TABLE = pa.table(
 def test_metrics() -> None:
     values = {
         "accuracy": [1, 0, 0],
-        "misclassification_rate": [0, 1, 1],
+        "misclassification_rate": [0, 1, 0],
+        "fooled_or_rejected": [0, 1, 1],
         "targeted_success_rate": [0, 1, 0],
         "target_confidence": [0.1, 0.8, 0.3],
     }

@@ -128,6 +128,7 @@ def judged(labels: list[int], distance: float) -> pa.Table:
             "y": [0] * n,
             "target": [1] * n,
             "label": labels,
+            "rejected": [False] * n,
             "p_target": [0.5] * n,
             "p_label": [0.5] * n,
             "linf": [0.1] * n,

@@ -45,7 +45,8 @@ def reproduced(metric: str, order: Any) -> Estimate:
     """As a reproduction's judged rows, whose failures have the distance of the image that failed."""
     distance = np.concatenate([DISTANCES[order], [0.0, 0.0]])
     fooled, y = np.isfinite(distance), [0] * 52
-    rows = pa.table({"y": y, "target": [1] * 52, "label": fooled.astype(int), "l2": np.where(fooled, distance, 9.0)})
+    held = {"y": y, "target": [1] * 52, "label": fooled.astype(int), "rejected": [False] * 52}
+    rows = pa.table({**held, "l2": np.where(fooled, distance, 9.0)})
     clean = pa.table({"y": y, "label": [0] * 50 + [1] * 2})
     cell = TableCell(CRAFT, Judge(("A",)), metric, {}, at=2.0 if metric == "P_upp" else None)
     told = measured(cell, Judged([[rows]], clean)).estimate

@@ -26,6 +26,7 @@ from vauban.engine import Attack, BoundThreat
 from vauban.engine.first_answer import first_answer, out_of_memory
 from vauban.engine.network import quiet
 from vauban.evaluate.batch import evaluate_batch
+from vauban.evaluate.columns import columns
 from vauban.evaluate.unchanged import State, state_of
 from vauban.jobs.identity import address, describe, source_digests
 from vauban.jobs.provenance import source_files
@@ -186,6 +187,7 @@ class Cell:
                 self.threat,
                 self.goal,
                 evaluate_batch,
+                columns,
                 *self.metric_functions.values(),
             )
             named = [self.model, self.defence, self.attack, self.named_threat]

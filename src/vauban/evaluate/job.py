@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
-from vauban.evaluate.batch import columns, evaluate_batch, pictured
+from vauban.evaluate.batch import evaluate_batch, pictured
 from vauban.evaluate.cell import Cell
+from vauban.evaluate.columns import columns
 from vauban.evaluate.diagnostics.checks import check_run
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.unchanged import check_unchanged

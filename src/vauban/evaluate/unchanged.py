@@ -39,7 +39,7 @@ def check_unchanged(threat: BoundThreat, before: State) -> None:
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise StateChanged(
-            f"expected a network that stays as it is while it is attacked, got one whose {changed[0]}{more} has changed: "
+            f"expected a network that stays as it is while it is asked, got one whose {changed[0]}{more} has changed: "
             "its answers are no longer those of the network that was to be judged; keep forward from changing weights "
             "and buffers (an optimiser's step, batch normalisation in training mode)"
         )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vauban.core.answers import check_answerable
 from vauban.core.arguments import named_arguments
 from vauban.core.arrays import tensor_of, within_tolerance
-from vauban.core.cards import rejecting
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.goals import ResolvedGoal
@@ -30,98 +27,14 @@ from vauban.core.tolerance import upper_limit
 from vauban.engine import BoundThreat, Verdict, judge
 from vauban.evaluate.adversarial_files import images_of, read_images
 from vauban.evaluate.batch import pictured, png
-from vauban.evaluate.cell import answers
-from vauban.evaluate.diagnostics.first_look import first_look, tell
+from vauban.evaluate.columns import verdict_columns
+from vauban.evaluate.diagnostics.first_look import LOOKED_AT, first_look, tell
 from vauban.evaluate.shuffled_change import shuffled
+from vauban.evaluate.unchanged import check_unchanged, state_of
+from vauban.evaluate.verification import Verification
+from vauban.statistics.summary import broken, fooled_or_rejected, lost, rejected, robust
 from vauban.words import data as datasets
 from vauban.words.model import model_of
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What the supplied images are worth. Rates are shares of all samples; a success counts only inside the budget.
-
-    Attributes:
-        largest_distance, largest_distance_saved: As given, and after each image was rounded to 8 bits, saved as PNG and
-            read again (vectors are not saved); infinite where an image holds NaN.
-        in_budget_saved, success_reloaded: What is left in the budget, and of the success, after that.
-        largest_budget_on_grid: The largest radius on the grid of 256 levels within an L-infinity budget; None for others.
-        budget: The ball, as text.
-        clean_not_finite, not_finite: Of the originals and of the images, those whose logits are not finite: misclassified.
-        clean_rejected, rejected: Of the originals, which are errors, and of the images, those that the model rejects; None,
-            as the next two, for a model that rejects nothing.
-        fooled_or_rejected: Wrong before, a success, or rejected.
-        noise_rejected: Rejected with noise of the size of their change.
-        rows: One value per image in each column, beside `id`.
-    """
-
-    samples: int
-    in_range: float
-    in_budget: float
-    on_grid: float
-    largest_distance: float
-    clean_accuracy: float
-    misclassified: float
-    success: float
-    success_reloaded: float
-    robust_accuracy: float
-    in_budget_saved: float
-    largest_distance_saved: float
-    largest_budget_on_grid: float | None
-    budget: str
-    clean_not_finite: float
-    not_finite: float
-    clean_rejected: float | None
-    rejected: float | None
-    fooled_or_rejected: float | None
-    noise_rejected: float | None
-    rows: Mapping[str, Sequence[Any]] = field(repr=False, compare=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The numbers, without those of the images."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rows"}
-
-    def sentences(self) -> list[str]:
-        """What keeps images from counting, in plain words; nothing where all is well."""
-        norm, _, radius = self.budget.partition(":")
-        said = []
-        if outside := self._count(self.in_range):
-            said.append(f"{outside} not in [0,1] or not finite: they count as failures")
-        if outside := self._count(self.in_budget):
-            over = self.largest_distance - float(radius)
-            said.append(
-                f"{outside} outside the budget, the farthest by {over:.3g} at {norm} {self.largest_distance:.4g}"
-            )
-        left = int(sum(map(bool, self.rows["leaves_when_saved"])))
-        if left:
-            over = self.largest_distance_saved - float(radius)
-            grid = self.largest_budget_on_grid
-            way = (
-                f"the largest budget on the grid is {round(grid * 255)}/255 = {grid:.4f}; " if grid is not None else ""
-            )
-            said.append(
-                f"{left} leave the budget when they are saved at 8 bits, by up to {over:.3g}; {way}round inside the ball"
-            )
-        if both := round((self.clean_not_finite + self.not_finite) * self.samples):
-            said.append(f"{both} originals and images have non-finite logits: they count as misclassified")
-        if self.fooled_or_rejected is not None and self.noise_rejected is not None:
-            said.append(
-                f"{self.fooled_or_rejected:.1%} fooled or rejected; with noise of the same size {self.noise_rejected:.1%} "
-                "are rejected"
-            )
-        if self.misclassified > self.success:
-            lost = round((self.misclassified - self.success) * self.samples)
-            said.append(f"{lost} have a wrong label and count for nothing, since they are outside the budget or [0,1]")
-        return said
-
-    def _count(self, share: float) -> int:
-        return round((1 - share) * self.samples)
-
-    def write(self, folder: str | Path) -> Path:
-        """Write `images.csv`, a line per image, and `verification.html`; returns the page."""
-        from vauban.report.verification import page
-
-        return page.write(Path(folder), self.as_dict(), self.sentences(), self.rows)
 
 
 def parse_budget(text: str) -> Ball:
@@ -141,7 +54,8 @@ def verify(
     """Judge images `(n, ...)` in [0,1], in the order of the data, against the data's originals and labels.
 
     adversarial: a tensor, an array or a file (see `read_images`). rejects: the model's last logit means
-    'rejected'. Raises ContractError when count or shape do not match.
+    'rejected'. Raises ContractError when count or shape do not match, and StateChanged where the model's weights or
+    buffers are no longer those that it began with.
     """
     ball = parse_budget(budget) if isinstance(budget, str) else budget
     if not isinstance(ball, Ball):
@@ -156,12 +70,14 @@ def verify(
             f"expected {len(data)} images of shape {tuple(data.shape)} for this data, got {tuple(x.shape)}; "
             "slice the data like the images were made, e.g. mnist/test[:500]"
         )
-    check_answerable(data.y, len(data), answers(model, data.take(1).x).shape[1], rejecting(model))
-    threat, findings = first_look(BoundThreat(model, levels=None), data.take(8), "labels", classes=data.known_classes)
+    threat = BoundThreat(model, levels=None)
+    state = state_of(threat)
+    threat, findings = first_look(threat, data.take(LOOKED_AT), "labels", classes=data.known_classes, labels=data.y)
     tell(findings)
     parts = [
         _judged(threat, ball, given, batch) for given, batch in zip(torch.split(x, 128), data.batches(128), strict=True)
     ]
+    check_unchanged(threat, state)
     rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     share = {name: float(rows[name].double().mean()) for name in rows}
     grid = math.floor(upper_limit(float(ball.radius)) * 255) / 255 if ball.norm is Linf else None
@@ -202,7 +118,9 @@ def _judged(threat: BoundThreat, ball: Ball, given: Tensor, batch: Batch) -> dic
     again = judge(threat, batch.x, saved, goal, limit=ball)
     inside = finite & bound.contains(given, batch.x)
     inside_saved = finite & bound.contains(saved, batch.x)
-    rejections = _rejections(threat, given, batch, goal, clean, verdict) if threat.rejects else {}
+    noise = shuffled(batch.x, given, Stream(0, batch.ids)) if threat.rejects else None
+    noisy = None if noise is None else judge(threat, batch.x, noise, goal).rejected
+    columns = {"id": batch.ids, **verdict_columns(clean, verdict, noisy)}
     return {
         "id": batch.ids,
         "y": batch.y,
@@ -218,24 +136,22 @@ def _judged(threat: BoundThreat, ball: Ball, given: Tensor, batch: Batch) -> dic
         "misclassified": verdict.misclassified,
         "success": verdict.success,
         "success_reloaded": verdict.success & again.success,
-        "robust": 1 - torch.maximum(clean.error, verdict.success.double()),
+        "robust": torch.from_numpy(robust({name: values.numpy() for name, values in columns.items()})),
         "clean_not_finite": clean.not_finite,
         "not_finite": verdict.not_finite,
-        **rejections,
+        **({} if noisy is None else _rejections(clean, verdict, columns)),
     }
 
 
-def _rejections(
-    threat: BoundThreat, given: Tensor, batch: Batch, goal: ResolvedGoal, clean: Verdict, verdict: Verdict
-) -> dict[str, Tensor]:
+def _rejections(clean: Verdict, verdict: Verdict, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The columns of a model that rejects images, `(batch,)` each."""
-    refused = verdict.rejected * verdict.admissible
-    noise = shuffled(batch.x, given, Stream(0, batch.ids))
+    told = {name: values.numpy() for name, values in columns.items()}
+    either = lost(told, fooled_or_rejected(broken(told), rejected(told)[1]))
     return {
         "clean_rejected": clean.rejected,
-        "rejected": refused,
-        "fooled_or_rejected": torch.maximum(clean.error, torch.maximum(verdict.success.double(), refused)),
-        "noise_rejected": judge(threat, batch.x, noise, goal).rejected,
+        "rejected": verdict.rejected * verdict.admissible,
+        "fooled_or_rejected": torch.from_numpy(either),
+        "noise_rejected": columns["noise_rejected"],
     }
 
 

@@ -12,8 +12,8 @@ from vauban.engine import Attack
 from vauban.training.run import TrainingRun
 
 Setting = Literal["same", "stand-in"]
-RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "target_confidence")
-"""Means over all images."""
+RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "fooled_or_rejected", "target_confidence")
+"""Means over all images. A judge that rejects an image has not misclassified it: `fooled_or_rejected` counts both."""
 MAD_SHARES = ("MAD_lower", "MAD_tie", "MAD_higher")
 """Shares of the images that two runs both fool, see ATTAINED; the three sum to one."""
 ATTAINED = ("P_suc", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg", *MAD_SHARES, "roughness_avg")

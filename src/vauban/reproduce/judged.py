@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from vauban.core.errors import ContractError
 from vauban.statistics.estimates import nearest
+from vauban.statistics.summary import fooled_or_rejected
 
 Array = np.ndarray[Any, Any]
 
@@ -108,9 +109,11 @@ def per_image(metric: str, rows: pa.Table) -> Array:
     Those about the target leave out the images whose own label it is.
     """
     label, y, target = (rows[name].to_numpy() for name in ("label", "y", "target"))
+    wrong, refused = _wrong(rows), _rejected(rows)
     values: dict[str, Any] = {
         "accuracy": label == y,
-        "misclassification_rate": label != y,
+        "misclassification_rate": wrong,
+        "fooled_or_rejected": fooled_or_rejected(wrong.astype(float), refused.astype(float)),
         "targeted_success_rate": label == target,
         "target_confidence": rows["p_target"].to_numpy(),
     }
@@ -118,8 +121,23 @@ def per_image(metric: str, rows: pa.Table) -> Array:
     return np.asarray(values[metric], float)[kept]
 
 
+def rejections(judged: Judged) -> float:
+    """The share of the images, of all runs and seeds, that the judge rejects."""
+    return float(np.mean([_rejected(rows) for runs in judged.runs for rows in runs]))
+
+
 def _reached(rows: pa.Table, targeted: bool) -> Array:
     """The L2 distance of each image, infinite where it does not reach the goal."""
     label = rows["label"].to_numpy()
-    success = label == rows["target"].to_numpy() if targeted else label != rows["y"].to_numpy()
+    success = label == rows["target"].to_numpy() if targeted else _wrong(rows)
     return np.where(success, rows["l2"].to_numpy(), np.inf)
+
+
+def _wrong(rows: pa.Table) -> Array:
+    """Whether an image is given a wrong class `(n,)`; 'rejected' is none."""
+    wrong: Array = (rows["label"].to_numpy() != rows["y"].to_numpy()) & ~_rejected(rows)
+    return wrong
+
+
+def _rejected(rows: pa.Table) -> Array:
+    return np.asarray(rows["rejected"].to_numpy(zero_copy_only=False), bool)

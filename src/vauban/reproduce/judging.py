@@ -10,17 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vauban.core.answers import NO_LABEL, predicted
+from vauban.core.cards import rejecting
+from vauban.core.errors import ContractError
 from vauban.core.rng import seeded
 from vauban.defences.voting import PluralityVote, Rule, log_mean
-from vauban.engine.network import predict, quiet
+from vauban.engine.network import in_columns, predict, quiet
 from vauban.threats.base import is_random
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """Per image `(batch,)`: the predicted label, its probability and that of the target; without a label, both are 0."""
+    """Per image `(batch,)`: the predicted label, whether it means 'rejected', its probability and that of the target;
+    without a label, both are 0."""
 
     label: Tensor
+    rejected: Tensor
     p_label: Tensor
     p_target: Tensor
 
@@ -42,7 +46,11 @@ def opinions(
 
     Returns:
         One answer per image: NO_LABEL, an error, where one of the answers is not finite. Of a random judge the label, or
-        NO_LABEL, that most draws give (ties to the more probable), and means.
+        NO_LABEL, that most draws give (ties to the more probable), and means. Where a member's last logit means
+        'rejected', members without one never give that label.
+
+    Raises:
+        ContractError: Members with other numbers of classes.
     """
     draws = DRAWS if is_random(*members) else 1
     answers = [_answer(members, rule, x, (seed, "judge", batch, *([draw] if draw else []))) for draw in range(draws)]
@@ -56,15 +64,28 @@ def opinions(
     def of(classes: Tensor) -> Tensor:
         return probability.gather(1, classes.clamp_min(0)[:, None]).squeeze(1).where(label != NO_LABEL, 0)
 
-    return Opinion(label, of(label), of(target))
+    rejected = (label == probability.shape[1] - 1) & rejecting(*members)
+    return Opinion(label, rejected, of(label), of(target))
 
 
 def _answer(members: Sequence[nn.Module], rule: Rule, x: Tensor, words: tuple[int | str, ...]) -> tuple[Tensor, Tensor]:
     """The label of each image and the probabilities of all classes, in one draw."""
     parts = [part for member in members for part in member.modules()]
     with quiet(parts), seeded(*words, device=x.device):
-        logits = torch.stack([predict(member, x) for member in members])
+        logits = _stacked(members, [predict(member, x) for member in members])
     probability = log_mean(logits.double()).exp()
     counted = PluralityVote()(logits) if rule == "plurality" else probability
     label = predicted(logits[0] if len(members) == 1 else counted)
     return label, probability.where((label != NO_LABEL)[:, None], 0)
+
+
+def _stacked(members: Sequence[nn.Module], logits: Sequence[Tensor]) -> Tensor:
+    """Logits of members in the same columns `(members, batch, columns)`: where one has a last one for 'rejected', all."""
+    classes = {z.shape[1] - rejecting(member) for member, z in zip(members, logits, strict=True)}
+    if len(classes) > 1:
+        raise ContractError(
+            f"expected judges of the same number of classes, got {' and '.join(map(str, sorted(classes)))}; where the last "
+            "logit of one means 'rejected', say so on its card or with wrap(model, rejects=True)"
+        )
+    columns = max(z.shape[1] for z in logits)
+    return torch.stack([in_columns(z, columns) for z in logits])

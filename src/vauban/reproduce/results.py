@@ -10,7 +10,7 @@ import numpy as np
 
 from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, Setting, TableCell
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.judged import Attained, Judged, attained, pair, per_image
+from vauban.reproduce.judged import Attained, Judged, attained, pair, per_image, rejections
 from vauban.reproduce.printed import Printed
 from vauban.statistics.compare import ComparisonRow, compare
 from vauban.statistics.estimates import Estimate, conditional_mean, median, p_upp, rate
@@ -113,7 +113,7 @@ def row(
     """The row of one cell: our mean over seeds beside the printed value.
 
     The paper's sample is `printed_n` images; for the metrics of ATTAINED it is taken to have our share of images that are
-    right before the attack. An infinite limit becomes None, and `why` says so.
+    right before the attack. An infinite limit becomes None, and `why` says so, as it does where the judge rejects images.
 
     Args:
         cell: The cell.
@@ -141,6 +141,10 @@ def row(
         interval=None if ours.estimate is None else ours.estimate.interval,
         unit=unit(cell.metric),
     )
+    if judged is not None and (share := rejections(judged)):
+        told["why"] = (
+            f"{told['why']} The judge rejects {share:.1%} of these images, which counts as no success.".strip()
+        )
     return _finite(told, ours)
 
 

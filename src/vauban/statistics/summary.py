@@ -71,9 +71,15 @@ def broken(columns: Columns) -> Array:
     return np.where(outside, 0.0, columns["misclassified"])
 
 
+def lost(columns: Columns, after: Array) -> Array:
+    """Rate `(n,)` at which a sample is an error before the attack, or goes wrong after it at rates `(n,)`: the larger."""
+    larger: Array = np.maximum(1 - np.asarray(columns["clean_correct"]), after)
+    return larger
+
+
 def robust(columns: Columns) -> Array:
     """Weight `(n,)` with which a sample is right before and after the attack: 1 - max(1 - clean_correct, broken)."""
-    kept: Array = 1 - np.maximum(1 - np.asarray(columns["clean_correct"]), broken(columns))
+    kept: Array = 1 - lost(columns, broken(columns))
     return kept
 
 
@@ -91,6 +97,12 @@ def rejects(columns: Columns) -> bool:
 def rejected(columns: Columns) -> tuple[Array, Array, Array]:
     """Rates `(n,)` at which a network rejects the originals, the images of the attack, and noise of the same size."""
     return _later(columns, "clean_rejected"), _later(columns, "rejected"), _later(columns, "noise_rejected")
+
+
+def fooled_or_rejected(fooled: Array, refused: Array) -> Array:
+    """Rate `(n,)` at which images are fooled or rejected, of the two rates; no draw is both, so that they add up."""
+    both: Array = np.minimum(fooled + refused, 1.0)
+    return both
 
 
 def _later(columns: Columns, name: str) -> Array:

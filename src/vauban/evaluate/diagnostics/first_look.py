@@ -28,7 +28,12 @@ LOOKED_AT = 8  # samples
 
 
 def first_look(
-    threat: BoundThreat, batch: Batch, needs: str, seed: int = 0, classes: int | None = None
+    threat: BoundThreat,
+    batch: Batch,
+    needs: str,
+    seed: int = 0,
+    classes: int | None = None,
+    labels: Tensor | None = None,
 ) -> tuple[BoundThreat, list[Finding]]:
     """The threat, declared random where answers vary, and what is found on the first eight images.
 
@@ -41,6 +46,7 @@ def first_look(
         needs: What the attack needs, as `Attack.needs`.
         seed: Of a random network.
         classes: Number of classes of the data, where it is known.
+        labels: Those that the network must be able to give `(n,)`; None: those of the batch.
 
     Raises:
         ContractError: The network fails on the images, returns no logits, or knows other labels.
@@ -51,7 +57,8 @@ def first_look(
         for network in dict.fromkeys((*dict(threat.networks), threat.target)):
             columns = first_answer(network, x[:1]).shape[1]  # in the end those of the target
             first_answer(network, x)
-    check_answerable(batch.y, len(batch), columns, threat.rejects)
+    wanted = batch.y if labels is None else labels
+    check_answerable(wanted, len(wanted), columns, threat.rejects)
     if not threat.randomised and answers_vary(threat.target, x):
         threat = replace(threat, random=True)
     probe = Probe(threat, x, ResolvedGoal(y, rejects=threat.rejects), seed, classes)

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from vauban.report.shared import format as fmt
-from vauban.statistics.summary import aimed, broken, not_finite, population, rejected, rejects, select
+from vauban.statistics.summary import (
+    aimed,
+    broken,
+    fooled_or_rejected,
+    not_finite,
+    population,
+    rejected,
+    rejects,
+    select,
+)
 from vauban.store import CellRows
 
 Columns = dict[str, np.ndarray[Any, Any]]
@@ -50,7 +59,7 @@ def _rejections(cells: Sequence[CellRows]) -> list[str]:
         _, refused, noisy = rejected(columns)
         hit = broken(columns)
         fooled[at] = np.maximum(fooled[at], hit)
-        either[at] = np.maximum(either[at], np.minimum(hit + refused, 1))
+        either[at] = np.maximum(either[at], fooled_or_rejected(hit, refused))
         noise[at] += noisy
         seen[at] += 1
     told = [f"{_images(len(before))} rejected before any attack, counted as misclassified"] if len(before) else []
