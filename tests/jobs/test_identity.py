@@ -19,6 +19,7 @@ from vauban.core.norms import norm_by_name
 from vauban.core.registry import Entry
 from vauban.core.rng import seeded
 from vauban.evaluate.batch import evaluate_batch
+from vauban.evaluate.columns import columns
 from vauban.evaluate.study import Study
 from vauban.jobs.identity import address, describe, name_of, source_digests, state_digest
 from vauban.jobs.provenance import source_files
@@ -234,13 +235,15 @@ def test_half_precision_and_boolean_state_is_digested() -> None:
 
 
 def test_sources_hold_bases_helpers_and_what_a_file_imports() -> None:
-    names = {f"{path.parent.name}/{path.name}" for path in source_files(attacks.PGD(Linf(0.1)), evaluate_batch)}
+    files = source_files(attacks.PGD(Linf(0.1)), evaluate_batch, columns)  # the functions that a cell starts from
+    names = {f"{path.parent.name}/{path.name}" for path in files}
     assert {
         "fixed_budget/pgd.py",
         "parts/ball_steps.py",
         "engine/iterate.py",
         "core/norms.py",
         "evaluate/batch.py",
+        "evaluate/columns.py",
         "metrics/sample.py",
     } <= names
     assert not {"evaluate/study.py", "cli/evaluate.py", "minimal/ddn.py"} & names
