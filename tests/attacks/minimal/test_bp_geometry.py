@@ -139,7 +139,7 @@ def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
         """The last one, at gamma = 0.9999."""
         return attack.move(oracle, state, attack.steps, failed, u).x - inside
 
-    assert not step(BP(gamma_min=0.9980, quantisation="each")).any()
+    assert not step(BP(gamma_min=0.9980, state="quantised", search=False)).any()
     moved = step(BP(gamma_min=0.9980))
     torch.testing.assert_close(moved, 3 / 255 * u.sign())  # 0.1 / 8 is 3.19 levels
 
@@ -153,13 +153,14 @@ def test_as_printed_a_linear_network_stalls_and_retreat_does_not(make_linear):
     assert (ours.distance < 1.05 * case.nearest(L2)).all()
 
 
-def test_rounding_at_the_end_remembers_what_is_less_than_half_a_level(make_linear):
+def test_a_free_state_remembers_what_is_less_than_half_a_level(make_linear):
     """A gradient spread over 1024 pixels: a step that each rounding loses adds up in a state that is never rounded."""
     case = make_linear(2, 0.05, side=32)
     x = (case.x * 255).round() / 255
     threat = BoundThreat(case.net)
-    kept, lost = (BP(60, quantisation=name).run(Oracle.open(threat, x, case.y)) for name in ("end", "each"))
+    free, each = BP(60, state="free"), BP(60, state="quantised", search=False)
+    kept, lost = (attack.run(Oracle.open(threat, x, case.y)) for attack in (free, each))
     assert on_grid(kept.crafted, 256)
     assert (kept.rate == 1).all()
     assert kept.distance.mean() < lost.distance.mean()
-    assert not all(on_grid(image, 256) for image, _ in walk(BP(60, quantisation="end"), case.net, x, case.y))
+    assert not all(on_grid(image, 256) for image, _ in walk(free, case.net, x, case.y))

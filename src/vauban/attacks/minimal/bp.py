@@ -7,13 +7,14 @@ Zhang, Avrithis, Furon, Amsaleg, Walking on the edge: fast, low-distortion adver
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.ascent import Ascent
+from vauban.attacks.parts.minimal_steps import StateKind, remembered
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import L2
 from vauban.core.parameters import Count, NonNegative, Positive, Range
@@ -83,9 +84,9 @@ class BP(Ascent[BPState]):
     y is adversarial: z = `outward` at eps = gamma_i ||r||, y <- Q(y + b (z - y)) with b from a short search so that the
     rounded image is at the distance of z (5.7); IN elsewhere: z = `inward` at eps = ||r|| / gamma_i, y <- Q(y + b (z -
     y)) with b = max(1, beta_min / ||z - y||) (5.10), so that rounding does not undo the step. Q clips to [0,1] and
-    rounds to the pixel grid of the threat. With quantisation "end" Q only clips: the state is never rounded, the network
-    is shown rounded images all the same, and the nearest rounded success is kept. Rounding the one image that an
-    attack without a grid ends with is a threat with levels=None whose images are rounded afterwards.
+    rounds to the pixel grid of the threat. With state="free" Q only clips and b = 1: the state is never rounded, the
+    network is shown rounded images all the same, and the nearest rounded success is kept. Rounding the one image that
+    an attack without a grid ends with is a threat with levels=None whose images are rounded afterwards.
 
     Departures: stage 1 is rounded too, so that stage 2 starts on the grid. With `retreat`, OUT moves toward x down to
     eps where the whole plane is farther than that; as printed (retreat=False) z is then the plane's nearest point,
@@ -98,8 +99,9 @@ class BP(Ascent[BPState]):
         beta_min: Least length of a step of case IN, in pixel units of L2, (5.10).
         loss: What is raised: `auto`, the papers' cross-entropy wherever it has a gradient; option `margin`, for which
             (5.2) makes the level set the boundary.
-        quantisation: "search" looks for b as above; "each" takes Q(z) instead (b = 1), as does a threat without a grid;
-            "end" takes z.
+        state: "quantised" rounds the iterate in every step, the papers' Q_IN and Q_OUT; "free" remembers it unrounded.
+        search: Whether a quantised state looks for b as above; False takes Q(z) (b = 1), as does a threat without a
+            grid.
         retreat: Whether OUT leaves the plane toward the original where the plane is too far.
     """
 
@@ -108,7 +110,8 @@ class BP(Ascent[BPState]):
     gamma_min: Annotated[float, Range(0, 1, open_low=True)] = 0.7
     beta_min: NonNegative = 0.1
     loss: Loss = auto
-    quantisation: Literal["search", "each", "end"] = "search"
+    state: StateKind = "quantised"
+    search: bool = True
     retreat: bool = True
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
@@ -132,10 +135,7 @@ class BP(Ascent[BPState]):
         # every case is a step z - y in the plane of r and u; only OUT has a part along r
         d = torch.addcmul(like((share - 1) * out, r) * r, like(torch.where(out, along, ahead), u), u)
         if not self._searches(oracle):
-            z = y + d
-            return BPState(
-                oracle.domain.project(z) if self.quantisation == "end" else oracle.domain.quantise(z), crossed
-            )
+            return BPState(remembered(oracle.domain, self.state, y + d), crossed)
         square, wanted = size.square(), eps if self.retreat else torch.maximum(eps, rho.abs())
         beta = self._search(oracle, y, d, square, torch.addcmul(along * rho, share, square), wanted)
         return BPState(oracle.domain.quantise(torch.addcmul(y, like(torch.where(out, beta, 1), y), d)), crossed)
@@ -172,5 +172,5 @@ class BP(Ascent[BPState]):
         return torch.where(high < most, high, beta)  # the nearest b inside, else the next try unseen
 
     def _searches(self, oracle: Oracle) -> bool:
-        """Whether b is searched: not without a grid."""
-        return oracle.domain.grid is not None and self.quantisation == "search"
+        """Whether b is searched: not without a grid, nor for a free state."""
+        return oracle.domain.grid is not None and self.state == "quantised" and self.search

@@ -7,23 +7,22 @@ algorithm 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.parts.minimal_steps import cosine, movable
+from vauban.attacks.parts.minimal_steps import Rate, StateKind, cosine, movable, remembered
 from vauban.core.losses import Loss, loss_values, margin
 from vauban.core.norms import L0, L2, Norm
-from vauban.core.parameters import Count, NonNegative, Range
+from vauban.core.parameters import Count, NonNegative
 from vauban.core.tensors import unit
 from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
 
 TINY = 1e-30
-Rate = Annotated[float, Range(0, 1, open_high=True)]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,8 @@ class FMN(Steps[FMNState]):
     Until the first success eps = (||d||_p + |L| / ||g||_q) (1 + gamma_t), the first-order distance to the boundary with
     q the dual of p; afterwards eps <- min((1 - gamma_t) eps, best) where x is adversarial, (1 + gamma_t) eps elsewhere.
     For L0 eps starts at 1 and moves by at least one component. d <- P(d + alpha_t g / ||g||_2) with P the projection on
-    the ball of radius eps, then on [0,1]; alpha and gamma are annealed by a cosine. One gradient per step.
+    the ball of radius eps, then on [0,1]; alpha and gamma are annealed by a cosine. The network is shown x0 + d rounded
+    to the pixel grid of the threat; d itself is rounded with state="quantised". One gradient per step.
 
     Departures: g is zeroed where a pixel at 0 or 1 would leave [0,1], and the estimate is enlarged by (1 + gamma_t).
     Without them iterates approach the boundary from inside and stop: with 40 steps, L2 and unrounded, 24 % of our MNIST
@@ -64,6 +64,7 @@ class FMN(Steps[FMNState]):
         gamma_last: Its last share.
         loss: L, zero on the boundary: `margin` as in the paper; another must be so too (`dlr`) for the estimate to make
             sense.
+        state: "free" remembers the iterate unrounded, "quantised" rounds it in every step.
     """
 
     steps: Count = 100
@@ -73,6 +74,7 @@ class FMN(Steps[FMNState]):
     gamma: Rate = 0.05
     gamma_last: Rate = 1e-4
     loss: Loss = margin
+    state: StateKind = "free"
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
@@ -93,7 +95,7 @@ class FMN(Steps[FMNState]):
             larger = torch.where(best.isinf(), (size + gap) * (1 + gamma), larger)
         eps = torch.where(adversarial, torch.minimum(smaller, best), larger)
         d = self.norm.project(d + cosine(t, self.steps, self.alpha, self.alpha_last) * unit(g), eps)
-        return FMNState(oracle.domain.project(oracle.domain.x0 + d), eps, best)
+        return FMNState(remembered(oracle.domain, self.state, oracle.domain.x0 + d), eps, best)
 
     def _scaled(self, eps: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
         """The radius decreased and increased by the share gamma; for L0 to a whole number, by at least one."""

@@ -23,6 +23,7 @@ from vauban.core.norms import L2, Linf
 from vauban.engine import Attack
 from vauban.laplacian.smoothing import DIGITS, PHOTOGRAPHS
 from vauban.reproduce.declarations import Craft, FitOnUse, Scale, WeightedNetwork
+from vauban.reproduce.papers.printed_variants import PRINTED_BP, PRINTED_DDN
 
 PAPER = ("FGSM", "I-FGSM", "PGD2", "C&W", "qPGD2", "sC&W")
 IN_A_BALL = ("FGSM", "I-FGSM", "PGD2", "qPGD2")
@@ -152,10 +153,10 @@ def minimal(name: str, parameters: AttackParameters, inner: int | None = None) -
     makers: dict[str, Callable[[], Attack]] = {
         "C&W": lambda: CW(**search),
         "sC&W": lambda: SCW(**parameters.smoothing, **search),
-        "DDN": lambda: DDN(steps=parameters.long),
-        "smooth DDN": lambda: SmoothDDN(**parameters.smoothing, steps=parameters.long),
-        "BP": lambda: BP(steps=parameters.long),
-        "smooth BP": lambda: SmoothBP(**parameters.smoothing, steps=parameters.long),
+        "DDN": lambda: DDN(steps=parameters.long, **PRINTED_DDN),
+        "smooth DDN": lambda: SmoothDDN(**parameters.smoothing, steps=parameters.long, **PRINTED_DDN),
+        "BP": lambda: BP(steps=parameters.long, **PRINTED_BP),
+        "smooth BP": lambda: SmoothBP(**parameters.smoothing, steps=parameters.long, **PRINTED_BP),
     }
     return makers[name]()
 

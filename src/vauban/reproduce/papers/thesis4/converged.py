@@ -14,6 +14,7 @@ from vauban.engine import Attack
 from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.papers.printed_variants import PRINTED_BP, PRINTED_DDN
 from vauban.reproduce.papers.thesis4.attacks import PARAMETERS, AttackParameters, parameters_of
 from vauban.reproduce.papers.thesis4.networks import C4, V3, digits, photographs
 from vauban.reproduce.papers.thesis4.setting import NOTES, SOURCE, attained, on, through
@@ -75,7 +76,7 @@ def fastest(scale: Scale) -> list[TableCell]:
     spent = max(gradients(parameters_of(scale), 1))
     return [
         cell(rival, scale, metric, f"{name}, {spent} gradients")
-        for name, rival in (("DDN", DDN(steps=spent)), ("BP", BP(steps=spent)))
+        for name, rival in (("DDN", DDN(steps=spent, **PRINTED_DDN)), ("BP", BP(steps=spent, **PRINTED_BP)))
         for metric in (*METRICS, "D_avg_L2")
     ]
 

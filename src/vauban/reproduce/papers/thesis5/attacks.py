@@ -19,6 +19,7 @@ from vauban.core.losses import cross_entropy, margin
 from vauban.core.norms import L2, Linf
 from vauban.engine import Attack, Bisection
 from vauban.reproduce.declarations import Craft, Scale, WeightedNetwork
+from vauban.reproduce.papers.printed_variants import PRINTED_BP, PRINTED_DDN
 
 IFGSM_STEP = 0.08
 SEARCH = 5  # values of a searched constant or radius, as in the printed 5 x 20 of C&W
@@ -101,7 +102,7 @@ def carlini(data: DataSetting, iterations: str, scale: Scale) -> list[Attack]:
 
 def bp(n: int, scale: Scale, **options: object) -> BP:
     """Boundary projection as printed, with alpha = 2, gamma_min = 0.7, beta_min = 0.1."""
-    return BP(steps=steps(n, scale), **{"retreat": False, **options})  # type: ignore[arg-type]
+    return BP(steps=steps(n, scale), **{"retreat": False, **PRINTED_BP, **options})  # type: ignore[arg-type]
 
 
 def apgd(data: DataSetting, n: int, scale: Scale) -> Attack:
@@ -113,7 +114,7 @@ def apgd(data: DataSetting, n: int, scale: Scale) -> Attack:
 FURTHER: Mapping[str, Callable[[DataSetting, int, Scale], Attack]] = {
     "BP, OUT with retreat": lambda data, n, scale: bp(n, scale, retreat=True),
     "BP, margin loss": lambda data, n, scale: bp(n, scale, loss=margin),
-    "FMN": lambda data, n, scale: FMN(steps=steps(n, scale)),
+    "FMN": lambda data, n, scale: FMN(steps=steps(n, scale), state="free"),
     "APGD, radius searched": apgd,
     "DeepFool": lambda data, n, scale: DeepFool(steps=n // 10, classes=3 if tiny(scale) else 10),
     "Sapper": lambda data, n, scale: Sapper(steps=steps(n, scale)),
@@ -131,7 +132,7 @@ def attacks(name: str, iterations: str, data: DataSetting, scale: Scale) -> list
     if name in in_a_ball:
         return in_a_ball[name](data, n, scale)
     if name in ("DDN", "BP"):
-        return [DDN(steps=steps(n, scale)) if name == "DDN" else bp(n, scale)]
+        return [DDN(steps=steps(n, scale), **PRINTED_DDN) if name == "DDN" else bp(n, scale)]
     return [FURTHER[name](data, n, scale)]
 
 

@@ -18,6 +18,7 @@ from vauban.engine import BoundThreat, Oracle, Steps, iterate
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import ComputedFigure, Panel, Series
+from vauban.reproduce.papers.printed_variants import PRINTED_BP
 from vauban.reproduce.papers.thesis5.networks import SMOKE
 from vauban.reproduce.papers.thesis5.setting import SOURCE
 from vauban.reproduce.registry import register
@@ -46,9 +47,9 @@ class Wave(nn.Module):
 ATTACKS: dict[str, tuple[Any, dict[str, float]]] = {
     "PGD2": (PGD(L2(RADIUS), STEPS, 0.25, random_start=False), {}),
     "C&W": (CW(1, STEPS, 0.1, 0.3), {"c": 0.3}),
-    "DDN": (DDN(STEPS, eps=0.1, gamma=0.1, alpha=0.1, alpha_last=0.01), {}),
-    "BP": (BP(STEPS, alpha=0.1, retreat=False), {}),
-    "BP, OUT with retreat": (BP(STEPS, alpha=0.1), {}),
+    "DDN": (DDN(STEPS, eps=0.1, gamma=0.1, gamma_last=0.1, alpha=0.1, alpha_last=0.01, state="quantised"), {}),
+    "BP": (BP(STEPS, alpha=0.1, retreat=False, **PRINTED_BP), {}),
+    "BP, OUT with retreat": (BP(STEPS, alpha=0.1, **PRINTED_BP), {}),
 }
 """The attacks with steps that suit a unit square, and the constant of C&W."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.papers.thesis5.attacks import IMAGENET, DataSetting, Runs, bp
 from vauban.reproduce.papers.thesis5.networks import CLEAN_SCALES
@@ -10,13 +12,13 @@ from vauban.reproduce.printed import rows_of
 
 CSV = "thesis-table5.1.csv"
 EACH_SHOWN = "round at the end, each iterate shown rounded"
-STRATEGIES = {
-    "round at the end": (None, "search"),
-    EACH_SHOWN: (256, "end"),
-    "round at each iteration": (256, "each"),
-    "Q_IN/Q_OUT": (256, "search"),
+STRATEGIES: Mapping[str, tuple[int | None, Mapping[str, object]]] = {
+    "round at the end": (None, {}),
+    EACH_SHOWN: (256, {"state": "free"}),
+    "round at each iteration": (256, {"search": False}),
+    "Q_IN/Q_OUT": (256, {}),
 }
-"""The grid of the queries, and how BP steps on it.
+"""The grid of the queries, and how BP steps on it where that is not Q_IN and Q_OUT.
 
 "Round at the end" has two readings: the last image of an attack without a grid is rounded, or the state is never rounded
 while every image that the network is shown is, and the nearest success among these is kept. The printed success of 1.00
@@ -26,8 +28,8 @@ fits the second alone; both are cells, with the same printed value.
 
 def strategy(name: str, n: int, scale: Scale, retreat: bool = False) -> Runs:
     """BP with n gradients under one of STRATEGIES."""
-    grid, quantisation = STRATEGIES[name]
-    attack = bp(n, scale, quantisation=quantisation, retreat=retreat)
+    grid, options = STRATEGIES[name]
+    attack = bp(n, scale, retreat=retreat, **options)
     return (Craft(attack, (WeightedNetwork("network"),), targeted=False, grid=grid, keep="best"),)
 
 

@@ -14,6 +14,7 @@ from vauban.core.norms import Linf
 from vauban.engine import Attack
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Ambiguity
+from vauban.reproduce.papers.printed_variants import PRINTED_BP, PRINTED_DDN
 from vauban.reproduce.papers.stand_ins import BRANCHED, C4, PLAIN
 from vauban.reproduce.papers.thesis5.attacks import CIFAR10, MNIST, DataSetting, Runs, crafts, steps
 from vauban.reproduce.papers.thesis5.networks import CLEAN_SCALES, NINE, SMOKE
@@ -32,7 +33,11 @@ from vauban.training.run import TrainingRun
 CSV = "thesis-table5.5"
 BOUND = {"mnist": 0.3, "cifar10": 8 / 255}
 """The radius at which the networks are also attacked in L-infinity, which the paper does not do."""
-REFERENCE: Mapping[str, Attack] = {"FGSM": FGSM(Linf(0.3)), "DDN": DDN(steps=20), "BP": BP(steps=20, retreat=False)}
+REFERENCE: Mapping[str, Attack] = {
+    "FGSM": FGSM(Linf(0.3)),
+    "DDN": DDN(steps=20, **PRINTED_DDN),
+    "BP": BP(steps=20, retreat=False, **PRINTED_BP),
+}
 """The attacks trained against; a network has the name of its attack."""
 FORGED = "3 epochs on a twelfth of the training images against DDN and BP in place of 30 on all"
 
