@@ -102,7 +102,7 @@ def carlini(data: DataSetting, iterations: str, scale: Scale) -> list[Attack]:
 
 def bp(n: int, scale: Scale, **options: object) -> BP:
     """Boundary projection as printed, with alpha = 2, gamma_min = 0.7, beta_min = 0.1."""
-    return BP(steps=steps(n, scale), **{"retreat": False, **PRINTED_BP, **options})  # type: ignore[arg-type]
+    return BP(steps=steps(n, scale), **{"retreat": False, **PRINTED_BP, **options})
 
 
 def apgd(data: DataSetting, n: int, scale: Scale) -> Attack:
