@@ -27,6 +27,7 @@ FAMILIES = {
     "blackbox": "scores or labels only",
     "universal": "one change for all images",
     "standard": "battery",
+    "autoattack": "battery",
 }
 SECTIONS = ("Attributes", "Raises", "Departures")
 

@@ -12,8 +12,9 @@ from vauban.core.errors import MEANT, UnknownName
     ("kind", "name", "ours"),
     [
         ("attack", "PGD:eps=0.1", "'pgd'"),
-        ("attack", "AutoAttack", "'standard'"),
-        ("attack", "auto_attack", "'standard'"),
+        ("attack", "AutoAttack", "'autoattack'"),
+        ("attack", "auto_attack", "'autoattack'"),
+        ("attack", "AA", "'autoattack'"),
         ("attack", "I-FGSM", "'bim'"),
         ("attack", "MIFGSM", "'mi-fgsm'"),
         ("attack", "hop_skip_jump", "'hopskipjump'"),

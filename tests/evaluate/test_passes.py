@@ -13,7 +13,8 @@ from vauban.core.norms import norm_by_name
 from vauban.engine import BoundThreat, Oracle
 
 FEW = {"steps": 4, "search_steps": 2, "n_target": 3, "queries": 30, "tries": 6, "classes": 4}
-LOOSE = {"hopskipjump", "jsma"}  # the bisections end where two blends round alike; no pair of features is left to move
+LOOSE = {"hopskipjump", "jsma", "fab"}
+"""The bisections end where two blends round alike; no pair of features is left to move; a success is searched further."""
 
 
 class Unbreakable(nn.Module):

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from vauban.attacks.autoattack import AutoAttack as AutoAttack
 from vauban.attacks.blackbox.hopskipjump import HopSkipJump as HopSkipJump
 from vauban.attacks.blackbox.square import Square as Square
 from vauban.attacks.fixed_budget.apgd import APGD as APGD
 from vauban.attacks.fixed_budget.apgd_t import APGDT as APGDT
 from vauban.attacks.fixed_budget.bim import BIM as BIM
 from vauban.attacks.fixed_budget.cia import CIA as CIA
+from vauban.attacks.fixed_budget.fab_t import FABT as FABT
 from vauban.attacks.fixed_budget.fgsm import FGSM as FGSM
 from vauban.attacks.fixed_budget.illc import ILLC as ILLC
 from vauban.attacks.fixed_budget.mi_fgsm import MIFGSM as MIFGSM
@@ -23,6 +25,7 @@ from vauban.attacks.minimal.cw_linf import CWLinf as CWLinf
 from vauban.attacks.minimal.ddn import DDN as DDN
 from vauban.attacks.minimal.deepfool import DeepFool as DeepFool
 from vauban.attacks.minimal.ead import EAD as EAD
+from vauban.attacks.minimal.fab import FAB as FAB
 from vauban.attacks.minimal.fmn import FMN as FMN
 from vauban.attacks.minimal.jsma import JSMA as JSMA
 from vauban.attacks.minimal.lbfgs import LBFGS as LBFGS

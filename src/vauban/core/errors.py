@@ -93,8 +93,7 @@ class UnknownName(VaubanError):  # noqa: N818
 
 
 MEANT = {
-    "autoattack": ("standard",),
-    "aa": ("standard",),
+    "aa": ("autoattack",),
     "ifgsm": ("bim",),
     "iterativefgsm": ("bim",),
     "momentumifgsm": ("mi-fgsm",),
@@ -105,7 +104,6 @@ MEANT = {
     "boundary": ("hopskipjump",),
     "boundaryattack": ("hopskipjump",),
     "hsja": ("hopskipjump",),
-    "fab": ("fmn",),
     "madry": ("pgd",),
     "saliencymap": ("jsma",),
     "noise": ("random-noise",),

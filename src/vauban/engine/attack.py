@@ -28,6 +28,8 @@ class Attack(Parameters, ABC):
         needs: What a threat must grant: gradients, scores, labels or nothing; "unknown" leaves it to the oracle.
         minimises: Whether the distance of a success is what the attack makes small.
         members: The attacks that it runs.
+        rounded: Whether its images are rounded to the pixel levels of a threat that has them; False is for comparison with
+            results on unrounded images, and the verdict is then on these.
         one_step: Whether it takes a single step along a gradient.
     """
 
@@ -78,6 +80,10 @@ class Attack(Parameters, ABC):
     @property
     def members(self) -> tuple[Attack, ...]:
         return ()
+
+    @property
+    def rounded(self) -> bool:
+        return all(member.rounded for member in self.members)
 
     @property
     def one_step(self) -> bool:

@@ -97,6 +97,10 @@ class AttackedRows:
         opened = x0.new_empty(()).expand(len(self.pass_count.forwards), *x0.shape[1:])
         return ball.bind(opened).rows(self._row)
 
+    def unrounded(self) -> Self:
+        """The same rows, whose images are not rounded to pixel levels."""
+        return self._with(domain=self.domain.continuous())
+
     def recording(self, keep: Keep, norm: Norm) -> Self:
         """The same rows with an empty record, for one run."""
         best = BestSoFar(self.domain.x0, keep, norm)

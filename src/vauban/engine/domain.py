@@ -63,6 +63,10 @@ class Domain:
         grid = None if self.grid is None else replace(self.grid, ball=ball)
         return Domain(self.x0, self.mask, ball, self.limit, grid, self.half)
 
+    def continuous(self) -> Domain:
+        """Domain of the same rows without a pixel grid."""
+        return Domain(self.x0, self.mask, self.ball, self.limit, None, self.half)
+
     def project(self, x: Tensor) -> Tensor:
         """Nearest point the attacker may use: unmasked components, the ball, then [0,1]."""
         if self.mask is not None:

@@ -83,7 +83,7 @@ def evaluate_batch(
     result = replace(result, forwards=result.forwards + asked)
     limit = threat.limit if attack.ball is None else attack.ball
     image = raw
-    if batch.levels is not None and threat.levels is None:
+    if batch.levels is not None and threat.levels is None and attack.rounded:
         image = PixelGrid(batch.levels, x, None if limit is None else limit.bind(x)).round(raw)
     elif given in HALF and batch.levels is None:
         image = rounded_to(given, raw, x, None if limit is None else limit.bind(x))

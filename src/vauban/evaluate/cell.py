@@ -217,7 +217,7 @@ class Cell:
             "norm": norm.name,
             "eps": float(ball.radius) if fixed and isinstance(ball, Ball) else None,
             "d_upp": self.data.budgets.get(norm.name),
-            "levels": self.threat.levels,
+            "levels": self.threat.levels if attack.rounded else None,
             "loss": _name(getattr(self.attack.value, "loss", None)),
             "classes": self.data.classes,
             "rejects": self.threat.rejects or bool(getattr(self.goal, "rejects", False)),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.parts.class_boundaries import boundaries, looked_at
 from vauban.core.errors import ContractError
 from vauban.core.losses import margin
 from vauban.core.norms import L2, Linf, Norm
@@ -82,28 +83,16 @@ class DeepFool(Steps[DeepFoolState]):
         x0, y = oracle.domain.x0, oracle.goal.y[:, None]
         if oracle.goal.target is not None:
             return DeepFoolState(x0, torch.zeros_like(x0), y)
-        return DeepFoolState(x0, torch.zeros_like(x0), self._looked_at(oracle, oracle.clean_logits()))
+        return DeepFoolState(x0, torch.zeros_like(x0), looked_at(oracle, oracle.clean_logits(), self.classes))
 
     def step(self, oracle: Oracle, state: DeepFoolState, t: int) -> DeepFoolState:
         if oracle.goal.target is not None:
             logits, (g,) = oracle.gradient(state.x, margin)
             f, w = -margin(logits, oracle.goal)[:, None], g[:, None]
         else:
-            logits, j = oracle.jacobian(state.x, state.classes)
-            z = logits.gather(1, state.classes)
-            lead = 1 + oracle.goal.rejects  # what must be exceeded: the true class, or 'rejected' where it is larger
-            own = z[:, :lead].argmax(1, keepdim=True)
-            f, w = z.gather(1, own) - z[:, lead:], j[:, lead:] - j.take_along_dim(like(own[:, 0], j), 1)
+            _, f, w = boundaries(oracle, state.x, state.classes)
         r = state.r + self._to_nearest(f.abs(), w)
         return DeepFoolState(oracle.domain.project(oracle.domain.x0 + (1 + self.overshoot) * r), r, state.classes)
-
-    def _looked_at(self, oracle: Oracle, logits: Tensor) -> Tensor:
-        """The classes of a state, of the largest logits `(batch, classes)`, `(batch, k)`."""
-        lead = [oracle.goal.y[:, None]]
-        if oracle.goal.rejects:
-            lead.append(torch.full_like(lead[0], oracle.classes - 1))
-        wrong = oracle.goal.wrong_classes(logits).flip(1)
-        return torch.cat([*lead, wrong[:, : max(1, self.classes - len(lead))]], 1)
 
     def _to_nearest(self, f: Tensor, w: Tensor) -> Tensor:
         """Step to the nearest hyperplane f = <w, r>, `(batch, ...)`; zero where all w are.
