@@ -14,6 +14,7 @@ from torch import Tensor
 from vauban.attacks import fitters
 from vauban.attacks.minimal.deepfool import DeepFool, DeepFoolState
 from vauban.attacks.parts.ball_steps import check_norm
+from vauban.attacks.parts.class_boundaries import looked_at
 from vauban.attacks.parts.fit_oracles import FitOracles
 from vauban.attacks.parts.fitter import FitCallback, FitResult
 from vauban.attacks.universal.shift import KIND, UniversalPerturbation, shifted
@@ -162,5 +163,5 @@ class DeepFoolFrom(DeepFool):
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> DeepFoolState:
         y, r = oracle.goal.y[:, None], (self.begin - oracle.domain.x0) / (1 + self.overshoot)
-        classes = y if oracle.goal.target is not None else self._looked_at(oracle, self.logits)
+        classes = y if oracle.goal.target is not None else looked_at(oracle, self.logits, self.classes)
         return DeepFoolState(self.begin, r, classes)
