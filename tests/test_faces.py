@@ -145,6 +145,7 @@ def test_a_new_file_adds_to_the_face(package: Any) -> None:
     assert Gamma is package.Gamma
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", stubs().FACES)
 def test_importing_a_face_loads_no_torch(name: str) -> None:
     code = f"import sys, {name}; print('torch' in sys.modules)"

@@ -66,6 +66,7 @@ def test_every_package_has_a_place() -> None:
     assert found - {"__init__"} <= set(LEVEL) | {"report"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_layers(path: Path) -> None:
     mine = path.relative_to(ROOT).parts[0].removesuffix(".py")
@@ -113,6 +114,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert "torch" not in loaded("\n".join(script))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["store", "statistics", "report"])
 def test_reading_rows_loads_no_torch(name: str) -> None:
     assert "torch" not in loaded(f"import vauban.{name}")

@@ -121,6 +121,7 @@ def python(tree: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_faces_have_them(tree: Path) -> None:
     told = json.loads(python(tree, "-c", ASK))
     assert told["faces"] == ["HalfStep", "Darker", "TwoGradients", "largest_rise"]

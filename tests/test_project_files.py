@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import vauban
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +44,7 @@ def test_the_version_stands_in_one_place() -> None:
     assert cited[1] == vauban.__version__
 
 
+@pytest.mark.slow
 def test_dependencies_are_what_is_imported() -> None:
     hard = requirements(PROJECT["project"]["dependencies"])
     optional = {n for lines in PROJECT["project"]["optional-dependencies"].values() for n in requirements(lines)}

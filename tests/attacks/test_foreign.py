@@ -171,6 +171,7 @@ def fgsm(model, x, y, eps=0.1, scale=1.0):
 """
 
 
+@pytest.mark.slow
 def test_a_function_in_a_file_is_an_attack_of_a_study(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(FILE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from vauban.report.run.attack_stages import cell_stages
 from vauban.report.run.headlines import headlines
@@ -19,6 +20,7 @@ CASCADE = "cascade:attacks=[pgd:eps=0.01,steps=1][standard:eps=0.3,steps=5,n_tar
 STAGES = ["pgd:eps=0.01,steps=1", "random-noise", "apgd", "apgd-t", "fmn", "square", "pgd:eps=0.3,steps=5"]
 
 
+@pytest.mark.slow
 def test_the_verdict_the_table_and_json_tell_it(evaluate: Callable[..., Any], vauban: Callable[..., Any]) -> None:
     told = " ".join(evaluate("--attack", CASCADE).out.split())
     assert "Accuracy after each attack of cascade" in told

@@ -145,6 +145,7 @@ OWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", OWN)
 def test_the_users_own(case: str, evaluate: Run, project: Path) -> None:
     attack = [] if "--attack" in OWN[case] else ["--attack", "pgd:steps=2,eps=0.2"]

@@ -96,6 +96,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preflight", ["--preflight", "--no-preflight"])
 @pytest.mark.parametrize("case", WRONG)
 def test_one_line_and_exit_code_2(case: str, preflight: str, evaluate: Run) -> None:
@@ -175,6 +176,7 @@ def test_a_folder_without_a_run(words: list[str], vauban: Run, project: Path) ->
     one_line(vauban(*words, "nowhere"), "run directory")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "part"),
     [

@@ -37,6 +37,7 @@ def fit(vauban: Run) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_fit_then_evaluate(fit: Run, evaluate: Run, project: Path) -> None:
     ran = fit()
     assert (ran.code, ran.err) == (0, ""), ran.err

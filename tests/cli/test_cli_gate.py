@@ -81,6 +81,7 @@ def test_a_failed_batch_fails_the_gate_and_without_one_is_exit_code_3(
     assert list(cases(project / "ci.xml").values()) == [True, True]
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_image_by_image(evaluate: Run, vauban: Run, project: Path) -> None:
     words = ["--attack", "fgsm:eps=0.1", "--data", "digits/test[:64]", "--no-preflight"]
     assert evaluate(*words, "--out", "base").code == 0

@@ -139,6 +139,7 @@ def cut(path: str) -> str:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG)
 def test_bad_input_is_told_in_one_line(case: str, vauban: Run, project: Path) -> None:
     words, parts = WRONG[case]

@@ -142,6 +142,7 @@ def check(result: Result, x: Tensor, reached: Tensor, attack: Any, *, levels: in
     torch.testing.assert_close(result.distance[~failed], size[~failed], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 @every
 def test_images_and_claims(name: str, norm: str, context: Context) -> None:
     result, _ = context.plain(name, norm)
@@ -161,6 +162,7 @@ def test_passes_counted_are_passes_made(name: str, norm: str, context: Context) 
         assert net.backwards == 0
 
 
+@pytest.mark.slow
 @every
 def test_nothing_is_left_behind(name: str, norm: str, context: Context) -> None:
     net = copy.deepcopy(context.cnn).train()
@@ -179,6 +181,7 @@ def test_nothing_is_left_behind(name: str, norm: str, context: Context) -> None:
     assert torch.equal(torch.get_rng_state(), generator)
 
 
+@pytest.mark.slow
 @every
 def test_a_logit_shift_changes_no_success(name: str, norm: str, context: Context) -> None:
     net, x = copy.deepcopy(context.mlp).double(), context.x.double()
@@ -188,6 +191,7 @@ def test_a_logit_shift_changes_no_success(name: str, norm: str, context: Context
         assert torch.equal(plain.success, shifted.success)
 
 
+@pytest.mark.slow
 @every
 def test_a_sample_does_not_see_its_batch(name: str, norm: str, context: Context) -> None:
     net, x = copy.deepcopy(context.mlp).double(), context.x.double()
@@ -215,6 +219,7 @@ def test_pixels_at_0_and_1_can_move(name: str, norm: str, context: Context) -> N
         assert moved[x == 1].any()
 
 
+@pytest.mark.slow
 @every
 def test_masked_components_stay_exactly(name: str, norm: str, context: Context) -> None:
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
@@ -227,6 +232,7 @@ def test_masked_components_stay_exactly(name: str, norm: str, context: Context) 
         check(result, x, net(result.adversarial).argmax(1) != context.y, attack_of(name, norm))
 
 
+@pytest.mark.slow
 @every
 def test_one_radius_per_sample(name: str, norm: str, context: Context) -> None:
     radius = RADIUS[norm] * torch.tensor([0.0, 0.2, 0.5, 1.0, 1.5, 2.0])
@@ -238,6 +244,7 @@ def test_one_radius_per_sample(name: str, norm: str, context: Context) -> None:
     assert torch.equal(result.crafted[0], context.x[0])
 
 
+@pytest.mark.slow
 @every
 def test_targets(name: str, norm: str, context: Context) -> None:
     """Reaches the target it claims, or says in one line that it takes none."""
@@ -255,6 +262,7 @@ def test_targets(name: str, norm: str, context: Context) -> None:
         check(result, context.x, context.mlp(result.adversarial).argmax(1) == oracle.goal.target, attack)
 
 
+@pytest.mark.slow
 @every
 def test_the_budget_is_respected(name: str, norm: str, context: Context) -> None:
     for budget in (1, 6):
@@ -264,6 +272,7 @@ def test_the_budget_is_respected(name: str, norm: str, context: Context) -> None
         check(result, context.x, context.mlp(result.adversarial).argmax(1) != context.y, attack_of(name, norm))
 
 
+@pytest.mark.slow
 @every
 def test_vectors_unrounded(name: str, norm: str, context: Context) -> None:
     x, attack = context.x.flatten(1), attack_of(name, norm)
@@ -279,6 +288,7 @@ def test_vectors_unrounded(name: str, norm: str, context: Context) -> None:
     check(result, x, context.mlp(result.adversarial).argmax(1) != context.y, attack, levels=None)
 
 
+@pytest.mark.slow
 @every
 def test_the_limit_of_the_threat(name: str, norm: str, context: Context) -> None:
     attack = attack_of(name, norm)
@@ -322,6 +332,7 @@ class Answering(nn.Module):
         return self.inner(x).to(self.dtype)
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64 logits"])
 def test_types(kind: str, name: str, norm: str, context: Context) -> None:
@@ -378,6 +389,7 @@ class Overflowing(Root):
         return self.inner(x) + room.sqrt() - room.sqrt().detach()
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize("kind", [Root, Entropy, Overflowing])
 def test_gradients_that_are_not_finite(kind: type[Root], name: str, norm: str, context: Context) -> None:

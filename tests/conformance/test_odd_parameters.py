@@ -118,6 +118,7 @@ def refused(act: Callable[[], Any], *names: str) -> Any:
         return None
 
 
+@pytest.mark.slow
 @every
 def test_odd_values_are_refused_by_name(kind: str, entry: Entry[Any], name: str) -> None:
     for value in ODD:
@@ -133,6 +134,7 @@ def spoken(kind: str, entry: Entry[Any], name: str, text: str) -> Any:
     return make(kind, entry, given)
 
 
+@pytest.mark.slow
 @every
 def test_odd_texts_are_refused_by_name(kind: str, entry: Entry[Any], name: str) -> None:
     if name in entry.words or name in ("ball", "loss", "norm"):
@@ -194,12 +196,14 @@ def use(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> None:
             raise
 
 
+@pytest.mark.slow
 @every
 def test_what_is_accepted_runs(kind: str, entry: Entry[Any], name: str) -> None:
     for value in (0, 1e-9, 5e-324, 1.0, 2.5, 1e30, 0.999999999, False):
         use(kind, entry, {name: value})
 
 
+@pytest.mark.slow
 @given(case=st.sampled_from(CASES), more=st.data())
 def test_two_odd_values_at_once(case: tuple[str, Entry[Any], str], more: st.DataObject) -> None:
     kind, entry, name = case

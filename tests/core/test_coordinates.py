@@ -40,6 +40,7 @@ def in_dtype(chart: IntervalCoordinates, dtype: torch.dtype) -> IntervalCoordina
     return replace(chart, lo=lo, hi=hi)
 
 
+@pytest.mark.slow
 @curves
 @pytest.mark.parametrize("name", CHARTS)
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([0.1, 1.0, 4.0]))
@@ -69,6 +70,7 @@ def test_the_curves_of_the_paper(curve: str, by_hand: object) -> None:
     torch.testing.assert_close(CURVES[curve].slope(r, u), slope, atol=1e-8, rtol=0)
 
 
+@pytest.mark.slow
 @curves
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", CHARTS)

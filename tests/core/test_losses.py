@@ -50,6 +50,7 @@ def gradient(loss: Loss, logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return g
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["untargeted", "targeted", "toward", "rejecting"])
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=st.integers(0, 10**6), classes=st.integers(3, 6))

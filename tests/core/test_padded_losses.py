@@ -26,6 +26,7 @@ def value_and_gradient(loss: Loss, logits: Tensor, goal: ResolvedGoal, columns: 
     return value.detach(), g
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["untargeted", "targeted", "toward"])
 @pytest.mark.parametrize("name", sorted(ALL))
 @given(seed=st.integers(0, 10**6), classes=st.integers(3, 6))

@@ -110,6 +110,7 @@ def test_a_range_is_its_two_inequalities(
     assert fits(value, Annotated[int, span]) == (expected and type(value) is int)
 
 
+@pytest.mark.slow
 @given(value=st.floats() | st.integers() | st.text() | st.booleans() | st.none())
 def test_a_union_takes_what_one_of_its_parts_takes(value: Any) -> None:
     assert fits(value, Positive | None) == (value is None or fits(value, Positive))

@@ -136,6 +136,7 @@ def test_a_noisy_source_draws_under_a_seed_and_the_target_stays_deterministic() 
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_draws_average_the_gradient() -> None:
     class Scaled(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

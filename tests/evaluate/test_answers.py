@@ -96,6 +96,7 @@ def test_of_a_random_network_the_draws_count() -> None:
     assert (verdict.confidence > 0.99).all()
 
 
+@pytest.mark.slow
 def test_a_study_tells_of_both_in_table_page_terminal_and_findings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -114,6 +114,7 @@ def test_the_battery_names_its_attacks() -> None:
     assert report.after_each[-1].accuracy.value == pytest.approx(report.robust_accuracy)
 
 
+@pytest.mark.slow
 def test_the_store_has_a_column_and_the_labels_among_the_facts(tmp_path: Path) -> None:
     data = Dataset("levels", "", InMemory(PIXELS), Y, ("a", "b", "c"))
     study = Study(tmp_path, data=data, models={"m": Bright()}, attacks={"chain": CHAIN, "one": Lift(30)}, batch_size=3)

@@ -94,6 +94,7 @@ def by_study(model: nn.Module, out: Path) -> None:
     Study(out, data=DIGITS, models=[Named("net", model)], attacks=[PGD]).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", [by_attack, by_verify, by_study])
 @pytest.mark.parametrize("what", UNFIT)
 def test_a_network_that_does_not_fit(what: str, door: Callable[[nn.Module, Path], None], tmp_path: Path) -> None:

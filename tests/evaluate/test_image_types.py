@@ -45,6 +45,7 @@ def attacked(net: Any, batch: Batch, dtype: torch.dtype, attack: Any = PGD, **op
     return report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [256, None])
 @pytest.mark.parametrize(
     "attack", [PGD, attacks.PGD(L2(1.0), steps=10), attacks.DDN(steps=10)], ids=["pgd-linf", "pgd-l2", "ddn"]
@@ -100,6 +101,7 @@ def test_a_network_without_parameters_is_shown_the_type_of_the_batch(dtype: torc
     assert net.seen == {dtype}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["white-box", "adaptive:eot=2", "gray-box", "removed", "scores-only", "labels-only"])
 @halves
 def test_threats(dtype: torch.dtype, name: str, batch: Batch, digits_cnn: nn.Module) -> None:
@@ -153,6 +155,7 @@ def test_single_and_double_are_not_exchanged(batch: Batch, digits_cnn: nn.Module
     torch.testing.assert_close(double.adversarial.float(), plain.adversarial, atol=1.001 / 255, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["make", "normalised", "wide"])
 def test_a_half_network_and_double_logits_on_the_data_sets_of_a_study(word: str, tmp_path: Path) -> None:
     """A file's `.half()` network meets float32 data: preflight, attacks, metrics and the report go through."""

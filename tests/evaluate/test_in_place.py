@@ -70,6 +70,7 @@ RUNS: dict[str, tuple[Attack, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SEEN)
 @pytest.mark.parametrize("case", RUNS)
 def test_a_network_that_works_in_place_is_refused_and_the_callers_images_stay(case: str, way: str) -> None:
@@ -84,6 +85,7 @@ def test_a_network_that_works_in_place_is_refused_and_the_callers_images_stay(ca
     assert vb.attack(attack, Scaled("none"), batch, threat=threat).forwards.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", UNSEEN)
 @pytest.mark.parametrize("case", RUNS)
 def test_a_network_that_works_in_place_is_attacked_like_its_twin_and_the_callers_images_stay(
@@ -120,6 +122,7 @@ def test_the_preflight_and_verify_see_the_same_network(way: str) -> None:
     assert torch.equal(batch.x, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", UNSEEN)
 def test_a_study_has_the_rows_of_the_twin(way: str, tmp_path: Path) -> None:
     def rows(net: nn.Module, out: Path) -> Any:

@@ -223,6 +223,7 @@ class Adapting(nn.Module):
 CHANGES = ["weight", "data", "numpy", "exchanged", "statistics", "halves", "phase", "counts"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", CHANGES)
 def test_a_network_that_changes_during_a_run_fails_its_cells(way: str, tmp_path: Path) -> None:
     nets = {"still": Adapting("none"), "changing": Adapting(way, after=2)}

@@ -77,6 +77,7 @@ def test_the_rule() -> None:
     assert list(counted(cell([np.nan] * 50))) == []  # written before the column was
 
 
+@pytest.mark.slow
 def test_a_study_counts_and_says_it(tmp_path: Path, digits_cnn: nn.Module) -> None:
     names = ["pgd:eps=0.05,steps=4", "pgd:eps=0.1,steps=4", "square:eps=0.1,steps=20"]
     Study(tmp_path, models=Root(digits_cnn), data="digits/test[:16]", attacks=names).run()

@@ -37,6 +37,7 @@ def few(name: str) -> object:
     return entry.make(**params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [entry.name for entry in registry if not entry.facts.get("combines")])
 def test_the_plan_bounds_the_cost(name: str, digits_cnn: nn.Module, digits_test: tuple[Tensor, Tensor]) -> None:
     attack = few(name)

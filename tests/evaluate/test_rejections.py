@@ -139,6 +139,7 @@ def test_a_network_without_a_card(mark: str) -> None:
     assert report.robust_accuracy == 1
 
 
+@pytest.mark.slow
 def test_one_logit_more_than_classes_is_a_finding(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     report = vb.attack(FGSM, Detector(declared=False), dataset())
     assert [f.code for f in report.findings if f.code == "undeclared-rejection"]
@@ -156,6 +157,7 @@ FIXED = ["fgsm", "pgd", "mi-fgsm", "apgd", "apgd-t", "cia", "illc"]
 NEAREST = ["ddn", "fmn", "bp", "deepfool", "cw-l2", "ead", "l-bfgs", "jsma", "sapper"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIXED + NEAREST)
 def test_sources_without_the_column_attack_a_target_with_it(name: str) -> None:
     """A detector that never rejects is the network itself: images and answers are those of the attack on that."""

@@ -96,6 +96,7 @@ class Calls:
         return len(self.path.read_text()) if self.path.exists() else 0
 
 
+@pytest.mark.slow
 def test_an_edited_file_makes_new_rows_and_the_old_are_stale(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +153,7 @@ def test_an_edited_loss_and_helper_make_new_rows(tmp_path: Path, monkeypatch: py
     assert study(tmp_path / "run", Linear(), attacks=attack).cells[0].hash != one.hash
 
 
+@pytest.mark.slow
 def test_an_oracle_that_answers_differently_starts_a_new_cell(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     GATE["weights"] = np.sin(np.arange(640.0)).reshape(64, 10)
 
@@ -225,6 +227,7 @@ def test_a_bad_batch_ends_the_run_and_keeps_the_others(tmp_path: Path) -> None:
     assert cell.columns["id"].tolist() == list(range(8))
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_halves_the_batch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen: list[int] = []
 

@@ -73,6 +73,7 @@ def test_the_trained_network_stands_more_of_its_reference_attack(name, digits, c
     assert gained - lost > 4 * (gained + lost) ** 0.5  # McNemar's sign test: four standard deviations
 
 
+@pytest.mark.slow
 def test_the_whole_run_is_in_the_file(digits, clean, tmp_path):
     path = tmp_path / "tuned.safetensors"
     made = run(

@@ -70,6 +70,7 @@ def test_the_rule() -> None:
     assert (measured.count, measured.of) == (2, 3)  # a sample that was never attacked is not examined
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("iterative")
 def test_a_capped_solver_is_a_finding_and_its_result_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     attacks = ["smooth-ddn:steps=5,limit=1", "smooth-ddn:steps=5"]

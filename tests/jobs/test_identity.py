@@ -86,6 +86,7 @@ DIFFERENT: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", DIFFERENT)
 def test_what_can_change_a_row_changes_the_address(change: str, tmp_path: Path) -> None:
     assert key(tmp_path, **DIFFERENT[change]) != key(tmp_path)
@@ -103,6 +104,7 @@ def test_every_change_has_an_address_of_its_own(tmp_path: Path) -> None:
     assert len(set(keys.values())) == len(keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

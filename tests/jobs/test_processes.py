@@ -88,6 +88,7 @@ def parts(folder: Path) -> dict[str, dict[str, list[Any]]]:
     }
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_a_serial_run_also_when_a_worker_is_killed(net: Path) -> None:
     told: Counter[str] = Counter()
     serial = study(net, "serial").run()
@@ -110,6 +111,7 @@ def test_rows_are_those_of_a_serial_run_also_when_a_worker_is_killed(net: Path) 
     assert [cell.findings for cell in cells[0]] == [cell.findings for cell in cells[1]]
 
 
+@pytest.mark.slow
 def test_a_batch_that_kills_every_worker_is_a_failure_and_the_run_goes_on(net: Path) -> None:
     deaths(net, more=10)
     told: list[int] = []
@@ -138,6 +140,7 @@ def test_a_study_of_objects_is_refused_before_anything_is_computed(tmp_path: Pat
     assert not list((tmp_path / "run").rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_a_reproduction_has_the_same_networks_parts_and_numbers(tmp_path: Path) -> None:
     name = f"{Path(__file__).with_name('experiment_for_workers.py')}:small"
     numbers = {}

@@ -218,6 +218,7 @@ def cell(folder: Path, attack: str = "pgd:steps=2,eps=0.1") -> Cell:
     return planned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", IMPORTS)
 def test_an_edit_of_an_imported_file_changes_the_address_and_a_comment_does_not(way: str, folder: Path) -> None:
     files, name = IMPORTS[way]
@@ -254,6 +255,7 @@ READ = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", READ)
 def test_a_file_that_a_users_file_reads_counts(way: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines, expression = READ[way]
@@ -356,6 +358,7 @@ def test_of_vauban_only_what_is_used_counts(folder: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ["pgd:steps=2,eps=0.1", "qpgd2:steps=2,eps=0.1"])
 def test_smoothing_numerics_count_for_who_smooths_and_the_loop_for_all(
     attack: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

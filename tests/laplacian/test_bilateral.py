@@ -34,6 +34,7 @@ def slow(x: Tensor, guide: Tensor, near: float, like: float) -> Tensor:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 5, 6), (3, 6, 4), (2, 1, 7), (1, 1, 1)])
 @pytest.mark.parametrize(("near", "like"), [(0.5, 0.2), (1.0, 0.5), (5.0, 0.3)])
 def test_against_the_sum(shape: tuple[int, int, int], near: float, like: float) -> None:

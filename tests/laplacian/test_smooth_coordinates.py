@@ -29,6 +29,7 @@ def noise(seed: int, scale: float = 1.0) -> Tensor:
     return scale * Stream(seed, IDS).normal("z", (2, 7, 8), dtype=torch.float64)
 
 
+@pytest.mark.slow
 @methods
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
 def test_pull_against_finite_differences(method: str, scale: float) -> None:

@@ -63,6 +63,7 @@ def times(m: Tensor, v: Tensor) -> Tensor:
     return (m @ v.flatten(2)[..., None])[..., 0].reshape(v.shape)
 
 
+@pytest.mark.slow
 @methods
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("shape", SHAPES)

@@ -79,11 +79,13 @@ def climbs(x: Tensor, kind: str) -> None:
     assert (scores[-3:].diff(dim=0) > 0).all(), scores
 
 
+@pytest.mark.slow
 @every_ladder
 def test_more_distortion_is_more_apparent(kind: str) -> None:
     climbs(pictures(), kind)
 
 
+@pytest.mark.slow
 @every_ladder
 def test_more_distortion_is_more_apparent_on_photographs(kind: str, shared_data: Path) -> None:
     files = sorted((shared_data / "imagenet" / "val1000").glob("*.jpg"))[:1000:250]

@@ -214,6 +214,7 @@ def test_digits_cnn_trains_once_and_is_accurate(tmp_path, monkeypatch):
     assert models.load(digits.cache_file()) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [b"broken", b"", "other tensors"])
 def test_a_broken_cache_of_digits_cnn_is_made_again(held, tmp_path, monkeypatch, caplog):
     from vauban.models import digits

@@ -23,6 +23,7 @@ def run(run_folder) -> Run:
     return load(run_folder)
 
 
+@pytest.mark.slow
 def test_every_number_stands_under_its_own_defence_and_threat(run):
     rows = result_rows(run)
     for grid in result_grids(rows, headlines(run)):

@@ -55,6 +55,7 @@ def test_chart_data_cannot_leave_its_element(evil_folder):
     assert json.loads(text)["panels"][0]["model"] == EVIL
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(run_folder):
     html = write(run_folder).read_text(encoding="utf-8")
     outside = [link for link in re.findall(r'(?:src|href)="([^"]*)"', html) if not link.startswith(("#", "data:"))]
@@ -214,6 +215,7 @@ def test_threats_have_line_styles_examples_open_large_and_figures_come_as_csv(br
     assert browser.errors == []
 
 
+@pytest.mark.slow
 def test_hostile_names_do_nothing_in_a_browser(browser, evil_folder):
     browser.open(write(evil_folder))
     assert browser.evaluate("document.title") == EVIL

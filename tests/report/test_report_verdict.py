@@ -190,6 +190,7 @@ def test_examples_have_the_names_of_their_classes(tmp_path, fake_run):
     assert "class 4, " in page.page(run)
 
 
+@pytest.mark.slow
 def test_the_number_of_images_stands_in_the_headline(run_folder: Path):
     run: Run = load(run_folder)
     assert ", 200 images</span>" in page.page(run)

@@ -24,6 +24,7 @@ RIVALS = ("BP", "BP, OUT with retreat", "BP, margin loss", "DDN", "FMN", "APGD, 
 SMALL = CLEAN_SCALES["mnist"]["small"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("key", ["smoke", "small", "paper"])
 def test_every_craft_is_one_of_the_table_but_the_ablations(name, key):

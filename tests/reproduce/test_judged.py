@@ -120,6 +120,7 @@ def test_one_run(go: Go) -> None:
     assert (rows[1]["low"], rows[1]["high"]) == pytest.approx((0.2, 0.2), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_nearest_success_of_several_runs_counts(go: Go) -> None:
     """Every image is reached by the least push beyond its margin."""
     sizes = (0.7, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -282,6 +283,7 @@ def test_a_metric_of_the_nearest_success(go: Go, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folders} == before
 
 
+@pytest.mark.slow
 def test_panels(go: Go, tmp_path: Path) -> None:
     """An operating curve is monotone and ends at P_suc; what cells and panels share is made once."""
     runs = tuple(pushed(by) for by in (0.05, 0.2, 0.3))

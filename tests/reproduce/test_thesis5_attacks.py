@@ -107,6 +107,7 @@ def test_minutes_count_a_run_once():
     assert timed(SMALL, cells, ()).minutes == pytest.approx(expected, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_starts_from_a_network_of_its_own_architecture(name):
     for scale in load(name).scales.values():

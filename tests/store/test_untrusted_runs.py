@@ -229,6 +229,7 @@ def _digits(n: int) -> Any:
     return load(f"digits/test[:{n}]")
 
 
+@pytest.mark.slow
 def test_an_archive_beyond_its_size_is_never_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.npz", "a.pt"):
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as file:

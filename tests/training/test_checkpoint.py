@@ -140,6 +140,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])
 def test_a_training_that_dies_in_an_epoch_ends_with_the_same_bits(recipe, optimiser, tmp_path):
@@ -245,6 +246,7 @@ def test_a_checkpoint_is_safetensors_with_json(tmp_path):
     assert (text["steps"], [e["loss"] for e in text["history"]]) == (8, [e.loss for e in history])
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_by_the_system_ends_with_the_same_bits(tmp_path):
     """SIGKILL in the middle of the second epoch and of the third, each in a process of its own."""
 

@@ -46,6 +46,7 @@ def door(net: nn.Module, x: Tensor, y: Tensor | None = None, levels: int | None 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "dual"), [(L2, 2.0), (Linf, 1.0)])
 def test_close_to_the_nearest_point_of_a_plane(norm: Norm, dual: float) -> None:
     net, x = plane(48), images(6, 3, 4, 4)

@@ -127,6 +127,7 @@ def test_one_query_per_step_and_none_after_the_first_success(
     assert torch.equal(result.adversarial[~won], x[~won])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [Linf, L2])
 @pytest.mark.parametrize("levels", [None, 256])
 def test_a_sample_walks_alike_in_a_batch_and_alone(norm: object, levels: int | None) -> None:

@@ -225,6 +225,7 @@ def test_apgd_t_with_two_classes_and_with_a_spent_budget() -> None:
         attacks.load("apgd-t", eps=0.1, n_target=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ball", [Linf(0.15), L2(0.8), L1(2.5)])
 def test_more_steps_never_find_less(digits_cnn: nn.Module, digits_test: Digits, ball: Ball) -> None:
     """APGD is at least as strong as one step and as random noise on the same images."""

@@ -55,6 +55,7 @@ def by_torch(make: OptimiserFactory, net: nn.Module, x: Tensor, y: Tensor, steps
     return [*path, ((lo + hi) / 2 + (hi - lo) / 2 * r.tanh()).detach()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MAKERS)
 def test_torch_optimisers(name: str, case: tuple[Tensor, Tensor, nn.Module]) -> None:
     """stop="never" ends where torch ends; stop="first" drops rows at different steps, each at its first success."""

@@ -38,6 +38,7 @@ def test_the_names_and_their_facts() -> None:
         assert entry.summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [None, 256])
 @pytest.mark.parametrize(("name", "ball"), PAIRS, ids=str)
 def test_the_budget_is_never_left(
@@ -53,6 +54,7 @@ def test_the_budget_is_never_left(
     assert torch.equal(result.adversarial[~result.success], x[~result.success])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "ball"), PAIRS, ids=str)
 def test_a_sample_gets_the_same_image_alone_and_in_a_batch(
     digits_cnn: nn.Module, digits_test: Digits, name: str, ball: Ball

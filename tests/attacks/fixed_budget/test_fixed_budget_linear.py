@@ -174,6 +174,7 @@ def test_a_step_is_a_share_of_each_radius(linear: nn.Linear, images: Tensor) -> 
             torch.testing.assert_close((crafted - images).abs(), (room / 2).expand_as(images), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [Linf, L2, L1])
 @pytest.mark.parametrize("name", ["random-noise", "fgsm", "r-fgsm", "otcm", "bim", "illc", "mi-fgsm", "apgd", "apgd-t"])
 def test_masked_components_never_move_and_the_rest_do(linear: nn.Linear, images: Tensor, name: str, norm: Norm) -> None:

@@ -19,6 +19,7 @@ def walk(attack, oracle):
     return result, states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze", [0.0, 0.5])
 def test_the_support_only_shrinks(freeze, digits_cnn, digits_test):
     x, y = (part[2:18] for part in digits_test)  # classified correctly

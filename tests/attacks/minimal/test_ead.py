@@ -82,6 +82,7 @@ def test_l1_is_close_to_the_smallest_on_a_linear_model(classes, make_linear):
     assert ratio.max() < 1.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ista", "fista"])
 def test_without_beta_it_is_an_l2_attack(method, make_linear):
     case = make_linear(3, 0.6)

@@ -104,6 +104,7 @@ def test_targeted_nearest_point(make_linear):
     assert (result.distance / case.nearest(L2)).max() < 1.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", [None, RandomWrong()], ids=["untargeted", "targeted"])
 def test_on_a_network(goal, digits_cnn, digits_test):
     x, y = (part[:48] for part in digits_test)

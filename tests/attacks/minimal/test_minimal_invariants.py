@@ -61,6 +61,7 @@ def test_cost_of_carlini_wagner(digits_cnn, digits_test):
     assert result.forwards.eq(33).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ALL, ids=name)
 def test_images_are_saved_as_judged(attack, digits_cnn, digits_test):
     x, y = (part[:48] for part in digits_test)
@@ -105,6 +106,7 @@ def test_an_image_that_is_already_misclassified_costs_nothing(attack, digits_cnn
     assert torch.equal(result.adversarial, x[:4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ALL, ids=name)
 def test_masked_pixels_stay(attack, digits_cnn, digits_test):
     x, y = (part[:16] for part in digits_test)
@@ -115,6 +117,7 @@ def test_masked_pixels_stay(attack, digits_cnn, digits_test):
     assert result.success.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ALL, ids=name)
 def test_a_sample_does_not_depend_on_its_batch(attack, make_linear):
     case = make_linear(4, 0.3, batch=4, dtype=torch.float64)

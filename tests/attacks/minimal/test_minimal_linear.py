@@ -25,6 +25,7 @@ CLOSE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("attack", CLOSE)
 def test_l2_is_within_5_percent_of_the_smallest(attack, classes, make_linear):
@@ -36,6 +37,7 @@ def test_l2_is_within_5_percent_of_the_smallest(attack, classes, make_linear):
     assert ratio.max() < 1.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", [BP(200), DDN(200)])
 def test_two_classes_with_the_default_loss(attack, make_linear):
     case = make_linear(2, 0.6, side=28)
@@ -80,6 +82,7 @@ def test_deepfool_targeted_reaches_its_target(make_linear):
     assert torch.equal(case.net(result.adversarial).argmax(1), (case.y + 1) % 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attack", "norm"),
     [(BP(200), L2), (DDN(200), L2), (FMN(200), L2), (CW(5, 80, lr=0.1), L2), (FMN(200, Linf), Linf)],

@@ -75,6 +75,7 @@ class Seen(nn.Module):
         return attack.run(oracle)
 
 
+@pytest.mark.slow
 @NORMS
 def test_every_query_is_on_the_grid_and_the_result_as_judged(norm, digits_cnn, digits_test):
     x, y = (part[:24] for part in digits_test)
@@ -161,6 +162,7 @@ def test_scouts_start_at_the_original_and_the_last_march_at_the_nearest_find(dig
     assert torch.equal(net.images[70], nearest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_fewer_classes_than_scouts(classes, make_linear):
     """Where there are no more classes the last one is scouted again; never y itself."""
@@ -220,6 +222,7 @@ def test_the_rejected_class_is_nobody_to_head_for():
     assert ranked(z, goal)[0, :2].tolist() == [2, 1]
 
 
+@pytest.mark.slow
 def test_a_gradient_of_zero_goes_nowhere(digits_test):
     class Constant(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -235,6 +238,7 @@ def test_a_gradient_of_zero_goes_nowhere(digits_test):
             assert not result.success.any()
 
 
+@pytest.mark.slow
 @NORMS
 def test_a_sample_does_not_depend_on_its_batch(norm, digits_cnn, digits_test):
     x, y = (part[:4] for part in digits_test)

@@ -115,6 +115,7 @@ def least_rounded(w: torch.Tensor, c: float) -> torch.Tensor:
     return k
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("need", [0.05, 0.3, 0.8, 1.5, 2.5])
 @pytest.mark.parametrize("seed", range(6))
 def test_the_integer_problem_by_brute_force(seed, need):
@@ -132,6 +133,7 @@ def test_the_integer_problem_by_brute_force(seed, need):
     assert optimum <= float(k.square().sum()) <= optimum + 2 * (last - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("need", [0.02, 0.2, 0.8, 3.0])
 @pytest.mark.parametrize("n", [64, 400])
 @pytest.mark.parametrize(("tries", "most"), [(6, 1.45), (16, 1.02)])

@@ -52,6 +52,7 @@ def test_l1_against_the_linear_programme(push, most, side, make_linear):
         assert 1 - ROUNDING < ratio < most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("norm", [L2, Linf])
 def test_the_defaults_come_near_among_several_classes(norm, classes, make_linear):
@@ -167,6 +168,7 @@ def followed(net, x, y, levels, steps):
     return torch.stack(path), result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factor", "shift"), [(1000.0, 0.0), (1e-3, 0.0), (1.0, 700.0), (1.0, -700.0), (1000.0, -50.0)]
 )

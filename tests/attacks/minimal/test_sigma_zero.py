@@ -54,6 +54,7 @@ def test_the_path_is_that_of_the_objective(targeted, digits_mlp, digits_test, co
             torch.testing.assert_close(here[i], want, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [None, 256])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_fewest_components_of_a_linear_model(levels, targeted, make_linear) -> None:
@@ -72,6 +73,7 @@ def test_fewest_components_of_a_linear_model(levels, targeted, make_linear) -> N
         assert int(distance) == int((gain.cumsum(0) <= need).sum()) + 1
 
 
+@pytest.mark.slow
 def test_few_components_of_a_network(digits_cnn, digits_test) -> None:
     x, y = (part[:32] for part in digits_test)
     result = SigmaZero(200).run(Oracle.open(BoundThreat(digits_cnn), x, y))

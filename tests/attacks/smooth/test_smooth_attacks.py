@@ -87,6 +87,7 @@ class Spy(nn.Module):
         return self.net(x)  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("smooth", "plain"), PAIRS, ids=lambda a: name(a))
 def test_nothing_to_smooth_is_the_plain_attack(
     smooth: Any, plain: Any, digits_cnn: nn.Module, digits_test: Any
@@ -120,6 +121,7 @@ def test_every_iterate_is_smooth_like_the_image(smooth: Any, plain: Any, net: nn
     assert unevenness(plain, net, halves) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", DIGITS, ids=name)
 def test_digits(attack: Any, digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:24] for part in digits_test)
@@ -167,6 +169,7 @@ def test_a_solve_that_does_not_converge_leaves_valid_images(
     assert torch.equal(digits_cnn(result.adversarial).argmax(1) != y, result.success)
 
 
+@pytest.mark.slow
 def test_a_budget_is_searched(digits_cnn: nn.Module, digits_test: Any) -> None:
     x, y = (part[:8] for part in digits_test)
     searched = Bisection(QPGD2(L2(1.0)), "eps", 1.0, 4, 2.0).run(Oracle.open(BoundThreat(digits_cnn), x, y))

@@ -129,6 +129,7 @@ def plainly(net: nn.Module, images: Tensor, fitter: Universal) -> tuple[Tensor, 
     return v, rates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ball", [Linf(0.3), L2(2.0)], ids=str)
 def test_one_image_at_a_time_is_the_algorithm_of_the_paper(
     ball: Ball, digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module, copied: Callable[[nn.Module], nn.Module]
@@ -181,6 +182,7 @@ def test_passes_counted_are_passes_made(
     assert fitted.backwards > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [None, 256])
 @pytest.mark.parametrize("ball", [Linf(0.1), L2(0.7)], ids=str)
 def test_stays_in_its_ball(

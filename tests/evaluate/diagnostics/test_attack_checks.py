@@ -139,6 +139,7 @@ def test_it_is_said_in_python(caplog: pytest.LogCaptureFixture) -> None:
     assert "Did you mean 8/255?" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attack", "said"),
     [

@@ -72,6 +72,7 @@ def test_sound_attacks_are_silent(calibration_net: Net, digits_test: Data, kind:
         assert found["verdict-disagrees"].count == 0, attack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clean", "pgd-trained"])
 @pytest.mark.parametrize("steps", [3, 6])
 def test_an_attack_cut_short(calibration_net: Net, digits_test: Data, kind: str, steps: int) -> None:
@@ -134,6 +135,7 @@ class Liar(Attack):
         return replace(found, rate=torch.full_like(found.rate, self.claim), adversarial=found.crafted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", [0.0, 1.0])
 def test_claims_are_compared_with_the_verdict(calibration_net: Net, digits_test: Data, claim: float) -> None:
     threat = BoundThreat(calibration_net("clean"))

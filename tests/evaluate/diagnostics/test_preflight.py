@@ -135,6 +135,7 @@ def test_optimisation_inside_the_forward_pass(
     assert set(found(BoundThreat(Inside(linear, lambda x: x.square().sum())), batch)) == set()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_changed(calibration_net: Callable[..., nn.Module], batch: tuple[Tensor, Tensor]) -> None:
     net = copy.deepcopy(calibration_net("batchnorm"))
     net.train()
