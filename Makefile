@@ -22,7 +22,7 @@ demo: $(VENV)/.base
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-# Before a commit: lint, types and the tests that take less than about a second each.
+# Before a commit: lint, types and the tests that are not slow.
 check: lint
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 

@@ -99,7 +99,7 @@ def test_peers_runs_without_the_peers(tiny: nn.Module, x: Tensor, y: Tensor, mon
 
 @pytest.mark.slow
 def test_the_battery_is_judged_inside_the_ball(tiny: nn.Module, x: Tensor, y: Tensor) -> None:
-    weak, strong = (autoattack.battery(tiny, x, y, eps) for eps in (0.0, 0.5))
+    weak, strong = (autoattack.battery("standard", tiny, x, y, eps) for eps in (0.0, 0.5))
     assert not weak.broken.any()
     assert strong.broken.all()
     assert weak.forwards > strong.forwards

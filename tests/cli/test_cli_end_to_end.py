@@ -108,6 +108,7 @@ def test_help_needs_no_torch(no_torch: dict[str, str], hang_after: float) -> Non
     assert done.stdout.count("Usage:") == 1 + len(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LISTS)
 def test_lists(kind: str, vauban: Run) -> None:
     entries = json.loads(vauban("list", kind, "--json").out)

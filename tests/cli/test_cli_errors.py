@@ -155,6 +155,7 @@ def test_another_schema_version(evaluate: Run, vauban: Run, project: Path) -> No
     one_line(evaluate(), "schema 1", "99")
 
 
+@pytest.mark.slow
 def test_a_corrupt_part_is_told_once_and_done_again(evaluate: Run, vauban: Run, project: Path) -> None:
     evaluate("--batch-size", "4")
     before = vauban("table", "run")
@@ -241,6 +242,7 @@ LEAVING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LEAVING)
 def test_a_file_that_ends_the_process_is_no_success(case: str, evaluate: Run, project: Path) -> None:
     content, code = LEAVING[case]

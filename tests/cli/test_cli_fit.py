@@ -89,6 +89,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG)
 def test_mistakes_are_one_line(case: str, fit: Run, project: Path) -> None:
     changes, words = WRONG[case]

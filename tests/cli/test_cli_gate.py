@@ -63,6 +63,7 @@ def test_a_masked_number_fails_the_gate_however_high_it_is(evaluate: Run, projec
     assert evaluate(*words).code == 0  # without a gate the findings are told, and that is all
 
 
+@pytest.mark.slow
 def test_a_failed_batch_fails_the_gate_and_without_one_is_exit_code_3(
     evaluate: Run, vauban: Run, project: Path
 ) -> None:

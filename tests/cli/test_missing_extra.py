@@ -111,6 +111,7 @@ def test_a_parameter_that_is_left_out_is_named(evaluate: Run) -> None:
 PLACES = {"a file in the way": "taken/run", "a file": "taken", "nothing": "", "blanks": "  "}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", PLACES)
 def test_no_work_is_paid_for_an_output_that_cannot_be_written(
     what: str, evaluate: Run, vauban: Run, project: Path, monkeypatch: pytest.MonkeyPatch

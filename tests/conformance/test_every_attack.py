@@ -301,6 +301,7 @@ def test_the_limit_of_the_threat(name: str, norm: str, context: Context) -> None
     assert limit.bind(context.x).contains(result.adversarial, context.x).all()
 
 
+@pytest.mark.slow
 @every
 def test_grants_are_needed(name: str, norm: str, context: Context) -> None:
     """An attack asks for no more than its fact says."""

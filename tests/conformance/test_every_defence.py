@@ -103,6 +103,7 @@ def test_a_deterministic_defence_does_not_mix_samples(
     assert torch.equal(torch.get_rng_state(), generator)
 
 
+@pytest.mark.slow
 @every
 def test_the_network_is_as_it_was(
     name: str, images: tuple[Tensor, Tensor], digits_cnn: nn.Module, copied: Callable[[nn.Module], nn.Module]

@@ -58,7 +58,7 @@ PUBLIC: dict[str, tuple[Callable[[], Any], str]] = {
     "verify": (lambda: vb.verify(None, None, budg="x"), "of verify: 'budg'; did you mean 'budget'"),
     "an attack": (lambda: vb.attacks.PGD(vb.Linf(0.1), step=3), "of PGD: 'step'; did you mean 'steps'"),
     "an attack of others": (lambda: vb.attacks.Restarts(vb.attacks.DDN(), time=3), "of Restarts: 'time'"),
-    "too many": (lambda: vb.attacks.DDN(*range(1, 20)), "at most 6 arguments of DDN"),
+    "too many": (lambda: vb.attacks.DDN(*range(1, 20)), "at most 8 arguments of DDN"),
     "threat": (lambda: vb.threats.adaptive(eots=3), "of Adaptive: 'eots'; did you mean 'eot'"),
     "defence": (lambda: vb.defences.BitDepth(bit=3), "of BitDepth: 'bit'; did you mean 'bits'"),
     "goal": (lambda: vb.Targeted(labels=3), "parameter of Targeted: 'labels'"),

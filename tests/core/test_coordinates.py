@@ -109,6 +109,7 @@ def test_the_last_clamp_is_needed() -> None:
     assert ((centre + half) > chart.hi).any() or ((centre - half) < chart.lo).any()
 
 
+@pytest.mark.slow
 @curves
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["box", "image"])

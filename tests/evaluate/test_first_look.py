@@ -203,6 +203,7 @@ WORK: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", WORK)
 def test_other_ways_to_say_the_same(what: str) -> None:
     expected = vb.attack(PGD, linear(), (X, Y))

@@ -175,6 +175,7 @@ class Silent(nn.Module):
         return torch.zeros(len(x), 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threat", GRANTED)
 @pytest.mark.parametrize("case", [case for case in NEEDS if case != "own"])
 def test_what_is_not_granted_is_refused_before_a_network_is_asked(case: str, threat: str, tmp_path: Path) -> None:

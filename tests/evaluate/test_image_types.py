@@ -115,6 +115,7 @@ def test_threats(dtype: torch.dtype, name: str, batch: Batch, digits_cnn: nn.Mod
     assert abs(int(report.success.sum()) - int(plain.success.sum())) <= 2
 
 
+@pytest.mark.slow
 @halves
 def test_a_half_target_and_sources_of_several_types(dtype: torch.dtype, batch: Batch, digits_cnn: nn.Module) -> None:
     half = of(dtype, digits_cnn)

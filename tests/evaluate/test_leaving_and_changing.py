@@ -135,6 +135,7 @@ def test_a_word_that_ends_the_process_is_an_error(case: str, mine: str, tmp_path
         study(tmp_path / "run", mine, WORDS[case]).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BATCHES)
 def test_a_batch_that_ends_the_process_has_failed(case: str, mine: str, tmp_path: Path) -> None:
     (outcome,) = study(tmp_path / "run", mine, BATCHES[case]).run()

@@ -31,6 +31,7 @@ class Root(nn.Module):
         return self.inner(x.sqrt().square())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attack",
     [attacks.DDN(steps=20), attacks.PGD(L2(1.0), steps=10), attacks.DeepFool()],

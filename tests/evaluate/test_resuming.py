@@ -385,6 +385,7 @@ def test_a_batch_of_a_loaded_set_has_its_ids(tmp_path: Path) -> None:
     assert isinstance(data.load("digits/test[3:9:2]").all(), Batch)
 
 
+@pytest.mark.slow
 def test_a_model_that_rarely_draws_is_run_under_its_own_seeds(tmp_path: Path) -> None:
     class Rare(Linear):
         """Draws at every call, and answers differently once in fifty."""

@@ -99,6 +99,7 @@ def test_a_step_size_that_is_not_given_is_in_no_identity() -> None:
     assert "alpha" not in str(describe(attacks.RFGSM(Linf(0.1))))
 
 
+@pytest.mark.slow
 def test_every_change_has_an_address_of_its_own(tmp_path: Path) -> None:
     keys = {name: key(tmp_path, **change) for name, change in DIFFERENT.items()}
     assert len(set(keys.values())) == len(keys)

@@ -37,6 +37,7 @@ def dense(stencil: Stencil) -> Tensor:
     return torch.stack(columns, -1)
 
 
+@pytest.mark.slow
 @given(height=st.integers(1, 17), width=st.integers(1, 17), groups=st.sampled_from([1, 3]), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 def test_against_the_dense_solve(height: int, width: int, groups: int, seed: int) -> None:

@@ -106,6 +106,7 @@ def test_against_sparse_lu(method: str) -> None:
     np.testing.assert_allclose(found[0].flatten(1).numpy().T, want, atol=1e-8)
 
 
+@pytest.mark.slow
 @methods
 @given(seed=st.integers(0, 10**6), alpha=st.sampled_from([0.0, 0.3, 0.9, 0.997]))
 @settings(max_examples=10, deadline=None)

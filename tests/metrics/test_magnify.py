@@ -43,6 +43,7 @@ def test_noise_on_flat_regions_is_revealed_and_an_edge_is_not() -> None:
     assert (seen.flatten(1).std(1) > 20 * (noisy - x).flatten(1).std(1) / 2).all()
 
 
+@pytest.mark.slow
 def test_batch_equals_singles_and_channels_share_the_range_kernel() -> None:
     x = Stream(2, IDS).uniform("x", (3, 16, 16), dtype=torch.float64)
     torch.testing.assert_close(torch.cat([magnify(v[None]) for v in x]), magnify(x), atol=1e-12, rtol=0)

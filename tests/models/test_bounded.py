@@ -39,6 +39,7 @@ def test_the_network_sees_its_own_units() -> None:
     torch.testing.assert_close(model(x), net(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delta", [0.5, [0.5, 0.1, 4.0, 0.0]])
 def test_cia_in_units_of_the_data(delta: float | list[float]) -> None:
     """No feature leaves [low, high] or data +- delta; one that may move goes toward its corner of a linear network."""

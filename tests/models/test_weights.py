@@ -233,6 +233,7 @@ def test_a_broken_cache_of_digits_cnn_is_made_again(held, tmp_path, monkeypatch,
     assert all(torch.equal(value, again[name]) for name, value in made.items())
 
 
+@pytest.mark.slow
 def test_squeezenet_classifies_real_images(shared_data):
     model = models.load(f"squeezenet:weights={shared_data}/imagenet/squeezenet1_0.safetensors")
     batch = data.load("imagenet/val1000:crop=227[::50]", shared_data).all()

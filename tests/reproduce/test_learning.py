@@ -96,6 +96,7 @@ def test_declarations_that_do_not_hold(tmp_path: Path) -> None:
         craft_batch(CRAFT, context(tmp_path).networks.threat(CRAFT), batch, batch.y, 0)
 
 
+@pytest.mark.slow
 def test_other_bytes_than_were_fitted_are_refused(tmp_path: Path) -> None:
     fitted = FittedAttack(context(tmp_path), CRAFT)
     obtain(fitted)

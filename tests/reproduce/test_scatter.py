@@ -126,6 +126,7 @@ def test_another_metric(go: Go) -> None:
     assert told["series"][0]["y"] == pytest.approx([y for _, y in expected(metrics.roughness)], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_share_below_is_that_of_the_cell(go: Go) -> None:
     """One run each: the shares are those of the dots below the diagonal, on it and above it."""
     x, y = PLAIN[3:4], SMOOTH[2:3]

@@ -111,6 +111,7 @@ def test_a_link_in_the_place_of_a_view_does_not_get_into_the_page(run: Path, tmp
     assert "UFJJVkFURSBLRVk" not in text  # PRIVATE KEY in base64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["cells", "cell", "parts", "images", "failures.jsonl", "lock", "0.png"])
 def test_nothing_is_written_through_a_link(place: str, run: Path, tmp_path: Path) -> None:
     cell, elsewhere = cell_of(run), tmp_path / "elsewhere"

@@ -160,6 +160,7 @@ def test_an_original_that_is_wrong_already_costs_one_question() -> None:
     assert (result.distance[[0, 2, 3]] > 0).all()
 
 
+@pytest.mark.slow
 def test_targeted_from_a_pool_of_images(digits_cnn: nn.Module, digits_test: tuple[Tensor, Tensor]) -> None:
     x, y = digits_test[0][:8], digits_test[1][:8]
     target = (y + 3) % 10

@@ -14,6 +14,7 @@ from vauban.core.pixel_grid import on_grid
 from vauban.engine import BoundThreat, Oracle, iterate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [None, 256])
 @pytest.mark.parametrize("box", [16 / 255, 0.15, 0.3])  # 0.15 and 0.3 are no whole levels
 def test_no_image_leaves_the_box(

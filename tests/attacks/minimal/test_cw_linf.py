@@ -32,6 +32,7 @@ def test_nearest_point_of_a_half_space(classes, make_linear):
     assert ratio.max() < 1.15  # tau falls by a tenth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [256, None])
 def test_tau_falls_and_c_rises(levels, digits_cnn, digits_test):
     x, y = (part[2:18] for part in digits_test)  # classified correctly

@@ -120,6 +120,7 @@ def reference(net: nn.Module, x0: Tensor, target: int, theta: float, gamma: floa
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["logits", "softmax"])
 @pytest.mark.parametrize(("theta", "gamma"), [(1.0, 0.3), (0.2, 0.1), (-0.4, 0.3)])
 def test_the_path_is_that_of_the_reference(theta, gamma, output, digits_mlp, digits_test):

@@ -16,6 +16,7 @@ from vauban.core.norms import L2
 from vauban.engine import BoundThreat, Oracle, iterate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edges", [False, True], ids=["inside", "at 0 and 1"])
 def test_the_minimum_is_scipys(edges, make_linear):
     """||r||^2 + c CE(target) of a linear classifier is smooth and convex."""

@@ -96,6 +96,7 @@ def test_failure_is_the_original_at_infinite_distance(attack, digits_test):
     assert result.crafted.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ALL, ids=name)
 def test_an_image_that_is_already_misclassified_costs_nothing(attack, digits_cnn, digits_test):
     x, y = digits_test

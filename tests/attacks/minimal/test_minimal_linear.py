@@ -45,6 +45,7 @@ def test_two_classes_with_the_default_loss(attack, make_linear):
     assert (result.distance / case.nearest(L2)).max() < 1.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "push", "most"), [(Linf, 0.6, 1.05), (L1, 0.1, 1.25)])
 def test_fmn_in_other_norms(norm, push, most, make_linear):
     case = make_linear(3, push)

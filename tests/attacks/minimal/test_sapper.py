@@ -48,6 +48,7 @@ def test_many_scouts_leave_steps_to_the_first_march(scouts):
     assert phases(100, scouts)[0][0].number == 0
 
 
+@pytest.mark.slow
 @NORMS
 @pytest.mark.parametrize("steps", [1, 20, 60])
 def test_one_gradient_per_step_and_one_closing_check(norm, steps, digits_cnn, digits_test):

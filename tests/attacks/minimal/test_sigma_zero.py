@@ -38,6 +38,7 @@ def reference(net: nn.Module, x0: Tensor, label: int, targeted: bool, steps: int
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targeted", [False, True])
 def test_the_path_is_that_of_the_objective(targeted, digits_mlp, digits_test, copied) -> None:
     net = copied(digits_mlp).double()

@@ -50,6 +50,7 @@ def test_a_flat_image_is_broken_by_a_nearly_flat_perturbation(attack: Any) -> No
         assert ((r.amax((1, 2, 3)) - r.amin((1, 2, 3))) < 0.05 * r.amax((1, 2, 3))).all()
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_single_pixel_has_no_neighbours_and_is_attacked_as_it_is(attack: Any, channels: int) -> None:

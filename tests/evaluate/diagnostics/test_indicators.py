@@ -161,6 +161,7 @@ def test_findings_are_what_fires(calibration_net: Net, digits_test: Data) -> Non
     assert found == codes(look(attack, threat, digits_test, n=40)) >= {"incomplete-optimisation"}
 
 
+@pytest.mark.slow
 def test_only_the_first_samples_are_examined(calibration_net: Net, digits_test: Data) -> None:
     threat, (x, y), ids = BoundThreat(calibration_net("clean")), digits_test, torch.arange(40)
     result = PGD(Linf(0.1)).run(Oracle.open(threat, x[:40], y[:40], Untargeted(), ids))
