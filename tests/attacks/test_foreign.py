@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from pathlib import Path
@@ -217,3 +218,14 @@ def test_a_function_of_other_parameters_is_refused() -> None:
         attacks.Foreign(two)
     with pytest.raises(ContractError, match="returns images, got None"):
         attacks.Foreign(None)
+
+
+def test_it_is_called_by_its_function_and_what_that_was_given() -> None:
+    def sign(model: nn.Module, x: Tensor, y: Tensor, size: float = 0.1) -> Tensor:
+        return x
+
+    assert attack_of(sign).name == "sign"
+    half = attacks.Foreign(functools.partial(sign, size=0.5), Linf(8 / 255))
+    assert attack_of(half).name == "sign:size=0.5,norm=linf,eps=8/255"
+    inner = attacks.Restarts(attacks.Foreign(sign, Linf(0.5)), times=2)
+    assert "attack=[sign:norm=linf,eps=0.5]" in attack_of(inner).name

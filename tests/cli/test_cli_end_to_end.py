@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,6 +62,7 @@ def test_the_default_job(process: Run, tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     assert "digits-cnn, undefended: clean accuracy" in first.stdout
+    assert re.search(r"fools? digits-cnn on ", " ".join(first.stdout.split()))  # the sentence on top of the page too
     assert "digits-cnn, behind bit-depth:bits=2" in first.stdout
     assert "Robust accuracy at" in first.stdout
     assert max(map(len, first.stdout.splitlines())) <= max(80, len(str(tmp_path)) + 40)

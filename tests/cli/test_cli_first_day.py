@@ -62,13 +62,22 @@ def test_a_name_is_explained() -> None:
     assert "Random search" in vauban("list", "square").output
 
 
-@pytest.mark.parametrize("kind", ["attacks", "defences", "models", "datasets", "threats", "metrics", "recipes"])
+@pytest.mark.parametrize(
+    "kind", ["attacks", "fitters", "defences", "models", "datasets", "threats", "metrics", "recipes"]
+)
 def test_every_registered_thing_is_explained(kind: str) -> None:
     from vauban.cli.screens.lists import registries
     from vauban.cli.screens.parameters import explained
 
     for entry in registries()[kind]:
         assert entry.summary.rstrip(".") in explained(entry.name, {kind: registries()[kind]})
+
+
+def test_what_is_fitted_is_listed_and_told_from_the_attack() -> None:
+    assert "epochs = 10" in vauban("list", "fitters").output
+    shown = vauban("list", "universal").output
+    assert "universal (attack)" in shown
+    assert "universal (attack to fit)" in shown
 
 
 def test_completion_is_offered() -> None:

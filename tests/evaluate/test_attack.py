@@ -83,7 +83,7 @@ def test_repr_says_what_happened() -> None:
     assert text.startswith("4 samples, 3 fooled (1 already misclassified), median linf ")
     assert "gradients" in text
     lone = repr(vb.attack(attacks.PGD(Linf(0.125), steps=6), Mean(), (X[3:], Y[3:])))
-    assert "1 samples, 1 fooled (1 already misclassified)" in lone
+    assert "1 sample, 1 fooled (1 already misclassified)" in lone
 
 
 @pytest.mark.parametrize("claim", [True, False])
@@ -237,4 +237,4 @@ def test_what_a_study_is_told_is_refused_by_name(odd: dict[str, Any], tmp_path: 
 
 def test_where_no_image_is_attacked_there_is_no_median() -> None:
     text = repr(vb.attack(attacks.PGD(Linf(0.125), steps=6), Mean(), (X[3:], Y[3:])))
-    assert text == "1 samples, 1 fooled (1 already misclassified), 0 gradients and 0 queries each"
+    assert text == "1 sample, 1 fooled (1 already misclassified), 0 gradients and 0 queries each"

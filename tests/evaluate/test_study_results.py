@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import vauban as vb
 from vauban.core.errors import MissingExtra, UnknownName
+from vauban.evaluate.results import StudyResults
 
 torch.manual_seed(0)
 NET = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
@@ -80,3 +82,27 @@ def test_progress_is_shown_in_lines_unless_it_is_not_wanted(study: Any, capfd: p
     assert all(line.endswith(": 10/10 stored") for line in shown.err.splitlines())
     study.run(progress=False)
     assert capfd.readouterr().err == ""
+
+
+def breaks(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    raise ValueError("no luck\nsecond line")
+
+
+def test_a_failed_cell_is_named_with_its_reason_and_findings_are_counted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    study = vb.Study(tmp_path, data=(X, Y), models={"net": NET}, attacks=["fgsm:eps=0.1", breaks], batch_size=10)
+    results = study.run(progress=False)
+    folder = results.run.cells[0]
+    store = study.store.cell(folder.meta["hash"])
+    finding = {"code": "odd", "message": "m", "advice": "", "share": None, "threshold": None}
+    store.write_findings([{**finding, "severity": "warning"}, {**finding, "severity": "warning", "code": "even"}])
+    shown = StudyResults(results.path, results.outcomes)
+    assert (
+        "failed: net | none | white-box | breaks: 1 batch failed, the last with ValueError: no luck" in shown.remarks()
+    )
+    assert [line for line in shown.remarks() if "warning" in line] == [
+        "2 warnings (even, odd): Study.report() explains"
+    ]
+    assert repr(shown).endswith("\n".join(shown.remarks()))
+    assert "<p>failed: net" in shown._repr_html_()

@@ -14,6 +14,7 @@ from vauban.report.run.doubts import WEAK_ATTACK, cell_doubts, invalid_codes
 from vauban.report.run.evidence import breaking_cells, evidence
 from vauban.report.run.headlines import headlines
 from vauban.report.run.plain_sentence import at_budget, change, without_budget
+from vauban.report.shared.format import plural
 from vauban.store import CellRows, Run, load
 
 EPS = 8 / 255
@@ -82,6 +83,24 @@ def test_without_a_budget_the_size_that_fools_half_is_said():
     rarely = attack("a", {1, 2}, eps=None)
     said = "With no limit on the size of a change, these attacks fool net on 2 of the 10 images."
     assert without_budget([rarely], "linf", "net") == said
+
+
+@pytest.mark.parametrize(
+    ("n", "word", "text"),
+    [(1, "backward pass", "1 backward pass"), (2, "batch", "2 batches"), (0, "query", "0 queries")],
+)
+def test_a_count_has_the_form_of_its_number(n, word, text):
+    assert plural(n, word) == text
+
+
+def test_where_at_most_half_are_broken_there_is_no_median(tmp_path, fake_run):
+    half, one = attack("a", set(range(5)), eps=None), attack("b", {1}, eps=None)
+    for cell, share in ((half, "50.0"), (one, "10.0")):
+        (headline,) = headlines(Run(tmp_path, {}, [cell], []))
+        (minimal,) = headline.minimal
+        assert "∞" not in minimal.sentence.replace("L∞", "")
+        assert f"at most half of the 10 correctly classified images were broken ({share}\u00a0%)" in minimal.sentence
+        assert not minimal.median_exists
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vauban.core.errors import BudgetSpent, ContractError, short
 from vauban.core.norms import Ball
+from vauban.core.spelling import spelled
 from vauban.core.tensors import like
 from vauban.core.tolerance import tolerance
 from vauban.engine import Attack, Oracle, Result
@@ -58,6 +59,16 @@ class Foreign(Attack):
         """What tables call it: the name of the function or of the class."""
         inner = self.call.func if isinstance(self.call, functools.partial) else self.call
         return str(getattr(inner, "__name__", type(inner).__name__))
+
+    @property
+    def spelling(self) -> str:
+        """What it is called with its parameters: those of a partial function, then the budget."""
+        given = self.call.keywords if isinstance(self.call, functools.partial) else {}
+        words = [f"{key}={spelled(value)}" for key, value in given.items()]
+        if self.ball is not None:
+            words += [f"norm={self.ball.norm.name}"] * ("norm" not in given)
+            words += [f"eps={spelled(self.ball.radius)}"] * ("eps" not in given)
+        return f"{self.name}:{','.join(words)}" if words else self.name
 
     def run(self, oracle: Oracle) -> Result:
         if oracle.domain.mask is not None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vauban.cli.options import DebugOption, DownloadOption, RejectsOption, RootOption, device_of, output_path
+from vauban.report.shared import format as fmt
 
 
 def fit(
@@ -47,8 +48,9 @@ def fit(
     )
     before = "" if obtain(output) else ", fitted before by the same words"
     cost = weights.metadata(out)["fit"]
-    passes = "1 pass" if cost["epochs"] == 1 else f"{cost['epochs']} passes"
+    forwards, backwards = cost["forwards"], cost["backwards"]
     typer.echo(
-        f"{out}: fooling rate {cost['rate']:.1%} on {cost['images']} images after {passes} over them, "
-        f"{cost['forwards']:,} forwards and {cost['backwards']:,} backwards{before}"
+        f"{out}: fooling rate {cost['rate']:.1%} on {fmt.plural(cost['images'], 'image')} after "
+        f"{fmt.plural(cost['epochs'], 'pass')} over them, {fmt.plural(forwards, 'forward', f'{forwards:,}')} and "
+        f"{fmt.plural(backwards, 'backward', f'{backwards:,}')}{before}"
     )

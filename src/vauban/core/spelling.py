@@ -18,8 +18,11 @@ def spelled(value: Any) -> str:
 
     A ball is its norm and radius, a loss or a norm its name, and an object inside another stands in brackets:
     `at:attack=[pgd:norm=linf,eps=0.3,steps=7],alpha=0.5`. A class that is not registered goes by its own name,
-    in small letters; a tensor of several numbers is only said to be `given`.
+    in small letters, unless it has a `spelling` of its own; a tensor of several numbers is only said to be `given`.
     """
+    own = getattr(type(value), "spelling", None)
+    if isinstance(own, property):
+        return str(value.spelling)
     if not is_dataclass(value) or isinstance(value, type):
         return _value(value)
     registered = registration(type(value))

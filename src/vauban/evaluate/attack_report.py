@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.columns import judged_columns
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.metrics.sample import measure
+from vauban.report.shared import format as fmt
 from vauban.statistics.estimates import median, rate
 from vauban.statistics.stages import AfterStage, after_each
 from vauban.statistics.summary import aimed, broken, fooled_or_rejected, lost, not_finite, rejected, robust
@@ -137,14 +139,14 @@ class AttackReport:
         passes = float(self.backwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         queries = float(self.forwards[e.attacked].double().mean()) if bool(e.attacked.any()) else 0.0
         then = ", ".join(f"{after.stage} {after.accuracy.value:.1%}" for after in self.after_each)
-        distance = (
-            f"median {e.norm.name} {middle:.4g}, " if bool(e.attacked.any()) else ""
-        )  # of none there is no median
+        distance = "" if math.isnan(middle) else f"median {e.norm.name} {middle:.4g}, "  # of none there is no median
+        if math.isinf(middle):
+            distance = f"no median {e.norm.name} since at most half were fooled, "
         stages = f"; accuracy after each attack: {then}" if then else ""
-        return (
-            f"{n} samples, {int(self.success.sum())} fooled{skipped}, {distance}"
-            f"{passes:.3g} gradients and {queries:.3g} queries each{refused}{stages}{self._doubts}"
-        )
+        gradients = fmt.plural(passes, "gradient", f"{passes:.3g}")
+        cost = f"{gradients} and {fmt.plural(queries, 'query', f'{queries:.3g}')} each"
+        fooled = f"{fmt.plural(n, 'sample')}, {int(self.success.sum())} fooled{skipped}"
+        return f"{fooled}, {distance}{cost}{refused}{stages}{self._doubts}"
 
     @property
     def _doubts(self) -> str:

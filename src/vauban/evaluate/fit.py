@@ -20,6 +20,8 @@ from vauban.core.parameters import check
 from vauban.data import Dataset
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import data_name
+from vauban.evaluate.diagnostics.attack_checks import radius_findings
+from vauban.evaluate.diagnostics.first_look import tell
 from vauban.jobs.identity import address, describe
 from vauban.models import weights
 from vauban.words import data as datasets
@@ -79,6 +81,7 @@ def fit(
     check_device(device)
     path, data = weights.output(out), datasets.load(data)
     fitter, named_threat = fitter_of(attack, data), threat_of(threat)
+    tell(radius_findings(getattr(fitter.value, "ball", None), data.shape, len(data)))
     model = model.to(device)
     bound = named_threat.value.bind(model, levels=None, budget=None)
     goal = goal or Untargeted()

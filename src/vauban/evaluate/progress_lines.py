@@ -10,6 +10,7 @@ from typing import Any
 
 from vauban.evaluate.job import CellJob
 from vauban.jobs.progress import Progress, Tell
+from vauban.report.shared import format as fmt
 
 PAUSE = 10.0  # seconds between two lines on one thing
 
@@ -61,7 +62,7 @@ def progress_lines(write: Callable[[str], None] = to_stderr, label: Callable[[An
         seen = fooled[key]
         note = f"fooled {sum(seen) / len(seen):.0%}" if seen else "stored"
         if progress.failures:
-            failed = f"{progress.failures} batch{'es' if progress.failures > 1 else ''} failed"
+            failed = f"{fmt.plural(progress.failures, 'batch')} failed"
             note = f"{note}, {failed}" if seen else failed
         name = cell.label if label is None else label(cell)
         write(f"{name}: {progress.done}/{progress.total} {note}")

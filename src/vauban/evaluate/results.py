@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import Any, overload
 
 from vauban.core.arguments import named_arguments
-from vauban.core.errors import MissingExtra
+from vauban.core.errors import MissingExtra, plain
 from vauban.jobs.runner import Outcome
 from vauban.report.run import tables
+from vauban.report.run.gate import unfinished
 from vauban.report.run.judged_cells import planned_run
 from vauban.report.run.result_rows import ResultRow, result_rows
+from vauban.report.shared import format as fmt
 from vauban.store import Run, query
+
+_CELL = ("model", "defence", "threat", "attack")
+"""Words of a cell, in the order in which they are read."""
 
 
 @dataclass(frozen=True, repr=False)
 class StudyResults(Sequence[Outcome]):
-    """What `Study.run` gives: the outcomes of its cells in order, and their results; it prints as a table.
+    """What `Study.run` gives: the outcomes of its cells in order, and their results; it prints as a table with
+    what failed and how many findings there are.
 
     Attributes:
         path: The run directory.
@@ -86,15 +92,31 @@ class StudyResults(Sequence[Outcome]):
             raise MissingExtra("pandas", "pandas", "to_pandas") from None
         if not images:
             return pandas.read_csv(io.StringIO(self.table("csv", population)))
-        words = ("model", "defence", "threat", "attack")
         cells = [
-            pandas.DataFrame({**{word: cell.meta[word] for word in words}, **cell.columns}) for cell in self.run.cells
+            pandas.DataFrame({**{word: cell.meta[word] for word in _CELL}, **cell.columns}) for cell in self.run.cells
         ]
         return pandas.concat(cells, ignore_index=True)
 
     def __repr__(self) -> str:
-        failed = sum(outcome.state == "failed" for outcome in self.outcomes)
-        return self.table() + (f"\n{failed} of {len(self)} cells failed" if failed else "")
+        return "\n".join([self.table(), *self.remarks()]) if self.remarks() else self.table()
+
+    def remarks(self) -> list[str]:
+        """What the table does not show, a line each: cells that failed, words that were not run, numbers of findings."""
+        run = self.run
+        told = [
+            f"failed: {' | '.join(str(cell.meta[word]) for word in _CELL)}: {reason}"
+            for cell in run.cells
+            for reason in unfinished(cell)
+        ]
+        told += [f"not run: {word}: {reason}" for word, reason in run.study.get("missing", {}).items()]
+        findings = [*(finding for cell in run.cells for finding in cell.findings), *run.findings]
+        for severity, name in (("invalid", "invalid finding"), ("warning", "warning")):
+            codes = [str(finding["code"]) for finding in findings if finding["severity"] == severity]
+            if codes:
+                told.append(
+                    f"{fmt.plural(len(codes), name)} ({', '.join(sorted(set(codes)))}): Study.report() explains"
+                )
+        return [plain(line) for line in told]
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""
@@ -105,4 +127,5 @@ class StudyResults(Sequence[Outcome]):
             return f"<tr>{''.join(f'<{tag}>{escape(cells[i])}</{tag}>' for i in shown)}</tr>"
 
         body = "".join(row(line, "td") for line in lines)
-        return f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+        told = "".join(f"<p>{escape(line)}</p>" for line in self.remarks())
+        return f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>{told}"

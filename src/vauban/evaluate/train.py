@@ -17,10 +17,13 @@ from vauban.core.device import check_device
 from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.rng import seeded
 from vauban.data import Dataset
+from vauban.engine import Attack
 from vauban.engine.first_answer import first_answer
 from vauban.engine.network import quiet
 from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.evaluate.cell import data_name
+from vauban.evaluate.diagnostics.attack_checks import parameter_findings
+from vauban.evaluate.diagnostics.first_look import tell
 from vauban.jobs.identity import address, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.models import weights
@@ -74,6 +77,7 @@ def train(
     check_device(device)
     path, recipe, data = weights.output(out), recipe_of(run.recipe), datasets.load(data)
     samples, held = _parts(run, data, validation)
+    _tell_odd_attacks(recipe, data)
     start = None if run.start is None else Path(run.start).expanduser()
     module, architecture = _started(run, start, recipe, device)
     network = module if run.defence == "none" else defences.load(run.defence).wrap(module)
@@ -121,6 +125,12 @@ def train(
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return history
+
+
+def _tell_odd_attacks(recipe: Recipe, data: Dataset) -> None:
+    """Say what the parameters of the attacks of a recipe make doubtful."""
+    attacks = [value for part in recipe.parts for value in vars(part).values() if isinstance(value, Attack)]
+    tell([finding for attack in attacks for finding in parameter_findings(attack, data.shape, len(data), None)])
 
 
 def _fits(network: nn.Module, samples: Samples, device: str) -> None:

@@ -28,6 +28,7 @@ from vauban.engine import BoundThreat, Verdict, judge
 from vauban.evaluate.adversarial_files import images_of, read_images
 from vauban.evaluate.batch import pictured, png
 from vauban.evaluate.columns import verdict_columns
+from vauban.evaluate.diagnostics.attack_checks import radius_findings
 from vauban.evaluate.diagnostics.first_look import LOOKED_AT, first_look, tell
 from vauban.evaluate.shuffled_change import shuffled
 from vauban.evaluate.unchanged import check_unchanged, state_of
@@ -73,7 +74,7 @@ def verify(
     threat = BoundThreat(model, levels=None)
     state = state_of(threat)
     threat, findings = first_look(threat, data.take(LOOKED_AT), "labels", classes=data.known_classes, labels=data.y)
-    tell(findings)
+    tell([*findings, *radius_findings(ball, data.shape, len(data))])
     parts = [
         _judged(threat, ball, given, batch) for given, batch in zip(torch.split(x, 128), data.batches(128), strict=True)
     ]

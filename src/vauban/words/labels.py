@@ -32,6 +32,8 @@ def attack_label(attack: Any) -> str:
     if not dataclasses.is_dataclass(attack) or isinstance(attack, type):
         return str(own or type(attack).__name__.lower())
     text = spelled(attack)
+    if hasattr(attack, "spelling"):
+        return text
     return f"{own}{text[len(text.partition(':')[0]) :]}" if own else text
 
 

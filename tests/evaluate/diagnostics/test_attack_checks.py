@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from vauban.core.errors import ContractError
 from vauban.engine import Attack, Oracle, Result
 from vauban.engine.result import untouched
 from vauban.evaluate.diagnostics.attack_checks import parameter_findings
+from vauban.evaluate.fit import fit
 
 LEVEL = 1 / 255
 BALL = Linf(0.2)
@@ -137,6 +139,23 @@ def test_it_is_said_in_python(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="vauban"):
         vb.attack(attacks.PGD(Linf(8), steps=2), Mean(), (X, Y))
     assert "Did you mean 8/255?" in caplog.text
+
+
+def test_it_is_said_of_every_ball_that_is_given(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def said(call: Callable[[], object]) -> bool:
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="vauban"):
+            call()
+        return "Did you mean 8/255?" in caplog.text
+
+    assert said(lambda: vb.verify(Mean(), (X, Y), X, "linf:8"))
+    assert said(lambda: vb.verify(Mean(), (X, Y), X, Linf(8)))
+    assert not said(lambda: vb.verify(Mean(), (X, Y), X, "linf:8/255"))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(X[0].numel(), 2))
+    assert said(lambda: fit("universal:eps=8,epochs=1", net, (X, Y), tmp_path / "fitted.safetensors"))
+    digits = vb.data.load("digits/train[:8]")
+    run = vb.TrainingRun("digits-cnn", "digits/train[:8]", epochs=1, recipe="at:attack=[fgsm:eps=8]", holdout=0)
+    assert said(lambda: vb.train(run, digits, tmp_path / "trained.safetensors"))
 
 
 @pytest.mark.slow

@@ -16,7 +16,9 @@ def show_comparison(rows: list[PairedRates]) -> None:
     """Print a table for each network, the accuracies of both runs with the paired difference and its test."""
     for network, group in groupby(rows, key=lambda row: row.network):
         first, *others = group
-        console.print(f"\n[bold]{escape(network)}[/], {first.n} images, {escape(first.threats)}", soft_wrap=True)
+        console.print(
+            f"\n[bold]{escape(network)}[/], {fmt.plural(first.n, 'image')}, {escape(first.threats)}", soft_wrap=True
+        )
         table = text_table("accuracy", ">base", ">new", ">difference", ">lost", ">gained", ">p")
         for row in (first, *others):
             low, high = row.difference

@@ -56,12 +56,6 @@ def cell_heading(model: str, defence: str, threat: str) -> str:
     return f"[bold]{escape(model)}[/], {behind}, {escape(threat)}"
 
 
-def plural(n: int, word: str) -> str:
-    """A count with its word: `3 cells`, `1 batch`."""
-    many = f"{word}es" if word.endswith("ch") else f"{word}s"
-    return f"{n} {word if n == 1 else many}"
-
-
 def duration(seconds: float) -> str:
     """A duration given in seconds, in milliseconds, seconds or minutes."""
     if seconds < 1:

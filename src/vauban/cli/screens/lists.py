@@ -18,6 +18,7 @@ def registries() -> dict[str, Any]:
 
     return {
         "attacks": attacks.registry,
+        "fitters": attacks.fitters,
         "defences": defences.registry,
         "models": models.registry,
         "datasets": data.registry,
@@ -32,7 +33,8 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
     """Entries of a registry as plain data.
 
     Args:
-        kind: `attacks`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses`, `recipes` or `experiments`.
+        kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses`, `recipes`
+            or `experiments`.
 
     Returns:
         Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.

@@ -55,19 +55,19 @@ def explained(name: str, registries: Mapping[str, Any]) -> str:
     Raises:
         UnknownName: There is neither a list nor a thing of that name.
     """
-    entries = [entry for registry in registries.values() for entry in registry if entry.name == name]
+    entries = [(registry.kind, entry) for registry in registries.values() for entry in registry if entry.name == name]
     if not entries:
         known = [entry.name for registry in registries.values() for entry in registry]
         raise UnknownName("list or name", name, [*registries, "losses", *known])
-    return "\n\n".join(_explained(entry) for entry in entries)
+    if len(entries) == 1:
+        return _explained(entries[0][1], name)
+    return "\n\n".join(_explained(entry, f"{name} ({kind})") for kind, entry in entries)
 
 
-def _explained(entry: Entry[Any]) -> str:
+def _explained(entry: Entry[Any], head: str) -> str:
     rows = parameters_of(entry)
     width = max((len(row["name"]) for row in rows), default=0)
     lines = [f"  {row['name']:<{width}}  {row['default']} ({row['range']})" for row in rows]
     file = inspect.getsourcefile(inspect.unwrap(entry.make))
     place = "" if file is None else "/".join(Path(file).parts[-3:])
-    return "\n".join(
-        [entry.name, "", inspect.getdoc(entry.make) or "", "", "Parameters:", *lines, "", f"Source: {place}"]
-    )
+    return "\n".join([head, "", inspect.getdoc(entry.make) or "", "", "Parameters:", *lines, "", f"Source: {place}"])

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vauban.cli.screens.layout import Indented, console, escape, plural, text_table
+from vauban.cli.screens.layout import Indented, console, escape, text_table
+from vauban.report.shared import format as fmt
 
 if TYPE_CHECKING:
     from vauban.report.reproduction.metric_table import MetricTableLine
@@ -112,7 +113,7 @@ def show_reproduction(folder: Path) -> int:
     failures = int(record.get("failures", 0))
     if failures:
         console.print(
-            f"\n[red]{plural(failures, 'batch')} failed[/]; run the same command to try again", soft_wrap=True
+            f"\n[red]{fmt.plural(failures, 'batch')} failed[/]; run the same command to try again", soft_wrap=True
         )
     console.print(f"\nreport: [bold]{escape(str((folder / 'report.html').resolve()))}[/]", soft_wrap=True)
     return failures

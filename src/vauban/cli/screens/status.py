@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.table import Table
 
-from vauban.cli.screens.layout import cell_heading, console, escape, plural
+from vauban.cli.screens.layout import cell_heading, console, escape
+from vauban.report.shared import format as fmt
 
 if TYPE_CHECKING:
     from vauban.store import CellRows, Run
@@ -39,7 +40,7 @@ def show_status(directory: Path) -> None:
     total = ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing has run"
     earlier = Counter(cell.earlier_version for cell in cells if cell.earlier_version)
     versions = "".join(f"; {n} made by vauban {version}" for version, n in earlier.items())
-    console.print(f"\n{plural(len(cells), 'cell')}: {total}{versions}")
+    console.print(f"\n{fmt.plural(len(cells), 'cell')}: {total}{versions}")
 
 
 def show_missing(run: Run) -> None:
@@ -68,7 +69,7 @@ def _state(cell: CellRows, planned: set[str]) -> str:
         return "stale: the last plan runs another network or code under this name"
     if cell.failures:
         reason = next(iter(str(cell.failures[-1]["error"]).splitlines()), "")
-        return f"failed: {plural(len(cell.failures), 'batch')}, the last with {reason}"
+        return f"failed: {fmt.plural(len(cell.failures), 'batch')}, the last with {reason}"
     state = "complete" if cell.complete else "partial"
     if cell.earlier_version:
         state = f"{state}; made by vauban {cell.earlier_version}"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from vauban.cli.screens.layout import Indented, cell_heading, console, duration, escape, plural, text_table
+from vauban.cli.screens.layout import Indented, cell_heading, console, duration, escape, text_table
 from vauban.cli.screens.status import model_defence_threat, show_missing
 from vauban.core.errors import plain
+from vauban.report.shared import format as fmt
 
 if TYPE_CHECKING:
     from vauban.evaluate.cell import Cell
@@ -40,7 +41,7 @@ def show_plan(study: Study) -> None:
     unknown = sum(e.seconds is None for e in estimates)
     rest = f" and {unknown} of unknown cost" if unknown else ""
     console.print(
-        f"{plural(len(estimates), 'cell')}, at most {duration(known)}{rest}; nothing was run "
+        f"{fmt.plural(len(estimates), 'cell')}, at most {duration(known)}{rest}; nothing was run "
         "(passes are per sample, upper bounds)"
     )
 
@@ -126,6 +127,8 @@ def show_outcomes(study: Study, page: Path) -> Run:
     for headline in verdict.headlines(run):
         behind = "undefended" if headline.defence == "none" else f"behind {escape(headline.defence)}"
         console.print(f"\n[bold]{escape(headline.model)}[/], {behind}: clean accuracy {headline.clean.value:.1%}")
+        if headline.plain:
+            console.print(Indented(escape(headline.plain)))
         sentences = [bound.sentence for bound in headline.bounds] + [part.sentence for part in headline.minimal]
         for sentence in [*sentences, *headline.stages, *headline.remarks]:
             console.print(Indented(escape(sentence)))
@@ -134,7 +137,7 @@ def show_outcomes(study: Study, page: Path) -> Run:
     show_missing(run)
     if failures:
         console.print(
-            f"\n[red]{plural(failures, 'batch')} failed[/]; vauban status {escape(str(study.store.path))} "
+            f"\n[red]{fmt.plural(failures, 'batch')} failed[/]; vauban status {escape(str(study.store.path))} "
             "says why; run the same command to try again",
             soft_wrap=True,
         )

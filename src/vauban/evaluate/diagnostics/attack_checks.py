@@ -30,8 +30,13 @@ def parameter_findings(attack: Attack, shape: Sequence[int], samples: int, level
     features = math.prod(shape)
     measured: list[Measured] = []
     for part in _parts(attack):
-        measured += [*_radius(part, features, samples, levels), *_step(part, samples, levels)]
+        measured += [*_radius(part.ball, features, samples, levels), *_step(part, samples, levels)]
     return list(dict.fromkeys(fired(measured)))  # a battery and what it runs share a ball
+
+
+def radius_findings(ball: Any, shape: Sequence[int], samples: int) -> list[Finding]:
+    """Findings on a ball around images that are not rounded; none without one."""
+    return fired(list(_radius(ball, math.prod(shape), samples, None)))
 
 
 def _parts(attack: Any) -> Iterator[Any]:
@@ -40,9 +45,8 @@ def _parts(attack: Any) -> Iterator[Any]:
         yield from _parts(member)
 
 
-def _radius(attack: Any, features: int, n: int, levels: int | None) -> Iterator[Measured]:
-    """Whether the ball holds more than all images, or none but the original."""
-    ball = attack.ball
+def _radius(ball: Any, features: int, n: int, levels: int | None) -> Iterator[Measured]:
+    """Whether a ball holds more than all images, or none but the original."""
     if not isinstance(ball, Ball) or isinstance(ball.radius, Tensor):
         return
     eps, norm = float(ball.radius), ball.norm

@@ -38,6 +38,6 @@ def stage_sentences(cells: Sequence[CellRows], labels: dict[str, str]) -> tuple[
             told = fmt.enumeration([f"{after.stage} {fmt.rate(after.accuracy)}" for after in stages])
             sentences.append(
                 f"Accuracy after each attack of {labels[cell.meta['hash']]}{under} ({budget}, "
-                f"{stages[-1].accuracy.n} images): {told}."
+                f"{fmt.plural(stages[-1].accuracy.n, 'image')}): {told}."
             )
     return tuple(sentences)

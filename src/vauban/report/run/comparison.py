@@ -117,8 +117,8 @@ def sentence(row: PairedRates) -> str:
     """The difference with its interval and test, in words."""
     low, high = row.difference
     return (
-        f"{100 * (row.new - row.base):+.1f} points on the same {row.n} images (95\u00a0% interval {100 * low:+.1f} to "
-        f"{100 * high:+.1f}), {row.lost} lost and {row.gained} gained, exact McNemar p = {row.p:.2g}"
+        f"{100 * (row.new - row.base):+.1f} points on the same {fmt.plural(row.n, 'image')} (95\u00a0% interval "
+        f"{100 * low:+.1f} to {100 * high:+.1f}), {row.lost} lost and {row.gained} gained, exact McNemar p = {row.p:.2g}"
     )
 
 

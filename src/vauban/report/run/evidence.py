@@ -95,5 +95,4 @@ def _name(cell: CellRows, labels: dict[str, str]) -> str:
 
 
 def _images(number: float) -> str:
-    text = f"{number:.0f}" if number == round(number) else f"{number:.1f}"
-    return f"{text} image{'' if text == '1' else 's'}"
+    return fmt.plural(round(number, 1), "image")

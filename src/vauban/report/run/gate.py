@@ -88,7 +88,7 @@ def unfinished(cell: CellRows) -> list[str]:
     """Why a cell has not all of its rows; none where it has."""
     if cell.failures:
         reason = next(iter(str(cell.failures[-1]["error"]).splitlines()), "")
-        batches = "1 batch" if len(cell.failures) == 1 else f"{len(cell.failures)} batches"
+        batches = fmt.plural(len(cell.failures), "batch")
         return [f"{batches} failed, the last with {reason}"]
     return [] if cell.complete else [f"{len(cell.columns['id'])} of {cell.meta.get('n', '?')} images have rows"]
 

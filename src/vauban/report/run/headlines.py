@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,6 +72,11 @@ class MinimalDistance:
     p_suc: Estimate
     median: float
     sentence: str
+
+    @property
+    def median_exists(self) -> bool:
+        """Whether more than half of the images were broken, so that the median is finite."""
+        return math.isfinite(self.median)
 
 
 @dataclass(frozen=True)
@@ -186,13 +192,13 @@ def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, l
     worst = worst_case(cells, norm, eps)
     robust, (gradients, queries) = rate(worst.robust), mean_cost(worst)
     at = f"{fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
-    over = f"{'all ' if robust.n == len(worst.clean_of_all) else ''}{robust.n} images"
+    over = f"{'all ' if robust.n == len(worst.clean_of_all) else ''}{fmt.plural(robust.n, 'image')}"
     left = "The remaining images were not broken" if robust.value > 0 else "Every image was broken"
     sentence = (
         f"Robust accuracy at {at} is at most {fmt.percent(robust.value)} "
         f"(95\u00a0% interval {100 * robust.interval.low:.1f} to {fmt.percent(robust.interval.high)}, "
         f"{over}). {left} by {_attackers(cells, labels)} at "
-        f"{fmt.count(queries)} forward and {fmt.count(gradients)} backward passes per image."
+        f"{fmt.count(queries)} forward and {fmt.plural(gradients, 'backward pass')} per image."
     )
     compared = against_undefended(cells, [c for c in bare if norm_of(c) == norm], norm, eps)
     return BudgetBound(norm, eps, robust, gradients, queries, f"{sentence} {compared}" if compared else sentence)
@@ -202,10 +208,22 @@ def _minimal(cells: list[CellRows], norm: str, labels: dict[str, str]) -> Minima
     closest = nearest_success(cells, norm)
     distance = closest.distance[closest.correct]
     middle, broken = median(distance), rate(np.isfinite(distance))
-    sentence = (
-        f"Smallest perturbation found by {_attackers(cells, labels)}: median {fmt.norm_name(norm)} distance "
+    return MinimalDistance(norm, broken, middle.value, _smallest(cells, norm, labels, middle, broken))
+
+
+def _smallest(cells: list[CellRows], norm: str, labels: dict[str, str], middle: Estimate, broken: Estimate) -> str:
+    """The median distance as a sentence; that there is none where too few images were broken."""
+    attackers, images = _attackers(cells, labels), fmt.plural(broken.n, "correctly classified image")
+    if not broken.n:
+        return f"No smallest perturbation by {attackers}: no image is classified correctly."
+    if math.isinf(middle.value):
+        return (
+            f"No median {fmt.norm_name(norm)} distance by {attackers}: at most half of the {images} were broken "
+            f"({fmt.percent(broken.value)})."
+        )
+    return (
+        f"Smallest perturbation found by {attackers}: median {fmt.norm_name(norm)} distance "
         f"{fmt.distance(middle.value, norm)} (95\u00a0% interval {fmt.distance(middle.interval.low, norm)} to "
-        f"{fmt.distance(middle.interval.high, norm)}) over the {broken.n} correctly classified images, of which "
+        f"{fmt.distance(middle.interval.high, norm)}) over the {images}, of which "
         f"{fmt.percent(broken.value)} were broken; failures count as infinite."
     )
-    return MinimalDistance(norm, broken, middle.value, sentence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vauban.report.shared import format as fmt
 from vauban.statistics.combine import worst_case
 from vauban.statistics.intervals import mcnemar, paired_difference
 from vauban.store import CellRows
@@ -32,6 +33,6 @@ def against_undefended(defended: list[CellRows], bare: list[CellRows], norm: str
     difference = float(a.mean() - b.mean())
     low, high = paired_difference(a > 0, b > 0)
     return (
-        f"{100 * difference:+.1f} points against the undefended network on the same {len(shared)} images "
+        f"{100 * difference:+.1f} points against the undefended network on the same {fmt.plural(len(shared), 'image')} "
         f"(95\u00a0% interval {100 * low:+.1f} to {100 * high:+.1f}, exact McNemar p = {mcnemar(a > 0, b > 0):.2g})."
     )

@@ -35,7 +35,7 @@ def at_budget(cells: Sequence[CellRows], norm: str, eps: float, who: str) -> str
     right, standing = int(worst.clean.sum()), int(worst.robust.sum())
     among = _among(right, len(worst.ids), who)
     if not right:
-        return f"Even without an attack {who} classifies none of the {len(worst.ids)} images correctly."
+        return f"Even without an attack {who} classifies none of the {fmt.plural(len(worst.ids), 'image')} correctly."
     aim = _aim(cells, norm, eps)
     if standing == right:
         return _sentence(f"{change(norm, eps)}, these attacks did not fool {who} on any of {among}.")
@@ -59,7 +59,7 @@ def without_budget(cells: Sequence[CellRows], norm: str, who: str) -> str:
     distance = closest.distance[closest.correct]
     among = _among(len(distance), len(closest.ids), who)
     if not len(distance):
-        return f"Even without an attack {who} classifies none of the {len(closest.ids)} images correctly."
+        return f"Even without an attack {who} classifies none of the {fmt.plural(len(closest.ids), 'image')} correctly."
     middle = median(distance).value
     if math.isfinite(middle):
         return _sentence(f"{change(norm, middle)} fools {who} on half of {among}.")
@@ -80,7 +80,7 @@ def change(norm: str, size: float) -> str:
             return f"changing each pixel by at most {round(levels)} of 255 levels"
         return f"changing each pixel by at most {size:.3g} of its range"
     if norm == "l0":
-        return f"changing at most {size:.0f} pixel value{'' if round(size) == 1 else 's'}"
+        return f"changing at most {fmt.plural(round(size), 'pixel value')}"
     return f"a change of {fmt.norm_name(norm)} size at most {fmt.distance(size, norm)}"
 
 
@@ -100,7 +100,7 @@ def _aim(cells: Sequence[CellRows], norm: str, eps: float) -> str:
 
 
 def _among(right: int, images: int, who: str) -> str:
-    counted = f"{right} image{'' if right == 1 else 's'}"
+    counted = fmt.plural(right, "image")
     return f"the {counted}" if right == images else f"the {counted} that it classifies correctly"
 
 

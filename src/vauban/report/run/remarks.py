@@ -78,4 +78,4 @@ def _any(cells: Sequence[CellRows], shows: Callable[[Columns], np.ndarray[Any, A
 
 
 def _images(n: int) -> str:
-    return f"{n} image{'' if n == 1 else 's'}"
+    return fmt.plural(n, "image")

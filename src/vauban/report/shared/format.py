@@ -76,6 +76,12 @@ def count(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\u202f") if value >= 100 or value == round(value) else f"{value:.1f}"
 
 
+def plural(n: float, word: str, shown: str | None = None) -> str:
+    """A count with its word: `3 cells`, `1 batch`, `0.5 images`; `shown` is the count as text where it is another."""
+    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith(("ch", "s")) else f"{word}s"
+    return f"{count(n) if shown is None else shown} {word if n == 1 else many}"
+
+
 def seconds(value: float) -> str:
     """A duration given in seconds, in seconds, minutes or hours."""
     if value < 120:
