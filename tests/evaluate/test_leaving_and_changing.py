@@ -264,12 +264,12 @@ def test_a_change_between_planning_and_running_is_noticed(tmp_path: Path) -> Non
 def test_a_state_is_that_of_every_network_and_not_of_the_layout() -> None:
     one, two = nn.Conv2d(3, 4, 2), nn.Conv2d(3, 4, 2)
     threat = BoundThreat(one, sources=((two, 1.0),))
-    before = state_of(threat)
+    before = state_of(threat.parts)
     assert len(before) == 4
     one.to(memory_format=torch.channels_last)
-    check_unchanged(threat, before)
+    check_unchanged(threat.parts, before)
     with torch.no_grad():
         two.bias[0] = torch.nextafter(two.bias[0], torch.tensor(9.0))
     with pytest.raises(StateChanged, match="'bias' of Conv2d"):
-        check_unchanged(threat, before)
-    assert state_of(BoundThreat(nn.Identity())) == {}
+        check_unchanged(threat.parts, before)
+    assert state_of(nn.Identity().modules()) == {}

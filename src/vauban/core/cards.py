@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from vauban.core.arguments import NamedArguments
+from vauban.core.errors import MissingExtra
 
 Backward = Callable[..., Tensor] | None
 """What is differentiated in place of an operation: a function of its inputs, or None for the identity."""
+
+
+def lacking(rules: Iterable[Backward]) -> MissingExtra | None:
+    """What backward rules need and is not installed, found by their `check_installed`; None where nothing is."""
+    for rule in rules:
+        check = getattr(rule, "check_installed", None)
+        try:
+            if check is not None:
+                check()
+        except MissingExtra as error:
+            return error
+    return None
 
 
 class Path(Protocol):

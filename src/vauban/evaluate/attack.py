@@ -78,14 +78,14 @@ def attack(
     bound: BoundThreat = told(threat_of(threat).value, network.network).bind(network.value, levels=whole.levels)
     aim = goals.load(goal)
     check_grants(named, aim, bound)
-    state = state_of(bound)
+    state = state_of(bound.parts)
     classes = data.known_classes if isinstance(data, Dataset) else None
     bound, findings = first_look(bound, whole, named.value.needs, seed, classes)
     findings += parameter_findings(named.value, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
     parts = in_batches(whole, None if mask is None else mask_of(mask, whole.x), batch_size)
     done = [evaluate_batch(named.value, bound, part, aim, seed=seed, mask=own) for part, own in parts]
-    check_unchanged(bound, state)
+    check_unchanged(bound.parts, state)
     report = AttackReport(joined(done))
     evaluated, measured = report.evaluated, [answers(*report.not_finite, len(whole))]
     measured.append(undeclared_rejection(evaluated.clean.columns, classes, evaluated.goal.rejects, len(whole)))

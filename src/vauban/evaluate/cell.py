@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vauban import metrics
 from vauban.core.answers import check_answerable
-from vauban.core.cards import carded
+from vauban.core.cards import carded, lacking
 from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
@@ -113,19 +113,12 @@ class Cell:
     @property
     def lacking(self) -> MissingExtra | None:
         """What the cell needs and is not installed: of the operations that BPDA differentiates in another's place."""
-        for rule in self.threat.backward.values():
-            check = getattr(rule, "check_installed", None)
-            try:
-                if check is not None:
-                    check()
-            except MissingExtra as error:
-                return error
-        return None
+        return lacking(self.threat.backward.values())
 
     @property
     def state(self) -> State:
         """The networks' weights and buffers as they were when the cell was planned."""
-        state: State = self._cache.setdefault("state", None) or state_of(self.threat)
+        state: State = self._cache.setdefault("state", None) or state_of(self.threat.parts)
         self._cache["state"] = state
         return state
 

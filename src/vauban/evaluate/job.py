@@ -85,7 +85,7 @@ class CellJob:
         cell, settings = self.cell, self.cell.settings
         batch = cell.data.batch(part.positions).to(settings.device)
         done = evaluate_batch(cell.attack.value, cell.threat, batch, cell.goal, seed=settings.seed)
-        check_unchanged(cell.threat, cell.state)
+        check_unchanged(cell.threat.parts, cell.state)
         findings: list[Finding] = []
         if part.index == 0 and self.findings is not None:
             findings = [*self.findings, *check_run(cell, done)]

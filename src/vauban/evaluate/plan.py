@@ -42,7 +42,7 @@ def make_cells(
             facts = describe(defended)
             for threat in threats or _default_threats(defended):
                 bound = bind(threat, defended, data, settings, below(defence.value, model.value, defended))
-                state = state_of(bound)
+                state = state_of(bound.parts)
                 for attack in attacks:
                     check_grants(attack, goals.load(goal), bound)
                     cell = Cell(

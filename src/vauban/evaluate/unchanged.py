@@ -9,32 +9,31 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from vauban.core.errors import StateChanged
-from vauban.engine import BoundThreat
 
 State = Mapping[str, int]
 """Sum of the bits of each tensor by its name, modulo 2^64."""
 BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def state_of(threat: BoundThreat) -> State:
-    """The state of every network of a threat; one transfer to the host, however many tensors there are.
+def state_of(modules: Iterable[nn.Module]) -> State:
+    """The state of modules, each without those below it; one transfer to the host, however many tensors there are.
 
     A single whole number, such as a count of calls, may change: no answer is a weighted sum of it.
     """
-    sums = {name: _bits(tensor) for name, tensor in _tensors(threat.parts)}
+    sums = {name: _bits(tensor) for name, tensor in _tensors(modules)}
     if not sums:
         return {}
     device = next(iter(sums.values())).device
     return dict(zip(sums, torch.stack([value.to(device) for value in sums.values()]).tolist(), strict=True))
 
 
-def check_unchanged(threat: BoundThreat, before: State) -> None:
-    """Compare the networks of a threat with an earlier state of theirs.
+def check_unchanged(modules: Iterable[nn.Module], before: State) -> None:
+    """Compare modules with an earlier state of theirs.
 
     Raises:
         StateChanged: A weight or a buffer has changed.
     """
-    now = state_of(threat)
+    now = state_of(modules)
     changed = [name for name, value in before.items() if now.get(name) != value]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""

@@ -72,13 +72,13 @@ def verify(
             "slice the data like the images were made, e.g. mnist/test[:500]"
         )
     threat = BoundThreat(model, levels=None)
-    state = state_of(threat)
+    state = state_of(threat.parts)
     threat, findings = first_look(threat, data.take(LOOKED_AT), "labels", classes=data.known_classes, labels=data.y)
     tell([*findings, *radius_findings(ball, data.shape, len(data))])
     parts = [
         _judged(threat, ball, given, batch) for given, batch in zip(torch.split(x, 128), data.batches(128), strict=True)
     ]
-    check_unchanged(threat, state)
+    check_unchanged(threat.parts, state)
     rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     share = {name: float(rows[name].double().mean()) for name in rows}
     grid = math.floor(upper_limit(float(ball.radius)) * 255) / 255 if ball.norm is Linf else None

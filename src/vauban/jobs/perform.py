@@ -134,7 +134,7 @@ def _make(artefact: Artefact, tell: Callable[[int, int], None]) -> Performed:
     """Make the file of an artefact unless it is there; a second process that needs it waits."""
     try:
         made = obtain(artefact, tell)
-    except MissingExtra as error:
+    except (UnfitNetwork, MissingExtra) as error:
         log.error("%s: %s", artefact.label, error)
         return Performed("failed", error=str(error))
     except VaubanError as error:

@@ -15,6 +15,7 @@ from vauban.core.errors import ContractError
 from vauban.data import Dataset
 from vauban.engine import Attack
 from vauban.evaluate.fit import named, visits
+from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.jobs.identity import address, describe
 from vauban.jobs.perform import file_of_artefact
 from vauban.reproduce.context import Context, source_parts, sources_identity
@@ -94,7 +95,10 @@ class FittedAttack:
         return None if origin is None else Words(origin.call, {**origin.arguments, "address": str(self.path)})
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
-        """Fit; progress counts the images seen."""
+        """Fit; progress counts the images seen. Raises MissingExtra and StateChanged as the job of a craft does."""
+        networks = self.context.networks
+        if (error := networks.lacking(self.craft)) is not None:
+            raise error
         fitter, dataset = self.fit.fitter, self.dataset
         log.info("fitting %s: %s on %s", self.path.name, fitter, self.fit.data)
         total, seen = getattr(fitter, "epochs", 1) * len(dataset), 0
@@ -105,8 +109,10 @@ class FittedAttack:
             tell(seen, total)
 
         tell(0, total)
-        threat = self.context.networks.threat(self.craft)
+        threat = networks.threat(self.craft)
+        state = state_of(threat.parts)
         result = fitter.fit(threat, visits(dataset, self.context.device), callback=passed)
+        check_unchanged(threat.parts, state)
         fitter.save(result, self.path, {**self.identity(), "data": named(dataset)})
         tell(total, total)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from vauban.jobs import runner
-from vauban.reproduce.plan import Tally, Told
+from vauban.reproduce.plan import Plan, Tally, Told
 from vauban.reproduce.planned import Options, prepared
 from vauban.reproduce.record import publish, record_of
 from vauban.store import files
+
+log = logging.getLogger("vauban")
 
 
 def run(
@@ -50,6 +53,7 @@ def run(
     told = progress or (lambda *_: None)
     files.check_output(Path(out), folder=True)
     run = prepared(name, scale, Path(out), options)
+    _tell_lacking(run.work)
     outcomes = runner.run(run.work.jobs(), runner.executor_of(workers), Tally(run.work, told))
     failed = {outcome.job.key: outcome.failures for outcome in outcomes if outcome.failures}
     rows = [None if any(job.key in failed for job in planned.jobs()) else planned.rows() for planned in run.work.cells]
@@ -59,3 +63,17 @@ def run(
     )
     publish(folder)
     return folder
+
+
+def _tell_lacking(work: Plan) -> None:
+    """Name, before anything runs, the jobs that fail because a package is not installed. Raises MissingExtra where no cell
+    is left."""
+    lacking = {
+        job.key: (job.label, error)
+        for job in work.jobs()
+        if (error := job.lacking) is not None and not all(job.stored(part) for part in job.parts())
+    }
+    if lacking and all(any(job.key in lacking for job in cell.jobs()) for cell in work.cells):
+        raise next(error for _, error in lacking.values())
+    for label, error in lacking.values():
+        log.error("%s: %s (its cells fail, the others run)", label, error)

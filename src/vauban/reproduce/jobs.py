@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-from torch import Tensor
+from torch import Tensor, nn
 
 from vauban import metrics
 from vauban.core.contracts import Part
+from vauban.core.errors import MissingExtra
 from vauban.engine import BoundThreat
 from vauban.reproduce import crafting, judging
 from vauban.reproduce.context import CraftedImages
@@ -94,6 +95,15 @@ class CraftJob(TableJob):
     def _threat(self) -> BoundThreat:
         return self.context.networks.threat(self._craft)
 
+    @property
+    def asked(self) -> Sequence[nn.Module]:
+        return self._threat.parts
+
+    @cached_property
+    def lacking(self) -> MissingExtra | None:
+        craft = self.images.craft
+        return None if craft is None else self.context.networks.lacking(craft)
+
     def saved(self, part: Part) -> pa.Table:
         """The stored rows of the samples of a part, or of half of one."""
         whole = self.parts()[part.index]
@@ -142,8 +152,7 @@ class JudgeJob(OnImages):
         context, positions = self.context, part.positions
         images, linf, l2 = self._images(part)
         target = context.targets[positions].to(context.device)
-        members = context.networks.judges(self.judge)
-        answer = judging.opinions(members, self.judge.rule, images, target, seed=self.seed, batch=part.index)
+        answer = judging.opinions(self._members, self.judge.rule, images, target, seed=self.seed, batch=part.index)
         return {
             "id": self._ids(part),
             "y": context.data.y[positions].tolist(),
@@ -155,6 +164,14 @@ class JudgeJob(OnImages):
             "linf": linf,
             "l2": l2,
         }
+
+    @cached_property
+    def _members(self) -> list[nn.Module]:
+        return self.context.networks.judges(self.judge)
+
+    @property
+    def asked(self) -> Sequence[nn.Module]:
+        return list(dict.fromkeys(part for member in self._members for part in member.modules()))
 
 
 @dataclass(frozen=True, eq=False)

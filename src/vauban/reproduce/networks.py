@@ -9,11 +9,12 @@ from typing import Any
 from torch import nn
 
 from vauban import models
-from vauban.core.cards import Backward
+from vauban.core.cards import Backward, lacking
 from vauban.core.contracts import Words
-from vauban.core.errors import ContractError, UnknownName
+from vauban.core.errors import ContractError, MissingExtra, UnknownName
 from vauban.data.location import default_root
 from vauban.engine import BoundThreat
+from vauban.evaluate.unchanged import State, check_unchanged, state_of
 from vauban.jobs.identity import address, describe
 from vauban.jobs.perform import file_of_artefact
 from vauban.reproduce.declarations import Craft, Judge
@@ -54,6 +55,7 @@ class Networks:
         self.device, self.untrained = device, untrained
         self._trained = TrainedNetworks(trained, self.recipes, self.specs, data, device, origin)
         self._loaded: dict[tuple[str, str], nn.Module] = {}
+        self._states: dict[tuple[str, str], State] = {}
         self._described: dict[tuple[str, str], Any] = {}
 
     def spec(self, role: str) -> str:
@@ -77,7 +79,14 @@ class Networks:
         if key not in self._loaded:
             made = self._made(role) if role in self.recipes else self._found(self.spec(role))
             self._loaded[key] = made.to(self.device)
+            self._states[key] = state_of(self._loaded[key].modules())
         return self._loaded[key]
+
+    def _unchanged(self, role: str) -> nn.Module:
+        """The network as it was loaded. Raises StateChanged where other work has changed it."""
+        network = self[role]
+        check_unchanged(network.modules(), self._states[self._key(role)])
+        return network
 
     def _key(self, role: str) -> tuple[str, str]:
         """The same for two roles of one spec."""
@@ -111,11 +120,11 @@ class Networks:
         """The attacker of a craft: every source behind its path, with its backward rules; images are rounded to its grid.
 
         What an attack with a loop of its own calls success is read on the first source; where that is random, on the
-        network below its path.
+        network below its path. Raises StateChanged where a network is no longer what was loaded.
         """
         sources, backward = [], {}
         for through in craft.through:
-            network = self[through.network]
+            network = self._unchanged(through.network)
             source = behind(network, through.path)
             backward.update(rules(source, network, through.bpda))
             sources.append((source, through.weight))
@@ -126,8 +135,17 @@ class Networks:
         )
 
     def judges(self, judge: Judge) -> list[nn.Module]:
-        """The networks that a judge asks, each behind the path."""
-        return [behind(self[role], judge.path) for role in judge.networks]
+        """The networks that a judge asks, each behind the path. Raises StateChanged as `threat` does."""
+        return [behind(self._unchanged(role), judge.path) for role in judge.networks]
+
+    def lacking(self, craft: Craft) -> MissingExtra | None:
+        """What a gradient of a craft needs and is not installed; nothing is trained or loaded twice to tell."""
+        for through in craft.through:
+            network = self.code(through.network)
+            error = lacking(rules(behind(network, through.path), network, through.bpda).values())
+            if error is not None:
+                return error
+        return None
 
 
 def _filled(spec: str, places: Mapping[str, Path]) -> str:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from torch import nn
 
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, MissingExtra
+from vauban.evaluate.unchanged import State, check_unchanged, state_of
 from vauban.jobs.identity import address
 from vauban.reproduce.context import Context
 from vauban.store.part_folder import PartFolder
@@ -44,6 +46,20 @@ class TableJob(ABC):
     @abstractmethod
     def columns(self, part: Part) -> Mapping[str, Any]:
         """The columns of the schema for the samples of a part, but `seconds`."""
+
+    @property
+    def lacking(self) -> MissingExtra | None:
+        """What the job needs and is not installed."""
+        return None
+
+    @property
+    def asked(self) -> Sequence[nn.Module]:
+        """The modules that must stay as they are while the job runs."""
+        return ()
+
+    @cached_property
+    def _state(self) -> State:
+        return state_of(self.asked)
 
     def stamp(self, part: Part) -> str:
         """What the stored part must have been made from."""
@@ -82,8 +98,11 @@ class TableJob(ABC):
         return self.folder.holds(part.index, self._ids(part), self.stamp(part))
 
     def compute(self, part: Part, scratch: Path) -> Computed:
-        began = time.perf_counter()
+        if self.lacking is not None:
+            raise self.lacking
+        began, state = time.perf_counter(), self._state
         columns = dict(self.columns(part))
+        check_unchanged(self.asked, state)
         columns["seconds"] = [(time.perf_counter() - began) / len(part)] * len(part)
         return Computed(columns)
 
