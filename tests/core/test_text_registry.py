@@ -72,8 +72,14 @@ def test_objects_from_files(tmp_path: Path) -> None:
     assert from_file(parse(f"{file}:make")) is from_file(parse(f"{file}:make"))
     with pytest.raises(UnknownName, match="did you mean 'make'"):
         from_file(parse(f"{file}:mak"))
-    with pytest.raises(ContractError, match="cannot be made"):
+    with pytest.raises(UnknownName, match=r"parameter of .*mine\.py:make: 'c'; known: a, b"):
         from_file(parse(f"{file}:make:c=5"))
+    with pytest.raises(
+        ContractError, match=r"expected a of .*mine\.py:make, got none; write .*mine\.py:make:a=\.\.\.$"
+    ):
+        from_file(parse(f"{file}:make:b=5"))
+    with pytest.raises(ContractError, match=r"mine\.py:make cannot be made: TypeError: .* \(line 4\)"):
+        from_file(parse(f"{file}:make:a=x"))
     with pytest.raises(ContractError, match="does not exist"):
         from_file(parse(f"{tmp_path}/absent.py:x"))
     file.write_text("LIMIT = 4\n")

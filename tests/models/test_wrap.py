@@ -137,7 +137,7 @@ def test_mean_and_std_around_own_weights(tmp_path):
     torch.save(net.state_dict(), tmp_path / "w.pt")
     own = f"{tmp_path}/own.py:Own:weights={tmp_path}/w.pt"
     torch.testing.assert_close(models.load(f"wrap:module=[{own}],mean=0.3,std=0.4")(x), net((x - 0.3) / 0.4))
-    with pytest.raises(ContractError, match=r"unexpected keyword argument 'mean'; .*wrap:module="):
+    with pytest.raises(ContractError, match=r"unknown parameter of .*own.py:Own: 'mean'; .*wrap:module="):
         models.load(f"{own},mean=0.3,std=0.4")
 
 

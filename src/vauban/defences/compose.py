@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from vauban.core.errors import ContractError
+from vauban.core.users_call import call_users
 from vauban.defences.base import Defence, check_module
 
 
@@ -39,10 +40,7 @@ class UserDefence:
     params: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        try:
-            wrapped = self.function(check_module(module), **self.params)
-        except TypeError as error:
-            raise ContractError(f"defence {self.name!r} cannot be made: {error}") from error
+        wrapped = call_users(self.name, self.function, self.params, check_module(module))
         if not isinstance(wrapped, nn.Module):
             raise ContractError(
                 f"expected defence {self.name!r} to return a torch.nn.Module, got {type(wrapped).__name__}"

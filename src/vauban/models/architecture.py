@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, UnknownName
 from vauban.core.rng import seeded
+from vauban.core.users_call import call_users
 from vauban.models import registry
 from vauban.models import weights as files
 
@@ -85,11 +86,12 @@ class Architecture:
         if not self.params:
             return self.made
         try:
-            return self.made(**self.params)
-        except TypeError as error:
-            around = [key for key in ("mean", "std") if f"'{key}'" in str(error)]
-            way_out = "; a normalisation goes around it: wrap:module=[FILE.py:NAME:weights=FILE],mean=0.5,std=0.25"
-            raise ContractError(f"{self.name!r} cannot be made: {error}{way_out if around else ''}") from error
+            return call_users(self.name, self.made, self.params)
+        except UnknownName as error:
+            if not any(f": '{key}'" in str(error) for key in ("mean", "std")):
+                raise
+            way_out = "a normalisation goes around it: wrap:module=[FILE.py:NAME:weights=FILE],mean=0.5,std=0.25"
+            raise ContractError(f"{error}; {way_out}") from error
 
 
 def of_weights(path: Path) -> Architecture:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vauban.core.errors import VaubanError
 from vauban.core.text import parse
+from vauban.core.users_call import call_users
 from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import ComputedFigure, OperatingCurves, Scatter, Series, Sweep, WorstCases
@@ -21,7 +22,7 @@ def load(name: str) -> Experiment:
     parsed = parse(name)
     named = registry.get(name).build("experiment", {}) if parsed.file is None else from_file(parsed)
     if parsed.file is not None and callable(named):
-        named = named()
+        named = call_users(parsed.text, named, {})
     if not isinstance(named, Experiment) or (parsed.file is None and named.id != name):
         raise VaubanError(f"expected {name!r} to be an Experiment of that id, got {str(named)[:80]!r}")
     if not re.fullmatch(r"[\w.-]+", named.id):

@@ -116,7 +116,7 @@ def _users(spec: Spec, data: Dataset | None) -> Any:
     """The attack of a user's file: an object, what a class or a function makes, or a foreign one."""
     call = from_file(replace(spec, params={}))
     if not is_foreign(call) or makes_attacks(call, spec.params):
-        return made(spec, lambda make: arguments(Entry(spec.text, make, ""), spec.params, data))
+        return made(spec, lambda make: arguments(Entry(f"{spec.file}:{spec.name}", make, ""), spec.params, data))
     given = dict(spec.params)
     norm, eps = norm_by_name(str(given.pop("norm", "linf"))), given.pop("eps", None)
     if eps is None and "norm" in spec.params:

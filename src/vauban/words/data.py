@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from vauban import data
 from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError
 from vauban.core.text import parse
+from vauban.core.users_call import call_users
 from vauban.data.dataset import Dataset
 from vauban.data.location import DataLocation, default_root
 from vauban.data.torch_data import from_torch
@@ -51,8 +53,9 @@ def _named(text: str, root: str | Path | None, download: bool) -> Dataset:
     text, part = _cut(text)
     spec = parse(text)
     if spec.file is not None:
-        named = from_file(spec)
-        named = named() if callable(named) else named
+        named = from_file(replace(spec, params={}))
+        if spec.params or inspect.isclass(named) or inspect.isroutine(named):
+            named = call_users(spec.text, named, spec.params)
     else:
         name, _, split = spec.name.partition("/")
         place = DataLocation(default_root() if root is None else Path(root).expanduser(), download)

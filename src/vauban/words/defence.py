@@ -10,6 +10,7 @@ from torch import nn
 from vauban import defences
 from vauban.core.errors import ContractError, short
 from vauban.core.text import Spec, joined, parse
+from vauban.core.users_call import call_users
 from vauban.defences.base import Defence
 from vauban.defences.compose import Chain, UserDefence, chain
 from vauban.words.files import files_in, from_file
@@ -59,7 +60,7 @@ def _one(spec: Spec, params: dict[str, Any]) -> Defence:
 def _users(spec: Spec) -> Defence:
     named = from_file(replace(spec, params={}))
     if isinstance(named, type) and hasattr(named, "wrap"):
-        named = from_file(spec) if spec.params else named()
+        named = call_users(spec.text, named, spec.params)
     elif not hasattr(named, "wrap") and callable(named) and not isinstance(named, nn.Module):
         return UserDefence(spec.text, named, dict(spec.params))
     elif spec.params:

@@ -16,6 +16,7 @@ from typing import Any
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.registry import Entry
 from vauban.core.text import Spec
+from vauban.core.users_call import call_users
 
 
 def files_in(text: str) -> tuple[Path, ...]:
@@ -58,12 +59,7 @@ def from_file(spec: Spec) -> Any:
     if not hasattr(module, spec.name):
         raise UnknownName(f"name in {spec.file}:", spec.name, [n for n in vars(module) if not n.startswith("_")])
     named = getattr(module, spec.name)
-    if spec.params:
-        try:
-            return named(**spec.params)
-        except TypeError as error:
-            raise ContractError(f"{spec.text!r} cannot be made: {error}") from error
-    return named
+    return call_users(spec.text, named, spec.params) if spec.params else named
 
 
 def made(spec: Spec, arguments: Callable[[Any], dict[str, Any]]) -> Any:
@@ -75,7 +71,7 @@ def made(spec: Spec, arguments: Callable[[Any], dict[str, Any]]) -> Any:
     """
     named = from_file(dataclasses.replace(spec, params={}))
     if inspect.isclass(named) or inspect.isroutine(named):
-        return Entry(spec.text, named, "").build("object", arguments(named))
+        return Entry(f"{spec.file}:{spec.name}", named, "").build("object", arguments(named))
     if spec.params:
         raise ContractError(f"expected a class to take the parameters of {spec.text!r}, got an instance")
     return named

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import replace
 from typing import Any
 
 from vauban import metrics
@@ -23,6 +24,10 @@ def metric_of(word: str) -> Entry[Any]:
         ContractError: A user's function is not registered, so that its unit and direction are not known.
     """
     spec = parse(word)
+    if spec.params:
+        raise ContractError(
+            f"expected a metric without parameters, got {word!r}; register a function of your own that sets them"
+        )
     if spec.file is None:
         return metrics.registry.get(word)
     metric = from_file(spec)
@@ -45,10 +50,10 @@ def load(word: str | Metric, **params: Any) -> Metric:
     if not isinstance(word, str):
         return word
     spec = parse(word)
-    metric: Metric = metrics.registry.get(spec.name).make if spec.file is None else from_file(spec)
+    metric: Metric = metrics.registry.get(spec.name).make if spec.file is None else from_file(replace(spec, params={}))
     if not callable(metric):
         raise ContractError(f"expected the metric {word!r} as a function of an original and an image, got {metric!r}")
-    given = {**({} if spec.file else spec.params), **params}
+    given = {**spec.params, **params}
     if not given:
         return metric
     known = list(inspect.signature(metric).parameters)[2:]  # behind the original and the image

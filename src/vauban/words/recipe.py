@@ -39,7 +39,9 @@ def _part(spec: Spec) -> RecipePart:
     else:
         part = from_file(replace(spec, params={}))
         if not isinstance(part, RecipePart):
-            part = Entry(spec.text, part, "").build(registry.kind, resolved(spec.params, {"attack": "attack"}))
+            part = Entry(f"{spec.file}:{spec.name}", part, "").build(
+                registry.kind, resolved(spec.params, {"attack": "attack"})
+            )
     if not isinstance(part, RecipePart):
         raise ContractError(f"expected {spec.text!r} to be a part of a recipe, got {type(part).__name__}")
     return part
