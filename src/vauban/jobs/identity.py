@@ -128,6 +128,7 @@ def name_of(value: Any) -> str:
         return str(own)
     if (user := re.fullmatch(r"vauban_user_(.+)_[0-9a-f]{12}", module)) is not None:
         module = user[1]
+    module = re.sub(r"^vauban_folder_[0-9a-f]{12}\.", "", module)
     code = _code(value) if module == "__main__" or file_of(value) is None else ""
     return f"{module}.{own}" + (f"#{hashlib.sha256(code.encode()).hexdigest()[:12]}" if code else "")
 

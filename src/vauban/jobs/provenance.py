@@ -20,6 +20,7 @@ from torch import nn
 from vauban.core import face
 from vauban.jobs.source_files import Imported, files_read, imports, public_names, real
 from vauban.store.sources import PACKAGE
+from vauban.words.user_modules import folders_above
 
 _REGISTERING = frozenset({"registry", "fitters", "register"})  # what puts a thing under a name changes no row
 _MODULE_STATE = frozenset(vars(nn.Module()))
@@ -141,7 +142,7 @@ def _module_file(file: Path, module: str, level: int) -> Path | None:
         return _within(PACKAGE.parent, module)
     if file.is_relative_to(PACKAGE):  # an installed package, which its version covers
         return None
-    for folder in dict.fromkeys((file.parent, *map(Path, filter(None, sys.path)), Path.cwd())):
+    for folder in dict.fromkeys((*folders_above(file), file.parent, *map(Path, filter(None, sys.path)), Path.cwd())):
         if (within := _within(folder, module)) is not None:
             return within
     loaded = getattr(sys.modules.get(module), "__file__", None)

@@ -17,6 +17,7 @@ from vauban.core.errors import ContractError, UnknownName
 from vauban.core.registry import Entry
 from vauban.core.text import Spec
 from vauban.core.users_call import call_users
+from vauban.words.user_modules import folder_of
 
 
 def files_in(text: str) -> tuple[Path, ...]:
@@ -26,29 +27,26 @@ def files_in(text: str) -> tuple[Path, ...]:
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a user's file under a name of its own, keyed by its content."""
+    """Import a user's file under a name of its own, keyed by its content, its folder and what it imports from there."""
     if not path.is_file():
         raise ContractError(f"expected a Python file, got {str(path)!r}, which does not exist")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    folder = folder_of(path)
+    digest = hashlib.sha256(folder.package.encode() + path.read_bytes()).hexdigest()[:12]
     name = f"vauban_user_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)  # a file may import its neighbours
     try:
-        spec.loader.exec_module(module)
+        with folder.on_path():
+            folder.run(module, path)
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
             raise
         raise ContractError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(folder)
     return module
 
 
