@@ -7,12 +7,15 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+import torchvision
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
@@ -63,12 +66,46 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "hybrid": {"models": NET, "path": defences.registry.get("bit-depth").make()},
     "at": {"attack": FGSM()},
     "epoch-at": {"attack": FGSM()},
+    "torchvision": {"name": "resnet18"},
+    "timm": {"name": "resnet18"},
+    "hf": {"path": "nowhere"},
+    "robustbench": {"arch": "preact-resnet-18", "file": "nowhere.pt"},
 }
 FEW = {"steps": 2, "search_steps": 1, "n_target": 2, "queries": 8, "most": 20, "tries": 4, "inner": 2}
 
 
 MISSING = ("nowhere", "expected images", "to be a folder")  # refused for another reason: there are no files
-STANDS_FOR = {"ball": ("perturbation",), "v": ("perturbation",), "weights": ("weight",), "module": ("Module",)}
+STANDS_FOR = {
+    "ball": ("perturbation",),
+    "v": ("perturbation",),
+    "weights": ("weight",),
+    "module": ("Module",),
+    "name": ("torchvision model", "timm cannot make"),
+    "path": ("folder of a saved image classifier",),
+    "normalise": ("statistics",),
+}
+
+
+class Library(ModuleType):
+    """timm and torchvision.models with one network, which costs nothing and is never downloaded."""
+
+    @staticmethod
+    def create_model(name: str, pretrained: bool, num_classes: int = 1000) -> nn.Module:
+        if name != "resnet18":
+            raise RuntimeError(f"Unknown model ({name})")
+        network = nn.Identity()
+        network.pretrained_cfg = {}  # type: ignore[assignment]
+        return network
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_downloads() -> Iterator[None]:
+    """Networks of other libraries without them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "timm", Library("timm"))
+        patch.setattr(torchvision.models, "list_models", lambda module: ["resnet18"])
+        patch.setattr(torchvision.models, "get_model", lambda *_, **__: nn.Identity())
+        yield
 
 
 def parameters(kind: str, entry: Entry[Any]) -> list[str]:
@@ -77,13 +114,8 @@ def parameters(kind: str, entry: Entry[Any]) -> list[str]:
     return names[2:] if kind == "metric" else [name for name in names if name != "place"]
 
 
-OTHERS = ("torchvision", "timm", "hf", "robustbench")  # networks of other libraries, and what they download
 CASES = [
-    (kind, entry, name)
-    for kind, known in REGISTRIES.items()
-    for entry in known
-    for name in parameters(kind, entry)
-    if entry.name not in OTHERS
+    (kind, entry, name) for kind, known in REGISTRIES.items() for entry in known for name in parameters(kind, entry)
 ]
 every = pytest.mark.parametrize(
     ("kind", "entry", "name"), CASES, ids=[f"{kind}-{entry.name}-{name}" for kind, entry, name in CASES]

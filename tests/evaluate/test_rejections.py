@@ -139,6 +139,38 @@ def test_a_network_without_a_card(mark: str) -> None:
     assert report.robust_accuracy == 1
 
 
+class Fooled(nn.Module):
+    """Logits of four classes that are told by the mean: up to `last` of those above a half get the last one."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.last = last
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.flatten(1).mean(1)
+        low, high = -100 * mean, 100 * (mean - 0.2)
+        third = 300 * (mean - 0.5)
+        z = torch.stack([low, high, third, torch.full_like(mean, -500.0)], 1)
+        return z if self.last == 2 else z[:, [0, 1, 3, 2]]
+
+
+@pytest.mark.parametrize("last", [2, 3])
+def test_without_a_number_of_classes_the_answers_tell(last: int) -> None:
+    """Images of the labels 0 and 1 that end in one class: a finding where that is the last one."""
+    x = torch.cat([torch.full((4, 1, 4, 4), 0.0), torch.full((4, 1, 4, 4), 0.4)])
+    y = torch.tensor([0] * 4 + [1] * 4)
+
+    def codes(model: nn.Module, keep: Tensor, **more: Any) -> list[str]:
+        report = vb.attack(vb.attacks.FGSM(vb.Linf(0.7)), model, (x[keep], y[keep]), **more)
+        return [f.code for f in report.findings if f.code == "undeclared-rejection"]
+
+    every, one = torch.arange(8), torch.arange(4)
+    assert codes(Fooled(last), every) == (["undeclared-rejection"] if last == 3 else [])
+    assert codes(Fooled(last), one) == []  # of one class: all of them may well end in one other
+    assert codes(Fooled(last), every, rejects=True) == []
+    assert codes(Fooled(last), every, goal=f"targeted:{last}") == []
+
+
 @pytest.mark.slow
 def test_one_logit_more_than_classes_is_a_finding(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     report = vb.attack(FGSM, Detector(declared=False), dataset())

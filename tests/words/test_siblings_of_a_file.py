@@ -136,3 +136,19 @@ def test_the_cells_of_two_projects_have_their_own_addresses(tmp_path: Path) -> N
     assert address("one") == address("copy") != address("two")
     (tmp_path / "two" / "config.py").write_text("VALUE = 1.0\n")
     assert address("one") == address("two")
+
+
+def test_a_file_that_registers_a_thing_is_read_again_after_an_edit_beside_it(tmp_path: Path) -> None:
+    project(tmp_path, 1.0).write_text(
+        "import config\nfrom vauban.metrics import registry\n"
+        "@registry.register('mine-of-a-test', unit='1', direction='lower', aggregate='mean', reads='pair')\n"
+        "def mine(x, y):\n    return config.VALUE + (x - y).flatten(1).sum(1)\n"
+    )
+    try:
+        for value in (1.0, 2.5):
+            (tmp_path / "config.py").write_text(f"VALUE = {value}\n")
+            assert value == load_file(tmp_path / "net.py").config.VALUE
+    finally:
+        from vauban.metrics import registry
+
+        del registry._entries["mine-of-a-test"]

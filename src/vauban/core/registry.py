@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -154,8 +155,9 @@ class Registry(Generic[T]):
 
 
 def _origin(make: Callable[..., Any]) -> tuple[object, object]:
-    """Module and name of a factory's definition, which a notebook cell or a reloaded file repeats."""
-    return getattr(make, "__module__", None), getattr(make, "__qualname__", None)
+    """Place and name of a factory's definition, which a notebook cell or a file that is read again repeats."""
+    module = getattr(make, "__module__", None)
+    return getattr(sys.modules.get(str(module)), "__file__", module), getattr(make, "__qualname__", None)
 
 
 def registration(make: object) -> tuple[Registry[Any], str] | None:

@@ -18,10 +18,10 @@ from vauban.evaluate.attack_report import AttackReport
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
-from vauban.evaluate.diagnostics.findings import Finding, fired
+from vauban.evaluate.diagnostics.findings import Finding, Measured, fired
 from vauban.evaluate.diagnostics.first_look import first_look, tell
 from vauban.evaluate.diagnostics.indicators_counts import answers
-from vauban.evaluate.diagnostics.preflight_checks import undeclared_rejection
+from vauban.evaluate.diagnostics.preflight_checks import answered_last, undeclared_rejection
 from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.words import data as datasets
@@ -88,10 +88,19 @@ def attack(
     check_unchanged(bound.parts, state)
     report = AttackReport(joined(done))
     evaluated, measured = report.evaluated, [answers(*report.not_finite, len(whole))]
-    measured.append(undeclared_rejection(evaluated.clean.columns, classes, evaluated.goal.rejects, len(whole)))
+    measured.append(_undeclared(evaluated, classes))
     met = [*idle(named.value, evaluated), *_met(evaluated), *fired(measured)]
     tell(met)
     return AttackReport(evaluated, (*findings, *met), stage_labels(named.value, whole.x.shape[1:]))
+
+
+def _undeclared(done: Evaluated, classes: int | None) -> Measured:
+    """Whether the last logit seems to mean 'rejected' without a word: by the classes of the data, else by the answers."""
+    columns, declared = done.clean.columns, done.goal.rejects
+    if classes is not None:
+        return undeclared_rejection(columns, classes, declared, len(done.batch.y))
+    fooled = done.success if done.goal.target is None else done.success & (done.goal.target != columns - 1)
+    return answered_last(columns, done.batch.y, done.clean.label, done.verdict.label, fooled, declared)
 
 
 def _met(done: Evaluated) -> list[Finding]:

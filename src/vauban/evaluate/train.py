@@ -144,6 +144,10 @@ def _fits(network: nn.Module, samples: Samples, device: str) -> None:
 def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple[Samples, Samples | None]:
     """What is trained on, and what is validated on: `validation`, else the last samples."""
     kept = len(data) - (round(run.holdout * len(data)) if validation is None else 0)
+    if kept < 1:
+        raise ContractError(
+            f"expected a holdout that leaves samples to train on, got {run.holdout} of {len(data)} samples"
+        )
     held = Subset(data, torch.arange(kept, len(data))) if kept < len(data) else validation
     return Subset(data, torch.arange(kept)), held
 

@@ -77,10 +77,8 @@ class Folder:
 
     def run(self, module: ModuleType, path: Path) -> None:
         """Execute a file as a module of the folder; always from the source, so that an edit is never missed."""
-        content = path.read_bytes()
-        self.read[path] = hashlib.sha256(content).hexdigest()
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": self.take}
-        exec(compile(content, str(path), "exec", dont_inherit=True), vars(module))
+        exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), vars(module))
 
     @contextmanager
     def on_path(self) -> Iterator[None]:
@@ -110,7 +108,9 @@ class Loader(SourceFileLoader):
     """Loader of the files beside a user's file."""
 
     def exec_module(self, module: ModuleType) -> None:
-        _BY_PACKAGE[module.__name__.partition(".")[0]].run(module, Path(self.path))
+        folder, path = _BY_PACKAGE[module.__name__.partition(".")[0]], Path(self.path)
+        folder.read[path] = _digest(path)
+        folder.run(module, path)
 
 
 class Finder:

@@ -55,6 +55,24 @@ def undeclared_rejection(logits: int, classes: int | None, declared: bool, n: in
     return rules.UNDECLARED_REJECTION.on(n if fires else 0, n, logits=logits, classes=classes)
 
 
+def answered_last(logits: int, y: Tensor, before: Tensor, after: Tensor, fooled: Tensor, declared: bool) -> Measured:
+    """Fooled images whose answer is the last class, where nothing else knows that class: for data of unknown classes.
+
+    Args:
+        logits: Number of logits of the network.
+        y: Labels `(batch,)`.
+        before: Answers on the originals `(batch,)`.
+        after: Answers on the attacked images `(batch,)`.
+        fooled: Which were fooled, and were not to become that class, bool `(batch,)`.
+        declared: Whether the last class is said to mean 'rejected'.
+    """
+    last = logits - 1
+    known = declared or bool(((y == last) | (before == last)).any())
+    alike = bool((y[fooled] == y[fooled][:1]).all())  # images of one class may well end in one other
+    count = 0 if known or alike else int((after[fooled] == last).sum())
+    return rules.ANSWERED_LAST.on(count, int(fooled.sum()), logits=logits)
+
+
 def _fit(probe: Probe, logits: Tensor) -> Iterator[Measured]:
     """Whether the network belongs to the data and has its weights; no pass."""
     n, outputs = logits.shape

@@ -44,6 +44,16 @@ UNDECLARED_REJECTION = Rule(
     "rejected now counts as a success.",
     "say so: --rejects, rejects=True, or a card with rejects=True; leave it if the last class is one like the others",
 )
+ANSWERED_LAST = Rule(
+    "undeclared-rejection",
+    "warning",
+    0.5,
+    "an attack on images of several classes ends in several others; a last class that takes most of them and that no label "
+    "and no answer before the attack names is like no class",
+    "of those that were fooled get the last of {logits} logits, which is no label of this batch and no answer before the "
+    "attack: if it means 'rejected', an attack that is rejected now counts as a success.",
+    "say so: rejects=True, or a card with rejects=True; leave it if the last class is one like the others",
+)
 NOT_FINITE = Rule(
     "not-finite",
     "invalid",
