@@ -290,9 +290,10 @@ def test_study_and_findings(tmp_path):
     with pytest.raises(ContractError, match="expected a run directory"):
         load(tmp_path)
     store.write_study({"command": "vauban evaluate"})
-    store.write_findings([{"name": "x"}])
+    finding = {"code": "x", "severity": "info", "message": "m"}
+    store.write_findings([finding])
     run = load(tmp_path)
-    assert (run.study["command"], run.findings) == ("vauban evaluate", [{"name": "x"}])
+    assert (run.study["command"], run.findings) == ("vauban evaluate", [finding])
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(ContractError, match=r"study\.json"):
         load(tmp_path)

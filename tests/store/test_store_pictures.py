@@ -44,7 +44,7 @@ def test_pictures_are_those_of_their_row(store):
 
 def test_status_and_report_read_no_column_of_pictures(store, monkeypatch):
     from vauban.report.run import page
-    from vauban.store import parquet
+    from vauban.store import stored_part
 
     read: list[str] = []
 
@@ -53,7 +53,7 @@ def test_status_and_report_read_no_column_of_pictures(store, monkeypatch):
         read.extend(rows.schema.names)
         return rows
 
-    monkeypatch.setattr(parquet, "read_part", reading)
+    monkeypatch.setattr(stored_part, "read_part", reading)
     page.write(store.path)
     assert "l2" in read
     assert not set(read) & set(PICTURES)

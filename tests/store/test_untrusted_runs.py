@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -28,7 +29,7 @@ from vauban.models import weights
 from vauban.report.run import page, tables
 from vauban.report.run.example_images import amplified_perturbation
 from vauban.report.shared.format import markdown_text
-from vauban.store import files, query, sources
+from vauban.store import files, part, query, sources, stored_part
 from vauban.store.parquet import Store
 from vauban.store.part_folder import PartFolder
 from vauban.store.pictures import PIXELS, check_archive, opened
@@ -60,18 +61,18 @@ def changed_meta(run: Path, **facts: Any) -> None:
 
 def test_stray_files_are_named_and_ignored(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = query.load(run)
-    part = next((cell_of(run) / "parts").glob("*.parquet"))
+    file = next((cell_of(run) / "parts").glob("*.parquet"))
     stray = [
-        part.with_name("00000 (1).parquet"),
-        part.with_name("0000a.parquet"),
-        part.with_name("notes.txt"),
+        file.with_name("00000 (1).parquet"),
+        file.with_name("0000a.parquet"),
+        file.with_name("notes.txt"),
         run / "cells" / "README.txt",
         run / "cells" / "not a cell" / "cell.json",
     ]
     for path in stray:
         path.parent.mkdir(exist_ok=True)
-        shutil.copy(part, path)
-    (part.with_name(".DS_Store")).write_text("hidden")
+        shutil.copy(file, path)
+    (file.with_name(".DS_Store")).write_text("hidden")
     with caplog.at_level(logging.WARNING, "vauban"):
         after = query.load(run)
     assert len(after.cells) == 1
@@ -119,9 +120,9 @@ def test_nothing_is_written_through_a_link(place: str, run: Path, tmp_path: Path
     at = {"cells": run / "cells", "cell": cell, "parts": cell / "parts", "images": images, "0.png": images / "0.png"}
     link = at.get(place, cell / place)
     whole = link.is_dir()
-    part = next((cell / "parts").glob("*.parquet"))
+    file = next((cell / "parts").glob("*.parquet"))
     content = {path.relative_to(run): path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    part.unlink()  # there is something to do
+    file.unlink()  # there is something to do
     if whole:
         shutil.move(link, elsewhere)
     else:
@@ -264,3 +265,86 @@ def test_a_gzipped_table_is_read_as_far_as_its_header_says(tmp_path: Path) -> No
         file.write(struct.pack(">HBB", 0, 8, 3) + struct.pack(">3I", 2**16, 2**16, 4))
     with pytest.raises(ContractError, match="got a header for 17,179,869,184"):
         read_idx(tmp_path / "huge.gz")
+
+
+@pytest.mark.parametrize("place", ["cells", "parts", "part", "cell.json", "findings.json"])
+def test_nothing_is_read_through_a_link(
+    place: str, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cell = cell_of(run)
+    file = next((cell / "parts").glob("*.parquet"))
+    at = {"cells": run / "cells", "parts": cell / "parts", "part": file}.get(place, cell / place)
+    shutil.move(at, tmp_path / "elsewhere")
+    at.symlink_to(tmp_path / "elsewhere")
+    with caplog.at_level(logging.WARNING, "vauban"):
+        cells = query.load(run).cells
+    assert sum(len(one.columns["id"]) for one in cells) == 0
+    assert [line for line in caplog.messages if "symbolic link" in line]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"schema": 1',
+        "[]",
+        "3",
+        json.dumps({"schema": 1, "hash": "other"}),
+        None,
+        {"n": "six"},
+        {"sources": []},
+        {"model": ["m"]},
+        {"metrics": 5},
+    ],
+)
+def test_a_cell_with_damaged_facts_is_left_out(content: Any, run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cell = cell_of(run)
+    whole = run / "cells" / "whole"
+    shutil.copytree(cell, whole)
+    facts = json.loads((cell / "cell.json").read_text())
+    (whole / "cell.json").write_text(json.dumps({**facts, "hash": "whole"}))
+    if isinstance(content, dict):
+        (cell / "cell.json").write_text(json.dumps({**facts, **content}))
+    else:
+        (cell / "cell.json").write_bytes(b"\xff\x00" if content is None else content.encode())
+    with caplog.at_level(logging.WARNING, "vauban"):
+        read = query.load(run)
+    assert [one.meta["hash"] for one in read.cells] == ["whole"]
+    assert [line for line in caplog.messages if f"{cell.name} is left out: " in line]
+
+
+def test_a_part_that_announces_too_much_is_not_unpacked(
+    run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(part, "MOST_ROWS", 5)
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("unpacked"))
+    with caplog.at_level(logging.WARNING, "vauban"):
+        (cell,) = query.load(run).cells
+    assert "got 6 rows of" in caplog.text
+    assert not cell.complete
+    monkeypatch.setattr(part, "MOST_ROWS", 6)
+    monkeypatch.setattr(part, "MOST_BYTES", 100)
+    assert len(query.load(run).cells[0].damaged) == 1
+
+
+def test_odd_lines_and_huge_files_are_no_failures(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = cell_of(run) / "failures.jsonl"
+    failures.write_text('3\n{"index": "x", "error": "a"}\n{"error": "b"}\n{"index": 7, "error": "c"}\n')
+    assert [line["error"] for line in query.load(run).cells[0].failures] == ["c"]
+    monkeypatch.setattr(files, "LARGEST_JSON", 10)
+    with pytest.raises(ContractError, match="expected at most 10 bytes"):
+        query.load(run)
+
+
+def test_status_reads_the_ids_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vauban.cli import results
+
+    read: list[str] = []
+
+    def reading(path: Path, wanted: Callable[[str], bool] | None = None) -> Any:
+        rows = part.read_part(path, wanted)
+        read.extend(rows.schema.names)
+        return rows
+
+    monkeypatch.setattr(stored_part, "read_part", reading)
+    results.status(run)
+    assert read == ["id"]

@@ -19,7 +19,8 @@ from vauban.evaluate.diagnostics.checks import check_run
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.unchanged import check_unchanged
 from vauban.store import files
-from vauban.store.parquet import CellStore, Store
+from vauban.store.cell_store import CellStore
+from vauban.store.parquet import Store
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ import numpy as np
 
 from vauban.core.errors import VaubanError
 from vauban.evaluate.cell import Cell
-from vauban.store.parquet import CellStore, Store
+from vauban.store.cell_store import CellStore
+from vauban.store.parquet import Store
 
 log = logging.getLogger("vauban")
 

@@ -81,8 +81,24 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; a damaged file is a one-line ContractError."""
+LARGEST_JSON = 2**26
+"""Bytes of the largest JSON file that is read: facts and findings take kilobytes."""
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Facts of a run folder, a JSON object. Raises ContractError where it is damaged, too large or a symbolic link."""
+    facts = read_json(path, follow=False)
+    if not isinstance(facts, dict):
+        raise ContractError(f"{path}: expected a JSON object, got {type(facts).__name__}; delete it and run again")
+    return facts
+
+
+def read_json(path: Path, follow: bool = True) -> Any:
+    """Read JSON; a damaged file, one that is too large, or a symbolic link not to `follow` is a one-line ContractError."""
+    if path.is_symlink() and not follow:
+        raise ContractError(f"{path} is a symbolic link, and none is followed in a run folder; remove it")
+    if path.is_file() and (size := path.stat().st_size) > LARGEST_JSON:
+        raise ContractError(f"{path}: expected at most {LARGEST_JSON:,} bytes, got {size:,}; delete it and run again")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -129,8 +145,8 @@ def check_unlinked(*folders: Path) -> None:
 
 
 def read_lines(path: Path) -> list[Any]:
-    """The whole JSON lines of a file; a line torn by a kill is skipped."""
-    if not path.exists():
+    """The whole JSON lines of a file; a line torn by a kill is skipped, a link or a huge file is not read."""
+    if not path.is_file() or path.is_symlink() or path.stat().st_size > LARGEST_JSON:
         return []
     values = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -17,6 +17,10 @@ def part_file(folder: Path, index: int) -> Path:
     return folder / f"{index:05d}.parquet"
 
 
+MOST_BYTES, MOST_ROWS = 2**31, 2**20
+"""Of a part, unpacked: a batch of thousands of images with their pictures takes a tenth of that."""
+
+
 def write_part(path: Path, rows: pa.Table) -> None:
     """Store a part under its final name, whole or not at all; an older one is replaced.
 
@@ -39,11 +43,25 @@ def read_part(path: Path, wanted: Callable[[str], bool] | None = None) -> pa.Tab
     Raises:
         ContractError: The file is absent or damaged, in one line.
     """
+    if path.is_symlink():
+        raise unreadable(path, "a symbolic link")
     try:
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
-            return file.read(None if wanted is None else [name for name in file.schema_arrow.names if wanted(name)])
+            names = [name for name in file.schema_arrow.names if wanted is None or wanted(name)]
+            _check_size(path, file, set(names))
+            return file.read(names)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable(path, str(error)) from error
+
+
+def _check_size(path: Path, file: pq.ParquetFile, names: set[str]) -> None:
+    """Raises ContractError where the footer announces more than a part holds, before it is unpacked."""
+    facts = file.metadata
+    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    size = sum(column.total_uncompressed_size for column in columns if column.path_in_schema in names)
+    if size > MOST_BYTES or facts.num_rows > MOST_ROWS:
+        raise unreadable(path, f"{facts.num_rows:,} rows of {size:,} bytes, more than {MOST_ROWS:,} or {MOST_BYTES:,}")
 
 
 def null_counts(path: Path, columns: Sequence[str]) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,18 @@ import numpy as np
 import pyarrow as pa
 
 from vauban.core.errors import ContractError
+from vauban.store.cell_store import CellStore, OtherSchema
 from vauban.store.metric_columns import MetricColumn, declared_metrics
-from vauban.store.parquet import CellStore, Store
+from vauban.store.parquet import Store
 from vauban.store.part import part_file
 from vauban.store.row_pictures import Pictures
 from vauban.store.schema import PICTURES, schema_with, to_numpy
 from vauban.store.sources import changed, earlier_version
+from vauban.store.stored_part import not_a_picture
 
+log = logging.getLogger("vauban.store")
+_FACTS = {**dict.fromkeys(("model", "defence", "threat", "attack", "data"), str), "n": int, "sources": dict}
+"""Types of the facts that every reader of a cell relies on."""
 Columns = dict[str, np.ndarray[Any, Any]]
 
 
@@ -93,15 +100,16 @@ class Run:
     findings: list[dict[str, Any]]
 
 
-def load(path: Path | str, pictures: bool = True) -> Run:
+def load(path: Path | str, pictures: bool = True, columns: Collection[str] | None = None) -> Run:
     """Read every cell of a run directory.
 
     Args:
         path: The `--out` of a run.
         pictures: Whether the columns of pictures are read; without them `CellRows.picture` reads one by one.
+        columns: The columns that are read, `id` among them; None: all.
 
     Returns:
-        The run, its cells marked where the last plan supersedes them.
+        The run, its cells marked where the last plan supersedes them. A cell with damaged facts is left out with a warning.
 
     Raises:
         ContractError: The folder holds no run, or one of another schema version.
@@ -113,7 +121,18 @@ def load(path: Path | str, pictures: bool = True) -> Run:
             f"{path}: expected a run directory, got no study.json and no cells; pass the --out of a run"
         )
     study = store.study()
-    return Run(store.path, study, _supersede([read_cell(cell, pictures) for cell in cells], study), store.findings())
+    read = [rows for cell in cells if (rows := _readable(cell, pictures, columns)) is not None]
+    return Run(store.path, study, _supersede(read, study), store.findings())
+
+
+def _readable(cell: CellStore, pictures: bool, columns: Collection[str] | None) -> CellRows | None:
+    try:
+        return read_cell(cell, pictures, columns)
+    except OtherSchema:
+        raise
+    except ContractError as error:
+        log.warning("%s is left out: %s", cell.path, error)
+        return None
 
 
 def _supersede(cells: list[CellRows], study: dict[str, Any]) -> list[CellRows]:
@@ -142,11 +161,18 @@ def _contradict(old: CellRows, now: CellRows) -> bool:
     return before.shape == after.shape and not np.allclose(before, after, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-def read_cell(cell: CellStore, pictures: bool = True) -> CellRows:
-    """Read one cell, with the columns of pictures or without."""
+def read_cell(cell: CellStore, pictures: bool = True, only: Collection[str] | None = None) -> CellRows:
+    """Read one cell, with the columns of pictures or without, or `only` some columns."""
+
+    def wanted(name: str) -> bool:
+        return (pictures or not_a_picture(name)) and (only is None or name in only)
+
     meta = cell.meta()
-    parts = list(cell.read(pictures))
-    empty = schema_with([metric.name for metric in declared_metrics(meta)]).empty_table()
+    _check_facts(cell, meta)
+    parts = list(cell.read(wanted))
+    empty = pa.schema(
+        [c for c in schema_with([m.name for m in declared_metrics(meta)]) if wanted(c.name)]
+    ).empty_table()
     columns = to_numpy(pa.concat_tables([part.rows for part in parts]) if parts else empty)
     meta["seconds"] = sum(part.seconds for part in parts)
     read = {part.index for part in parts}
@@ -165,3 +191,9 @@ def read_cell(cell: CellStore, pictures: bool = True) -> CellRows:
         if pictures
         else Pictures(tuple((part_file(cell.path / "parts", part.index), len(part.rows)) for part in parts)),
     )
+
+
+def _check_facts(cell: CellStore, meta: dict[str, Any]) -> None:
+    for key, kind in _FACTS.items():
+        if key in meta and not isinstance(meta[key], kind):
+            raise ContractError(f"{cell.path / 'cell.json'}: expected {key} as {kind.__name__}, got {meta[key]!r:.40}")

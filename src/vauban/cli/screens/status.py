@@ -20,7 +20,7 @@ def show_status(directory: Path) -> None:
     """Print one line per cell: complete, partial, stale or failed, and the version of vauban where it is an earlier one."""
     from vauban.store import query
 
-    run = query.load(directory, pictures=False)
+    run = query.load(directory, pictures=False, columns=["id"])
     planned = set(run.study.get("cells", []))
     order = {key: i for i, key in enumerate(run.study.get("cells", []))}
     cells = sorted(run.cells, key=lambda c: (*_undefended_first(c), order.get(c.meta["hash"], len(order))))

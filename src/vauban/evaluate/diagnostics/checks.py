@@ -21,7 +21,8 @@ from vauban.evaluate.diagnostics.first_look import answers_vary
 from vauban.evaluate.diagnostics.indicators import across, after
 from vauban.evaluate.diagnostics.indicators_counts import own
 from vauban.evaluate.diagnostics.preflight import before
-from vauban.store.parquet import CellStore, Store
+from vauban.store.cell_store import CellStore
+from vauban.store.parquet import Store
 from vauban.store.query import read_cell
 
 T = TypeVar("T")
