@@ -16,7 +16,9 @@ from vauban.attacks.minimal.ddn import DDN
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.engine import BoundThreat, Oracle
+from vauban.evaluate import outputs
 from vauban.evaluate.train import train, training_identity
+from vauban.jobs.identity import address
 from vauban.models import weights
 from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
 from vauban.training.loop import optimise
@@ -214,8 +216,26 @@ def test_the_file_of_a_user_counts_where_its_function_uses_layers_of_torch_alone
 
     def identity(rest):
         file.write_text(f"from torch import nn\ndef make(*inner):\n    return nn.Sequential(*inner, {rest}\n")
-        return training_identity(TrainingRun(**word, data="digits/train"), digits, None)
+        return training_identity(TrainingRun(**word, data="digits/train"), digits, None, "cpu")
 
     plain = identity("nn.Flatten(), nn.Linear(64, 10))")
     assert identity("nn.Flatten(), nn.Linear(64, 10))  # why") == plain
     assert identity("nn.Flatten(), nn.Dropout(), nn.Linear(64, 10))") != plain
+
+
+def test_a_training_and_a_fit_count_the_device_and_torchs_minor_version_as_cells_do(digits, tmp_path, monkeypatch):
+    net = models.build("digits-cnn", 0)
+
+    def identities(device):
+        trained = outputs.TrainedWeights(run(1), digits[:20], tmp_path / "w.safetensors", device=device)
+        fitted = outputs.FittedFile("universal:eps=0.1", net, digits[:20], tmp_path / "u.safetensors", device=device)
+        return [address(made.identity()) for made in (trained, fitted)]
+
+    here = identities("cpu")
+    assert identities("cpu:0") == here
+    assert all(a != b for a, b in zip(identities("cuda:1"), here, strict=True))
+    major, minor, _ = torch.__version__.split(".", 2)
+    monkeypatch.setattr(torch, "__version__", f"{major}.{minor}.99+rocm6.3")
+    assert identities("cpu") == here
+    monkeypatch.setattr(torch, "__version__", f"{major}.{int(minor) + 1}.0")
+    assert all(a != b for a, b in zip(identities("cpu"), here, strict=True))

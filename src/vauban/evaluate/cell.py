@@ -28,7 +28,7 @@ from vauban.engine.network import quiet
 from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.columns import columns
 from vauban.evaluate.unchanged import State, state_of
-from vauban.jobs.identity import address, describe, source_digests
+from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.metrics.base import Metric
 from vauban.store import sources
@@ -165,8 +165,7 @@ class Cell:
             "batch_size": s.batch_size,
             "seed": s.seed,
             "dtype": DTYPE,
-            "device": torch.device(s.device).type,
-            "torch": torch.__version__.rsplit(".", 1)[0],
+            **computed_by(s.device),
             "sources": source_digests(self._files()),
             **({"metrics": list(s.metrics)} if s.metrics else {}),
         }

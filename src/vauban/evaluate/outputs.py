@@ -17,7 +17,7 @@ from vauban.core.goals import Goal, Untargeted
 from vauban.data import Dataset
 from vauban.evaluate.fit import fit
 from vauban.evaluate.train import train, training_identity
-from vauban.jobs.identity import describe, source_digests
+from vauban.jobs.identity import computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.models import weights
 from vauban.training.history import Epoch
@@ -78,10 +78,10 @@ class TrainedWeights(Output):
 
     @cached_property
     def follows_from(self) -> Mapping[str, Any]:
-        """The run, the bytes that it starts from, the data and the code."""
+        """The run, the bytes that it starts from, the data, the device's type, torch's minor version and the code."""
         start = None if self.run.start is None else weights.digest(Path(self.run.start).expanduser())
         validation = None if self.validation is None else self.validation.fingerprint
-        return {**training_identity(self.run, self.data, start), "validation": validation}
+        return {**training_identity(self.run, self.data, start, self.device), "validation": validation}
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
         """Train; the callback is told of each epoch."""
@@ -133,7 +133,8 @@ class FittedFile(Output):
 
     @cached_property
     def follows_from(self) -> Mapping[str, Any]:
-        """The fitter, the network, the threat, the goal, the seed, the data and the code."""
+        """The fitter, the network, the threat, the goal, the seed, the data, the device's type, torch's minor version and
+        the code."""
         fitter, threat = fitter_of(self.attack, self.data).value, threat_of(self.threat).value
         return {
             "fitter": describe(fitter),
@@ -142,6 +143,7 @@ class FittedFile(Output):
             "goal": str(self.goal or Untargeted()),
             "seed": self.seed,
             "data": self.data.fingerprint,
+            **computed_by(self.device),
             "sources": source_digests(source_files(fitter, self.model, threat)),
         }
 

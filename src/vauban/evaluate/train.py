@@ -24,7 +24,7 @@ from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.diagnostics.attack_checks import parameter_findings
 from vauban.evaluate.diagnostics.first_look import tell
-from vauban.jobs.identity import address, describe, source_digests
+from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.models import weights
 from vauban.store import files
@@ -86,7 +86,7 @@ def train(
     if run.epochs:
         if scratch is not None:
             begun = None if start is None else weights.digest(start)
-            checkpoint = Path(scratch) / f"{address(training_identity(run, data, begun))}.checkpoint"
+            checkpoint = Path(scratch) / f"{address(training_identity(run, data, begun, device))}.checkpoint"
             files.clean_leftovers(checkpoint.parent)
         history = optimise(
             network,
@@ -162,13 +162,14 @@ def _started(run: TrainingRun, start: Path | None, recipe: Recipe, device: str) 
     return module, {"architecture": named.name, "params": dict(named.params)}
 
 
-def training_identity(run: TrainingRun, data: Dataset, start: str | None) -> dict[str, Any]:
+def training_identity(run: TrainingRun, data: Dataset, start: str | None, device: str) -> dict[str, Any]:
     """Everything that a network follows from, as JSON.
 
     Args:
         run: The training; its own word for the start does not count.
         data: What it trains on.
         start: Digest or identity of what it starts from.
+        device: Where it trains.
     """
     recipe, network = recipe_of(run.recipe), architecture(run.model).build(run.seed)
     stands_behind = None if run.defence == "none" else defences.load(run.defence)
@@ -177,6 +178,7 @@ def training_identity(run: TrainingRun, data: Dataset, start: str | None) -> dic
     return {
         "run": {**run.describe(), "recipe": describe(recipe), "start": start},
         "data": data.fingerprint,
+        **computed_by(device),
         "sources": source_digests(source_files(optimise, network, recipe, stands_behind, extra=named)),
     }
 

@@ -133,6 +133,11 @@ def name_of(value: Any) -> str:
     return f"{module}.{own}" + (f"#{hashlib.sha256(code.encode()).hexdigest()[:12]}" if code else "")
 
 
+def computed_by(device: str | torch.device) -> dict[str, str]:
+    """What an identity holds of where numbers are computed: the device's type and torch's minor version."""
+    return {"device": torch.device(device).type, "torch": ".".join(torch.__version__.split(".")[:2])}
+
+
 def source_digests(files: Iterable[Path]) -> list[str]:
     """What an identity holds of source files: their digests without their names, so that files may move."""
     return sorted(set(sources.described(files).values()))

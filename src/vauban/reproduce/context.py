@@ -16,7 +16,7 @@ from vauban.core.contracts import Artefact, Batch, Words
 from vauban.core.goals import RandomWrong
 from vauban.core.rng import Stream
 from vauban.data import Dataset
-from vauban.jobs.identity import address, describe, source_digests
+from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.reproduce.crafting import craft_batch
 from vauban.reproduce.declarations import Craft, Judge
@@ -76,8 +76,7 @@ class Context:
             "data": self.data.fingerprint,
             "targets": describe(self.targets),
             "batch_size": self.batch_size,
-            "device": torch.device(self.device).type,
-            "torch": torch.__version__.rsplit(".", 1)[0],
+            **computed_by(self.device),
         }
 
     def batches(self) -> list[Tensor]:

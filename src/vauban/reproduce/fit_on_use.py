@@ -16,7 +16,7 @@ from vauban.data import Dataset
 from vauban.engine import Attack
 from vauban.evaluate.fit import named, visits
 from vauban.evaluate.unchanged import check_unchanged, state_of
-from vauban.jobs.identity import address, describe
+from vauban.jobs.identity import address, computed_by, describe
 from vauban.jobs.perform import file_of_artefact
 from vauban.reproduce.context import Context, source_parts, sources_identity
 from vauban.reproduce.declarations import Craft, FitOnUse
@@ -81,8 +81,7 @@ class FittedAttack:
             "through": sources_identity(context, craft),
             "draws": craft.draws,
             "grid": craft.grid,
-            "device": context.common["device"],
-            "torch": context.common["torch"],
+            **computed_by(context.device),
             "data": self.dataset.fingerprint,
             "sources": context.code([(described, fitter), *source_parts(context, craft)]),
         }

@@ -59,15 +59,16 @@ class TrainedNetwork:
         return self.folder / f"{short}-{address(self.identity())}.safetensors"
 
     def identity(self) -> Mapping[str, Any]:
-        """The run but its words for the start, the bytes or the identity of the start, the data and the code."""
+        """The run but its words for the start, the bytes or the identity of the start, the data, the device's type, torch's
+        minor version and the code."""
         return self._identity
 
     @cached_property
     def _identity(self) -> Mapping[str, Any]:
         if isinstance(self.start, TrainedNetwork):
-            return training_identity(self.run, self.dataset, address(self.start.identity()))
+            return training_identity(self.run, self.dataset, address(self.start.identity()), self.device)
         start = None if self.start is None else weights.digest(self.start)
-        return training_identity(self.run, self.dataset, start)
+        return training_identity(self.run, self.dataset, start, self.device)
 
     @cached_property
     def architecture(self) -> Any:
