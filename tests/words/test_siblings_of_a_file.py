@@ -89,6 +89,15 @@ def test_two_files_of_a_folder_share_their_siblings_and_classes_are_found(tmp_pa
     assert {file.name for file in source_files(one.Mine)} == {"one.py", "base.py"}
 
 
+def test_a_file_that_was_named_from_another_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path / "one", 1.0)
+    monkeypatch.chdir(tmp_path)
+    module = load_file(Path("one/net.py"))
+    monkeypatch.chdir(tmp_path / "one" / "kit")
+    assert {file.name for file in source_files(module.late)} >= {"net.py", "config.py"}
+    assert module.late() == 1.0
+
+
 def test_a_sibling_that_is_absent_or_broken_is_named_as_the_file_names_it(tmp_path: Path) -> None:
     (tmp_path / "kit").mkdir()
     (tmp_path / "kit" / "__init__.py").write_text("")

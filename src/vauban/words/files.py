@@ -41,7 +41,7 @@ def load_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         with folder.on_path():
-            folder.run(module, path)
+            folder.run(module, path.absolute())  # the current folder may change
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, KeyboardInterrupt):
