@@ -45,7 +45,7 @@ UNDECLARED_REJECTION = Rule(
     "say so: --rejects, rejects=True, or a card with rejects=True; leave it if the last class is one like the others",
 )
 ANSWERED_LAST = Rule(
-    "undeclared-rejection",
+    "suspected-rejection",
     "warning",
     0.5,
     "an attack on images of several classes ends in several others; a last class that takes most of them and that no label "
