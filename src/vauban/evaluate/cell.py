@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,6 @@ from vauban.core.cards import carded, lacking
 from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
-from vauban.core.parameters import Count, Parameters
-from vauban.core.pixel_grid import Levels
 from vauban.core.rng import seeded
 from vauban.core.tolerance import tolerance
 from vauban.data import Dataset
@@ -27,6 +25,7 @@ from vauban.engine.first_answer import first_answer, out_of_memory
 from vauban.engine.network import quiet
 from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.columns import columns
+from vauban.evaluate.settings import Settings
 from vauban.evaluate.unchanged import State, state_of
 from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
@@ -37,23 +36,6 @@ from vauban.words.named import Named
 
 DTYPE = "float32"  # of the images that are evaluated
 PROBE = 4  # samples whose logits are stored with a cell and compared on resume
-
-
-@dataclass(frozen=True, eq=False)
-class Settings(Parameters):
-    """What all cells of a study share. levels="data" takes the pixel levels that the data declare.
-
-    Raises:
-        ContractError: A value of another type or out of its range.
-    """
-
-    seed: int = 0
-    batch_size: Count = 128
-    device: str = "cpu"
-    levels: Levels | Literal["data"] | None = "data"
-    budget: Count | None = None
-    save_images: bool = False
-    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

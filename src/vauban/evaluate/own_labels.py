@@ -9,7 +9,8 @@ from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.cards import rejecting
 from vauban.core.errors import ContractError
 from vauban.data import Dataset
-from vauban.evaluate.cell import Settings, answers
+from vauban.evaluate.cell import answers
+from vauban.evaluate.settings import Settings
 from vauban.words.named import Named
 
 

@@ -12,8 +12,9 @@ from vauban.core.errors import ContractError
 from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
-from vauban.evaluate.cell import Cell, Settings
+from vauban.evaluate.cell import Cell
 from vauban.evaluate.grants import check_grants, told
+from vauban.evaluate.settings import Settings
 from vauban.evaluate.unchanged import state_of
 from vauban.jobs.identity import describe
 from vauban.words import goal as goals

@@ -15,7 +15,7 @@ from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import check
 from vauban.evaluate.batch_size import automatic_batch_size
-from vauban.evaluate.cell import Cell, Settings
+from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.job import CellJob
@@ -25,6 +25,7 @@ from vauban.evaluate.own_labels import own_labels
 from vauban.evaluate.plan import make_cells
 from vauban.evaluate.progress_lines import progress_lines
 from vauban.evaluate.results import StudyResults
+from vauban.evaluate.settings import Settings
 from vauban.evaluate.study_words import Reader, further_metrics, named, with_defences
 from vauban.jobs import runner
 from vauban.jobs.progress import Tell
