@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,13 +16,17 @@ from vauban.attacks.fixed_budget.apgd_t import APGDT
 from vauban.attacks.fixed_budget.pgd import random_start
 from vauban.attacks.fixed_budget.random_noise import RandomNoise
 from vauban.attacks.minimal.fmn import FMN
+from vauban.attacks.parts.triage import Stages, blind_rows, nearest_classes, remaining
 from vauban.core.errors import BudgetSpent
-from vauban.core.losses import cross_entropy, margin
+from vauban.core.losses import cross_entropy, dlr, margin
 from vauban.core.norms import L1, L2, Ball, Linf
 from vauban.core.parameters import Count
-from vauban.core.tensors import flat
 from vauban.engine import Attack, Cascade, Oracle, Result, StopInside
 from vauban.engine.result import untouched
+
+NEAR, MIDDLE = 0.1, 0.5  # r up to which a sample is given targeted attacks and Square, and short targeted attacks
+NEAR_CLASSES, MIDDLE_CLASSES = 3, 2  # wrong classes that are headed for
+SHORT = 2  # a short targeted attack has this part of the steps
 
 
 @registry.register("standard", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
@@ -37,12 +42,21 @@ class Standard(Attack):
     most draws call adversarial. Square is left out in L1, and in L2 on vectors, where it is not defined. The column
     `broken_by` says which of the five broke an image, and the verdict the accuracy after each.
 
+    `effort="quick"` decides for each image how much it is worth. Noise, then APGD on the margin and on the cross-entropy,
+    half the steps each; r is the highest margin that they reached over that of the clean image. Up to `NEAR`: APGD on the
+    targeted DLR toward the three classes whose linearised boundaries are nearest, and twice `queries` of Square. Up to
+    `MIDDLE`: half the steps toward two classes. Beyond, nothing: the sample is `spared`. Since r can be fooled,
+    quick is audited: of the samples that were spared max(30, 10 %), drawn by their ids, are given the full cascade, and all
+    that stand are where that breaks one or a finding on gradients fires. Samples without a gradient and randomised models
+    get the full cascade.
+
     Attributes:
         ball: The budget, in linf, l2 or l1.
         steps: Gradients of each gradient attack.
         n_target: Wrong classes that the targeted APGD is run toward.
         queries: Of Square.
         blind_queries: Of Square, for a sample without a gradient.
+        effort: "full" gives every sample the whole cascade, "quick" as much as it is worth.
 
     Raises:
         ContractError: A value outside its range.
@@ -53,10 +67,18 @@ class Standard(Attack):
     n_target: Count = 9
     queries: Count = 1000
     blind_queries: Count = 5000
+    effort: Literal["quick", "full"] = "full"
+
+    @property
+    def audit(self) -> Attack | None:
+        return replace(self, effort="full") if self.effort == "quick" else None
 
     @property
     def passes(self) -> tuple[int, int]:
-        """Forward and backward passes of a sample that nothing breaks and that has a gradient."""
+        """Forward and backward passes of a sample that nothing breaks; quick: of one that is nearly broken."""
+        if self.effort == "quick":
+            gradients = 2 * self._half + self.steps * NEAR_CLASSES + 13
+            return gradients + 2 * self.queries + NEAR_CLASSES + 9, gradients
         gradients = self.steps * (2 + self.n_target) + 2
         return gradients + self.n_target + self.queries + 7, gradients
 
@@ -73,7 +95,7 @@ class Standard(Attack):
             blind: Whether the samples have no gradient.
         """
         chosen: list[Attack] = [RandomNoise(self.ball, steps=2), APGD(self.ball, self.steps, loss=cross_entropy)]
-        square = self.ball.norm is not L1 and not (vectors and self.ball.norm is L2)
+        square = self._squares(vectors)
         if not (blind and square):
             chosen.append(APGDT(self.ball, self.steps, self.n_target))
             chosen.append(StopInside(FMN(self.steps, self.ball.norm), self.ball))
@@ -81,13 +103,32 @@ class Standard(Attack):
             chosen.append(Square(self.ball, self.blind_queries if blind else self.queries))
         return tuple(chosen)
 
+    def quick_parts(self, vectors: bool = False) -> tuple[Attack, ...]:
+        """The attacks of the quick effort, in their order; the last is the audit's."""
+        ascents = [APGD(self.ball, self._half, loss=loss) for loss in (margin, cross_entropy)]
+        chosen: list[Attack] = [RandomNoise(self.ball, steps=2), *ascents, APGD(self.ball, self.steps, loss=dlr)]
+        if self._squares(vectors):
+            chosen.append(Square(self.ball, 2 * self.queries))
+        return (*chosen, replace(self, effort="full"))
+
+    @property
+    def _half(self) -> int:
+        return -(-self.steps // 2)
+
+    def _squares(self, vectors: bool) -> bool:
+        return self.ball.norm is not L1 and not (vectors and self.ball.norm is L2)
+
     def stages_on(self, shape: Sequence[int]) -> tuple[Attack, ...]:
         """The attacks in their order, as `Result.broken_by` counts them; a sample without a gradient is spared some."""
-        return self.parts(vectors=len(shape) == 1)
+        vectors = len(shape) == 1
+        return self.quick_parts(vectors) if self.effort == "quick" else self.parts(vectors)
 
     def run(self, oracle: Oracle) -> Result:
+        if self.effort == "quick":
+            return self._quick(oracle)
+        confined = oracle.confined(self.ball)
         total = untouched(oracle.domain.x0)
-        blind, cost = self._blind(oracle.confined(self.ball))
+        blind, cost = blind_rows(confined, (confined.domain.x0, random_start(confined)))
         kinds = [type(stage) for stage in self.stages_on(oracle.domain.x0.shape[1:])]
         for rows, flag in ((~blind, False), (blind, True)):
             index = rows.nonzero().squeeze(1)
@@ -100,22 +141,51 @@ class Standard(Attack):
         first = torch.where(total.first >= 0, total.first + cost, total.first)
         return replace(total, forwards=total.forwards + cost, backwards=total.backwards + cost, first=first)
 
-    def _blind(self, oracle: Oracle) -> tuple[Tensor, int]:
-        """Where the margin has no gradient at the image nor at a random point.
+    def _quick(self, oracle: Oracle) -> Result:
+        """Each row as much as it is worth; the rows that the triage cannot read get the full cascade."""
+        confined, stages = oracle.confined(self.ball), Stages.of(oracle)
+        noise, *ascents, _ = self.quick_parts(vectors=oracle.domain.x0.dim() == 2)[:4]
+        *square, full = self.quick_parts(vectors=oracle.domain.x0.dim() == 2)[4:]
+        unread = torch.full((len(oracle),), oracle.threat.randomised, device=oracle.domain.x0.device)
+        if not oracle.threat.randomised:
+            unread, _ = blind_rows(confined, (confined.domain.x0, random_start(confined)))
+        stages.run(noise, ~unread, 0)
+        near, middle, toward = self._triaged(stages, ascents, ~unread)
+        loss = dlr if oracle.classes - oracle.goal.rejects > 2 else margin  # DLR has no gradient with two classes
+        targeted, short = (APGD(self.ball, -(-self.steps // part), loss=loss) for part in (1, SHORT))
+        for k, label in enumerate(toward):
+            stages.run(targeted, near, 3, (k, label))
+            stages.run(short, middle if k < MIDDLE_CLASSES else torch.zeros_like(middle), 3, (k, label))
+        for attack in square:
+            stages.run(attack, near, 4)
+        stages.run(full, unread, 4 + len(square))
+        return stages.result(~(near | middle | unread))
 
-        A query budget that does not allow for two gradients leaves nobody blind.
+    def _triaged(self, stages: Stages, ascents: Sequence[Attack], rows: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Run the ascents, and read from them which of the rows that stand are nearly broken and which are next.
 
         Returns:
-            Which rows, `(batch,)`, and how many gradients it took to know.
+            Both, `(batch,)`, and the classes to head for, `(batch,)` each, nearest first.
         """
-        blind = torch.ones(len(oracle), dtype=torch.bool, device=oracle.domain.x0.device)
-        for taken, point in enumerate((oracle.domain.x0, random_start(oracle))):
-            try:
-                _, (g,) = oracle.gradient(point, margin)
-            except BudgetSpent:
-                return torch.zeros_like(blind), taken
-            blind = blind & (flat(g) == 0).all(1)
-        return blind, 2
+        oracle = stages.oracle
+        near, middle, toward = torch.zeros_like(rows), torch.zeros_like(rows), oracle.goal.y[:, None]
+        try:
+            image, logits = stages.highest(ascents, rows)
+            index = (rows & stages.standing).nonzero().squeeze(1)
+            own, image, logits = oracle.rows(index), image[index], logits[index]
+            r = remaining(own.goal, own.clean_logits(), logits)
+            near[index], middle[index] = r <= NEAR, (r > NEAR) & (r <= MIDDLE)
+            wanted = (r <= MIDDLE).nonzero().squeeze(1)
+            if not len(wanted):
+                return near, middle, []
+            if oracle.goal.target is not None:
+                return near, middle, [oracle.goal.target]
+            some = own.rows(wanted)
+            classes = nearest_classes(some, image[wanted], logits[wanted], self.ball.norm, NEAR_CLASSES)
+            toward = toward.expand(-1, classes.shape[1]).index_copy(0, index[wanted], classes)
+            return near, middle, list(toward.unbind(1))
+        except BudgetSpent:
+            return near, middle, []
 
 
 def standard(ball: Ball) -> Standard:

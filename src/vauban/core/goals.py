@@ -137,6 +137,13 @@ class Targeted(Parameters):
         return f"targeted:{self.target if isinstance(self.target, int) else 'given'}"
 
 
+def goal_of(goal: Goal, rows: Tensor) -> Goal:
+    """The goal of some samples of a batch: one label for each is narrowed to them."""
+    if isinstance(goal, Targeted) and isinstance(goal.target, Tensor) and goal.target.dim():
+        return Targeted(goal.target[rows])
+    return goal
+
+
 @dataclass(frozen=True)
 class LeastLikely:
     """The class with the smallest logit on the clean image (never the true one)."""

@@ -31,6 +31,7 @@ class Attack(Parameters, ABC):
         rounded: Whether its images are rounded to the pixel levels of a threat that has them; False is for comparison with
             results on unrounded images, and the verdict is then on these.
         one_step: Whether it takes a single step along a gradient.
+        audit: The attack that some of the samples that it spared are given afterwards; None for an attack that spares none.
     """
 
     ball: Ball | None = None
@@ -88,6 +89,10 @@ class Attack(Parameters, ABC):
     @property
     def one_step(self) -> bool:
         return bool(self.members) and all(member.one_step for member in self.members)
+
+    @property
+    def audit(self) -> Attack | None:
+        return next((member.audit for member in self.members if member.audit is not None), None)
 
     def stages_on(self, shape: Sequence[int]) -> tuple[Attack, ...]:
         """Attacks among which `Result.broken_by` counts, in the order in which they run.

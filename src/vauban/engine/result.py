@@ -24,6 +24,8 @@ class Result:
         first: Backward passes spent when the first success was seen, -1 without one, int64 `(batch,)`.
         broken_by: Which of `Attack.stages_on` first reached `rate`, int64 `(batch,)`; -1 where that is not said, as
             by every attack that does not run others.
+        spared: Whether the attack kept back a part of itself because the sample looked hopeless, bool `(batch,)`: such a
+            sample is not known to withstand it, and some of them are audited, see `Attack.audit`.
     """
 
     crafted: Tensor
@@ -34,10 +36,13 @@ class Result:
     backwards: Tensor
     first: Tensor
     broken_by: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    spared: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.bool))
 
     def __post_init__(self) -> None:
         if not len(self.broken_by):
             object.__setattr__(self, "broken_by", torch.full_like(self.forwards, -1))
+        if not len(self.spared):
+            object.__setattr__(self, "spared", torch.zeros_like(self.forwards, dtype=torch.bool))
 
     @property
     def success(self) -> Tensor:
@@ -62,6 +67,7 @@ class Result:
         merged["backwards"] = self.backwards + other.backwards
         later = torch.where(other.first >= 0, self.backwards + other.first, other.first)
         merged["first"] = torch.where(self.first >= 0, self.first, later)
+        merged["spared"] = (self.spared | other.spared) & ~(merged["rate"] > 0.5)
         return Result(**merged)
 
     def at(self, index: Tensor) -> Result:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vauban.core.arguments import named_arguments
 from vauban.core.arrays import batch_of, mask_of
 from vauban.core.contracts import Batch
 from vauban.core.errors import exits_are_errors
-from vauban.core.goals import Goal
+from vauban.core.goals import Goal, goal_of
 from vauban.core.parameters import check
 from vauban.data import Dataset
-from vauban.engine import BoundThreat
+from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.attack_report import AttackReport
+from vauban.evaluate.audited_rows import SUSPICIOUS, audited
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
@@ -83,10 +85,19 @@ def attack(
     bound, findings = first_look(bound, whole, named.value.needs, seed, classes)
     findings += parameter_findings(named.value, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
-    parts = in_batches(whole, None if mask is None else mask_of(mask, whole.x), batch_size)
-    done = [evaluate_batch(named.value, bound, part, aim, seed=seed, mask=own) for part, own in parts]
+    wide = None if mask is None else mask_of(mask, whole.x)
+
+    def evaluated_rows(run: Attack, rows: Tensor) -> Evaluated:
+        chosen = Batch(whole.x[rows], whole.y[rows], whole.ids[rows], whole.levels)
+        parts = in_batches(chosen, None if wide is None else wide[rows], batch_size)
+        return joined(
+            [evaluate_batch(run, bound, part, goal_of(aim, rows), seed=seed, mask=own) for part, own in parts]
+        )
+
+    done = evaluated_rows(named.value, torch.arange(len(whole), device=whole.x.device))
+    everybody = any(finding.code in SUSPICIOUS for finding in findings)
+    report = AttackReport(audited(done, named.value, evaluated_rows, seed, everybody))
     check_unchanged(bound.parts, state)
-    report = AttackReport(joined(done))
     evaluated, measured = report.evaluated, [answers(*report.not_finite, len(whole))]
     measured.append(_undeclared(evaluated, classes))
     met = [*idle(named.value, evaluated), *_met(evaluated), *fired(measured)]

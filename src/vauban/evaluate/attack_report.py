@@ -17,6 +17,7 @@ from vauban.evaluate.columns import judged_columns
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.metrics.sample import measure
 from vauban.report.shared import format as fmt
+from vauban.statistics.audit import Audit, audit
 from vauban.statistics.estimates import median, rate
 from vauban.statistics.stages import AfterStage, after_each
 from vauban.statistics.summary import aimed, broken, fooled_or_rejected, lost, not_finite, rejected, robust
@@ -88,6 +89,11 @@ class AttackReport:
         return after_each({**self._columns, "broken_by": np.where(stage < 0, np.nan, stage)}, self.stages)
 
     @property
+    def audit(self) -> Audit | None:
+        """The audit of the samples that the attack spared; None where it spared nobody."""
+        return audit(self._columns)
+
+    @property
     def left_out(self) -> int:
         """Number of samples whose own label is the target: they are not attacked, and in no rate."""
         return int((~self.evaluated.goal.aims).sum())
@@ -143,6 +149,7 @@ class AttackReport:
         if math.isinf(middle):
             distance = f"no median {e.norm.name} since at most half were fooled, "
         stages = f"; accuracy after each attack: {then}" if then else ""
+        stages += "" if self.audit is None else f"; audit: {self.audit}"
         gradients = fmt.plural(passes, "gradient", f"{passes:.3g}")
         cost = f"{gradients} and {fmt.plural(queries, 'query', f'{queries:.3g}')} each"
         fooled = f"{fmt.plural(n, 'sample')}, {int(self.success.sum())} fooled{skipped}"

@@ -31,7 +31,8 @@ class Evaluated:
     image: what would be saved. raw: before rounding. given: type in which the images came; images of half precision are
     held in float32, and what is judged passes through their type. noise_rejected: how often the network rejects noise of
     the size of the attack's change, None where it rejects nothing. broken_by: number of the stage that broke the image, -1
-    where none did and for an attack of one stage.
+    where none did and for an attack of one stage. spared: whether the attack kept back a part of itself. audited:
+    whether the sample was given all of it afterwards.
     """
 
     batch: Batch
@@ -49,6 +50,8 @@ class Evaluated:
     nonfinite_gradients: Tensor
     unsolved: Tensor
     broken_by: Tensor
+    spared: Tensor
+    audited: Tensor
     norm: Norm
     given: torch.dtype
 
@@ -101,7 +104,18 @@ def evaluate_batch(
     per_sample = counts.switches, counts.vanished, counts.nonfinite_gradients, counts.unsolved
     judged = clean, image, verdict, raw, raw_verdict, noise_rejected, attacked
     broken_by = torch.where(known, result.broken_by, -1)
-    return Evaluated(batch, oracle.goal, result, *judged, *per_sample, broken_by, attack.norm, given)
+    return Evaluated(
+        batch,
+        oracle.goal,
+        result,
+        *judged,
+        *per_sample,
+        broken_by,
+        result.spared & ~verdict.success,
+        torch.zeros_like(attacked),
+        attack.norm,
+        given,
+    )
 
 
 def in_batches(batch: Batch, mask: Tensor | None, size: int | None) -> list[tuple[Batch, Tensor | None]]:

@@ -23,6 +23,7 @@ from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.engine.first_answer import first_answer, out_of_memory
 from vauban.engine.network import quiet
+from vauban.evaluate.audited_rows import merged
 from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.columns import columns
 from vauban.evaluate.settings import Settings
@@ -30,6 +31,7 @@ from vauban.evaluate.unchanged import State, state_of
 from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.metrics.base import Metric
+from vauban.statistics.audit import due
 from vauban.store import sources
 from vauban.words.labels import stage_labels
 from vauban.words.named import Named
@@ -163,6 +165,7 @@ class Cell:
                 evaluate_batch,
                 columns,
                 *self.metric_functions.values(),
+                *(() if self.attack.value.audit is None else (due, merged)),
             )
             named = [self.model, self.defence, self.attack, self.named_threat]
             extra = [file for word in named for file in word.files]

@@ -25,6 +25,8 @@ def judged_columns(done: Evaluated) -> dict[str, Tensor]:
         "y": done.batch.y,
         **verdict_columns(done.clean, done.verdict, done.noise_rejected),
         "broken_by": done.broken_by,
+        "spared": done.spared,
+        "audited": done.audited,
         **({} if target is None else {"target": target}),
     }
 

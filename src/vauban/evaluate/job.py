@@ -100,6 +100,12 @@ class CellJob:
             self._save_images(computed.columns)
         self.folder.append(part.index, computed.columns, seconds=seconds)
 
+    def keep_again(self, index: int, rows: Mapping[str, Any], seconds: float) -> None:
+        """Replace a stored batch by rows that an audit has gone over."""
+        if self._saves:
+            self._save_images(rows)
+        self.folder.append(index, rows, seconds=seconds)
+
     def fail(self, part: Part, error: str, traceback: str) -> None:
         self.folder.fail(part.index, error, traceback)
         if part.index == 0 and self.findings:

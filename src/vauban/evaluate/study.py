@@ -14,6 +14,7 @@ from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import check
+from vauban.evaluate.audit import AuditJob, audit_job
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
@@ -175,9 +176,15 @@ class Study:
         self._write_plan()
         if tell is None and progress:
             tell = progress_lines()
-        outcomes = runner.run(self._jobs(), runner.executor_of(workers), tell)
-        if self.preflight:
-            check_study(self.store, [self.store.cell(key) for key in self._hashes])
+        jobs: list[CellJob] = []
+        outcomes = runner.run(self._jobs(jobs), runner.executor_of(workers), tell)
+        self._check()
+        while audits := self._audits(jobs):
+            ended = runner.run(audits, runner.executor_of(workers), tell)
+            if any(outcome.state == "failed" for outcome in ended):
+                outcomes += [outcome for outcome in ended if outcome.state == "failed"]
+                break
+            self._check()
         magnify_examples(self.store, self._hashes, self.settings.device)
         return StudyResults(self.store.path, tuple(outcomes))
 
@@ -189,8 +196,24 @@ class Study:
             if cell.lacking is not None:
                 log.error("%s: %s (this cell fails, the others run)", cell.label, cell.lacking)
 
-    def _jobs(self) -> Iterator[CellJob]:
-        """A job for each cell, opened when its turn comes."""
+    def _check(self) -> None:
+        """Compare the finished cells and store what contradicts."""
+        if self.preflight:
+            check_study(self.store, [self.store.cell(key) for key in self._hashes])
+
+    def _audits(self, jobs: Sequence[CellJob]) -> list[AuditJob]:
+        """What is to be audited of each cell, as the rows stand now."""
+        across, audits = self.store.findings(), []
+        for job in jobs:
+            meta = job.folder.meta()
+            about = (job.key, " | ".join(str(meta[word]) for word in ("model", "defence", "threat")))
+            own = [finding for finding in across if finding["about"] in about]
+            audit = audit_job(job, [*job.folder.findings(), *own])
+            audits += [] if audit is None else [audit]
+        return audits
+
+    def _jobs(self, jobs: list[CellJob]) -> Iterator[CellJob]:
+        """A job for each cell, opened when its turn comes, and noted in `jobs`."""
         preflight = Preflight()
         for i, planned in enumerate(self.cells):
             cell, findings = self._look(preflight, planned)
@@ -198,7 +221,8 @@ class Study:
             if opened.hash != self._hashes[i]:
                 self._hashes[i] = opened.hash
                 self._write_plan()
-            yield CellJob(self.store, folder, opened, findings, self._origin(i, opened, findings))
+            jobs.append(CellJob(self.store, folder, opened, findings, self._origin(i, opened, findings)))
+            yield jobs[-1]
 
     def _origin(self, index: int, cell: Cell, findings: Sequence[Finding] | None) -> Words | None:
         if self._words is None:

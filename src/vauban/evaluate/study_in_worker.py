@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from vauban.evaluate.audit import AuditJob
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.job import CellJob
 from vauban.evaluate.study import Study
@@ -34,3 +35,13 @@ def cell_job(
     opened = planned.salted(salt) if salt else planned
     said = None if findings is None else [Finding.from_json(finding) for finding in findings]
     return CellJob(whole.store, whole.store.cell(opened.hash), opened, said)
+
+
+def cell_audit(cell: Mapping[str, Any], ids: Sequence[int]) -> AuditJob:
+    """The job of an audit in another process.
+
+    Args:
+        cell: The arguments of `cell_job`.
+        ids: The samples.
+    """
+    return AuditJob(cell_job(**cell), tuple(ids))

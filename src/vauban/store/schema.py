@@ -22,7 +22,8 @@ SCHEMA_VERSION = 1
 # rejects images, else null: the rates at which it rejects the original, the attack's image and noise of the same size. A
 # rejected original is not correct, a rejected image of an attack not misclassified. `broken_by` is the number of the
 # attack, among the `stages` that the facts of the cell name, which broke the image first; null where none did, and for an
-# attack that does not run others.
+# attack that does not run others. `spared`: the attack kept back a part of itself, as the sample looked hopeless;
+# `audited`: it was given all of it afterwards, and its row is the worst case of both, with the passes of both.
 _CLEAN = {
     "id": pa.int64(),
     "y": pa.int64(),
@@ -67,6 +68,8 @@ _LATER = {  # columns that parts of this version may lack: null there
     "rejected": pa.float64(),
     "noise_rejected": pa.float64(),
     "broken_by": pa.int64(),
+    "spared": pa.bool_(),
+    "audited": pa.bool_(),
 }
 SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _CLEAN.items()]

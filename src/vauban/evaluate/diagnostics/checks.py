@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from torch import Tensor
-
 from vauban.attacks.foreign import Foreign
-from vauban.core.goals import Targeted
+from vauban.core.goals import goal_of
 from vauban.engine.first_answer import out_of_memory
 from vauban.evaluate.batch import Evaluated
 from vauban.evaluate.cell import Cell
@@ -72,9 +70,7 @@ def check_run(cell: Cell, done: Evaluated) -> list[Finding]:
     rows = done.attacked.nonzero().squeeze(1)[:SUBSET]
     if not len(rows):
         return []
-    batch, goal = done.batch, cell.goal
-    if isinstance(goal, Targeted) and isinstance(goal.target, Tensor):
-        goal = Targeted(goal.target[rows])
+    batch, goal = done.batch, goal_of(cell.goal, rows)
     x, y, ids, result = batch.x[rows], batch.y[rows], batch.ids[rows], done.result.at(rows)
     findings = idle(cell.attack.value, done)
     findings += after(cell.attack.value, cell.threat, x, y, goal, ids, result, cell.settings.seed)

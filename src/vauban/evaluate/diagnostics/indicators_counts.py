@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.findings import Finding, Measured
+from vauban.statistics.audit import audit
 from vauban.statistics.summary import not_finite
 
 COUNTED = (("unsolved", rules.UNSOLVED, "solves"), ("nonfinite_gradients", rules.NONFINITE_GRADIENTS, "gradients"))
@@ -44,3 +45,9 @@ def counted(
             met, tried = times > 0, np.asarray(columns["backwards"]) > 0
             mean = float(times[met].mean()) if met.any() else 0.0
             yield str(meta["hash"]), rule.on(int(met.sum()), int((met | tried).sum()), **{fact: mean})
+        if (said := audit(columns)) is not None:
+            yield (
+                str(meta["hash"]),
+                rules.AUDIT_PENDING.on(int(said.pending) * (said.spared - said.audited), said.spared),
+            )
+            yield str(meta["hash"]), rules.AUDIT_MISSES.on(said.missed, said.audited)

@@ -136,6 +136,25 @@ NOT_FINITE_ANSWERS = Rule(
     "are",
     least=1,
 )
+AUDIT_PENDING = Rule(
+    "audit-pending",
+    "invalid",
+    0.0,
+    "the triage of an attack can be fooled, so that what it spared counts only once a sample of it was audited",
+    "were spared by the attack and wait for their audit.",
+    "run the same command again",
+    least=1,
+)
+AUDIT_MISSES = Rule(
+    "audit-misses",
+    "info",
+    0.0,
+    "a triage that works spares no sample that the whole attack breaks; after a single one all that stand are audited",
+    "that the attack had spared were broken by all of it: every image that stood was given all of it.",
+    "take effort=full for this network",
+    least=1,
+)
+
 UNSOLVED = Rule(
     "smoothing-not-converged",
     "warning",

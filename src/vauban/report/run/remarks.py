@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vauban.report.shared import format as fmt
+from vauban.statistics.audit import audit
 from vauban.statistics.summary import (
     aimed,
     broken,
@@ -44,6 +45,8 @@ def remarks(cells: Sequence[CellRows]) -> tuple[str, ...]:
         told.append(f"{_images(len(before))} with non-finite logits before any attack, counted as misclassified")
     if len(after):
         told.append(f"{_images(len(after))} with non-finite logits after an attack alone, counted as broken")
+    audits = [(cell.meta["attack"], audit(cell.columns)) for cell in cells]
+    told += [f"{attack}: {said}" for attack, said in audits if said is not None]
     if refusing := [cell for cell in cells if rejects(cell.columns)]:
         told += _rejections(refusing)
     return tuple(told)
