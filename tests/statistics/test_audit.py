@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from vauban.statistics.audit import audit, due, sample_size
 
@@ -59,12 +60,15 @@ def test_a_miss_or_a_suspicion_sends_everybody_who_stands() -> None:
     assert due(calm, order, everybody=True).sum() == 70
 
 
-def test_the_bound_is_that_of_clopper_and_pearson_on_those_not_audited() -> None:
+def test_the_bound_is_exact_for_a_draw_without_replacement() -> None:
+    said = audit(columns(36, 6, audited=30))
+    assert said is not None
+    assert said.bound == 1 / 36  # one bad image is among the other 6 in 17 % of the draws, two are in 2.4 %
     said = audit(columns(400, 370, audited=30))
     assert said is not None
-    upper = stats.beta.ppf(0.95, 1, 30)
     assert (said.spared, said.audited, said.missed, said.pending) == (400, 30, 0, True)  # a tenth would be 40
-    assert said.bound == pytest.approx(370 * upper / 400)
+    chances = [math.comb(400 - bad, 30) / math.comb(400, 30) for bad in range(371)]
+    assert said.bound == max(bad for bad, chance in enumerate(chances) if chance > 0.05) / 400
     done = audit(columns(300, 270, audited=30))
     assert done is not None
     assert not done.pending

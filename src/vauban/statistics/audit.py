@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from vauban.statistics.intervals import Array, clopper_pearson
+from vauban.statistics.intervals import Array
 from vauban.statistics.summary import Columns, aimed
 
+LEVEL = 0.95
 LEAST, SHARE = 30, 0.1  # samples of those spared that are audited: at least so many, and this share
 
 
@@ -21,8 +23,9 @@ class Audit:
         spared: Samples that the attack spared, audited ones included.
         audited: Those that were given all of it afterwards.
         missed: Those of them that it broke.
-        bound: Upper end of the 95 % interval of the share of `spared` that all of the attack would break, one-sided, of the
-            samples that were not audited (Clopper and Pearson) and those that were.
+        bound: Upper end of the one-sided 95 % interval of the share of `spared` that all of the attack breaks: exact for a
+            sample drawn without replacement, the largest M / spared with P(at most `missed` among `audited` | M) > 5 %, of
+            the hypergeometric distribution.
         pending: Whether fewer were audited than the rule asks for.
     """
 
@@ -50,9 +53,9 @@ def audit(columns: Columns) -> Audit | None:
         return None
     missed = int((audited & np.asarray(columns["success"], bool)).sum())
     n, k = int((spared | audited).sum()), int(audited.sum())
-    left = n - k
-    unseen = 0.0 if not left else left * (1.0 if not k else clopper_pearson(missed, k, 0.9).high)
-    return Audit(n, k, missed, (missed + unseen) / n, bool(left) and (k < sample_size(n) or missed > 0))
+    most = np.arange(n + 1)
+    possible = (stats.hypergeom.cdf(missed, n, most, k) > 1 - LEVEL) & (most >= missed)
+    return Audit(n, k, missed, float(most[possible].max()) / n, k < n and (k < sample_size(n) or missed > 0))
 
 
 def due(columns: Columns, order: Array, everybody: bool) -> Array:
