@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from vauban.cli.options import DebugOption, DownloadOption, RejectsOption, RootOption, device_of, output_path
-from vauban.report.shared import format as fmt
 
 
 def fit(
@@ -34,6 +33,7 @@ def fit(
     from vauban.evaluate.outputs import FittedFile
     from vauban.jobs.perform import obtain
     from vauban.models import weights
+    from vauban.report.shared import format as fmt
 
     output = FittedFile(
         attack,
