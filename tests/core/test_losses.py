@@ -23,6 +23,7 @@ from vauban.core.losses import (
     loss_by_name,
     loss_values,
     margin,
+    probability_margin,
     switched,
 )
 from vauban.core.rng import Stream
@@ -209,3 +210,13 @@ def test_a_loss_of_one_number_is_refused_with_the_way_out(averaging: Loss) -> No
         with pytest.raises(ContractError, match="reduction='none'") as refused:
             vb.attack(attack, torch.nn.Linear(3, 4, bias=False), (x, y))
         assert "\n" not in str(refused.value)
+
+
+def test_the_probability_margin_by_hand() -> None:
+    logits = torch.tensor([[1.0, 2.0, 0.5], [3.0, -1.0, 0.0]])
+    p = logits.softmax(1)
+    y = torch.tensor([1, 2])
+    away = probability_margin(logits, ResolvedGoal(y))
+    assert torch.allclose(away, torch.stack([p[0, 0] - p[0, 1], p[1, 0] - p[1, 2]]))
+    toward = probability_margin(logits, ResolvedGoal(y, torch.tensor([2, 0])))
+    assert torch.allclose(toward, torch.stack([p[0, 2] - p[0, 1], p[1, 0] - p[1, 2]]))

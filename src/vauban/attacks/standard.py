@@ -16,7 +16,8 @@ from vauban.attacks.fixed_budget.apgd_t import APGDT
 from vauban.attacks.fixed_budget.pgd import random_start
 from vauban.attacks.fixed_budget.random_noise import RandomNoise
 from vauban.attacks.minimal.fmn import FMN
-from vauban.attacks.parts.triage import Stages, blind_rows, nearest_classes, remaining
+from vauban.attacks.parts.class_boundaries import nearest_classes
+from vauban.attacks.parts.triage import Stages, blind_rows, remaining
 from vauban.core.errors import BudgetSpent
 from vauban.core.losses import cross_entropy, dlr, margin
 from vauban.core.norms import L1, L2, Ball, Linf

@@ -114,11 +114,17 @@ def _saturated(lead: Tensor, goal: ResolvedGoal) -> Tensor:
     return gap < math.log(SATURATED)
 
 
-LOSSES: dict[str, Loss] = {"auto": auto, "ce": cross_entropy, "margin": margin, "dlr": dlr}
+def probability_margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
+    """The margin of probabilities (Xie et al., arXiv:2411.15210): max_{k != y} p_k - p_y untargeted, p_t - max_{k != t} p_k
+    targeted, p the softmax of the logits. Its gradient vanishes where p(y) is 1 to float32."""
+    return margin(logits.softmax(1), goal)
+
+
+LOSSES: dict[str, Loss] = {"auto": auto, "ce": cross_entropy, "margin": margin, "dlr": dlr, "pm": probability_margin}
 
 
 def loss_by_name(name: str | Loss) -> Loss:
-    """A loss from its name (`auto`, `ce`, `margin`, `dlr`), or a user's own function unchanged. Raises UnknownName."""
+    """A loss from its name, one of `LOSSES`, or a user's own function unchanged. Raises UnknownName."""
     if callable(name):
         return name
     if name not in LOSSES:

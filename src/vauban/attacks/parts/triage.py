@@ -17,13 +17,11 @@ from vauban.attacks.parts.ball_steps import heading
 from vauban.core.errors import BudgetSpent
 from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import margin
-from vauban.core.norms import Norm
 from vauban.core.tensors import flat
 from vauban.engine import Attack, Oracle, Result, Steps, iterate
 from vauban.engine.result import untouched
 
 TINY = 1e-12
-CANDIDATES = 9  # wrong classes, likeliest first, whose gradients are compared
 
 
 @dataclass
@@ -128,28 +126,6 @@ def remaining(goal: ResolvedGoal, clean: Tensor, reached: Tensor) -> Tensor:
         reached: Logits of the image of highest margin, `(batch, classes)`.
     """
     return (margin(reached, goal) / margin(clean, goal).clamp_max(-TINY)).nan_to_num(1.0, 1.0, 1.0)
-
-
-def nearest_classes(oracle: Oracle, image: Tensor, logits: Tensor, norm: Norm, count: int) -> Tensor:
-    """Wrong classes whose linearised boundary is nearest at an image, nearest first, int64 `(batch, count)`.
-
-    By (z_y - z_k) / ||grad z_y - grad z_k||_q, q the dual of the norm, over the `CANDIDATES` likeliest wrong classes: one
-    forward, and a backward for each of them and the label.
-
-    Args:
-        oracle: The rows.
-        image: Where the logits are linearised, `(batch, ...)`.
-        logits: The logits there, `(batch, classes)`.
-        norm: Of the ball.
-        count: Number of classes; fewer where there are fewer.
-    """
-    likely = oracle.goal.wrong_classes(logits).flip(1)[:, :CANDIDATES]
-    classes = torch.cat([oracle.goal.y[:, None], likely], 1)
-    logits, gradients = oracle.jacobian(image, classes)
-    gap = (logits.gather(1, classes[:, :1]) - logits.gather(1, likely)).clamp_min(0)
-    slopes = [norm.dual(gradients[:, k + 1] - gradients[:, 0]) for k in range(likely.shape[1])]
-    distance = gap / torch.stack(slopes, 1).clamp_min(TINY)
-    return likely.gather(1, distance.argsort(dim=1, stable=True)[:, :count])
 
 
 def blind_rows(oracle: Oracle, points: Sequence[Tensor]) -> tuple[Tensor, int]:
