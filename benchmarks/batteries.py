@@ -1,9 +1,9 @@
 """Robust accuracy against passes of the batteries on one network: `python -m benchmarks.batteries`.
 
 `python -m benchmarks.batteries --model mnist-c4:weights=FILE --data "mnist/test[:1000]" --eps 0.3 --save FILE` for each
-network, then `python -m benchmarks.batteries --pool FILES` for the images on which a battery and `autoattack` differ. Images
-are not rounded. Beside each battery: robust accuracy with its interval, the mean passes of an image that was attacked, audits
-included, the images that it and `autoattack` alone break, and the accuracy that a budget of passes an image leaves.
+network, then `python -m benchmarks.batteries --pool FILES` for the images on which a battery and `autoattack` differ.
+Images are not rounded. Beside each battery: robust accuracy with its interval, the mean passes of an image that was
+attacked, audits included, the images that it and `autoattack` alone break, and the accuracy at a budget of passes an image.
 """
 
 from __future__ import annotations
