@@ -1,7 +1,7 @@
 """Adversarial versions of a whole training set: made once per sample on a network that stands still."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vauban.attacks.autoattack import AutoAttack
 from vauban.attacks.fixed_budget.fgsm import FGSM
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.attacks.minimal.bp import BP
@@ -261,3 +262,13 @@ def test_epochs_draw_their_own_numbers_and_parts_keep_their_ids():
     assert not torch.equal(made[0].values, made[1].values)
     assert torch.equal(made[1].values, adversarial_set(attack, module, part, seed=fold(4, "forge", 1)).values)
     assert torch.equal(made[1].ids, data.ids[10:20])
+
+
+def test_an_attack_that_does_not_round_keeps_what_it_made():
+    data, module = grey(), linear()
+    attack = AutoAttack(Linf(0.3 / 255), steps=2, n_target=1, queries=3)
+    made = whole(adversarial_set(attack, module, data))
+    assert made.levels is None
+    moved = (made.x != data.x).flatten(1).any(1)
+    assert moved.any() and float((made.x - data.x).abs().max()) <= 0.3 / 255 + 1e-7  # on the grid nothing could move
+    assert whole(adversarial_set(replace(attack, rounded=True), module, data)).levels == 256

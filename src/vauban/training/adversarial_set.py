@@ -55,10 +55,11 @@ def adversarial_set(
     """The adversarial version of every sample, by `attack` with its own parameters and its own rule of stopping.
 
     The network is frozen: evaluation mode, no gradient for any parameter, everything as before afterwards. The oracle
-    rounds to the data's pixel grid at every query, so the images are what a file could hold. An attack for the nearest
-    image hands over its nearest success, one at a fixed budget what `Result.crafted` is for it (FGSM: the end of the
-    step; PGD: the first success, after which the row costs nothing more). An image that is not turned is used as the
-    attack leaves it, its last iterate; one that is misclassified before is its own nearest adversarial version.
+    rounds to the data's pixel grid at every query, so the images are what a file could hold; those of an attack that does
+    not round (`Attack.rounded`) are kept as they are. An attack for the nearest image hands over its nearest success, one
+    at a fixed budget what `Result.crafted` is for it (FGSM: the end of the step; PGD: the first success, after which the
+    row costs nothing more). An image that is not turned is used as the attack leaves it, its last iterate; one that is
+    misclassified before is its own nearest adversarial version.
 
     Args:
         attack: Makes the images.
@@ -69,7 +70,7 @@ def adversarial_set(
     """
     samples = as_samples(data)
     device = device_of(module)
-    values, labels, ids = [], [], []
+    values, labels, ids, levels = [], [], [], None
     with frozen(module):
         for index in torch.split(torch.arange(len(samples)), batch):
             sample = samples.batch(index).to(device)
@@ -77,10 +78,11 @@ def adversarial_set(
                 BoundThreat(module, levels=sample.levels), sample.x, sample.y, ids=sample.ids, seed=seed
             )
             made = attack.run(oracle).crafted.to(sample.x.dtype)
-            values.append(_packed(made, sample.levels).cpu())
+            levels = sample.levels if attack.rounded else None
+            values.append(_packed(made, levels).cpu())
             labels.append(sample.y.cpu())
             ids.append(sample.ids.cpu())
-    return AdversarialSet(torch.cat(values), torch.cat(labels), torch.cat(ids), sample.levels, sample.x.dtype)
+    return AdversarialSet(torch.cat(values), torch.cat(labels), torch.cat(ids), levels, sample.x.dtype)
 
 
 @contextmanager

@@ -57,6 +57,13 @@ def test_balls_that_hold_everything_or_nothing(ball: Any, code: str | None) -> N
     assert codes(attack, levels=None) == ({code} if code == "radius-above-range" else set())
 
 
+def test_below_a_level_is_no_fault_of_an_attack_that_does_not_round() -> None:
+    ball = Linf(LEVEL / 2)
+    assert "radius-below-level" in codes(attacks.AutoAttack(ball, rounded=True))
+    assert "radius-below-level" not in codes(attacks.AutoAttack(ball))  # nor of its members
+    assert "radius-above-range" in codes(attacks.AutoAttack(Linf(8)))
+
+
 def test_a_ball_of_components_is_counted() -> None:
     @dataclass(frozen=True)
     class Few(Attack):

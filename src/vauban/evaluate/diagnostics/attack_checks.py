@@ -29,8 +29,9 @@ def parameter_findings(attack: Attack, shape: Sequence[int], samples: int, level
     """
     features = math.prod(shape)
     measured: list[Measured] = []
-    for part in _parts(attack):
-        measured += [*_radius(part.ball, features, samples, levels), *_step(part, samples, levels)]
+    for part, rounded in _parts(attack):
+        seen = levels if rounded else None
+        measured += [*_radius(part.ball, features, samples, seen), *_step(part, samples, seen)]
     return list(dict.fromkeys(fired(measured)))  # a battery and what it runs share a ball
 
 
@@ -39,10 +40,12 @@ def radius_findings(ball: Any, shape: Sequence[int], samples: int) -> list[Findi
     return fired(list(_radius(ball, math.prod(shape), samples, None)))
 
 
-def _parts(attack: Any) -> Iterator[Any]:
-    yield attack
+def _parts(attack: Any, rounded: bool = True) -> Iterator[tuple[Any, bool]]:
+    """An attack and those that it runs, each with whether its images are rounded: an unrounded battery's are not."""
+    rounded = rounded and attack.rounded
+    yield attack, rounded
     for member in attack.members:
-        yield from _parts(member)
+        yield from _parts(member, rounded)
 
 
 def _radius(ball: Any, features: int, n: int, levels: int | None) -> Iterator[Measured]:
