@@ -37,9 +37,10 @@ def run(how: str, **variables: str) -> tuple[str, int]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keeps the freed memory of glibc only")
 def test_memory_freed_and_asked_for_again_costs_no_page_faults() -> None:
+    """The kernel now and then maps the freed memory of a run in larger pieces: some 60 000 faults become 4 500."""
     kept, faults = run("keep")
     assert kept == "True"
-    assert 4 * faults < run("leave")[1]
+    assert any(4 * faults < run("leave")[1] for _ in range(3))
 
 
 def test_the_variables_of_the_process_have_precedence() -> None:
