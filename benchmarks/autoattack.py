@@ -26,7 +26,7 @@ from vauban.defences.inputs.bit_depth import BitDepth
 from vauban.engine import BoundThreat, Oracle, judge
 from vauban.engine.samples import Samples
 from vauban.training.loop import optimise
-from vauban.training.objectives import AdversarialObjective
+from vauban.training.objectives.adversarial import AdversarialObjective
 
 
 class Scaled(nn.Module):

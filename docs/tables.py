@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import torch
 
-from vauban import attacks, data, defences, metrics, models, threats
+from vauban import attacks, data, defences, metrics, models, threats, training
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Linf, Norm
 from vauban.core.parameters import declared, describe
 from vauban.core.registry import Entry
+from vauban.training.criteria import registry as criteria
 from vauban.words.labels import fraction
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -226,7 +227,7 @@ def reference(*registries: Any) -> Callable[[], str]:
 
     def make() -> str:
         modules = dict.fromkeys(entry.make.__module__ for registry in registries for entry in registry)
-        ours = [module for module in modules if module.startswith(registries[0].package)]
+        ours = [module for module in modules if module.startswith("vauban.")]
         return "\n".join(f"::: {module}\n" for module in ours)
 
     return make
@@ -246,6 +247,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reference-defences": reference(defences.registry),
     "reference-metrics": reference(metrics.registry),
     "reference-threats": reference(threats.registry),
+    "reference-training": reference(training.registry, criteria),
 }
 
 

@@ -122,10 +122,12 @@ def test_words_are_compared_and_numbers_are_not(shown: str, printed: str, same: 
 
 
 def test_what_is_registered_is_on_a_reference_page() -> None:
-    from vauban import attacks, defences, metrics, threats
+    from vauban import attacks, defences, metrics, threats, training
+    from vauban.training import criteria
 
     pages = "".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
     registries = (attacks.registry, attacks.fitters, defences.registry, metrics.registry, threats.registry)
+    registries += (training.registry, criteria.registry)
     entries = [entry for registry in registries for entry in registry]
     assert [entry.name for entry in entries if f"::: {entry.make.__module__}\n" not in pages] == []
 

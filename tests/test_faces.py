@@ -156,6 +156,7 @@ def test_importing_a_face_loads_no_torch(name: str) -> None:
 def test_every_kind_is_loaded_by_name() -> None:
     texts = {
         "attack": "ddn:steps=3",
+        "criterion": "label-smoothing:share=0.8",
         "data": "digits/test[:4]",
         "defence": "bit-depth:bits=2+jpeg",
         "fitter": "universal:eps=0.1",

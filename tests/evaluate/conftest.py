@@ -13,7 +13,7 @@ from vauban.core.contracts import Batch
 from vauban.core.rng import seeded
 from vauban.data.digits import pixels_and_labels
 from vauban.training.loop import optimise
-from vauban.training.objectives import CleanObjective
+from vauban.training.objectives.standard import CleanObjective
 
 
 def _pixels(split: str) -> tuple[Tensor, Tensor]:

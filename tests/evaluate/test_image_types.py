@@ -22,7 +22,7 @@ from vauban.evaluate.study import Study
 from vauban.evaluate.verify import verify
 from vauban.store.query import load
 from vauban.training.adversarial_set import adversarial_set
-from vauban.training.objectives import AdversarialObjective
+from vauban.training.objectives.adversarial import AdversarialObjective
 
 HALF = [torch.float16, torch.bfloat16]
 halves = pytest.mark.parametrize("dtype", HALF, ids=str)

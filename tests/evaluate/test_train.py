@@ -20,9 +20,10 @@ from vauban.evaluate import outputs
 from vauban.evaluate.train import train, training_identity
 from vauban.jobs.identity import address
 from vauban.models import weights
-from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
+from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
+from vauban.training.augmentation.mirror_shift import MirrorShift
 from vauban.training.loop import optimise
-from vauban.training.mirror_shift import MirrorShift
+from vauban.training.objectives.adversarial import AdversarialTraining
 from vauban.training.recipe import Recipe
 from vauban.training.run import TrainingRun
 

@@ -22,7 +22,8 @@ from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, Trainin
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.training import TrainedNetworks
 from vauban.store import files
-from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
+from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
+from vauban.training.objectives.adversarial import AdversarialTraining
 
 NETS = Path(__file__).with_name("nets.py")
 BASE = TrainingRun(f"{NETS}:FitWorker", "digits/train[:60]", 2, batch=20, lr=0.01, holdout=0)

@@ -14,8 +14,8 @@ from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.core.contracts import Batch
 from vauban.core.norms import Linf
 from vauban.core.rng import seeded
-from vauban.training.adversarial_training import AdversarialTraining
 from vauban.training.loop import optimise
+from vauban.training.objectives.adversarial import AdversarialTraining
 
 checkpoint, end, dies = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 x = torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -28,7 +28,7 @@ class Mortal:
     """The adversarial objective, in a process that dies."""
 
     def __init__(self) -> None:
-        self.inner = AdversarialTraining(PGD(Linf(0.1), steps=2)).objective(nn.functional.cross_entropy, 0)
+        self.inner = AdversarialTraining(PGD(Linf(0.1), steps=2)).objective(0)
 
     def __call__(self, net: nn.Module, batch: Batch, step: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         if step == dies:

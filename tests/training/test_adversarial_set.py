@@ -21,9 +21,9 @@ from vauban.core.rng import fold, seeded
 from vauban.engine import BoundThreat, Oracle, Point, Steps
 from vauban.engine.samples import Concatenated, Subset, as_samples
 from vauban.training.adversarial_set import AdversarialSet, adversarial_set, frozen
-from vauban.training.adversarial_training import EpochAdversarial
+from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
 from vauban.training.loop import optimise
-from vauban.training.objectives import CleanObjective
+from vauban.training.objectives.standard import CleanObjective
 from vauban.training.samples import training_samples
 
 ATTACKS = [FGSM(Linf(0.1)), PGD(Linf(0.1), steps=5), DDN(steps=10), BP(steps=10)]

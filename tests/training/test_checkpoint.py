@@ -17,10 +17,11 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.core.rng import seeded
-from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
+from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
+from vauban.training.augmentation.mirror_shift import MirrorShift
 from vauban.training.loop import optimise
-from vauban.training.mirror_shift import MirrorShift
-from vauban.training.objectives import CleanObjective
+from vauban.training.objectives.adversarial import AdversarialTraining
+from vauban.training.objectives.standard import CleanObjective
 from vauban.training.recipe import Recipe
 from vauban.training.samples import training_samples
 
@@ -107,7 +108,7 @@ class DyingAveraging(Averaging):
 def trained(path=None, recipe=None, net=None, dies=None, **changes):
     """(network, history) of three epochs of a recipe; `dies`: the step in whose call the process dies."""
     recipe, net = recipe or Recipe(), net or network()
-    objective = recipe.objective(nn.functional.cross_entropy, 2)
+    objective = recipe.objective(2)
     history = optimise(
         net,
         recipe.samples(training_samples(data()), 2),

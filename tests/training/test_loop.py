@@ -13,7 +13,7 @@ from vauban.core.errors import ContractError
 from vauban.core.rng import seeded
 from vauban.engine.samples import Subset, accuracy
 from vauban.training.loop import optimise
-from vauban.training.objectives import CleanObjective
+from vauban.training.objectives.standard import CleanObjective
 from vauban.training.schedules import schedule_of
 
 

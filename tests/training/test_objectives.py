@@ -16,7 +16,9 @@ from vauban.core.norms import Linf
 from vauban.core.rng import seeded
 from vauban.engine import BoundThreat, Oracle, Restarts, iterate
 from vauban.training.loop import optimise
-from vauban.training.objectives import AdversarialObjective, CleanObjective, craft
+from vauban.training.objective import craft
+from vauban.training.objectives.adversarial import AdversarialObjective
+from vauban.training.objectives.standard import CleanObjective
 
 
 class Counting(nn.Module):

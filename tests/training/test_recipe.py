@@ -14,10 +14,12 @@ from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.engine.samples import Subset
 from vauban.training import registry
-from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
-from vauban.training.mirror_shift import MirrorShift
-from vauban.training.objectives import AdversarialObjective, CleanObjective
-from vauban.training.recipe import Recipe, RecipePart, StandardTraining
+from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
+from vauban.training.augmentation.mirror_shift import MirrorShift
+from vauban.training.criteria.label_smoothing import LabelSmoothing
+from vauban.training.objectives.adversarial import AdversarialObjective, AdversarialTraining
+from vauban.training.objectives.standard import CleanObjective, StandardTraining
+from vauban.training.recipe import Recipe, RecipePart
 from vauban.training.samples import training_samples
 
 ATTACK = PGD(Linf(8 / 255), steps=7)
@@ -65,6 +67,7 @@ def test_a_second_objective_is_refused():
         (Recipe(), "standard"),
         (AdversarialTraining(ATTACK), "at:attack=[pgd:norm=linf,eps=8/255,steps=7]"),
         (AdversarialTraining(DDN(steps=5), 0.5), "at:attack=[ddn:steps=5],alpha=0.5"),
+        (StandardTraining(criterion=LabelSmoothing(0.8)), "standard:criterion=[label-smoothing:share=0.8]"),
         (EpochAdversarial(DDN(), first=True) + MirrorShift(2), "epoch-at:attack=[ddn],first=true+mirror-shift:reach=2"),
     ],
 )
@@ -85,10 +88,10 @@ def test_ranges_are_declared():
 
 
 def test_cross_entropy_is_the_objective_unless_a_part_gives_one():
-    assert (Doubled() + MirrorShift()).objective(F.cross_entropy, 3) == CleanObjective()
-    assert Recipe((StandardTraining(),)).objective(F.multi_margin_loss, 3) == CleanObjective(F.multi_margin_loss)
-    given = (MirrorShift() + AdversarialTraining(ATTACK, 0.5)).objective(F.cross_entropy, 3)
-    assert given == AdversarialObjective(ATTACK, 0.5, F.cross_entropy, 3)
+    assert (Doubled() + MirrorShift()).objective(3) == CleanObjective()
+    assert Recipe((StandardTraining(criterion=F.nll_loss),)).objective(3) == CleanObjective(F.nll_loss)
+    given = (MirrorShift() + AdversarialTraining(ATTACK, 0.5, criterion=LabelSmoothing(0.8))).objective(3)
+    assert given == AdversarialObjective(ATTACK, 0.5, LabelSmoothing(0.8), seed=3)
 
 
 def test_edits_and_samples_are_those_of_all_parts_in_turn():

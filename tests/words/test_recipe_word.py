@@ -13,9 +13,12 @@ from vauban.core.losses import cross_entropy
 from vauban.core.norms import L2, Linf
 from vauban.core.spelling import spelled
 from vauban.engine import Restarts
-from vauban.training.adversarial_training import AdversarialTraining, EpochAdversarial
-from vauban.training.mirror_shift import MirrorShift
-from vauban.training.recipe import Recipe, StandardTraining
+from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
+from vauban.training.augmentation.mirror_shift import MirrorShift
+from vauban.training.criteria.label_smoothing import LabelSmoothing
+from vauban.training.objectives.adversarial import AdversarialTraining
+from vauban.training.objectives.standard import StandardTraining
+from vauban.training.recipe import Recipe
 from vauban.words.attack import attack_of
 from vauban.words.recipe import recipe_of
 
@@ -26,6 +29,7 @@ from vauban.words.recipe import recipe_of
         ("standard", Recipe((StandardTraining(),))),
         ("at:attack=[pgd:eps=0.3,steps=7]", Recipe((AdversarialTraining(PGD(Linf(0.3), steps=7)),))),
         ("at:attack=[pgd:eps=8/255], alpha=1/2", Recipe((AdversarialTraining(PGD(Linf(8 / 255)), 0.5),))),
+        ("standard:criterion=label-smoothing", Recipe((StandardTraining(criterion=LabelSmoothing()),))),
         ("at:attack=ddn", Recipe((AdversarialTraining(DDN()),))),
         ("mirror-shift + epoch-at:first=true,attack=[ddn:steps=5]", MirrorShift() + EpochAdversarial(DDN(5), True)),
         (
@@ -44,6 +48,7 @@ def test_a_text_is_the_recipe(text, recipe):
         AdversarialTraining(PGD(L2(0.5), 7, 0.25, loss=cross_entropy, random_start=False), 0.25) + MirrorShift(),
         MirrorShift(1) + EpochAdversarial(BP(steps=20, retreat=False), first=True),
         Recipe((EpochAdversarial(FGSM(Linf(8 / 255))),)),
+        Recipe((AdversarialTraining(DDN(), criterion=LabelSmoothing(0.7)),)),
         Recipe((AdversarialTraining(Restarts(PGD(Linf(0.1)), times=3)),)),
     ],
 )
@@ -68,6 +73,7 @@ def test_a_part_from_a_file(tmp_path: Path):
     (tmp_path / "mine.py").write_text("""
 from dataclasses import dataclass
 from vauban.engine import Attack
+from vauban.training.criteria.label_smoothing import LabelSmoothing
 from vauban.training.recipe import RecipePart
 
 @dataclass(frozen=True)

@@ -30,12 +30,14 @@ class ResolvedGoal:
         rejects: Whether the last logit column means 'rejected', which is never a success.
         toward: The class the losses move toward, int64 `(batch,)`, while `reached` is unchanged: for untargeted attacks
             that proceed class by class.
+        reference: Logits of the clean images, `(batch, classes)`, for a loss that compares with them (`losses.divergence`).
     """
 
     y: Tensor
     target: Tensor | None = None
     rejects: bool = False
     toward: Tensor | None = None
+    reference: Tensor | None = None
 
     @property
     def heading(self) -> Tensor | None:
@@ -49,8 +51,9 @@ class ResolvedGoal:
 
     def rows(self, index: Tensor) -> ResolvedGoal:
         """The goal of some samples of the batch."""
-        target, toward = (None if label is None else label[index] for label in (self.target, self.toward))
-        return replace(self, y=self.y[index], target=target, toward=toward)
+        labels = (self.target, self.toward, self.reference)
+        target, toward, reference = (None if value is None else value[index] for value in labels)
+        return replace(self, y=self.y[index], target=target, toward=toward, reference=reference)
 
     def wrong_classes(self, logits: Tensor) -> Tensor:
         """Every class but y and 'rejected', least likely first, int64 `(batch, classes - 1)` (- 2 with `rejects`)."""

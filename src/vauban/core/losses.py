@@ -120,6 +120,23 @@ def probability_margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return margin(logits.softmax(1), goal)
 
 
+def divergence(logits: Tensor, goal: ResolvedGoal) -> Tensor:
+    """KL(p(reference) || p(x)), p the softmax: how far an answer is from the clean one, whatever the labels are.
+
+    What TRADES (arXiv:1901.08573) and virtual adversarial training (arXiv:1704.03976) raise.
+
+    Raises:
+        ContractError: The goal has no reference.
+    """
+    if goal.reference is None:
+        raise ContractError(
+            "expected a goal with the clean answers as reference for the loss divergence, got none; train with the part "
+            "trades or vat, which gives it, or attack with another loss"
+        )
+    clean = goal.reference.log_softmax(1)
+    return (clean.exp() * (clean - logits.log_softmax(1))).sum(1)
+
+
 LOSSES: dict[str, Loss] = {"auto": auto, "ce": cross_entropy, "margin": margin, "dlr": dlr, "pm": probability_margin}
 
 

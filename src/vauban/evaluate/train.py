@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from vauban import defences
 from vauban.core.arguments import named_arguments
@@ -91,7 +90,7 @@ def train(
         history = optimise(
             network,
             recipe.samples(training_samples(samples), run.seed),
-            objective=recipe.objective(F.cross_entropy, run.seed),
+            objective=recipe.objective(run.seed),
             epochs=run.epochs,
             batch=run.batch,
             lr=run.lr,

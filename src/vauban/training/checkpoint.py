@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vauban.core.errors import ContractError
 from vauban.store.files import write_atomic
 from vauban.training.history import Epoch
-from vauban.training.objectives import Objective, Stateful
+from vauban.training.objective import Objective, Stateful
 
 KEY = "vauban-checkpoint"
 

@@ -20,7 +20,8 @@ from vauban.core.spelling import spelled
 from vauban.engine.samples import Samples, accuracy, as_samples, device_of
 from vauban.training.checkpoint import Checkpoint
 from vauban.training.history import Epoch, TrainingHistory
-from vauban.training.objectives import CleanObjective, Objective
+from vauban.training.objective import Objective
+from vauban.training.objectives.standard import CleanObjective
 from vauban.training.samples import TrainingSamples, training_samples
 from vauban.training.schedules import Schedule, schedule_of
 
@@ -182,7 +183,8 @@ class _Run:
             for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * self.schedule((number + i / len(parts)) / self.epochs)
             batch = self.samples.changed(samples.batch(index).to(device), self.steps)
-            value, logits = self._step(batch)
+            for _ in range(getattr(self.objective, "repeats", 1)):
+                value, logits = self._step(batch)
             total += value * len(index)
             if logits is not None:
                 counted += len(index)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Parameters
-from vauban.training import registry
+from vauban.training.criteria.cross_entropy import PLAIN
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-    from vauban.training.objectives import Objective
+    from vauban.core.contracts import Batch
+    from vauban.training.objective import Objective
     from vauban.training.samples import TrainingSamples
+
+CRITERION: Mapping[str, str] = {"criterion": "criterion"}
+"""What the registration of an `ObjectivePart` adds to its words."""
 
 
 class RecipePart(Parameters):
@@ -31,9 +35,20 @@ class RecipePart(Parameters):
         """The samples to train on in place of the data's own."""
         return data
 
-    def objective(self, criterion: Callable[[Tensor, Tensor], Tensor], seed: int) -> Objective | None:
-        """The objective, from the criterion on logits and labels and the seed of its random numbers; None for none."""
+    def objective(self, seed: int) -> Objective | None:
+        """The objective, from the seed of its random numbers; None for none."""
         return None
+
+    def check(self, network: nn.Module, batch: Batch) -> None:
+        """Look at what is about to be trained, before anything is spent.
+
+        Args:
+            network: The edited network behind its defence, in training mode.
+            batch: The first samples.
+
+        Raises:
+            ContractError: It cannot be trained by this part.
+        """
 
     @property
     def decides(self) -> bool:
@@ -47,6 +62,17 @@ class RecipePart(Parameters):
         from vauban.core.spelling import spelled
 
         return spelled(self)
+
+
+@dataclass(frozen=True)
+class ObjectivePart(RecipePart):
+    """A part that gives the objective.
+
+    Attributes:
+        criterion: J, a scalar from logits `(batch, classes)` and labels `(batch,)`.
+    """
+
+    criterion: Callable[..., Any] = field(default=PLAIN, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -84,23 +110,17 @@ class Recipe:
             data = part.samples(data, seed)
         return data
 
-    def objective(self, criterion: Callable[[Tensor, Tensor], Tensor], seed: int) -> Objective:
-        """The objective of the part that gives one, else the criterion on the samples."""
-        from vauban.training.objectives import CleanObjective
+    def objective(self, seed: int) -> Objective:
+        """The objective of the part that gives one, else the cross-entropy on the samples."""
+        from vauban.training.objectives.standard import CleanObjective
 
-        given = (part.objective(criterion, seed) for part in self.parts)
-        return next((objective for objective in given if objective is not None), CleanObjective(criterion))
+        given = (part.objective(seed) for part in self.parts)
+        return next((objective for objective in given if objective is not None), CleanObjective())
+
+    def check(self, network: nn.Module, batch: Batch) -> None:
+        """Have every part look at what is about to be trained. Raises ContractError."""
+        for part in self.parts:
+            part.check(network, batch)
 
     def __str__(self) -> str:
         return "+".join(map(str, self.parts)) or "standard"
-
-
-@registry.register("standard")
-@dataclass(frozen=True)
-class StandardTraining(RecipePart):
-    """Plain training: the criterion on the samples as they are."""
-
-    def objective(self, criterion: Callable[[Tensor, Tensor], Tensor], seed: int) -> Objective:
-        from vauban.training.objectives import CleanObjective
-
-        return CleanObjective(criterion)

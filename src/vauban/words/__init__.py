@@ -13,7 +13,7 @@ from typing import Any
 
 from vauban.core.errors import UnknownName, exits_are_errors
 
-KINDS = ("attack", "data", "defence", "fitter", "goal", "loss", "metric", "model", "recipe", "threat")
+KINDS = ("attack", "criterion", "data", "defence", "fitter", "goal", "loss", "metric", "model", "recipe", "threat")
 
 
 @exits_are_errors()

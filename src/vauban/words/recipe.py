@@ -40,7 +40,7 @@ def _part(spec: Spec) -> RecipePart:
         part = from_file(replace(spec, params={}))
         if not isinstance(part, RecipePart):
             part = Entry(f"{spec.file}:{spec.name}", part, "").build(
-                registry.kind, resolved(spec.params, {"attack": "attack"})
+                registry.kind, resolved(spec.params, {"attack": "attack", "criterion": "criterion"})
             )
     if not isinstance(part, RecipePart):
         raise ContractError(f"expected {spec.text!r} to be a part of a recipe, got {type(part).__name__}")

@@ -15,6 +15,7 @@ def registries() -> dict[str, Any]:
     from vauban import attacks, data, defences, metrics, models, threats
     from vauban import reproduce as experiments
     from vauban.training import registry as recipes
+    from vauban.training.criteria import registry as criteria
 
     return {
         "attacks": attacks.registry,
@@ -26,6 +27,7 @@ def registries() -> dict[str, Any]:
         "metrics": metrics.registry,
         "experiments": experiments.registry,
         "recipes": recipes,
+        "criteria": criteria,
     }
 
 
@@ -33,8 +35,8 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
     """Entries of a registry as plain data.
 
     Args:
-        kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses`, `recipes`
-            or `experiments`.
+        kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses`, `recipes`,
+            `criteria` or `experiments`.
 
     Returns:
         Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.

@@ -10,7 +10,7 @@ from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
 from vauban.reproduce.declarations import Scale
 from vauban.reproduce.papers import stand_ins
-from vauban.training.adversarial_training import EpochAdversarial
+from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
 from vauban.training.run import TrainingRun
 
 C4, C4_ADV = "C4", "C4 (FGSM)"

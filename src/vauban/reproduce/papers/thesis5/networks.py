@@ -11,8 +11,8 @@ from vauban.core.norms import Linf
 from vauban.reproduce.declarations import Scale, Setting
 from vauban.reproduce.papers import stand_ins
 from vauban.reproduce.papers.stand_ins import C4
-from vauban.training.adversarial_training import AdversarialTraining
-from vauban.training.mirror_shift import MirrorShift
+from vauban.training.augmentation.mirror_shift import MirrorShift
+from vauban.training.objectives.adversarial import AdversarialTraining
 from vauban.training.run import TrainingRun
 
 SMOKE = Scale(

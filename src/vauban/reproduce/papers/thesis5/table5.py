@@ -27,7 +27,7 @@ from vauban.reproduce.papers.thesis5.setting import (
     register_per_data_set,
 )
 from vauban.reproduce.printed import rows_of
-from vauban.training.adversarial_training import EpochAdversarial
+from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
 from vauban.training.run import TrainingRun
 
 CSV = "thesis-table5.5"

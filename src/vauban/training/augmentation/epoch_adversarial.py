@@ -1,41 +1,18 @@
-"""Adversarial training step by step, Madry et al. 2018 (arXiv:1706.06083), and epoch by epoch, thesis section 5.5."""
+"""Adversarial training epoch by epoch, section 5.5 of H. Zhang's thesis."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from torch import nn
 
-from vauban.core.parameters import Range
 from vauban.core.rng import fold
 from vauban.engine.attack import Attack
 from vauban.engine.samples import Concatenated, Samples
 from vauban.training import registry
 from vauban.training.adversarial_set import adversarial_set
-from vauban.training.objectives import AdversarialObjective, Criterion
 from vauban.training.recipe import RecipePart
 from vauban.training.samples import DerivedSamples, TrainingSamples
-
-
-@registry.register("at", words={"attack": "attack"})
-@dataclass(frozen=True)
-class AdversarialTraining(RecipePart):
-    """Adversarial training: at every step the attack's images take the place of the clean ones, or stand beside them.
-
-    The loss of a step is alpha J(x) + (1 - alpha) J(x'), x' the image the attack makes of x on the network of the moment:
-    see `AdversarialObjective`.
-
-    Attributes:
-        attack: Makes the images.
-        alpha: Share of the clean images in the loss; 0 replaces them.
-    """
-
-    attack: Attack
-    alpha: Annotated[float, Range(0, 1, open_high=True)] = 0.0
-
-    def objective(self, criterion: Criterion, seed: int) -> AdversarialObjective:
-        return AdversarialObjective(self.attack, self.alpha, criterion, seed)
 
 
 @registry.register("epoch-at", words={"attack": "attack"})

@@ -1,0 +1,1 @@
+"""Parts of recipes that change the samples, one file each."""
