@@ -19,15 +19,15 @@ from vauban.attacks.minimal.fmn import FMN
 from vauban.attacks.parts.class_boundaries import nearest_classes
 from vauban.attacks.parts.triage import Stages, blind_rows, remaining
 from vauban.core.errors import BudgetSpent
-from vauban.core.losses import cross_entropy, dlr, margin
+from vauban.core.losses import cross_entropy, margin, tempered_cross_entropy
 from vauban.core.norms import L1, L2, Ball, Linf
 from vauban.core.parameters import Count
 from vauban.engine import Attack, Cascade, Oracle, Result, StopInside
 from vauban.engine.result import untouched
 
-NEAR, MIDDLE = 0.1, 0.5  # r up to which a sample is given targeted attacks and Square, and short targeted attacks
-NEAR_CLASSES, MIDDLE_CLASSES = 3, 2  # wrong classes that are headed for
-SHORT = 2  # a short targeted attack has this part of the steps
+NEAREST, NEAR, MIDDLE = 0.02, 0.1, 0.5  # r up to which a sample is given Square, full and short targeted attacks
+NEAR_CLASSES, MIDDLE_CLASSES = 4, 3  # wrong classes that are headed for
+SHORT = 4  # a short targeted attack has this part of the steps
 
 
 @registry.register("standard", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
@@ -43,13 +43,13 @@ class Standard(Attack):
     most draws call adversarial. Square is left out in L1, and in L2 on vectors, where it is not defined. The column
     `broken_by` says which of the five broke an image, and the verdict the accuracy after each.
 
-    `effort="quick"` decides for each image how much it is worth. Noise, then APGD on the margin and on the cross-entropy,
-    half the steps each; r is the highest margin that they reached over that of the clean image. Up to `NEAR`: APGD on the
-    targeted DLR toward the three classes whose linearised boundaries are nearest, and twice `queries` of Square. Up to
-    `MIDDLE`: half the steps toward two classes. Beyond, nothing: the sample is `spared`. Since r can be fooled,
-    quick is audited: of the samples that were spared max(30, 10 %), drawn by their ids, are given the full cascade, and all
-    that stand are where that breaks one or a finding on gradients fires. Samples without a gradient and randomised models
-    get the full cascade.
+    `effort="quick"` decides for each image how much it is worth. Noise, then APGD on the margin and on the cross-entropy
+    (tempered, so that the scale of the logits changes nothing), half the steps each; r is the highest margin that they
+    reached over that of the clean image. Up to `NEAR`: APGD on the margin from another start, and toward the four classes
+    whose linearised boundaries are nearest. Up to `NEAREST`: Square too. From `NEAR` to `MIDDLE`: a quarter of the steps
+    toward three classes. Beyond, nothing: the sample is `spared`. Since r can be fooled, quick is audited: of the samples
+    that were spared max(30, 10 %), drawn by their ids, are given the full cascade, and all that stand are where that breaks
+    one or a finding on gradients fires. Samples without a gradient and randomised models get the full cascade.
 
     Attributes:
         ball: The budget, in linf, l2 or l1.
@@ -78,8 +78,8 @@ class Standard(Attack):
     def passes(self) -> tuple[int, int]:
         """Forward and backward passes of a sample that nothing breaks; quick: of one that is nearly broken."""
         if self.effort == "quick":
-            gradients = 2 * self._half + self.steps * NEAR_CLASSES + 13
-            return gradients + 2 * self.queries + NEAR_CLASSES + 9, gradients
+            gradients = 2 * self._half + self.steps * (1 + NEAR_CLASSES) + 13
+            return gradients + self.queries + NEAR_CLASSES + 10, gradients
         gradients = self.steps * (2 + self.n_target) + 2
         return gradients + self.n_target + self.queries + 7, gradients
 
@@ -106,10 +106,10 @@ class Standard(Attack):
 
     def quick_parts(self, vectors: bool = False) -> tuple[Attack, ...]:
         """The attacks of the quick effort, in their order; the last is the audit's."""
-        ascents = [APGD(self.ball, self._half, loss=loss) for loss in (margin, cross_entropy)]
-        chosen: list[Attack] = [RandomNoise(self.ball, steps=2), *ascents, APGD(self.ball, self.steps, loss=dlr)]
+        ascents = [APGD(self.ball, self._half, loss=loss) for loss in (margin, tempered_cross_entropy)]
+        chosen: list[Attack] = [RandomNoise(self.ball, steps=2), *ascents, APGD(self.ball, self.steps, loss=margin)]
         if self._squares(vectors):
-            chosen.append(Square(self.ball, 2 * self.queries))
+            chosen.append(Square(self.ball, self.queries))
         return (*chosen, replace(self, effort="full"))
 
     @property
@@ -151,42 +151,45 @@ class Standard(Attack):
         if not oracle.threat.randomised:
             unread, _ = blind_rows(confined, (confined.domain.x0, random_start(confined)))
         stages.run(noise, ~unread, 0)
-        near, middle, toward = self._triaged(stages, ascents, ~unread)
-        loss = dlr if oracle.classes - oracle.goal.rejects > 2 else margin  # DLR has no gradient with two classes
-        targeted, short = (APGD(self.ball, -(-self.steps // part), loss=loss) for part in (1, SHORT))
+        r, toward = self._triaged(stages, ascents, ~unread)
+        near, middle = r <= NEAR, (r > NEAR) & (r <= MIDDLE)
+        targeted, short = (APGD(self.ball, -(-self.steps // part), loss=margin) for part in (1, SHORT))
+        stages.run(targeted, near, 3, key=1)
         for k, label in enumerate(toward):
-            stages.run(targeted, near, 3, (k, label))
-            stages.run(short, middle if k < MIDDLE_CLASSES else torch.zeros_like(middle), 3, (k, label))
+            stages.run(targeted, near, 3, key=2 + k, toward=label)
+            if k < MIDDLE_CLASSES:
+                stages.run(short, middle, 3, key=2 + k, toward=label)
         for attack in square:
-            stages.run(attack, near, 4)
+            stages.run(attack, r <= NEAREST, 4)
         stages.run(full, unread, 4 + len(square))
         return stages.result(~(near | middle | unread))
 
-    def _triaged(self, stages: Stages, ascents: Sequence[Attack], rows: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Run the ascents, and read from them which of the rows that stand are nearly broken and which are next.
+    def _triaged(self, stages: Stages, ascents: Sequence[Attack], rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Run the ascents, and read from them how far each of the rows that stand is from being broken.
 
         Returns:
-            Both, `(batch,)`, and the classes to head for, `(batch,)` each, nearest first.
+            r, `(batch,)`, infinite where rows are not read, and the classes to head for, `(batch,)` each, nearest first.
         """
-        oracle = stages.oracle
-        near, middle, toward = torch.zeros_like(rows), torch.zeros_like(rows), oracle.goal.y[:, None]
+        ratio = torch.full_like(rows, torch.inf, dtype=torch.float32)
+        index = (rows & stages.standing).nonzero().squeeze(1)
+        if not len(index):
+            return ratio, []
         try:
+            oracle = stages.referring(index)
             image, logits = stages.highest(ascents, rows)
             index = (rows & stages.standing).nonzero().squeeze(1)
-            own, image, logits = oracle.rows(index), image[index], logits[index]
-            r = remaining(own.goal, own.clean_logits(), logits)
-            near[index], middle[index] = r <= NEAR, (r > NEAR) & (r <= MIDDLE)
-            wanted = (r <= MIDDLE).nonzero().squeeze(1)
+            ratio[index] = remaining(oracle.goal.rows(index), logits[index]).to(ratio.dtype)
+            wanted = (ratio <= MIDDLE).nonzero().squeeze(1)
             if not len(wanted):
-                return near, middle, []
+                return ratio, []
             if oracle.goal.target is not None:
-                return near, middle, [oracle.goal.target]
-            some = own.rows(wanted)
+                return ratio, [oracle.goal.target]
+            some = oracle.rows(wanted)
             classes = nearest_classes(some, image[wanted], logits[wanted], self.ball.norm, NEAR_CLASSES)
-            toward = toward.expand(-1, classes.shape[1]).index_copy(0, index[wanted], classes)
-            return near, middle, list(toward.unbind(1))
+            toward = oracle.goal.y[:, None].expand(-1, classes.shape[1]).index_copy(0, wanted, classes)
+            return ratio, list(toward.unbind(1))
         except BudgetSpent:
-            return near, middle, []
+            return ratio, []
 
 
 def standard(ball: Ball) -> Standard:

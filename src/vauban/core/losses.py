@@ -21,6 +21,7 @@ from vauban.core.goals import ResolvedGoal
 
 Loss = Callable[[Tensor, ResolvedGoal], Tensor]
 SATURATED = 2.0**-20  # 1 - p(y) below this is noise in float32
+TEMPERED = 6.0  # clean margin of the tempered cross-entropy
 
 
 def rivals(logits: Tensor, goal: ResolvedGoal) -> Tensor:
@@ -118,6 +119,23 @@ def probability_margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """The margin of probabilities (Xie et al., arXiv:2411.15210): max_{k != y} p_k - p_y untargeted, p_t - max_{k != t} p_k
     targeted, p the softmax of the logits. Its gradient vanishes where p(y) is 1 to float32."""
     return margin(logits.softmax(1), goal)
+
+
+def tempered_cross_entropy(logits: Tensor, goal: ResolvedGoal) -> Tensor:
+    """Cross-entropy of logits over a temperature for each sample, at which the clean image leads by at most `TEMPERED`.
+
+    The temperature is 1 for a sample whose clean margin is below that. A network whose logits are multiplied by a large
+    number has no gradient of the cross-entropy in float32, and the same one of this.
+
+    Raises:
+        ContractError: The goal has no reference.
+    """
+    if goal.reference is None:
+        raise ContractError(
+            "expected a goal with the clean answers as reference for the tempered cross-entropy, got none"
+        )
+    lead = -margin(goal.reference, goal)
+    return cross_entropy(logits / (lead / TEMPERED).clamp_min(1)[:, None].to(logits.dtype), goal)
 
 
 def divergence(logits: Tensor, goal: ResolvedGoal) -> Tensor:

@@ -48,8 +48,19 @@ class Stages:
         """Which rows nothing has broken yet, `(batch,)`."""
         return ~self.total.success
 
+    def referring(self, rows: Tensor) -> Oracle:
+        """The oracle, from now on with the clean logits of some rows as the reference of its goal; 1 forward of each.
+
+        Args:
+            rows: Numbers of the rows, `(n,)`, at least one.
+        """
+        clean = self.oracle.rows(rows).clean_logits()
+        reference = clean.new_zeros(len(self.oracle), clean.shape[1]).index_copy(0, rows, clean)
+        self.oracle = self.oracle.with_goal(replace(self.oracle.goal, reference=reference))
+        return self.oracle
+
     def run(
-        self, attack: Attack, rows: Tensor, stage: int, toward: tuple[int, Tensor] | None = None, keep: bool = False
+        self, attack: Attack, rows: Tensor, stage: int, key: int = 0, toward: Tensor | None = None, keep: bool = False
     ) -> None:
         """Run an attack on the rows that still stand.
 
@@ -57,16 +68,16 @@ class Stages:
             attack: The attack.
             rows: Rows that are meant, bool `(batch,)`.
             stage: Its number for `Result.broken_by`.
-            toward: A number, which keys the random numbers, and the class that losses move toward, `(batch,)`; None: away
-                from the label.
+            key: Of the random numbers; 0 for the oracle's own.
+            toward: The class that losses move toward, `(batch,)`; None: away from the label.
             keep: Hand over its image of highest loss, broken or not.
         """
         index = (rows & self.standing).nonzero().squeeze(1)
         if not len(index):
             return
         own, spent = self.oracle.rows(index), self.oracle.backwards[index] - self.backwards[index]
-        if toward is not None:
-            own = heading(own.fresh(1 + toward[0]), toward[1][index])
+        own = own.fresh(key) if key else own
+        own = own if toward is None else heading(own, toward[index])
         try:
             part = iterate(attack, own, keep="loss") if keep and isinstance(attack, Steps) else attack.run(own)
         except BudgetSpent:
@@ -117,15 +128,15 @@ class Stages:
         )
 
 
-def remaining(goal: ResolvedGoal, clean: Tensor, reached: Tensor) -> Tensor:
+def remaining(goal: ResolvedGoal, reached: Tensor) -> Tensor:
     """The ratio r of the margin that was reached to that of the clean image, `(batch,)`; 1 where it is not finite.
 
     Args:
-        goal: The goal of the rows.
-        clean: Clean logits, `(batch, classes)`.
+        goal: The goal of the rows, with the clean answers as reference.
         reached: Logits of the image of highest margin, `(batch, classes)`.
     """
-    return (margin(reached, goal) / margin(clean, goal).clamp_max(-TINY)).nan_to_num(1.0, 1.0, 1.0)
+    assert goal.reference is not None
+    return (margin(reached, goal) / margin(goal.reference, goal).clamp_max(-TINY)).nan_to_num(1.0, 1.0, 1.0)
 
 
 def blind_rows(oracle: Oracle, points: Sequence[Tensor]) -> tuple[Tensor, int]:
