@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from vauban.attacks.fixed_budget.fgsm import FGSM
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.attacks.minimal.ddn import DDN
 from vauban.core.contracts import Batch
@@ -19,9 +20,20 @@ from vauban.core.norms import Linf
 from vauban.core.rng import seeded
 from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
 from vauban.training.augmentation.mirror_shift import MirrorShift
+from vauban.training.augmentation.squeezing import Squeezing
+from vauban.training.criteria.label_smoothing import LabelSmoothing
 from vauban.training.loop import optimise
+from vauban.training.objective import Stateful
 from vauban.training.objectives.adversarial import AdversarialTraining
-from vauban.training.objectives.standard import CleanObjective
+from vauban.training.objectives.awp import WeightPerturbation
+from vauban.training.objectives.distillation import Distillation
+from vauban.training.objectives.ensemble import EnsembleTraining
+from vauban.training.objectives.fast import FastTraining
+from vauban.training.objectives.free import FreeTraining
+from vauban.training.objectives.jacobian import JacobianPenalty
+from vauban.training.objectives.standard import CleanObjective, StandardTraining
+from vauban.training.objectives.trades import Trades
+from vauban.training.objectives.vat import VirtualTraining
 from vauban.training.recipe import Recipe
 from vauban.training.samples import training_samples
 
@@ -65,6 +77,14 @@ class Dying:
 
     def __init__(self, inner, step):
         self.inner, self.step = inner, step
+        self.repeats = getattr(inner, "repeats", 1)
+
+    def state(self):
+        return self.inner.state() if isinstance(self.inner, Stateful) else {}
+
+    def load_state(self, state):
+        if isinstance(self.inner, Stateful):
+            self.inner.load_state(state)
 
     def __call__(self, net, batch, step):
         if step == self.step:
@@ -138,6 +158,15 @@ RECIPES = {
     "adversarial": AdversarialTraining(PGD(Linf(0.1), steps=2)) + MirrorShift(2),
     "mixture": Recipe((AdversarialTraining(PGD(Linf(0.1), steps=2), 0.5),)),
     "epoch": EpochAdversarial(DDN(steps=3)) + MirrorShift(1),
+    "smoothed": Recipe((StandardTraining(criterion=LabelSmoothing()),)),
+    "trades": Recipe((Trades(PGD(Linf(0.1), steps=2)),)),
+    "free": Recipe((FreeTraining(0.1, replays=1),)),
+    "fast": Recipe((FastTraining(0.1),)),
+    "ensemble": Recipe((EnsembleTraining(FGSM(Linf(0.1)), (network(), network())),)),
+    "awp": Recipe((WeightPerturbation(FreeTraining(0.1, replays=1)),)),
+    "vat": VirtualTraining(eps=0.3) + Squeezing(3),
+    "distillation": Recipe((Distillation(network()),)),
+    "jacobian": Recipe((JacobianPenalty(),)),
 }
 
 

@@ -17,6 +17,7 @@ from vauban.attacks.fixed_budget.otcm import OTCM as OTCM
 from vauban.attacks.fixed_budget.pgd import PGD as PGD
 from vauban.attacks.fixed_budget.r_fgsm import RFGSM as RFGSM
 from vauban.attacks.fixed_budget.random_noise import RandomNoise as RandomNoise
+from vauban.attacks.fixed_budget.vat import VAT as VAT
 from vauban.attacks.foreign import Foreign as Foreign
 from vauban.attacks.minimal.bp import BP as BP
 from vauban.attacks.minimal.cw_l0 import CWL0 as CWL0

@@ -20,8 +20,8 @@ from vauban.engine.threat import BoundThreat
 class AttackedRows:
     """What is known of some rows of one batch without asking a network; `Oracle` adds the questions.
 
-    `rows`, `repeat`, `fresh`, `with_goal`, `confined` and `recording` return narrowed copies. The pass count is shared
-    by all of them, the record of successes by those of one run.
+    `rows`, `repeat`, `fresh`, `with_goal`, `confined`, `unrounded`, `unrecorded` and `recording` return narrowed copies.
+    The pass count is shared by all of them, the record of successes by those of one run.
 
     Attributes:
         threat: What the attacker may ask.
@@ -100,6 +100,10 @@ class AttackedRows:
     def unrounded(self) -> Self:
         """The same rows, whose images are not rounded to pixel levels."""
         return self._with(domain=self.domain.continuous())
+
+    def unrecorded(self) -> Self:
+        """The same rows for the points of a finite difference: not rounded to pixel levels, and no success is recorded."""
+        return self._with(domain=self.domain.continuous(), best_so_far=None)
 
     def recording(self, keep: Keep, norm: Norm) -> Self:
         """The same rows with an empty record, for one run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -22,6 +22,8 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 """A scalar from logits `(batch, classes)` and labels `(batch,)`."""
 Value = tuple[Tensor, Tensor | None]
 """The scalar to differentiate, and logits of the batch's labels, which are only counted, or None."""
+Passes = tuple[int, int] | None
+"""Forward and backward passes of a sample; None where they are not known."""
 M = TypeVar("M")
 
 
@@ -46,15 +48,31 @@ class Stateful(Protocol):
 class Staged(ABC, Generic[M]):
     """Objective in two stages, so that another one can ask for its value at other weights and the same images.
 
+    Passes are those of each sample, (forwards, backwards); None where an attack does not know its own.
+
     Attributes:
-        passes: Forward and backward passes of a step for each sample, those of what it makes included; None where an attack
-            does not know its own.
+        made_passes: Of `made`.
+        value_passes: Of `value`, its backward through the loss included.
+        again_passes: Of a second `value` for what `again` gives.
+        passes: Of a step.
         repeats: Steps in a row on one batch.
     """
 
     @property
-    def passes(self) -> tuple[int, int] | None:
+    def made_passes(self) -> Passes:
+        return 0, 0
+
+    @property
+    def value_passes(self) -> Passes:
         return 1, 1
+
+    @property
+    def again_passes(self) -> Passes:
+        return self.value_passes
+
+    @property
+    def passes(self) -> Passes:
+        return together(self.made_passes, self.value_passes)
 
     @property
     def repeats(self) -> int:
@@ -92,6 +110,10 @@ class Crafted(Staged[M]):
     seed: int = field(default=0, kw_only=True)
     batch_norm: BatchNorm = field(default="evaluation", kw_only=True)
     classes: int | None = field(default=None, init=False, repr=False)
+
+    @property
+    def made_passes(self) -> Passes:
+        return crafting_passes(self.attack)
 
     def images(
         self,
@@ -131,12 +153,20 @@ def craft(attack: Attack, oracle: Oracle) -> Tensor:
     return attack.run(oracle).crafted
 
 
-def with_crafting(attack: Attack, forwards: int, backwards: int) -> tuple[int, int] | None:
-    """Passes of a step: those of `craft`, and some more; None where the attack does not know its own."""
+def crafting_passes(attack: Attack) -> Passes:
+    """Passes of `craft`, which makes no closing check of a step attack."""
     if attack.passes is None:
         return None
-    own = attack.passes[0] - isinstance(attack, Steps)  # without the closing check
-    return own + forwards, attack.passes[1] + backwards
+    forwards, backwards = attack.passes
+    return forwards - isinstance(attack, Steps), backwards
+
+
+def together(*passes: Passes) -> Passes:
+    """Sum of passes; None where one of them is not known."""
+    known = [counted for counted in passes if counted is not None]
+    if len(known) < len(passes):
+        return None
+    return sum(forwards for forwards, _ in known), sum(backwards for _, backwards in known)
 
 
 def logits_of(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -144,9 +174,3 @@ def logits_of(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     logits = check_logits(network(shown(network, x.clone())), len(x)).to(working_type(x.dtype))
     check_labels(y, len(x), logits.shape[1])
     return logits
-
-
-def passes_of(objective: Any) -> tuple[int, int] | None:
-    """Passes that an objective declares; None for one that declares none."""
-    declared = getattr(objective, "passes", None)
-    return None if declared is None else (int(declared[0]), int(declared[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from vauban.core.errors import ContractError
 from vauban.core.registry import Entry
@@ -35,7 +36,7 @@ def recipe_of(word: str | RecipePart | Recipe) -> Recipe:
 def _part(spec: Spec) -> RecipePart:
     if spec.file is None:
         entry = registry.get(spec.name)
-        part = entry.build(registry.kind, resolved(spec.params, entry.words))
+        part = entry.build(registry.kind, _inner(resolved(spec.params, entry.words)))
     else:
         part = from_file(replace(spec, params={}))
         if not isinstance(part, RecipePart):
@@ -45,3 +46,15 @@ def _part(spec: Spec) -> RecipePart:
     if not isinstance(part, RecipePart):
         raise ContractError(f"expected {spec.text!r} to be a part of a recipe, got {type(part).__name__}")
     return part
+
+
+def _inner(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, a part in the place of a recipe that is one part. Raises ContractError for several."""
+    for key, value in params.items():
+        if isinstance(value, Recipe):
+            if len(value.parts) != 1:
+                raise ContractError(
+                    f"expected one part of a recipe for {key}, got {value}; join it outside the brackets"
+                )
+            params = {**params, key: value.parts[0]}
+    return params

@@ -12,7 +12,7 @@ from vauban.core.parameters import Range
 from vauban.engine.attack import Attack
 from vauban.training import registry
 from vauban.training.criteria.cross_entropy import PLAIN
-from vauban.training.objective import Crafted, Criterion, Value, logits_of, with_crafting
+from vauban.training.objective import Crafted, Criterion, Passes, Value, logits_of
 from vauban.training.recipe import CRITERION, ObjectivePart
 from vauban.training.statistics_mode import BatchNorm
 
@@ -36,9 +36,8 @@ class AdversarialObjective(Crafted[Tensor]):
     criterion: Criterion = PLAIN
 
     @property
-    def passes(self) -> tuple[int, int] | None:
-        more = 1 if self.alpha == 0 else 2
-        return with_crafting(self.attack, more, more)
+    def value_passes(self) -> Passes:
+        return (1, 1) if self.alpha == 0 else (2, 2)
 
     def made(self, network: nn.Module, batch: Batch, step: int) -> Tensor:
         return self.images(network, batch, step)
