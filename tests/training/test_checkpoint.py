@@ -20,6 +20,7 @@ from vauban.core.norms import Linf
 from vauban.core.rng import seeded
 from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
 from vauban.training.augmentation.mirror_shift import MirrorShift
+from vauban.training.augmentation.noise import GaussianAugmentation
 from vauban.training.augmentation.squeezing import Squeezing
 from vauban.training.criteria.label_smoothing import LabelSmoothing
 from vauban.training.loop import optimise
@@ -165,6 +166,7 @@ RECIPES = {
     "ensemble": Recipe((EnsembleTraining(FGSM(Linf(0.1)), (network(), network())),)),
     "awp": Recipe((WeightPerturbation(FreeTraining(0.1, replays=1)),)),
     "vat": VirtualTraining(eps=0.3) + Squeezing(3),
+    "gda": Recipe((GaussianAugmentation(0.1, n=2, fresh=True),)),
     "distillation": Recipe((Distillation(network()),)),
     "jacobian": Recipe((JacobianPenalty(),)),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,7 +53,7 @@ class Batch(NamedArguments):
 
     def to(self, device: torch.device | str) -> Batch:
         """The same samples on a device."""
-        return Batch(self.x.to(device), self.y.to(device), self.ids.to(device), self.levels)
+        return replace(self, x=self.x.to(device), y=self.y.to(device), ids=self.ids.to(device))
 
     def take(self, n: int) -> Batch:
         """The first n samples (all where there are fewer). Raises ContractError below 0."""

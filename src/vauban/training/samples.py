@@ -7,8 +7,21 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from vauban.core.contracts import Batch
+from vauban.core.contracts import Batch, check_ids, check_labels
 from vauban.engine.samples import Samples, as_samples
+
+
+@dataclass(frozen=True, eq=False)
+class UnclippedBatch(Batch):
+    """Samples of a step that may leave [0,1], for a network only: no attack takes them.
+
+    Raises:
+        ContractError: Labels or ids break the contract.
+    """
+
+    def __post_init__(self) -> None:
+        check_labels(self.y, len(self.x))
+        check_ids(self.ids, len(self.x))
 
 
 @runtime_checkable
