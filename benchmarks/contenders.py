@@ -83,7 +83,7 @@ def contests(search: int = 5, inner: int = 20, ddn: int = 100, deepfool: int = 5
             f"DDN-{ddn}",
             L2,
             4.0,
-            partial(_ours, lambda: attacks.DDN(ddn)),
+            partial(_ours, lambda: attacks.DDN(ddn, gamma=0.05, gamma_last=0.05, state="quantised")),
             {"foolbox": partial(_foolbox, "DDNAttack", None, steps=ddn)},
         ),
         Contest(

@@ -81,7 +81,7 @@ def walk(attack, net, x, y):
 
 def test_every_iterate_is_on_the_grid_and_stage_two_is_never_left(digits_cnn, digits_test):
     x, y = (part[:32] for part in digits_test)
-    path = walk(BP(20), digits_cnn, x, y)
+    path = walk(BP(20, state="quantised"), digits_cnn, x, y)
     assert all(on_grid(image, 256) for image, _ in path)
     for (_, before), (_, after) in pairwise(path):
         assert (after | ~before).all()
@@ -90,7 +90,7 @@ def test_every_iterate_is_on_the_grid_and_stage_two_is_never_left(digits_cnn, di
 def test_case_by_case_on_a_network(digits_cnn, digits_test):
     """OUT brings the rounded image near the asked distance, IN moves it by nearly beta_min or more, stage 1 by alpha."""
     x, y = (part[:32] for part in digits_test)
-    attack = BP(20, retreat=False)
+    attack = BP(20, retreat=False, state="quantised")
     path = walk(attack, digits_cnn, x, y)
     seen = {"out": 0, "in": 0}
     for t in range(1, 20):
@@ -140,7 +140,7 @@ def test_beta_min_lets_a_small_step_survive_rounding(digits_cnn, digits_test):
         return attack.move(oracle, state, attack.steps, failed, u).x - inside
 
     assert not step(BP(gamma_min=0.9980, state="quantised", search=False)).any()
-    moved = step(BP(gamma_min=0.9980))
+    moved = step(BP(gamma_min=0.9980, state="quantised"))
     torch.testing.assert_close(moved, 3 / 255 * u.sign())  # 0.1 / 8 is 3.19 levels
 
 

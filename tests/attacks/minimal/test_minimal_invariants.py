@@ -22,7 +22,17 @@ from vauban.core.norms import L0, L1, L2, Linf
 from vauban.core.pixel_grid import on_grid
 from vauban.engine import Bisection, BoundThreat, Oracle, iterate
 
-STEPPED = [BP(20), DDN(20), FMN(20), FMN(20, Linf), FMN(20, L1), FMN(20, L0)]
+PRINTED = DDN(20, gamma=0.05, gamma_last=0.05, state="quantised")
+STEPPED = [BP(20), BP(20, state="quantised"), DDN(20), PRINTED, FMN(20), FMN(20, Linf), FMN(20, L1), FMN(20, L0)]
+    BP(20),
+    BP(20, state="quantised"),
+    DDN(20),
+    DDN(20, gamma=0.05, gamma_last=0.05),
+    FMN(20),
+    FMN(20, Linf),
+    FMN(20, L1),
+    FMN(20, L0),
+]
 ALL = [*STEPPED, CW(3, 10), DeepFool(50), DeepFool(50, norm=Linf)]
 
 
@@ -206,7 +216,7 @@ def test_ddn_is_algorithm_1(digits_mlp, digits_test):
     x, y = (part[:4] for part in digits_test)
     path = []
     iterate(
-        DDN(8, loss=cross_entropy),
+        DDN(8, gamma=0.05, gamma_last=0.05, loss=cross_entropy),
         Oracle.open(BoundThreat(digits_mlp, levels=None), x, y),
         callback=lambda t, oracle, state: path.append(state.x),
     )

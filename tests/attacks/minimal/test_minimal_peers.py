@@ -46,7 +46,7 @@ def test_deepfool(norm, theirs, digits_cnn, correct):
 def test_ddn(digits_cnn, correct):
     x, y = correct
     other = foolbox_distance("DDNAttack", digits_cnn, x, y, L2, steps=100)
-    ours = DDN(100).run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y)).distance
+    ours = DDN(100, gamma=0.05, gamma_last=0.05).run(Oracle.open(BoundThreat(digits_cnn, levels=None), x, y)).distance
     assert ours.isfinite().all()
     assert ours.median() <= 1.005 * other.median()
 

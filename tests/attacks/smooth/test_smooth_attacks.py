@@ -36,7 +36,7 @@ PAIRS: list[tuple[Any, Any]] = [
     (QPGD2(L2(1.0), 10, 0.2, smoothness=0), PGD(L2(1.0), 10, 0.2, random_start=False)),
     (QPGD2(L2(1.0), 10, 0.25, random_start=True, smoothness=0), PGD(L2(1.0), 10)),
     (SmoothBP(smoothness=0), BP()),
-    (SmoothBP(smoothness=0, retreat=False, state="free"), BP(retreat=False, state="free")),
+    (SmoothBP(smoothness=0, state="quantised"), BP(state="quantised")),
     (SmoothBP(smoothness=0, state="quantised", search=False), BP(state="quantised", search=False)),
     (SmoothDDN(30, smoothness=0), DDN(30)),
     (SCW(3, 20, smoothness=0), PairwiseCW(3, 20, mu=0)),

@@ -110,7 +110,7 @@ class BP(Ascent[BPState]):
     gamma_min: Annotated[float, Range(0, 1, open_low=True)] = 0.7
     beta_min: NonNegative = 0.1
     loss: Loss = auto
-    state: StateKind = "quantised"
+    state: StateKind = "free"
     search: bool = True
     retreat: bool = True
     stop: ClassVar[Stop] = "never"

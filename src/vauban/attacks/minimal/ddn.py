@@ -46,7 +46,8 @@ class DDN(Ascent[DDNState]):
     clips to [0,1]. The network is shown x rounded to the pixel grid of the threat; the state is rounded too with
     state="quantised". One gradient per step.
 
-    As printed: gamma=0.05, gamma_last=0.05, state="quantised".
+    As printed: gamma=0.05, gamma_last=0.05, state="quantised". That radius comes no further than 1.05^steps from `eps` and
+    0.95^steps back: with 20 steps it fails on half the images of robust networks, and stays too far on CIFAR-10.
 
     Departures: the radius is the paper's own eps and not the thesis' ||x - x0||_2, which clipping makes smaller; where
     the gradient vanishes the direction is kept.
@@ -65,12 +66,12 @@ class DDN(Ascent[DDNState]):
 
     steps: Count = 100
     eps: Positive = 1.0
-    gamma: Rate = 0.05
-    gamma_last: Rate = 0.05
+    gamma: Rate = 0.3
+    gamma_last: Rate = 0.01
     alpha: NonNegative = 1.0
     alpha_last: NonNegative = 0.01
     loss: Loss = auto
-    state: StateKind = "quantised"
+    state: StateKind = "free"
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "nearest"
 
