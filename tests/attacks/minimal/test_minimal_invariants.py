@@ -24,15 +24,6 @@ from vauban.engine import Bisection, BoundThreat, Oracle, iterate
 
 PRINTED = DDN(20, gamma=0.05, gamma_last=0.05, state="quantised")
 STEPPED = [BP(20), BP(20, state="quantised"), DDN(20), PRINTED, FMN(20), FMN(20, Linf), FMN(20, L1), FMN(20, L0)]
-    BP(20),
-    BP(20, state="quantised"),
-    DDN(20),
-    DDN(20, gamma=0.05, gamma_last=0.05),
-    FMN(20),
-    FMN(20, Linf),
-    FMN(20, L1),
-    FMN(20, L0),
-]
 ALL = [*STEPPED, CW(3, 10), DeepFool(50), DeepFool(50, norm=Linf)]
 
 
