@@ -85,12 +85,16 @@ class Registry(Generic[T]):
         kind: The kind of its things, as messages call it.
         package: The package whose modules register them.
         check: Called with every new entry; it raises ContractError where the entry declares too little.
+        also: Further packages whose modules register them.
     """
 
-    def __init__(self, kind: str, package: str, check: Callable[[Entry[Any]], None] | None = None) -> None:
+    def __init__(
+        self, kind: str, package: str, check: Callable[[Entry[Any]], None] | None = None, also: tuple[str, ...] = ()
+    ) -> None:
         self.kind = kind
         self._check = check
         self.package = package
+        self.packages = (package, *also)
         self._entries: dict[str, Entry[T]] = {}
         self._loaded = False
         _ALL.append(self)
@@ -126,9 +130,10 @@ class Registry(Generic[T]):
         # before the imports: a file that looks something up while it is imported must not start over
         self._loaded = True
         try:
-            package = importlib.import_module(self.package)
-            for module in pkgutil.walk_packages(package.__path__, self.package + "."):
-                importlib.import_module(module.name)
+            for name in self.packages:
+                package = importlib.import_module(name)
+                for module in pkgutil.walk_packages(package.__path__, name + "."):
+                    importlib.import_module(module.name)
         except BaseException:
             self._loaded = False
             raise
@@ -178,4 +183,4 @@ def registered_as(make: object) -> str | None:
     registry, name = known
     module = str(make.__module__)
     ours = module.split(".")[0] == registry.package.split(".")[0]
-    return f"{registry.kind} {name}" if module.startswith(registry.package) or not ours else None
+    return f"{registry.kind} {name}" if module.startswith(registry.packages) or not ours else None

@@ -30,7 +30,7 @@ from vauban.words import data as datasets
 from vauban.words import goal as goals
 from vauban.words.attack import attack_of
 from vauban.words.labels import stage_labels
-from vauban.words.model import model_of
+from vauban.words.model import model_of, tell_behind
 from vauban.words.threat import threat_of
 
 
@@ -77,6 +77,7 @@ def attack(
     data = _attacked(batch)
     named = attack_of(attack, data if isinstance(data, Dataset) else None)
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
+    tell_behind(network.name, network.behind)
     bound: BoundThreat = told(threat_of(threat).value, network.network).bind(network.value, levels=whole.levels)
     aim = goals.load(goal)
     check_grants(named, aim, bound)

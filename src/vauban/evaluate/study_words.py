@@ -14,9 +14,9 @@ from vauban.core.errors import ContractError, MissingExtra, short
 from vauban.core.text import behind
 from vauban.data import Dataset
 from vauban.metrics.sample import COLUMNS
-from vauban.words.defence import defence_of
+from vauban.words.defence import TRAINED, defence_of
 from vauban.words.metric import metric_of
-from vauban.words.model import model_of
+from vauban.words.model import model_of, tell_behind
 from vauban.words.named import Named
 
 
@@ -89,8 +89,16 @@ def with_defences(
             if isinstance(text, str):
                 loaded[text] = model
             models.append(model if name is None else replace(model, name=str(name)))
-            fronts.append(front)
+            fronts.append(_put_back(model, front))
     return list(zip(_apart(models), fronts, strict=True))
+
+
+def _put_back(model: Named[Any], front: list[Named[Any]]) -> list[Named[Any]]:
+    """The defences of a model, the one that it was trained behind in the place of `trained`; one warning without it."""
+    put = [defence_of(model.behind) if defence.name == TRAINED else defence for defence in front]
+    if all(defence.name != model.behind for defence in put):
+        tell_behind(model.name, model.behind)
+    return put
 
 
 def _own_name(word: Any) -> tuple[str | None, Any]:

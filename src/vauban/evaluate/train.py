@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ from torch import nn
 
 from vauban import defences
 from vauban.core.arguments import named_arguments
-from vauban.core.contracts import check_labels
+from vauban.core.contracts import Batch, check_labels
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError, exits_are_errors
+from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.rng import seeded
+from vauban.core.text import joined
 from vauban.data import Dataset
 from vauban.engine import Attack
 from vauban.engine.first_answer import first_answer
@@ -23,7 +26,7 @@ from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.diagnostics.attack_checks import parameter_findings
 from vauban.evaluate.diagnostics.first_look import tell
-from vauban.jobs.identity import address, computed_by, describe, source_digests
+from vauban.jobs.identity import address, computed_by, describe, source_digests, state_digest
 from vauban.jobs.provenance import source_files
 from vauban.models import weights
 from vauban.store import files
@@ -34,10 +37,10 @@ from vauban.training.run import TrainingRun
 from vauban.training.samples import training_samples
 from vauban.words import data as datasets
 from vauban.words.files import files_in
-from vauban.words.model import architecture
+from vauban.words.model import architecture, edits_of
 from vauban.words.recipe import recipe_of
 
-FORMAT = 2
+FORMAT = 3
 
 
 @named_arguments
@@ -80,7 +83,8 @@ def train(
     start = None if run.start is None else Path(run.start).expanduser()
     module, architecture = _started(run, start, recipe, device)
     network = module if run.defence == "none" else defences.load(run.defence).wrap(module)
-    _fits(network, samples, device)
+    first = _fits(network, samples, device)
+    recipe.check(network, first)
     history, checkpoint = TrainingHistory(()), None
     if run.epochs:
         if scratch is not None:
@@ -132,12 +136,14 @@ def _tell_odd_attacks(recipe: Recipe, data: Dataset) -> None:
     tell([finding for attack in attacks for finding in parameter_findings(attack, data.shape, len(data), None)])
 
 
-def _fits(network: nn.Module, samples: Samples, device: str) -> None:
-    """Ask the network for the first image. Raises ContractError where it fails, or knows fewer classes than the labels."""
+def _fits(network: nn.Module, samples: Samples, device: str) -> Batch:
+    """Ask the network for the first image, which is returned. Raises ContractError where it fails, or knows fewer classes
+    than the labels."""
     batch = samples.batch(torch.arange(1)).to(device)
     with quiet(list(network.modules())), seeded("fits", device=batch.x.device):
         logits = first_answer(network, batch.x)
     check_labels(batch.y, 1, logits.shape[1])
+    return batch
 
 
 def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple[Samples, Samples | None]:
@@ -153,12 +159,46 @@ def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple
 
 def _started(run: TrainingRun, start: Path | None, recipe: Recipe, device: str) -> tuple[nn.Module, Mapping[str, Any]]:
     """The network to train, with the weights it starts from, and what a weights file says of its architecture."""
-    named = architecture(run.model) if start is None else architecture(run.model).agreed(start)
-    module = recipe.edit(named.build(run.seed)).to(device)
-    module = module.to(memory_format=torch.channels_last)  # training is up to 1.4 x faster on a CPU
+    named = architecture(run.model)
+    if start is not None:
+        named = replace(named.agreed(start), edits=edits_of(start))
+    module = named.build(run.seed)
     if start is not None:
         weights.load_into(module, start)
-    return module, {"architecture": named.name, "params": dict(named.params)}
+    module = recipe.edit(module).to(device)
+    module = module.to(memory_format=torch.channels_last)  # training is up to 1.4 x faster on a CPU
+    edits = _edits_text(run, recipe, "" if start is None else weights.metadata(start).get("edits", ""))
+    name = re.sub(r"^.*/(?=[^/]+\.py:)", "", named.name)
+    told = {"architecture": name, "params": dict(named.params), "edits": edits}
+    return module, {**told, "networks": _networks(recipe)}
+
+
+def _edits_text(run: TrainingRun, recipe: Recipe, before: str) -> str:
+    """The edits of a start and of a recipe as the text by which they are replayed. Raises ContractError without one."""
+    texts = joined(run.recipe) if isinstance(run.recipe, str) else [str(part) for part in recipe.parts]
+    own = [(text, part) for text, part in zip(texts, recipe.parts, strict=True) if part.edits]
+    for text, part in own:
+        try:
+            known = recipe_of(text) == Recipe((part,))
+        except VaubanError:
+            known = False
+        if not known:
+            raise ContractError(
+                f"expected an edit that a weights file can name, got the object {text}; register it, or name it as "
+                "FILE.py:NAME in the recipe"
+            )
+    return "+".join(filter(None, (before, *(text for text, _ in own))))
+
+
+def _networks(recipe: Recipe) -> dict[str, list[str]]:
+    """The networks that a recipe asks beside the trained one, a teacher or sources, by part and field, each as its hash."""
+    held: dict[str, list[str]] = {}
+    for part in recipe.parts:
+        for name, value in vars(part).items():
+            given = value if isinstance(value, tuple) else (value,)
+            if networks := [state_digest(one) for one in given if isinstance(one, nn.Module)]:
+                held[name] = networks
+    return held
 
 
 def training_identity(run: TrainingRun, data: Dataset, start: str | None, device: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.evaluate.verification import Verification
 from vauban.statistics.summary import broken, fooled_or_rejected, lost, rejected, robust
 from vauban.words import data as datasets
-from vauban.words.model import model_of
+from vauban.words.model import model_of, tell_behind
 
 
 def parse_budget(text: str) -> Ball:
@@ -63,7 +63,9 @@ def verify(
         raise ContractError(
             f"expected a budget as a ball, such as Linf(8/255), or a text like linf:8/255, got {ball!r}"
         )
-    model, data = model_of(model, rejects).value, datasets.load(data)
+    named, data = model_of(model, rejects), datasets.load(data)
+    tell_behind(named.name, named.behind)
+    model = named.value
     file = isinstance(adversarial, (str, Path))
     x = read_images(Path(adversarial), data) if file else images_of(tensor_of(adversarial, "images"), data)
     if len(x) != len(data) or tuple(x.shape[1:]) != tuple(data.shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from vauban.core.rng import seeded
 from vauban.core.users_call import call_users
 from vauban.models import registry
 from vauban.models import weights as files
+from vauban.training.recipe import RecipePart
 
 ready: dict[str, Callable[[nn.Module], nn.Module]] = {}
 """What fills a network that is trained on first use, by name."""
@@ -28,11 +30,13 @@ class Architecture:
         name: What a weights file calls it: a registered name, or `file.py:name`.
         params: Parameters of the factory.
         made: Object of a user's file in place of a registered factory: a module, or what returns one.
+        edits: What is changed in the network that they give, in this order.
     """
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
     made: Any = None
+    edits: tuple[RecipePart, ...] = ()
 
     def build(self, seed: int = 0) -> nn.Module:
         """The untrained network, initialised from `seed`; the global random generators are left as they were.
@@ -42,9 +46,7 @@ class Architecture:
             ContractError: Nothing can be made of the parameters, or what is made is no module.
         """
         with seeded(seed, "init"):
-            if self.made is None:
-                return _module(registry.get(self.name).build("model", self.params), self.name)
-            return _module(self._called(), self.name)
+            return copy.deepcopy(self._network()) if isinstance(self.made, nn.Module) else self._network()
 
     def filled(self, weights: Path | None) -> nn.Module:
         """The network ready for use: with the weights of a file, with its own, or trained on first use.
@@ -53,8 +55,7 @@ class Architecture:
             ContractError: It needs a weights file, or was trained with other parameters.
         """
         if self.made is not None:
-            model = _module(self._called(), self.name)
-            return model if weights is None else files.load_into(model, weights)
+            return self._network() if weights is None else files.load_into(self.agreed(weights)._network(), weights)
         if weights is not None:
             return files.load_into(self.agreed(weights).build(), weights)
         kind = registry.get(self.name).facts.get("weights", "file")
@@ -69,18 +70,29 @@ class Architecture:
         return ready[self.name](model) if kind == "first use" else model
 
     def agreed(self, weights: Path) -> Architecture:
-        """The same with the parameters that the weights were trained with; a contradiction is refused."""
+        """The same with the parameters that the weights were trained with; a contradiction is refused.
+
+        A user's network need not be in the file that it was in when it was trained.
+        """
         meta = files.metadata(weights)
-        if self.made is not None or "architecture" not in meta:
+        if "architecture" not in meta or (self.made is not None and ".py:" not in meta["architecture"]):
             return self
-        if meta["architecture"] != self.name:
+        if meta["architecture"] != self.name and self.made is None:
             raise ContractError(f"{weights} holds weights of {meta['architecture']!r}, expected {self.name!r}")
         for key, value in self.params.items():
             if key in meta["params"] and meta["params"][key] != value:
                 raise ContractError(
                     f"{weights} was trained with {key}={meta['params'][key]}, got {key}={value}; leave it out"
                 )
-        return Architecture(self.name, {**meta["params"], **self.params})
+        return replace(self, params={**meta["params"], **self.params})
+
+    def _network(self) -> nn.Module:
+        """The network with its edits."""
+        made = registry.get(self.name).build("model", self.params) if self.made is None else self._called()
+        module = _module(made, self.name)
+        for part in self.edits:
+            module = part.edit(module)
+        return module
 
     def _called(self) -> Any:
         if not self.params:

@@ -10,6 +10,7 @@ from torch import nn
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.parameters import Range
+from vauban.models.bounded_relu import BoundedReLU
 
 Activation = str | Callable[[], nn.Module]
 Classes = Annotated[int, Range(2)]
@@ -18,7 +19,7 @@ Classes = Annotated[int, Range(2)]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky-relu": partial(nn.LeakyReLU, 0.1),
-    "brelu": partial(nn.Hardtanh, 0.0, 1.0),  # bounded ReLU with t = 1
+    "brelu": BoundedReLU,
     "softplus": nn.Softplus,
     "elu": nn.ELU,
     "tanh": nn.Tanh,

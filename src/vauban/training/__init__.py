@@ -9,5 +9,5 @@ from typing import Any
 
 from vauban.core.registry import Registry
 
-registry: Registry[Any] = Registry("recipe", "vauban.training")
+registry: Registry[Any] = Registry("recipe", "vauban.training", also=("vauban.models.edits",))
 """Parts of a recipe, subclasses of `vauban.training.recipe.RecipePart`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from vauban.core.errors import ContractError
@@ -55,13 +55,18 @@ class RecipePart(Parameters):
         """Whether the part gives an objective."""
         return type(self).objective is not RecipePart.objective
 
+    @property
+    def edits(self) -> bool:
+        """Whether the part changes the network, which its weights file then says."""
+        return type(self).edit is not RecipePart.edit
+
     def __add__(self, other: RecipePart | Recipe) -> Recipe:
         return Recipe((self,)) + other
 
     def __str__(self) -> str:
         from vauban.core.spelling import spelled
 
-        return spelled(self)
+        return spelled(self) if is_dataclass(self) else type(self).__name__.lower()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from vauban.defences.compose import Chain, UserDefence, chain
 from vauban.words.files import files_in, from_file
 from vauban.words.named import Named, instance, resolved
 
+TRAINED = "trained"
+"""Name of the defence that a model's weights file says it was trained behind."""
+
 
 def load(word: str | Defence, **params: Any) -> Defence:
     """The defence that a text names; several joined by `+` are a chain, `none` is the empty one.
@@ -34,6 +37,8 @@ def load(word: str | Defence, **params: Any) -> Defence:
 
 def defence_of(word: Any) -> Named[Any]:
     """A defence by name, a chain `a+b`, or an object with `wrap`."""
+    if word == TRAINED:
+        return Named(TRAINED, None)
     if isinstance(word, str):
         return Named(word, load(word), files_in(word))
     if isinstance(word, Named):
@@ -52,6 +57,10 @@ def _one(spec: Spec, params: dict[str, Any]) -> Defence:
         return _users(replace(spec, params={**spec.params, **params}))
     if spec.name == "none" and not spec.params:
         return Chain()
+    if spec.name == TRAINED:
+        raise ContractError(
+            "expected 'trained' alone in front of a model from a weights file, got it elsewhere; name the defence itself"
+        )
     entry = defences.registry.get(spec.name)
     made: Defence = entry.build("defence", resolved({**spec.params, **params}, entry.words))
     return made

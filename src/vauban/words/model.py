@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,13 @@ from vauban.models import registry
 from vauban.models import weights as files
 from vauban.models.architecture import Architecture, of_weights
 from vauban.models.wrap import wrap
+from vauban.training.recipe import RecipePart
 from vauban.words import defence as defences
 from vauban.words.files import files_in, from_file
 from vauban.words.named import Named, instance, resolved
+from vauban.words.recipe import recipe_of
+
+log = logging.getLogger("vauban")
 
 
 @named_arguments
@@ -44,20 +49,55 @@ def load(word: Any, weights: str | Path | None = None, rejects: bool = False) ->
         ContractError: A file does not fit, or what is named is no module.
     """
     if not isinstance(word, (str, Path)):
-        word = model_of(word, rejects).value
-        return (word if weights is None else files.load_into(word, Path(weights).expanduser())).eval()
-    return _placed(str(word), weights, rejects)[0]
+        module: nn.Module = model_of(word, rejects).value
+        if weights is None:
+            return module.eval()
+        path = Path(weights).expanduser()
+        for part in edits_of(path):
+            module = part.edit(module)
+        tell_behind(str(path), stands_behind(path))
+        return files.load_into(module, path).eval()
+    named = _placed(str(word), weights, rejects)
+    tell_behind(str(word), named.behind)
+    value: nn.Module = named.value
+    return value
 
 
-def _placed(word: str, weights: str | Path | None = None, rejects: bool = False) -> tuple[nn.Module, nn.Module | None]:
-    """The model of a text, and the network below its defence; None where the defence is part of it."""
+def tell_behind(name: str, defence: str) -> None:
+    """Say that a network is used without the defence that it was trained behind; nothing where there is none."""
+    if defence != "none":
+        log.warning(
+            "%s was trained behind %s, which is not in front of it; put it back with --defence trained or 'trained|...'",
+            name,
+            defence,
+        )
+
+
+def edits_of(weights: Path) -> tuple[RecipePart, ...]:
+    """The edits that the network of a weights file was trained with."""
+    text = files.metadata(weights).get("edits", "")
+    return recipe_of(text).parts if text else ()
+
+
+def stands_behind(weights: Path) -> str:
+    """The defence that the network of a weights file was trained behind, as a text; "none" for none."""
+    run = files.metadata(weights).get("run")
+    return str(run.get("defence", "none")) if isinstance(run, dict) else "none"
+
+
+def _placed(word: str, weights: str | Path | None = None, rejects: bool = False) -> Named[nn.Module]:
+    """The model of a text, with the network below its defence; None where the defence is part of it."""
     in_front, text = behind(word)
-    model = _marked(_bare(text, weights).eval().to(memory_format=torch.channels_last), rejects)
+    network, path = _bare(text, weights)
+    model = _marked(network.eval().to(memory_format=torch.channels_last), rejects)
+    trained = "none" if path is None else stands_behind(path)
+    name, used = without_folders(word), files_in(word)
     if in_front is None:
-        return model, bare(model)
-    defence = defences.load(in_front)
+        return Named(name, model, used, bare(model), trained)
+    defence = defences.load(trained if in_front == defences.TRAINED else in_front)
     defended = defence.wrap(model)
-    return defended, below(defence, model, defended)
+    missing = "none" if in_front in (trained, defences.TRAINED) else trained
+    return Named(name, defended, used, below(defence, model, defended), missing)
 
 
 def below(defence: Defence, model: nn.Module, defended: nn.Module) -> nn.Module | None:
@@ -90,8 +130,7 @@ def model_of(word: Any, rejects: bool = False) -> Named[nn.Module]:
     if isinstance(word, Named):
         return replace(word, value=_marked(word.value, rejects))
     if isinstance(word, (str, Path)):
-        value, network = _placed(str(word), rejects=rejects)
-        return Named(without_folders(str(word)), value, files_in(str(word)), network)
+        return _placed(str(word), rejects=rejects)
     if inspect.isfunction(word) or inspect.ismethod(word):
         raise ContractError(
             f"expected a model as an nn.Module or its name, got the function {word.__name__}; put it into a small module, "
@@ -124,7 +163,8 @@ def without_folders(word: str) -> str:
     return re.sub(r"[^\s|+,\[\]:=]*/([^/|+,\[\]:=]+\.(?:py|safetensors|pth?))(?=$|[\s|+,\[\]:])", r"\1", word)
 
 
-def _bare(text: str, weights: str | Path | None) -> nn.Module:
+def _bare(text: str, weights: str | Path | None) -> tuple[nn.Module, Path | None]:
+    """The network of a text without defences, and the weights file that it has been given."""
     spec = parse(spelled_out(text))
     given = {key: value for key, value in spec.params.items() if key == "weights"}
     spec = replace(spec, params={key: value for key, value in spec.params.items() if key not in given})
@@ -134,11 +174,12 @@ def _bare(text: str, weights: str | Path | None) -> nn.Module:
         if path is not None:
             raise ContractError(f"expected one weights file, got {text} and {path}")
         file = Path(text).expanduser()
-        return of_weights(file).filled(file)
+        return replace(of_weights(file), edits=edits_of(file)).filled(file), file
+    edits = () if path is None else edits_of(path)
     if spec.file is None:
         words = registry.get(spec.name).words
         if words and path is not None:
             raise ContractError(f"expected the weights in the brackets of {text!r}, where the network is named")
-        return Architecture(spec.name, resolved(spec.params, words)).filled(path)
+        return Architecture(spec.name, resolved(spec.params, words), edits=edits).filled(path), path
     named = from_file(replace(spec, params={}))
-    return Architecture(text, spec.params, named).filled(path)
+    return Architecture(text, spec.params, named, edits).filled(path), path

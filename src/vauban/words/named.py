@@ -26,12 +26,14 @@ class Named(Generic[T]):
         value: The object.
         files: The user's files that it was taken from.
         network: Of a model that was named, the network below the defences; None where they are part of it.
+        behind: Of a model from a weights file, the defence that it was trained behind and that is not in front of it.
     """
 
     name: str
     value: T
     files: tuple[Path, ...] = ()
     network: Any = None
+    behind: str = "none"
 
 
 def instance(word: Any, kind: str, of: type | None = None) -> Any:
