@@ -93,10 +93,10 @@ class Networks:
         return ("recipe", role) if role in self.recipes else ("spec", self.spec(role))
 
     def _made(self, role: str) -> nn.Module:
-        model = self.recipes[role].model
         if self.untrained:
-            return models.build(model, self.recipes[role].seed).eval()
-        return models.load(model, file_of_artefact(self._trained[role]))
+            module: nn.Module = self._trained[role].architecture
+            return module
+        return models.load(self.recipes[role].model, file_of_artefact(self._trained[role]))
 
     def _found(self, spec: str) -> nn.Module:
         if self.untrained and PRETRAINED in spec:

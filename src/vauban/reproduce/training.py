@@ -20,6 +20,7 @@ from vauban.jobs.perform import file_of_artefact
 from vauban.models import weights
 from vauban.models.weights import SUFFIXES
 from vauban.training.run import TrainingRun
+from vauban.words.recipe import recipe_of
 
 log = logging.getLogger("vauban")
 
@@ -72,8 +73,8 @@ class TrainedNetwork:
 
     @cached_property
     def architecture(self) -> Any:
-        """The network before any training."""
-        return models.build(self.run.model, self.run.seed).eval()
+        """The network before any training, with the edits of the recipe."""
+        return recipe_of(self.run.recipe).edit(models.build(self.run.model, self.run.seed)).eval()
 
     def needs(self) -> Sequence[Artefact]:
         return [self.start] if isinstance(self.start, TrainedNetwork) else []
