@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.attacks.universal.uap import Universal
+from vauban.cli.app import app
 from vauban.core.errors import MissingExtra
 from vauban.core.norms import Linf
 from vauban.defences import JPEG, BitDepth
 from vauban.jobs import perform
 from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, WeightedNetwork, crafting, reproduce
 from vauban.reproduce.declarations import FitOnUse
+from vauban.reproduce.figures import Sweep
+from vauban.training.run import TrainingRun
 
 MINE = """
 import torch
@@ -130,6 +134,59 @@ def test_where_nothing_is_left_to_run_it_is_the_error(
         without.setattr(perform, "perform", lambda *_: pytest.fail("paid for"))
         with pytest.raises(MissingExtra, match=r"pip install 'vauban\[kornia\]'"):
             ran(register, tmp_path, [cell(BEHIND, Judge(("A",)), "jpeg")])
+
+
+TIMM = {"T": "timm:resnet18,pretrained=true", "H": "hf:microsoft/resnet-50"}
+
+
+@pytest.mark.parametrize(("role", "package"), [("T", "timm"), ("H", "transformers"), ("R", "timm")])
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_network_whose_package_is_missing_fails_the_cells_that_need_it(
+    role: str,
+    package: str,
+    judged: bool,
+    register: Register,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / "mine.py").write_text(MINE)
+    models = {"A": f"{tmp_path}/mine.py:Net", **TIMM}
+    recipes = {"R": TrainingRun("timm:name=resnet18,classes=10", "digits/train[:6]", epochs=1)}
+    scale = Scale("digits/test[:6]", models, 6, (0,), 0.1, "stand-in", "six digits", recipes)
+    through = replace(GOOD, clip=0.2, through=(WeightedNetwork("A"), WeightedNetwork(role)))
+    bad = cell(GOOD, Judge(("A", role)), "bad") if judged else cell(through, Judge(("A",)), "bad")
+    cells = [bad, cell(None, Judge(("A",)), "clean"), cell(GOOD, Judge(("A",)), "good")]
+    panel = Sweep("bad again", "x", "y", {"curve": [(0.0, bad), (1.0, cells[2])]})
+    register(
+        Experiment("half", "Half a table", "nobody", lambda _: cells, {"smoke": scale}, None, panels=lambda _: [panel])
+    )
+    folder = reproduce("half", "smoke", tmp_path / "out", batch_size=3)
+    record = json.loads((folder / "reproduction.json").read_text())
+    assert told(record) == {"bad": False, "clean": True, "good": True}
+    assert record["cells_not_planned"] == 2  # in the table and in the figure
+    assert record["failures"] == 0
+    assert record["models"][role]["fingerprint"] == ""
+    assert record["models"]["A"]["fingerprint"] != ""
+    assert not record["figures"]
+    (line,) = [line for line in caplog.text.splitlines() if "its cells fail" in line]
+    assert "2 cells: " in line
+    assert package in line
+    shown = CliRunner().invoke(app, ["reproduce", "half", "--out", str(tmp_path / "out"), "--batch-size", "3"])
+    assert shown.exit_code == 3, shown.output
+    assert "2 cells failed: a package is not installed" in shown.output
+
+
+def test_where_no_network_can_be_made_it_is_the_error(
+    register: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    scale = Scale("digits/test[:6]", TIMM, 6, (0,), 0.1, "stand-in", "six digits")
+    cells = [cell(None, Judge(("T",)), "clean")]
+    register(Experiment("half", "Half a table", "nobody", lambda _: cells, {"smoke": scale}, None))
+    with pytest.raises(MissingExtra, match=r"pip install 'vauban\[models\]'"):
+        reproduce("half", "smoke", tmp_path)
 
 
 def test_what_is_stored_needs_no_package(

@@ -19,6 +19,15 @@ def plain(text: str) -> str:
     return CONTROL.sub(lambda sign: repr(sign[0])[1:-1], text)
 
 
+def plural(n: float, word: str, shown: str | None = None) -> str:
+    """A count with its word: `3 cells`, `1 batch`, `2 queries`; `shown` is the count as text where it is another."""
+    if word.endswith("y") and not word.endswith(("ay", "ey", "oy", "uy")):
+        many = f"{word[:-1]}ies"
+    else:
+        many = f"{word}es" if word.endswith(("ch", "s")) else f"{word}s"
+    return f"{n if shown is None else shown} {word if n == 1 else many}"
+
+
 class VaubanError(Exception):
     """Base of every error that is the caller's to fix; the command line prints it in one line and exits with 2."""
 

@@ -103,6 +103,13 @@ class TableCell:
     also: tuple[Craft, ...] = ()
     at: float | None = None
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The networks that the cell needs, each once: those of its judge, then those that its runs attack."""
+        crafts = [craft for craft in (self.craft, *self.also) if craft is not None]
+        sources = [through.network for craft in crafts for through in craft.through]
+        return tuple(dict.fromkeys((*self.judge.networks, *sources)))
+
 
 @dataclass(frozen=True)
 class Scale:

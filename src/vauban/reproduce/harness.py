@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from vauban.core.errors import plural
 from vauban.jobs import runner
 from vauban.reproduce.plan import Plan, Tally, Told
 from vauban.reproduce.planned import Options, prepared
@@ -56,24 +58,33 @@ def run(
     _tell_lacking(run.work)
     outcomes = runner.run(run.work.jobs(), runner.executor_of(workers), Tally(run.work, told))
     failed = {outcome.job.key: outcome.failures for outcome in outcomes if outcome.failures}
-    rows = [None if any(job.key in failed for job in planned.jobs()) else planned.rows() for planned in run.work.cells]
+    rows = [
+        None if cell.lacking is not None or any(job.key in failed for job in cell.jobs()) else cell.rows()
+        for cell in run.work.cells
+    ]
+    failures = {
+        "failures": sum(failed.values()),
+        "cells_not_planned": sum(cell.lacking is not None for cell in run.work.cells),
+    }
     folder = Path(out) / f"{run.experiment.id}-{scale}"
-    files.write_json(
-        folder / "reproduction.json", record_of(run, scale, options, rows) | {"failures": sum(failed.values())}
-    )
+    files.write_json(folder / "reproduction.json", record_of(run, scale, options, rows) | failures)
     publish(folder)
     return folder
 
 
 def _tell_lacking(work: Plan) -> None:
-    """Name, before anything runs, the jobs that fail because a package is not installed. Raises MissingExtra where no cell
-    is left."""
-    lacking = {
+    """Name, before anything runs, what fails because a package is not installed: cells whose network cannot be made, and
+    jobs. Raises MissingExtra where no cell is left."""
+    jobs = {
         job.key: (job.label, error)
         for job in work.jobs()
         if (error := job.lacking) is not None and not all(job.stored(part) for part in job.parts())
     }
-    if lacking and all(any(job.key in lacking for job in cell.jobs()) for cell in work.cells):
-        raise next(error for _, error in lacking.values())
-    for label, error in lacking.values():
+    unmade = [cell.lacking for cell in work.cells if cell.lacking is not None]
+    lacking = [*unmade, *(error for _, error in jobs.values())]
+    if lacking and all(cell.lacking or any(job.key in jobs for job in cell.jobs()) for cell in work.cells):
+        raise lacking[0]
+    for reason, cells in Counter(map(str, unmade)).items():
+        log.error("%s: %s (its cells fail, the others run)", plural(cells, "cell"), reason)
+    for label, error in jobs.values():
         log.error("%s: %s (its cells fail, the others run)", label, error)

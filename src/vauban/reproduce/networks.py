@@ -103,6 +103,15 @@ class Networks:
             return models.build(spec.replace(PRETRAINED, "pretrained=false")).eval()
         return models.load(spec)
 
+    def not_installed(self, roles: Iterable[str]) -> MissingExtra | None:
+        """The package that one of these networks is made with and that is not there."""
+        for role in roles:
+            try:
+                self.code(role)
+            except MissingExtra as error:
+                return error
+        return None
+
     def describe(self, role: str) -> Any:
         """The structure, the attributes and the bytes of the weights, as in the identity of a cell; of a network that is
         trained for the experiment, what its training follows from."""

@@ -32,8 +32,12 @@ def pictures(work: Plan, cells: Sequence[TableCell], rows: Sequence[Judged | Non
         cells: The first of those that it was made for.
         rows: What each cell of the plan was judged to be; of one that did not finish, nothing is shown.
     """
-    first = [(planned.crafts[0][0], cell, at) for planned, cell, at in zip(work.cells, cells, rows, strict=False)]
-    crafts = {job.key: (job, cell) for job, cell, judged in first if job is not None and judged is not None}
+    finished = [
+        (planned.crafts[0][0], cell)
+        for planned, cell, judged in zip(work.cells, cells, rows, strict=False)
+        if judged is not None
+    ]
+    crafts = {job.key: (job, cell) for job, cell in finished if job is not None}
     return [_picture(work, job, cell) for job, cell in list(crafts.values())[:MOST]]
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vauban.core.contracts import Artefact, Job, Part
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, MissingExtra
 from vauban.jobs.identity import address
 from vauban.jobs.progress import Progress
 from vauban.reproduce.context import Context, CraftedImages, craft_identity, judge_identity, measure_identity
@@ -34,12 +34,14 @@ class CellWork:
         judged: Their judgements.
         clean: The judgement of the originals, for the metrics of ATTAINED.
         measured: Their measurements.
+        lacking: The package that a network of the cell needs and that is not installed; the cell then has no jobs.
     """
 
     crafts: list[list[CraftJob | None]]
     judged: list[list[JudgeJob]]
     clean: JudgeJob | None
     measured: list[list[MeasureJob]]
+    lacking: MissingExtra | None = None
 
     def jobs(self) -> Iterator[TableJob]:
         """Every job that the cell is computed from."""
@@ -139,6 +141,9 @@ def plan(context: Context, cells: Sequence[TableCell], seeds: Sequence[int]) -> 
     for cell in cells:
         attained = cell.metric in ATTAINED
         _check(cell, attained)
+        if (lacking := context.networks.not_installed(cell.roles)) is not None:
+            work.cells.append(CellWork([], [], None, [], lacking))
+            continue
         crafts: list[list[CraftJob | None]] = [[None]]
         if cell.craft is not None:
             crafts = [[work.craft(recipe, seed) for recipe in (cell.craft, *cell.also)] for seed in seeds]

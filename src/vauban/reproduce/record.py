@@ -12,6 +12,7 @@ from vauban.reproduce import panels
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.judged import Judged
+from vauban.reproduce.networks import Networks
 from vauban.reproduce.pictures import pictures
 from vauban.reproduce.plan import Plan
 from vauban.reproduce.planned import Options, PlannedExperiment, seeds_of
@@ -55,7 +56,7 @@ def summary(
 ) -> dict[str, Any]:
     """Everything of `reproduction.json` but the time, the rows and what is drawn of them."""
     scale = experiment.scales[name]
-    context, roles = work.context, _roles(cells)
+    context, roles = work.context, list(dict.fromkeys(role for cell in cells for role in cell.roles))
     lowered = [f"{len(context.data)} of the {scale.images} images of this scale (--images)."]
     return {
         "id": experiment.id,
@@ -71,7 +72,7 @@ def summary(
         "seeds": list(seeds_of(scale, options)),
         "data": {"name": scale.data, "fingerprint": context.data.fingerprint},
         "models": {
-            role: {"spec": _spec(scale, role), "fingerprint": context.networks.fingerprint(role)} for role in roles
+            role: {"spec": _spec(scale, role), "fingerprint": _fingerprint(context.networks, role)} for role in roles
         },
         "notes": [*experiment.notes, *(lowered if len(context.data) < scale.images else [])],
     }
@@ -81,8 +82,6 @@ def _spec(scale: Scale, role: str) -> str:
     return str(scale.recipes[role]) if role in scale.recipes else scale.models[role]
 
 
-def _roles(cells: Sequence[TableCell]) -> list[str]:
-    """The roles that the cells need, in the order in which they appear."""
-    crafts = [craft for cell in cells for craft in (cell.craft, *cell.also) if craft is not None]
-    sources = [through.network for craft in crafts for through in craft.through]
-    return list(dict.fromkeys([role for cell in cells for role in cell.judge.networks] + sources))
+def _fingerprint(networks: Networks, role: str) -> str:
+    """Empty for a network whose package is not installed."""
+    return networks.fingerprint(role) if networks.not_installed([role]) is None else ""

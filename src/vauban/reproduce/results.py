@@ -15,7 +15,7 @@ from vauban.reproduce.printed import Printed
 from vauban.statistics.compare import ComparisonRow, compare
 from vauban.statistics.estimates import Estimate, conditional_mean, median, p_upp, rate
 
-UNFINISHED = "Some of its batches failed; they are recorded, and tried again by the same command."
+UNFINISHED = "It is not finished: a batch failed, or a package is not installed. The same command tries again."
 NOT_KEYS = ("value", "certain", "raw", "note")  # columns that say what was printed, not what was measured
 DISTANCES = ("D_avg_L2", "D_median_L2", "MAD_avg", "roughness_avg")
 NONE_COMMON = "No image is fooled by both, so there is nothing to compare."

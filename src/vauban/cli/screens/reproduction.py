@@ -89,7 +89,7 @@ def show_reproduction(folder: Path) -> int:
         folder: The folder of the experiment.
 
     Returns:
-        The number of batches that failed.
+        The number of batches that failed, and of cells for which a package was missing.
     """
     from vauban.report.reproduction.metric_table import table_by_name
     from vauban.report.reproduction.row_labels import row_label
@@ -115,8 +115,14 @@ def show_reproduction(folder: Path) -> int:
         console.print(
             f"\n[red]{fmt.plural(failures, 'batch')} failed[/]; run the same command to try again", soft_wrap=True
         )
+    if unplanned := int(record.get("cells_not_planned", 0)):
+        console.print(
+            f"\n[red]{fmt.plural(unplanned, 'cell')} failed[/]: a package is not installed; install it and run the same "
+            "command again",
+            soft_wrap=True,
+        )
     console.print(f"\nreport: [bold]{escape(str((folder / 'report.html').resolve()))}[/]", soft_wrap=True)
-    return failures
+    return failures + unplanned
 
 
 def _line_per_number(rows: list[ComparisonRow]) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from vauban.core import errors
 from vauban.core.errors import plain
 from vauban.statistics.estimates import Estimate
 from vauban.statistics.intervals import Interval
@@ -77,9 +78,8 @@ def count(value: float) -> str:
 
 
 def plural(n: float, word: str, shown: str | None = None) -> str:
-    """A count with its word: `3 cells`, `1 batch`, `0.5 images`; `shown` is the count as text where it is another."""
-    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith(("ch", "s")) else f"{word}s"
-    return f"{count(n) if shown is None else shown} {word if n == 1 else many}"
+    """`core.errors.plural` with the count as `count` writes it."""
+    return errors.plural(n, word, count(n) if shown is None else shown)
 
 
 def seconds(value: float) -> str:
