@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +71,16 @@ PUBLIC: dict[str, tuple[Callable[[], Any], str]] = {
     "data": (lambda: vb.data.load("digits/test", roots="x"), "of load: 'roots'; did you mean 'root'"),
     "model": (lambda: vb.models.load("digits-cnn", weight="x"), "of load: 'weight'; did you mean 'weights'"),
     "black box": (lambda: vb.models.black_box(len, clases=3), "of black_box: 'clases'; did you mean 'classes'"),
+    "model of a library": (
+        lambda: vb.models.load("digits-cnn", pretrained=True),
+        "parameter of load: 'pretrained'; known: rejects, weights, word",
+    ),
+    "metric": (lambda: vb.metrics.ssim(None, None, windw=3), "parameter of ssim: 'windw'; known: x, y"),
+    "loss": (lambda: vb.margin(None), r"expected goal of margin, got none; write margin\(logits=\.\.\., goal=\.\.\.\)"),
+    "images of a folder": (lambda: vb.data.folder(pth="x"), "parameter of folder: 'pth'; did you mean 'path'"),
+    "torch data": (lambda: vb.data.from_torch(None, level=3), "of from_torch: 'level'; did you mean 'levels'"),
+    "network behind a mean": (lambda: vb.models.Normalised(None, men=3), "of Normalised: 'men'; did you mean 'mean'"),
+    "base": (lambda: vb.InputDefence(), "expected a class that defines apply, got InputDefence itself"),
     "wrapped": (lambda: vb.models.wrap(None, means=3), "of wrap: 'means'; did you mean 'mean'"),
 }
 
@@ -82,6 +93,34 @@ def test_every_public_call_says_which_name_is_right(case: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+FACES = (vb, vb.attacks, vb.data, vb.defences, vb.metrics, vb.models, vb.threats)
+MADE_BY_US = {"Oracle", "Point", "Result"}  # in the loop of an attack
+TYPES = {"Defence", "Metric", "Norm"}  # nobody makes an object of them
+CALLABLE = [
+    pytest.param(thing, id=f"{face.__name__}.{name}")
+    for face in FACES
+    for name in dir(face)
+    if name not in MADE_BY_US | TYPES and callable(thing := getattr(face, name))
+    if not (inspect.isclass(thing) and issubclass(thing, Exception))
+]
+
+
+@pytest.mark.parametrize("thing", CALLABLE)
+def test_every_call_of_a_face_that_does_not_fit_is_told_in_one_line(thing: Callable[..., Any]) -> None:
+    wrong: list[tuple[tuple[int, ...], dict[str, int]]] = []
+    parameters = inspect.signature(thing).parameters.values()
+    if not any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        wrong.append(((1,) * 40, {}))
+    if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+        wrong.append(((), {"no_such_name": 1}))
+    if any(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        wrong.append(((), {}))
+    for args, given in wrong:
+        with pytest.raises((ContractError, UnknownName)) as refused:
+            thing(*args, **given)
+        assert "\n" not in str(refused.value)
+
+
 class Plain(NamedArguments):
     def __init__(self, size: int) -> None:
         self.size = size
@@ -89,5 +128,7 @@ class Plain(NamedArguments):
 
 def test_objects_are_still_copied_and_pickled() -> None:
     assert copy.deepcopy(Plain(3)).size == pickle.loads(pickle.dumps(Plain(3))).size == 3
+    with pytest.raises(ContractError, match="expected size of Plain"):
+        Plain()  # type: ignore[call-arg]
     ball = vb.Linf(0.5)
     assert pickle.loads(pickle.dumps(ball)).radius == copy.copy(ball).radius == 0.5

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from vauban import metrics
 from vauban.core.errors import ContractError
+from vauban.core.registry import Entry
 from vauban.metrics import COLUMNS, l0, l1, l2, linf, measure
 from vauban.metrics.declared import FACTS
 
@@ -102,3 +105,13 @@ def test_a_metric_declares_what_a_report_needs(facts: dict[str, str], message: s
 def test_different_shapes() -> None:
     with pytest.raises(ContractError, match=r"same shape .* got \(2, 3\) and \(2, 4\)"):
         measure(torch.zeros(2, 3), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("entry", metrics.registry, ids=lambda entry: str(entry.name))
+@pytest.mark.parametrize("wrong", [3.0, None, np.zeros((1, 1, 8, 8)), "cat.png"], ids=["number", "none", "numpy", "text"])
+def test_what_is_no_tensor_is_told_in_one_line(entry: Entry[Any], wrong: Any) -> None:
+    right = torch.zeros(1, 3, 64, 64)
+    for given in ((wrong, right), (right, wrong)):
+        with pytest.raises(ContractError, match="torch tensor") as refused:
+            entry.make(*given)
+        assert "\n" not in str(refused.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vauban.attacks import registry
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count, Positive
@@ -10,6 +11,7 @@ from vauban.engine import Attack, Bisection, Steps
 from vauban.engine.bisection import Growth
 
 
+@named_arguments
 @registry.register("minimal-eps", words={"attack": "attack"}, combines=True)
 def minimal_eps(attack: Attack, rounds: Count = 9, start: Positive | None = None, growth: Growth = 2.0) -> Bisection:
     """Smallest eps at which an attack succeeds, per sample, by multiplying and bisection.

@@ -18,6 +18,7 @@ from vauban.attacks.fixed_budget.random_noise import RandomNoise
 from vauban.attacks.minimal.fmn import FMN
 from vauban.attacks.parts.class_boundaries import nearest_classes
 from vauban.attacks.parts.triage import Stages, blind_rows, remaining
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import BudgetSpent
 from vauban.core.losses import cross_entropy, margin, tempered_cross_entropy
 from vauban.core.norms import L1, L2, Ball, Linf
@@ -192,6 +193,7 @@ class Standard(Attack):
             return ratio, []
 
 
+@named_arguments
 def standard(ball: Ball) -> Standard:
     """The battery at a budget, with its default effort: `attacks.standard(Linf(8 / 255))`."""
     return Standard(ball)

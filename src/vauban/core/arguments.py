@@ -11,32 +11,49 @@ from vauban.core.errors import ContractError, UnknownName
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def named_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: a call whose arguments do not fit raises UnknownName or ContractError in place of TypeError."""
+    """Decorator: a call whose arguments do not fit raises UnknownName or ContractError in place of TypeError.
+
+    A TypeError from inside a call that fits stays what it is, and a call that succeeds pays nothing.
+    """
     signature = inspect.signature(function)
     name = function.__qualname__.removesuffix(".__init__")
     method = next(iter(signature.parameters), "") in ("self", "cls")
 
     @functools.wraps(function)
     def called(*args: P.args, **given: P.kwargs) -> R:
-        check_call(name, signature, args, given, bound=int(method))
-        return function(*args, **given)
+        try:
+            return function(*args, **given)
+        except TypeError:
+            check_call(name, signature, args, given, bound=int(method))
+            raise
 
     return called
 
 
-class NamedArguments:
-    """Base of classes whose calls are checked as those of `named_arguments`.
+def _blank(cls: type[T]) -> T:
+    """An object without its attributes, as copies and pickles begin."""
+    return object.__new__(cls)
 
-    A call without any argument is left to `__init__`: copies and pickles begin so.
-    """
+
+class NamedArguments:
+    """Base of classes whose calls are checked as those of `named_arguments`."""
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        if args or given:
-            check_call(cls.__name__, inspect.signature(cls.__init__), (None, *args), given, bound=1)
+        check_call(cls.__name__, inspect.signature(cls.__init__), (None, *args), given, bound=1)
+        if inspect.isabstract(cls):
+            lacking = ", ".join(sorted(cls.__abstractmethods__))
+            raise ContractError(
+                f"expected a class that defines {lacking}, got {cls.__name__} itself; derive one from it"
+            )
         return super().__new__(cls)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Copies and pickles take the attributes over, without a call that would lack its arguments."""
+        return _blank, (type(self),), self.__dict__
 
 
 def check_call(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from vauban.core.arguments import NamedArguments
+from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.errors import MissingExtra
 
 Backward = Callable[..., Tensor] | None
@@ -79,6 +79,7 @@ class Defended(nn.Module):
         card: The facts about the defence.
     """
 
+    @named_arguments
     def __init__(self, inner: nn.Module, card: Card) -> None:
         super().__init__()
         self.inner = inner

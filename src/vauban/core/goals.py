@@ -100,7 +100,7 @@ class Goal(Protocol):
 
 
 @dataclass(frozen=True)
-class Untargeted:
+class Untargeted(Parameters):
     """Any label but the true one, and but 'rejected' where the network has that.
 
     Attributes:
@@ -148,7 +148,7 @@ def goal_of(goal: Goal, rows: Tensor) -> Goal:
 
 
 @dataclass(frozen=True)
-class LeastLikely:
+class LeastLikely(Parameters):
     """The class with the smallest logit on the clean image (never the true one)."""
 
     needs_logits = True
@@ -162,7 +162,7 @@ class LeastLikely:
 
 
 @dataclass(frozen=True)
-class RandomWrong:
+class RandomWrong(Parameters):
     """A class drawn uniformly among the wrong ones, the same for a sample in every batch."""
 
     needs_logits = False

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.goals import ResolvedGoal
 
@@ -49,6 +50,7 @@ def logit_of(logits: Tensor, label: Tensor) -> Tensor:
     return logits.gather(1, label[:, None]).squeeze(1)
 
 
+@named_arguments
 def cross_entropy(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Cross-entropy: -log p(y) untargeted, log p(t) targeted.
 
@@ -61,6 +63,7 @@ def cross_entropy(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return F.cross_entropy(logits, goal.y, reduction="none")
 
 
+@named_arguments
 def margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Margin: max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; positive where the goal is reached.
 
@@ -98,6 +101,7 @@ def dlr(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return gap / (ordered[:, 0] - tail + 1e-12)
 
 
+@named_arguments
 def auto(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Cross-entropy, and the margin for the samples where the cross-entropy is saturated (the oracle counts them)."""
     lead = margin(logits, goal)

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from vauban.core.arguments import NamedArguments
 from vauban.core.errors import ContractError
 
 
@@ -14,7 +15,7 @@ class MissingData(ContractError):  # noqa: N818 - as core.errors.MissingExtra
 
 
 @dataclass(frozen=True)
-class DataLocation:
+class DataLocation(NamedArguments):
     """Place where a factory finds its files.
 
     Attributes:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler, default_collate
 from torch.utils.data import Dataset as TorchDataset
 
+from vauban.core.arguments import named_arguments
 from vauban.core.contracts import Batch, check_images, check_labels
 from vauban.core.errors import ContractError
 from vauban.core.pixel_grid import on_grid
@@ -69,6 +70,7 @@ class Held:
         self.samples.feed(torch.searchsorted(self.rows, rows), digest)
 
 
+@named_arguments
 def from_torch(
     source: Any,
     *,

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, runtime_chec
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vauban.core.arguments import named_arguments
 from vauban.core.cards import Backward, Card, Defended, Path, in_training
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Parameters, Range
@@ -34,6 +35,7 @@ class Apply(nn.Module):
     Images of half precision, which holds no pixel level exactly, are transformed in float32.
     """
 
+    @named_arguments
     def __init__(self, defence: InputDefence) -> None:
         super().__init__()
         self.defence = defence
@@ -48,6 +50,7 @@ class Apply(nn.Module):
 class Transformed(Defended):
     """inner(transform(x)): logits `(batch, classes)` of the transformed images."""
 
+    @named_arguments
     def __init__(self, inner: nn.Module, card: Card, transform: nn.Module) -> None:
         super().__init__(inner, card)
         self.transform = transform
@@ -136,6 +139,7 @@ class NoiseDefence(InputDefence):
 D = TypeVar("D", bound=InputDefence)
 
 
+@named_arguments
 def register(name: str) -> Callable[[type[D]], type[D]]:
     """Class decorator: register an input defence with the facts that its class declares.
 

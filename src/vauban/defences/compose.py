@@ -8,13 +8,14 @@ from typing import Any
 
 from torch import nn
 
+from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.errors import ContractError
 from vauban.core.users_call import call_users
 from vauban.defences.base import Defence, check_module
 
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(NamedArguments):
     """Defences in the order in which an image meets them: the first is outermost. No parts: no defence."""
 
     parts: tuple[Defence, ...] = ()
@@ -32,7 +33,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class UserDefence:
+class UserDefence(NamedArguments):
     """A user's `function(module, **params) -> module`, or a `Defended` subclass built the same way."""
 
     name: str
@@ -48,6 +49,7 @@ class UserDefence:
         return wrapped
 
 
+@named_arguments
 def chain(*parts: Defence) -> Defence:
     """The defences one behind the other; an image meets the first one first."""
     links: list[Defence] = []

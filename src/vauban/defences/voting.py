@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vauban.core.arguments import named_arguments
 from vauban.core.cards import Card, in_training
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError
@@ -58,6 +59,7 @@ class Voting(nn.Module):
         card: Names the members as the objective to attack where the rule has no gradient.
     """
 
+    @named_arguments
     def __init__(self, members: Sequence[nn.Module], rule: Rule) -> None:
         super().__init__()
         self.members = nn.ModuleList()
@@ -85,6 +87,7 @@ class Voting(nn.Module):
         return counted
 
 
+@named_arguments
 def vote(members: Sequence[nn.Module], rule: Rule = "plurality") -> Voting:
     """The vote of several classifiers, a classifier like any other; weights are shared, modes are kept.
 

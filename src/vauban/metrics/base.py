@@ -6,10 +6,17 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, short
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """(original x0, image x), both `(batch, ...)` in [0,1] -> float64 `(batch,)`."""
+
+
+def check_tensors(*images: object) -> None:
+    """Check that batches of images are tensors. Raises ContractError."""
+    for batch in images:
+        if not isinstance(batch, Tensor):
+            raise ContractError(f"expected images as a torch tensor (batch, ...), got {short(batch)}; use torch.as_tensor")
 
 
 def pair(x0: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,8 +30,9 @@ def pair(x0: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         Both in float64.
 
     Raises:
-        ContractError: The shapes differ, or have no axis beside the batch.
+        ContractError: They are no tensors, their shapes differ, or have no axis beside the batch.
     """
+    check_tensors(x0, x)
     if x0.shape != x.shape or x.dim() < 2:
         raise ContractError(
             f"expected two batches of the same shape (batch, ...), got {tuple(x0.shape)} and {tuple(x.shape)}"

@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.errors import ContractError
 from vauban.metrics import registry
+from vauban.metrics.base import check_tensors
 
 LAYERS = {"alexnet": (1, 4, 7, 9, 11), "vgg16": (3, 8, 15, 22, 29), "squeezenet1_1": (1, 4, 7, 9, 10, 11, 12)}
 """Per torchvision network, the entries of its `features` whose outputs are compared."""
@@ -20,7 +22,7 @@ TINY = 1e-10  # added to lengths, so that a position without features is compare
 
 
 @dataclass(frozen=True)
-class Perception:
+class Perception(NamedArguments):
     """A network as `lpips` looks through it.
 
     Attributes:
@@ -51,6 +53,7 @@ def lpips(x: Tensor, y: Tensor, network: Perception | None = None) -> Tensor:
     Raises:
         ContractError: There is no network, the shapes differ, or maps and weights do not fit.
     """
+    check_tensors(x, y)
     if network is None:
         raise ContractError(
             "lpips needs weights: give network=torchvision_lpips(name, backbone, linear) or a Perception"
@@ -75,6 +78,7 @@ def _unit(features: Tensor) -> Tensor:
     return features / (length + TINY)
 
 
+@named_arguments
 def torchvision_lpips(name: str, backbone: nn.Module, linear: str | Path) -> Perception:
     """The `Perception` of a torchvision network: its features after the layers of the paper, and weights read from a file.
 

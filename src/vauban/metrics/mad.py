@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Positive
 from vauban.metrics import registry
-from vauban.metrics.base import pair
+from vauban.metrics.base import check_tensors, pair
 from vauban.metrics.mad_appearance import appearance
 from vauban.metrics.mad_blocks import BLOCK, CELL
 from vauban.metrics.mad_detection import detection
@@ -51,6 +51,7 @@ def mad(x: Tensor, y: Tensor, *, pixels_per_degree: Positive = 64.0) -> Tensor:
     Raises:
         ContractError: The shapes differ or are others, or pixels_per_degree is not positive.
     """
+    check_tensors(x, y)
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         raise ContractError(f"expected images (batch, 1 or 3 channels, height, width), got shape {tuple(x.shape)}")
     if not pixels_per_degree > 0:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError
 from vauban.laplacian.bilateral import bilateral
+from vauban.metrics.base import check_tensors
 
 
+@named_arguments
 def magnify(x: Tensor, *, beta: float = 0.8, sigma_domain: float = 5.0, sigma_range: float = 5 / 255) -> Tensor:
     """Local structure (x - m) / (beta s + (1 - beta) S) of images, of any sign; 0 where the denominator is.
 
@@ -29,6 +32,7 @@ def magnify(x: Tensor, *, beta: float = 0.8, sigma_domain: float = 5.0, sigma_ra
     Raises:
         ContractError: x are no images, beta lies outside [0, 1], or a width is not positive.
     """
+    check_tensors(x)
     if x.dim() != 4 or not x.is_floating_point():
         raise ContractError(f"expected float images (batch, channel, height, width), got {x.dtype} {tuple(x.shape)}")
     if not 0 <= beta <= 1:

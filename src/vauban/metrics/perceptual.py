@@ -18,9 +18,10 @@ CHUNK = 2**22  # components in one float64 pass: bounds the memory of the window
 
 def _images(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """`pair` of two batches of images. Raises ContractError for vectors."""
+    x, y = pair(x, y)
     if x.dim() != 4:
         raise ContractError(f"expected images (batch, channel, height, width), got shape {tuple(x.shape)}")
-    return pair(x, y)
+    return x, y
 
 
 @registry.register("ssim", unit="1", direction="higher", aggregate="median", reads="pair")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vauban.core.arguments import named_arguments
 from vauban.core.norms import L0, L1, L2, Linf
 from vauban.metrics import registry
 from vauban.metrics.base import pair
@@ -41,6 +42,7 @@ def linf(x0: Tensor, x: Tensor) -> Tensor:
     return Linf.size(x - x0)
 
 
+@named_arguments
 def measure(x0: Tensor, x: Tensor) -> dict[str, Tensor]:
     """All of `COLUMNS` for a batch of images.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from vauban.core.arguments import NamedArguments
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.rng import seeded
 from vauban.core.users_call import call_users
@@ -23,7 +24,7 @@ ready: dict[str, Callable[[nn.Module], nn.Module]] = {}
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedArguments):
     """What a network is made of.
 
     Attributes:

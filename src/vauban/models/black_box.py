@@ -41,6 +41,7 @@ class BlackBox(nn.Module):
         grants: What its answers reveal, {'scores', 'labels'} or {'labels'}.
     """
 
+    @named_arguments
     def __init__(
         self,
         fn: Callable[[Any], Any],

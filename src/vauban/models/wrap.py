@@ -36,6 +36,7 @@ class Normalised(nn.Module):
     mean: Tensor | None
     std: Tensor | None
 
+    @named_arguments
     def __init__(
         self,
         module: nn.Module,
@@ -135,6 +136,7 @@ class Bounded(nn.Module):
     low: Tensor
     high: Tensor
 
+    @named_arguments
     def __init__(self, module: nn.Module, low: Bound, high: Bound, logits: Picker = None) -> None:
         super().__init__()
         self.module = module
@@ -193,6 +195,7 @@ class Bounded(nn.Module):
         return check_logits(pick_logits(self.module(self.data(x)), self.picker), len(x))
 
 
+@named_arguments
 def bounded(module: nn.Module, low: Bound, high: Bound, logits: Picker = None) -> Bounded:
     """A network that takes vectors or images in [low, high] as a vauban model: x in [0,1] is fed as low + x (high - low).
 

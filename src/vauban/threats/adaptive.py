@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from vauban.core.arguments import named_arguments
 from vauban.core.cards import Backward, carded
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count
@@ -63,6 +64,7 @@ class Adaptive(Threat):
         )
 
 
+@named_arguments
 def prescription(*networks: nn.Module, identity: Collection[nn.Module] = ()) -> tuple[dict[nn.Module, Backward], int]:
     """The BPDA rules of all cards in the networks, and the most EOT draws that a card asks for.
 
@@ -86,6 +88,7 @@ def prescription(*networks: nn.Module, identity: Collection[nn.Module] = ()) -> 
     return backward, draws
 
 
+@named_arguments
 def members(network: nn.Module) -> tuple[WeightedModule, ...]:
     """The weighted networks whose summed losses stand for a network: itself, unless a card names an objective.
 

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from torch import nn
 
+from vauban.core.arguments import named_arguments
 from vauban.core.cards import Backward, carded
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
@@ -134,6 +135,7 @@ def weighted(
     return tuple(zip(models, (float(weight) for weight in weights), strict=True))
 
 
+@named_arguments
 def refusal(needs: str, threat: Threat | BoundThreat, allowed: Iterable[str] = ()) -> str | None:
     """Why a threat refuses an attack; None where it does not.
 

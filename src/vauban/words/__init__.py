@@ -11,11 +11,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import UnknownName, exits_are_errors
 
 KINDS = ("attack", "criterion", "data", "defence", "fitter", "goal", "loss", "metric", "model", "recipe", "threat")
 
 
+@named_arguments
 @exits_are_errors()
 def load(kind: str, text: Any, **options: Any) -> Any:
     """The object that a text names.

@@ -11,6 +11,7 @@ from typing import Any
 
 from vauban import attacks
 from vauban.attacks.foreign import Foreign, is_foreign, makes_attacks
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.norms import Ball, Norm, norm_by_name
 from vauban.core.registry import Entry
@@ -26,6 +27,7 @@ WORDS = {"loss": "loss"}
 """What a parameter of an attack names by convention, beside what its registry entry declares."""
 
 
+@named_arguments
 def load(word: Any, data: Dataset | None = None, **params: Any) -> Any:
     """The attack that a text names, or an attack, checked.
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from vauban import defences
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, short
 from vauban.core.text import Spec, joined, parse
 from vauban.core.users_call import call_users
@@ -20,6 +21,7 @@ TRAINED = "trained"
 """Name of the defence that a model's weights file says it was trained behind."""
 
 
+@named_arguments
 def load(word: str | Defence, **params: Any) -> Defence:
     """The defence that a text names; several joined by `+` are a chain, `none` is the empty one.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vauban import attacks
 from vauban.attacks.parts.fitter import Fitter
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError
 from vauban.core.text import parse
 from vauban.data import Dataset
@@ -15,6 +16,7 @@ from vauban.words.labels import display
 from vauban.words.named import Named
 
 
+@named_arguments
 def load(word: Any, data: Dataset | None = None) -> Fitter:
     """What fits the attack of that name, as `fitter_of` takes it."""
     return fitter_of(word, data).value

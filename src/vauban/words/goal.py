@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, UnknownName, short
 from vauban.core.goals import Goal, LeastLikely, RandomWrong, Targeted, Untargeted
 from vauban.words.named import instance
 
 
+@named_arguments
 def load(word: str | Goal) -> Goal:
     """The goal of that name, or a goal unchanged. Raises UnknownName."""
     if not isinstance(word, str):

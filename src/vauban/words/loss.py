@@ -7,12 +7,14 @@ import inspect
 from dataclasses import replace
 from typing import Any, cast
 
+from vauban.core.arguments import named_arguments
 from vauban.core.losses import Loss, loss_by_name
 from vauban.core.text import Spec, parse
 from vauban.core.users_call import call_users
 from vauban.words.files import from_file
 
 
+@named_arguments
 def load(word: str | Loss) -> Loss:
     """A loss by name (`auto`, `ce`, `margin`, `dlr`), a user's function or class, or a loss."""
     if not isinstance(word, str):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from vauban import metrics
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.parameters import check, declared
 from vauban.core.registry import Entry
@@ -40,6 +41,7 @@ def metric_of(word: str) -> Entry[Any]:
     )
 
 
+@named_arguments
 def load(word: str | Metric, **params: Any) -> Metric:
     """The metric of that name; parameters, in the text or as objects, are those of the function.
 

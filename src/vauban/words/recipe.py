@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError
 from vauban.core.registry import Entry
 from vauban.core.text import Spec, joined, parse
@@ -14,6 +15,7 @@ from vauban.words.files import from_file
 from vauban.words.named import resolved
 
 
+@named_arguments
 def load(word: str | RecipePart | Recipe) -> Recipe:
     """The recipe of a text, as `recipe_of` takes it."""
     return recipe_of(word)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from vauban import threats
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, short
 from vauban.core.text import parse
 from vauban.words.files import files_in, made
 from vauban.words.named import Named, instance, resolved
 
 
+@named_arguments
 def load(word: Any, **params: Any) -> Any:
     """The threat that a text names; parameters that are networks or defences are named in it, or come as objects.
 
