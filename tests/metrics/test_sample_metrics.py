@@ -107,11 +107,13 @@ def test_different_shapes() -> None:
         measure(torch.zeros(2, 3), torch.zeros(2, 4))
 
 
-@pytest.mark.parametrize("entry", metrics.registry, ids=lambda entry: str(entry.name))
-@pytest.mark.parametrize("wrong", [3.0, None, np.zeros((1, 1, 8, 8)), "cat.png"], ids=["number", "none", "numpy", "text"])
+@pytest.mark.parametrize("entry", list(metrics.registry), ids=lambda entry: str(entry.name))
+@pytest.mark.parametrize(
+    "wrong", [3.0, None, np.zeros((1, 1, 8, 8)), "cat.png"], ids=["number", "none", "numpy", "text"]
+)
 def test_what_is_no_tensor_is_told_in_one_line(entry: Entry[Any], wrong: Any) -> None:
     right = torch.zeros(1, 3, 64, 64)
-    for given in ((wrong, right), (right, wrong)):
+    for images in ((wrong, right), (right, wrong)):
         with pytest.raises(ContractError, match="torch tensor") as refused:
-            entry.make(*given)
+            entry.make(*images)
         assert "\n" not in str(refused.value)

@@ -45,7 +45,7 @@ class NamedArguments:
     def __new__(cls, *args: Any, **given: Any) -> Self:
         check_call(cls.__name__, inspect.signature(cls.__init__), (None, *args), given, bound=1)
         if inspect.isabstract(cls):
-            lacking = ", ".join(sorted(cls.__abstractmethods__))
+            lacking = ", ".join(sorted(vars(cls)["__abstractmethods__"]))
             raise ContractError(
                 f"expected a class that defines {lacking}, got {cls.__name__} itself; derive one from it"
             )

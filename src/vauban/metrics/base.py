@@ -16,7 +16,9 @@ def check_tensors(*images: object) -> None:
     """Check that batches of images are tensors. Raises ContractError."""
     for batch in images:
         if not isinstance(batch, Tensor):
-            raise ContractError(f"expected images as a torch tensor (batch, ...), got {short(batch)}; use torch.as_tensor")
+            raise ContractError(
+                f"expected images as a torch tensor (batch, ...), got {short(batch)}; use torch.as_tensor"
+            )
 
 
 def pair(x0: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
