@@ -165,6 +165,7 @@ def test_every_kind_is_loaded_by_name() -> None:
         "metric": "ssim",
         "model": "digits-cnn",
         "recipe": "at:attack=[pgd:eps=0.1]+mirror-shift",
+        "selection": "best:attack=[pgd:eps=0.1]",
         "threat": "adaptive:eot=2",
     }
     assert set(texts) == set(KINDS)

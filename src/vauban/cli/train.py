@@ -29,6 +29,9 @@ def train(
     weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = TrainingRun.weight_decay,
     schedule: Annotated[str, typer.Option(help="Learning rate: constant, cosine or linear.")] = TrainingRun.schedule,
     start: Annotated[str | None, typer.Option(help="Weights to train on from, .safetensors.")] = TrainingRun.start,
+    selection: Annotated[
+        str, typer.Option(help="Epoch to keep: last, or e.g. 'best:attack=[pgd:eps=0.1,steps=10]' on the holdout.")
+    ] = str(TrainingRun.selection),
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = TrainingRun.seed,
     validation: Annotated[str | None, typer.Option(help="Validation data; else a part of the training data.")] = None,
     holdout: Annotated[str, typer.Option(help="That part, e.g. 1/12; 0 for none.")] = "1/12",
@@ -41,17 +44,19 @@ def train(
 
     The file holds the whole run and the fingerprint of the data.
 
-    A training that was killed goes on after its last whole epoch.
+    A training that was killed goes on after its last whole epoch. Recipes: vauban list recipes.
     """
     given = {**locals(), "holdout": number_of("--holdout", holdout)}
     run = TrainingRun(**{f.name: given[f.name] for f in fields(TrainingRun) if f.name in given})
 
     from vauban import words
-    from vauban.cli.screens import show_epoch
+    from vauban.cli.screens import show_epoch, show_selected
     from vauban.evaluate.outputs import TrainedWeights
     from vauban.jobs.perform import obtain
+    from vauban.models import weights
 
     samples = words.load("data", data, root=data_root, download=download)
     held = words.load("data", validation, root=data_root, download=download) if validation else None
     made = obtain(TrainedWeights(run, samples, out, held, device_of(device), show_epoch))
+    show_selected(weights.metadata(out))
     typer.echo(out if made else f"{out}: trained before by the same run")

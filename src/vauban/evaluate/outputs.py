@@ -16,7 +16,8 @@ from vauban.core.contracts import Artefact, Words
 from vauban.core.goals import Goal, Untargeted
 from vauban.data import Dataset
 from vauban.evaluate.fit import fit
-from vauban.evaluate.train import train, training_identity
+from vauban.evaluate.train import train
+from vauban.evaluate.training_identity import training_identity
 from vauban.jobs.identity import computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.models import weights

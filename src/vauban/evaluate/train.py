@@ -15,9 +15,8 @@ from vauban import defences
 from vauban.core.arguments import named_arguments
 from vauban.core.contracts import Batch, check_labels
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError, VaubanError, exits_are_errors
+from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.rng import seeded
-from vauban.core.text import joined
 from vauban.data import Dataset
 from vauban.engine import Attack
 from vauban.engine.first_answer import first_answer
@@ -26,8 +25,9 @@ from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.diagnostics.attack_checks import parameter_findings
 from vauban.evaluate.diagnostics.first_look import tell
-from vauban.jobs.identity import address, computed_by, describe, source_digests, state_digest
-from vauban.jobs.provenance import source_files
+from vauban.evaluate.training_facts import edits_text, networks_of, origin_of, told_epoch
+from vauban.evaluate.training_identity import training_identity
+from vauban.jobs.identity import address
 from vauban.models import weights
 from vauban.store import files
 from vauban.training.history import Epoch, TrainingHistory
@@ -35,8 +35,9 @@ from vauban.training.loop import optimise
 from vauban.training.recipe import Recipe
 from vauban.training.run import TrainingRun
 from vauban.training.samples import training_samples
+from vauban.training.selection import Selection
 from vauban.words import data as datasets
-from vauban.words.files import files_in
+from vauban.words import selection as selections
 from vauban.words.model import architecture, edits_of
 from vauban.words.recipe import recipe_of
 
@@ -77,7 +78,9 @@ def train(
     if not isinstance(run, TrainingRun):
         raise ContractError(f"expected vb.TrainingRun(model, data, ...), got {run!r}")
     check_device(device)
-    path, recipe, data = weights.output(out), recipe_of(run.recipe), datasets.load(data)
+    path, data = weights.output(out), datasets.load(data)
+    recipe, selection = recipe_of(run.recipe, data), selections.load(run.selection, data)
+    _held_out(run, selection, validation)
     samples, held = _parts(run, data, validation)
     _tell_odd_attacks(recipe, data)
     start = None if run.start is None else Path(run.start).expanduser()
@@ -103,19 +106,22 @@ def train(
             schedule=run.schedule,
             seed=run.seed,
             validation=held,
+            selection=selection,
             checkpoint=checkpoint,
             callback=callback,
         )
     meta = {
         "format": FORMAT,
         **architecture,
-        "run": {**run.describe(), "start": None if start is None else _origin(start)},
+        "run": {**run.describe(), "start": None if start is None else origin_of(start)},
         "data": {
             "name": data_name(data),
             "samples": len(data),
             "trained": len(samples),
             "fingerprint": data.fingerprint,
         },
+        "selected": history.selected,
+        "epochs": [told_epoch(epoch) for epoch in history.history],
         "train_accuracy": accuracy(network, samples),
         "validation_accuracy": None
         if held is None
@@ -128,6 +134,21 @@ def train(
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return history
+
+
+def _held_out(run: TrainingRun, selection: Selection, validation: Samples | None) -> None:
+    """Check that a selection measures on a part of the training data. Raises ContractError."""
+    if not selection.measures:
+        return
+    if validation is not None:
+        raise ContractError(
+            f"expected a part of the training data to measure selection={run.selection} on, got a validation set "
+            "beside it, which may be what the network is judged on; leave it out"
+        )
+    if run.holdout == 0:
+        raise ContractError(
+            f"expected a holdout above 0 to measure selection={run.selection} on, got 0; set holdout=1/12"
+        )
 
 
 def _tell_odd_attacks(recipe: Recipe, data: Dataset) -> None:
@@ -167,62 +188,7 @@ def _started(run: TrainingRun, start: Path | None, recipe: Recipe, device: str) 
         weights.load_into(module, start)
     module = recipe.edit(module).to(device)
     module = module.to(memory_format=torch.channels_last)  # training is up to 1.4 x faster on a CPU
-    edits = _edits_text(run, recipe, "" if start is None else weights.metadata(start).get("edits", ""))
+    edits = edits_text(run, recipe, "" if start is None else weights.metadata(start).get("edits", ""))
     name = re.sub(r"^.*/(?=[^/]+\.py:)", "", named.name)
     told = {"architecture": name, "params": dict(named.params), "edits": edits}
-    return module, {**told, "networks": _networks(recipe)}
-
-
-def _edits_text(run: TrainingRun, recipe: Recipe, before: str) -> str:
-    """The edits of a start and of a recipe as the text by which they are replayed. Raises ContractError without one."""
-    texts = joined(run.recipe) if isinstance(run.recipe, str) else [str(part) for part in recipe.parts]
-    own = [(text, part) for text, part in zip(texts, recipe.parts, strict=True) if part.edits]
-    for text, part in own:
-        try:
-            known = recipe_of(text) == Recipe((part,))
-        except VaubanError:
-            known = False
-        if not known:
-            raise ContractError(
-                f"expected an edit that a weights file can name, got the object {text}; register it, or name it as "
-                "FILE.py:NAME in the recipe"
-            )
-    return "+".join(filter(None, (before, *(text for text, _ in own))))
-
-
-def _networks(recipe: Recipe) -> dict[str, list[str]]:
-    """The networks that a recipe asks beside the trained one, a teacher or sources, by part and field, each as its hash."""
-    held: dict[str, list[str]] = {}
-    for part in recipe.parts:
-        for name, value in vars(part).items():
-            given = value if isinstance(value, tuple) else (value,)
-            if networks := [state_digest(one) for one in given if isinstance(one, nn.Module)]:
-                held[name] = networks
-    return held
-
-
-def training_identity(run: TrainingRun, data: Dataset, start: str | None, device: str) -> dict[str, Any]:
-    """Everything that a network follows from, as JSON.
-
-    Args:
-        run: The training; its own word for the start does not count.
-        data: What it trains on.
-        start: Digest or identity of what it starts from.
-        device: Where it trains.
-    """
-    recipe, network = recipe_of(run.recipe), architecture(run.model).build(run.seed)
-    stands_behind = None if run.defence == "none" else defences.load(run.defence)
-    words = (run.model, run.defence, run.recipe)  # a user's function may put together nothing but torch's own layers
-    named = [file for word in words if isinstance(word, str) for file in files_in(word)]
-    return {
-        "run": {**run.describe(), "recipe": describe(recipe), "start": start},
-        "data": data.fingerprint,
-        **computed_by(device),
-        "sources": source_digests(source_files(optimise, network, recipe, stands_behind, extra=named)),
-    }
-
-
-def _origin(path: Path) -> dict[str, Any]:
-    """What is kept of the weights that training began with."""
-    meta = weights.metadata(path)
-    return {"file": path.name, "sha256": weights.digest(path), "run": meta.get("run", meta.get("recipe"))}
+    return module, {**told, "networks": networks_of(recipe)}

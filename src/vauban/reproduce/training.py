@@ -14,7 +14,8 @@ from vauban.core import text as specs
 from vauban.core.contracts import Artefact, Words
 from vauban.core.errors import ContractError
 from vauban.data import Dataset
-from vauban.evaluate.train import train, training_identity
+from vauban.evaluate.train import train
+from vauban.evaluate.training_identity import training_identity
 from vauban.jobs.identity import address
 from vauban.jobs.perform import file_of_artefact
 from vauban.models import weights

@@ -85,6 +85,30 @@ def adversarial_set(
     return AdversarialSet(torch.cat(values), torch.cat(labels), torch.cat(ids), levels, sample.x.dtype)
 
 
+def attacked_accuracy(
+    attack: Attack, module: nn.Module, data: Samples | Batch, *, seed: int = 0, batch: int = 250
+) -> float:
+    """Share of samples that a network labels right and that an attack with white-box access leaves so.
+
+    Args:
+        attack: Runs by its own parameters and its own rule of stopping, on the pixel grid of the data.
+        module: The network, frozen meanwhile as in `adversarial_set`.
+        data: Samples.
+        seed: Of the random numbers, which are keyed by (seed, id).
+        batch: Images at a time.
+    """
+    samples = as_samples(data)
+    device, stood = device_of(module), 0
+    with frozen(module):
+        for index in torch.split(torch.arange(len(samples)), batch):
+            sample = samples.batch(index).to(device)
+            threat = BoundThreat(module, levels=sample.levels)
+            oracle = Oracle.open(threat, sample.x, sample.y, ids=sample.ids, seed=seed)
+            right = ~oracle.goal.reached(oracle.clean_logits())
+            stood += int((right & ~attack.run(oracle).success).sum())
+    return stood / len(samples)
+
+
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Evaluation mode and parameters without gradients; modes and flags are restored afterwards."""

@@ -21,14 +21,15 @@ KEY = "vauban-checkpoint"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights, buffers, the optimiser's state, the objective's, the number of steps and the history, as safetensors with
-    JSON beside the tensors. The file is replaced whole: a kill leaves the one before.
+    """Weights, buffers, the optimiser's state, the objective's, the chosen epoch's network, the number of steps and the
+    history, as safetensors with JSON beside the tensors. The file is replaced whole: a kill leaves the one before.
 
     Attributes:
         path: The file.
         network: What is trained, with every parameter and every buffer, those that no weights file has included.
         optimiser: On the parameters of the network.
         objective: Its `state()` is kept where it has one.
+        kept: What holds the network of the chosen epoch; None where the last one's is kept.
         settings: What tells this training from another, as JSON; another training's checkpoint is refused.
     """
 
@@ -37,6 +38,7 @@ class Checkpoint:
     optimiser: torch.optim.Optimizer
     objective: Objective
     settings: Mapping[str, Any]
+    kept: Stateful | None = None
 
     def store(self, steps: int, history: list[Epoch]) -> None:
         """Write the file. Raises ContractError for a state that is neither tensors nor JSON."""
@@ -46,8 +48,8 @@ class Checkpoint:
         numbers: dict[str, Any] = {}
         for place, _, entry, value in self._optimised():
             (tensors if isinstance(value, Tensor) else numbers)[f"optimiser.{place}.{entry}"] = value
-        if isinstance(self.objective, Stateful):
-            tensors |= {f"objective.{name}": value for name, value in self.objective.state().items()}
+        for prefix, holder in self._stateful():
+            tensors |= {f"{prefix}.{name}": value for name, value in holder.state().items()}
         text = {
             "settings": dict(self.settings),
             "steps": steps,
@@ -81,10 +83,17 @@ class Checkpoint:
             for name, value in mine.items():
                 value.copy_(given[name])
         self._put_back({**tensors, **text["numbers"]})
-        if isinstance(self.objective, Stateful):
-            state = {n.removeprefix("objective."): v for n, v in tensors.items() if n.startswith("objective.")}
-            self.objective.load_state(state)
+        for prefix, holder in self._stateful():
+            begin = f"{prefix}."
+            holder.load_state({n.removeprefix(begin): v for n, v in tensors.items() if n.startswith(begin)})
         return int(text["steps"]), [Epoch(**epoch) for epoch in text["history"]]
+
+    def _stateful(self) -> Iterator[tuple[str, Stateful]]:
+        """What has a state of its own, by the prefix of its tensors."""
+        if isinstance(self.objective, Stateful):
+            yield "objective", self.objective
+        if self.kept is not None:
+            yield "kept", self.kept
 
     def _read(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         from safetensors import SafetensorError, safe_open

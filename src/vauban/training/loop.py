@@ -20,10 +20,12 @@ from vauban.core.spelling import spelled
 from vauban.engine.samples import Samples, accuracy, as_samples, device_of
 from vauban.training.checkpoint import Checkpoint
 from vauban.training.history import Epoch, TrainingHistory
+from vauban.training.kept_epoch import KeptEpoch, chosen
 from vauban.training.objective import Objective
 from vauban.training.objectives.standard import CleanObjective
 from vauban.training.samples import TrainingSamples, training_samples
 from vauban.training.schedules import Schedule, schedule_of
+from vauban.training.selection import Selection
 
 Optimiser = Literal["adam", "sgd"] | Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 Callback = Callable[[Epoch], None]
@@ -55,6 +57,7 @@ def optimise(
     schedule: Schedule = "constant",
     seed: int = 0,
     validation: Samples | Batch | None = None,
+    selection: Selection | None = None,
     checkpoint: Path | None = None,
     callback: Callback | None = None,
 ) -> TrainingHistory:
@@ -78,6 +81,7 @@ def optimise(
         schedule: Factor on lr: 'constant', 'cosine' and 'linear' (both to 0), or a function of progress in [0, 1).
         seed: Seed.
         validation: Samples whose accuracy is measured after each epoch.
+        selection: Which epoch's network is kept, by what it measures on the validation samples; None: the last one's.
         checkpoint: A file that holds, after each epoch, all that the next one follows from. A training that was killed
             goes on from there and ends with the same weights bit for bit.
         callback: Called after each epoch of this run.
@@ -97,11 +101,12 @@ def optimise(
     made = _optimiser(optimiser, parameters, lr, weight_decay)
     run = _Run(network, made, objective, samples, batch, seed, epochs, schedule_of(schedule))
     history: list[Epoch] = []
-    kept = None
+    kept, best = None, _kept_epoch(network, selection, held, seed)
     if checkpoint is not None:
         settings = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
         words = {"optimiser": spelled(optimiser), "objective": spelled(objective), "schedule": spelled(schedule)}
-        kept = Checkpoint(checkpoint, network, made, objective, {**settings, **words, "samples": len(samples)})
+        told = {**settings, **words, "samples": len(samples), "selection": str(selection)}
+        kept = Checkpoint(checkpoint, network, made, objective, told, best)
         run.steps, history = kept.resume()
     with _prepared(network, parameters, list(training_mode(network))):
         for number in range(len(history), epochs):
@@ -110,12 +115,29 @@ def optimise(
             if not math.isfinite(loss):
                 raise ContractError(f"the training loss became {loss} in epoch {number + 1}; lower lr (now {lr})")
             checked = None if held is None else accuracy(network, held)
-            history.append(Epoch(number + 1, loss, share, checked, time.perf_counter() - started))
+            score = None if best is None else best.score()
+            history.append(Epoch(number + 1, loss, share, checked, time.perf_counter() - started, score))
+            if best is not None:
+                best.note(history)
             if kept is not None:
                 kept.store(run.steps, history)
             if callback is not None:
                 callback(history[-1])
-    return TrainingHistory(tuple(history))
+    if best is None:
+        return TrainingHistory(tuple(history))
+    best.put_back()
+    return TrainingHistory(tuple(history), chosen(history))
+
+
+def _kept_epoch(network: nn.Module, selection: Selection | None, held: Samples | None, seed: int) -> KeptEpoch | None:
+    """What keeps the network of the chosen epoch; None where the last one's is kept. Raises ContractError."""
+    if selection is None or not selection.measures:
+        return None
+    if held is None:
+        raise ContractError(
+            f"expected samples that are held out of training for selection={selection}, got none; set a holdout above 0"
+        )
+    return KeptEpoch(network, selection, held, seed)
 
 
 @contextmanager

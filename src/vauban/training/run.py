@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Count, NonNegative, Parameters, Range, Whole
 from vauban.training.recipe import Recipe, RecipePart
+from vauban.training.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class TrainingRun(Parameters):
         seed: Of initialisation, order, dropout and the recipe's random numbers.
         start: Weights file to train on from; in a reproduction the role of another network.
         holdout: Share of the samples, the last ones, that is kept out of training to validate on, in [0, 1).
-        selection: Which of the epochs' networks is kept.
+        selection: Which of the epochs' networks is kept: `last`, or `best:attack=[pgd:eps=0.1,steps=10]` on the holdout.
         minutes: Expected duration on two CPU cores; says nothing about the network.
 
     Raises:
@@ -48,7 +49,7 @@ class TrainingRun(Parameters):
     seed: int = 0
     start: str | None = None
     holdout: Annotated[float, Range(0, 1, open_high=True)] = 1 / 12
-    selection: Literal["last"] = "last"
+    selection: str | Selection = "last"
     minutes: NonNegative = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +60,7 @@ class TrainingRun(Parameters):
     def describe(self) -> dict[str, Any]:
         """The fields that a network follows from, as JSON, the recipe as its text."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
-        return {**values, "recipe": str(self.recipe)}
+        return {**values, "recipe": str(self.recipe), "selection": str(self.selection)}
 
     def __str__(self) -> str:
         start = "" if self.start is None else f", from {self.start}"

@@ -14,7 +14,20 @@ from typing import Any
 from vauban.core.arguments import named_arguments
 from vauban.core.errors import UnknownName, exits_are_errors
 
-KINDS = ("attack", "criterion", "data", "defence", "fitter", "goal", "loss", "metric", "model", "recipe", "threat")
+KINDS = (
+    "attack",
+    "criterion",
+    "data",
+    "defence",
+    "fitter",
+    "goal",
+    "loss",
+    "metric",
+    "model",
+    "recipe",
+    "selection",
+    "threat",
+)
 
 
 @named_arguments

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from vauban.core.arguments import named_arguments
+from vauban.core.arguments import named_arguments
 from vauban.core.text import parse
 from vauban.training.criteria import registry
 from vauban.words import loss as losses
 
 
+@named_arguments
 @named_arguments
 def load(word: str | Callable[..., Any]) -> Callable[..., Any]:
     """A criterion by name, a user's function of (logits, y) that returns a scalar, or an object.

@@ -71,7 +71,7 @@ def resolved(params: Mapping[str, Any], kinds: Mapping[str, str], **options: Any
     Args:
         params: As `core.text.parse` gives them, or objects.
         kinds: Kind by parameter, as a registry entry declares it.
-        options: Handed on where an attack is read.
+        options: Handed on where an attack or a recipe is read.
 
     Raises:
         ContractError: Several names where one is expected.
@@ -105,4 +105,4 @@ def _numbers(key: str, texts: tuple[str, ...]) -> tuple[float, ...]:
 def _one(kind: str, text: str, options: Mapping[str, Any]) -> Any:
     if kind == "file":
         return Path(text).expanduser()
-    return words.load(kind, text, **(options if kind == "attack" else {}))
+    return words.load(kind, text, **(options if kind in ("attack", "recipe") else {}))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from vauban.core.arguments import named_arguments
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, short
 from vauban.core.registry import Entry
 from vauban.core.text import Spec, joined, parse
 from vauban.training import registry
@@ -16,13 +16,17 @@ from vauban.words.named import resolved
 
 
 @named_arguments
-def load(word: str | RecipePart | Recipe) -> Recipe:
+def load(word: str | RecipePart | Recipe, data: Any = None) -> Recipe:
     """The recipe of a text, as `recipe_of` takes it."""
-    return recipe_of(word)
+    return recipe_of(word, data)
 
 
-def recipe_of(word: str | RecipePart | Recipe) -> Recipe:
+def recipe_of(word: str | RecipePart | Recipe, data: Any = None) -> Recipe:
     """A recipe by text, or by objects.
+
+    Args:
+        word: The recipe.
+        data: Data set whose conventional budget an attack without eps takes; None: such an attack is refused.
 
     Raises:
         UnknownName: A part or a parameter that is not registered.
@@ -32,18 +36,20 @@ def recipe_of(word: str | RecipePart | Recipe) -> Recipe:
         return word
     if isinstance(word, RecipePart):
         return Recipe((word,))
-    return Recipe(tuple(_part(parse(text)) for text in joined(word)))
+    if not isinstance(word, str):
+        raise ContractError(f"expected a recipe as its text or as parts joined by +, got {short(word)}")
+    return Recipe(tuple(_part(parse(text), data) for text in joined(word)))
 
 
-def _part(spec: Spec) -> RecipePart:
+def _part(spec: Spec, data: Any) -> RecipePart:
     if spec.file is None:
         entry = registry.get(spec.name)
-        part = entry.build(registry.kind, _inner(resolved(spec.params, entry.words)))
+        part = entry.build(registry.kind, _inner(resolved(spec.params, entry.words, data=data)))
     else:
         part = from_file(replace(spec, params={}))
         if not isinstance(part, RecipePart):
             part = Entry(f"{spec.file}:{spec.name}", part, "").build(
-                registry.kind, resolved(spec.params, {"attack": "attack", "criterion": "criterion"})
+                registry.kind, resolved(spec.params, {"attack": "attack", "criterion": "criterion"}, data=data)
             )
     if not isinstance(part, RecipePart):
         raise ContractError(f"expected {spec.text!r} to be a part of a recipe, got {type(part).__name__}")

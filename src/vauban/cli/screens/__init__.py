@@ -2,7 +2,7 @@
 
 from vauban.cli.screens.comparison import show_comparison
 from vauban.cli.screens.layout import console, hidden
-from vauban.cli.screens.lists import registry_entries, show_epoch
+from vauban.cli.screens.lists import registry_entries, show_epoch, show_selected
 from vauban.cli.screens.reproduction import reproduce_with_progress, show_experiments, show_reproduction
 from vauban.cli.screens.status import show_status
 from vauban.cli.screens.study import as_plain, run_with_progress, show_outcomes, show_plan
@@ -20,5 +20,6 @@ __all__ = [
     "show_outcomes",
     "show_plan",
     "show_reproduction",
+    "show_selected",
     "show_status",
 ]

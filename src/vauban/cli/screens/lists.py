@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vauban.cli.screens.layout import console
@@ -16,6 +17,7 @@ def registries() -> dict[str, Any]:
     from vauban import reproduce as experiments
     from vauban.training import registry as recipes
     from vauban.training.criteria import registry as criteria
+    from vauban.training.selections import registry as selections
 
     return {
         "attacks": attacks.registry,
@@ -28,6 +30,7 @@ def registries() -> dict[str, Any]:
         "experiments": experiments.registry,
         "recipes": recipes,
         "criteria": criteria,
+        "selections": selections,
     }
 
 
@@ -36,7 +39,7 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
 
     Args:
         kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses`, `recipes`,
-            `criteria` or `experiments`.
+            `criteria`, `selections` or `experiments`.
 
     Returns:
         Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.
@@ -54,6 +57,16 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
 
 def show_epoch(epoch: Epoch) -> None:
     """A line of training progress."""
-    shares = {"accuracy": epoch.accuracy, "validation": epoch.validation}
+    shares = {"accuracy": epoch.accuracy, "validation": epoch.validation, "selection": epoch.score}
     shown = "".join(f", {name} {share:.4f}" for name, share in shares.items() if share is not None)
     console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}{shown} ({epoch.seconds:.0f} s)")
+
+
+def show_selected(meta: Mapping[str, Any]) -> None:
+    """The epoch that a selection has kept beside the last one, from a weights file; nothing without a selection."""
+    if meta.get("selected") is None:
+        return
+    chosen, last = meta["epochs"][meta["selected"] - 1], meta["epochs"][-1]
+    told = [f"validation {epoch['validation']:.4f}, selection {epoch['score']:.4f}" for epoch in (chosen, last)]
+    console.print(f"kept epoch {chosen['number']}: {told[0]}")
+    console.print(f"last epoch {last['number']}: {told[1]}")
