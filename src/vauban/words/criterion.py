@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from vauban.core.arguments import named_arguments
-from vauban.core.arguments import named_arguments
 from vauban.core.text import parse
 from vauban.training.criteria import registry
 from vauban.words import loss as losses
