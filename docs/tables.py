@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import torch
 
 from vauban import attacks, data, defences, metrics, models, threats, training
+from vauban.core.annotations import declared
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Linf, Norm
-from vauban.core.parameters import declared, describe
+from vauban.core.parameters import describe
 from vauban.core.registry import Entry
 from vauban.training.criteria import registry as criteria
 from vauban.words.labels import fraction

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 import vauban as vb
 from vauban.attacks import registry
+from vauban.core.annotations import declared
 from vauban.core.answers import predicted
 from vauban.core.contracts import Batch
 from vauban.core.errors import AccessError, ContractError, VaubanError
 from vauban.core.goals import Goal, RandomWrong, Targeted
 from vauban.core.norms import Ball, norm_by_name
-from vauban.core.parameters import Range, declared
+from vauban.core.parameters import Range
 from vauban.core.pixel_grid import on_grid
 from vauban.engine import BoundThreat, Oracle, Result
 

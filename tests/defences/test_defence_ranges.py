@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from vauban import defences
+from vauban.core.annotations import declared
 from vauban.core.errors import ContractError
-from vauban.core.parameters import declared, fits
+from vauban.core.parameters import fits
 from vauban.defences import DifferentiableJPEG
 
 ABOVE_0, ABOVE_1 = math.nextafter(0, 1), math.nextafter(1, 2)

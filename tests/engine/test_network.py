@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from vauban.core.cards import Card, Defended, bare, carded
 from vauban.core.losses import margin
 from vauban.engine import BoundThreat, Oracle
-from vauban.engine.network import differentiate, predict, quiet, rerouted
+from vauban.engine.network import differentiate, predict, quiet
+from vauban.engine.rerouted import rerouted
 
 
 class Rounding(nn.Module):

@@ -16,7 +16,8 @@ from vauban.core.errors import ContractError
 from vauban.core.goals import ResolvedGoal
 from vauban.defences.voting import vote
 from vauban.engine import Attack, BoundThreat, Oracle
-from vauban.engine.network import differentiate, rerouted
+from vauban.engine.network import differentiate
+from vauban.engine.rerouted import rerouted
 from vauban.engine.samples import accuracy
 from vauban.evaluate.diagnostics.preflight import measure
 from vauban.evaluate.verify import verify

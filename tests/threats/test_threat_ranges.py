@@ -11,8 +11,9 @@ import pytest
 from torch import nn
 
 from vauban import threats
+from vauban.core.annotations import declared
 from vauban.core.errors import ContractError
-from vauban.core.parameters import declared, fits
+from vauban.core.parameters import fits
 from vauban.threats import Diverse, Translated
 
 NET = nn.Linear(2, 2)

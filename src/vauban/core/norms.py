@@ -15,11 +15,10 @@ from torch import Tensor
 
 from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.parameters import NonNegative, check
+from vauban.core.projections import equal_steps, largest, onto_l1
+from vauban.core.radius import Radius, check_radius, radius_of_batch
 from vauban.core.tensors import components, flat, like, unit
 from vauban.core.tolerance import tolerance, upper_limit
-
-Radius = float | Tensor
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,7 @@ class Norm:
         Raises:
             ContractError: The radius is no number, negative or not finite, or one per component of another norm.
         """
-        if not isinstance(radius, Tensor):
-            check(self.name, "the radius", radius, NonNegative)
-        elif not bool(((radius >= 0) & (radius < torch.inf)).all()):  # also catches NaN
-            low, high = float(radius.min()), float(radius.max())
-            raise ContractError(f"expected finite radii of at least 0 for {self.name}, got {low:g} to {high:g}")
-        if isinstance(radius, Tensor) and radius.dim() > 1 and self is not Linf:
-            raise ContractError(
-                f"a radius per component needs the linf norm, got {self.name} with shape {tuple(radius.shape)}"
-            )
+        check_radius(self.name, radius, per_component=self is Linf)
         return Ball(self, radius)
 
     def __str__(self) -> str:
@@ -126,25 +117,10 @@ class _L1(Norm):
 
     def steepest(self, g: Tensor) -> Tensor:
         """Equal steps on the largest 1 % of the components: the exact maximiser moves one pixel only, which saturates."""
-        rows = flat(g)
-        k = max(1, round(self.share * rows.shape[1]))
-        value, index = rows.abs().topk(k, dim=1)
-        moved = (value > 0).to(g.dtype)
-        equal = moved / moved.sum(1, keepdim=True).clamp_min(1)  # unit norm also where fewer than k are not zero
-        return (torch.zeros_like(rows).scatter(1, index, equal) * rows.sign()).view_as(g)
+        return equal_steps(g, self.share)
 
     def project(self, d: Tensor, radius: Tensor) -> Tensor:
-        rows = flat(d).abs()
-        ordered = rows.sort(dim=1, descending=True).values
-        rank = torch.arange(1, rows.shape[1] + 1, device=d.device, dtype=d.dtype)
-        excess = (ordered.cumsum(1) - radius[:, None]) / rank
-        last = ((ordered > excess).sum(1) - 1).clamp_min(0)
-        threshold = excess.gather(1, last[:, None]).clamp_min(0)
-        inside = rows.sum(1, keepdim=True) <= radius[:, None]
-        shrunk = flat(d).sign() * (rows - threshold).clamp_min(0)
-        size = shrunk.abs().sum(1, keepdim=True)  # running sums of 1e5 float32 terms leave the ball by 1e-5
-        shrunk = shrunk * (radius[:, None] / size.clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1)
-        return torch.where(inside, flat(d), shrunk).view_as(d)
+        return onto_l1(d, radius)
 
 
 @dataclass(frozen=True)
@@ -157,11 +133,7 @@ class _L0(Norm):
 
     def project(self, d: Tensor, radius: Tensor) -> Tensor:
         """d with its floor(radius) components of largest magnitude, the others zero."""
-        rows = flat(d)
-        order = rows.abs().argsort(dim=1, descending=True, stable=True)
-        rank = torch.arange(rows.shape[1], device=d.device).expand_as(rows)
-        kept = torch.zeros_like(rows, dtype=torch.bool).scatter(1, order, rank + 1 <= radius[:, None])
-        return torch.where(kept, rows, torch.zeros_like(rows)).view_as(d)
+        return largest(d, radius)
 
 
 L0, L1, L2, Linf = _L0(), _L1(), _L2(), _Linf()
@@ -216,19 +188,7 @@ class Ball(NamedArguments):
         Raises:
             ContractError: The radius fits neither the number of samples nor their shape.
         """
-        radius = torch.as_tensor(self.radius, dtype=x0.dtype, device=x0.device)
-        if radius.dim() == 0:
-            radius = radius.expand(len(x0))
-        elif radius.dim() == 1 and len(radius) != len(x0):
-            raise ContractError(f"expected one radius for each of {len(x0)} samples, got {len(radius)}")
-        elif radius.dim() > 1:
-            try:
-                radius = radius.expand_as(x0)
-            except RuntimeError:
-                raise ContractError(
-                    f"expected a radius that broadcasts to {tuple(x0.shape)}, got shape {tuple(radius.shape)}"
-                ) from None
-        return Ball(self.norm, radius)
+        return Ball(self.norm, radius_of_batch(self.radius, x0))
 
     def rows(self, index: Tensor) -> Ball:
         """The bound ball of some samples of the batch."""

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 import textwrap
 import types
-import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from vauban.core.annotations import declared
 from vauban.core.arguments import NamedArguments
 from vauban.core.errors import ContractError
 
@@ -88,7 +86,7 @@ def check_fields(value: Any) -> None:
     if not is_dataclass(value):
         return
     owner: Any = type(value)
-    hints = _hints(owner)
+    hints = declared(owner)
     for field in fields(value):
         if field.name in hints:
             check(type(value).__name__, field.name, getattr(value, field.name), hints[field.name])
@@ -109,7 +107,7 @@ def check_arguments(owner: str, make: Callable[..., Any], arguments: Mapping[str
         ContractError: A value has another type, or lies outside its declared range.
     """
     try:
-        hints = _hints(make)
+        hints = declared(make)
     except NameError:
         return
     for name, value in arguments.items():
@@ -221,32 +219,3 @@ def _describe_tuple(parts: tuple[Any, ...]) -> str:
 
 def _ranges(notes: Iterable[Any]) -> list[Range]:
     return [note for note in notes if isinstance(note, Range)]
-
-
-@cache
-def _hints(owner: Any) -> Mapping[str, Any]:
-    """Annotations of a class or a function with their ranges, class variables left out."""
-    hints = typing.get_type_hints(owner, _names_of(owner), include_extras=True)
-    return {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar and hint is not ClassVar}
-
-
-def _names_of(owner: Any) -> dict[str, Any] | None:
-    """Names that annotations of a class may use, gathered from its methods; None for those of its module.
-
-    They are gathered where the module is not among the imported ones: a notebook's cell, an executed page.
-    """
-    if not inspect.isclass(owner) or (
-        owner.__module__ in sys.modules and hasattr(sys.modules[owner.__module__], owner.__name__)
-    ):
-        return None
-    names: dict[str, Any] = {}
-    for base in reversed(inspect.getmro(owner)):
-        names |= vars(sys.modules.get(base.__module__, types))
-        for method in vars(base).values():
-            names |= getattr(method, "__globals__", {}) if inspect.isfunction(method) else {}
-    return names
-
-
-def declared(owner: Any) -> Mapping[str, Any]:
-    """The annotations by which an object of `owner` is checked, by parameter name."""
-    return _hints(owner)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from vauban.core.errors import BudgetSpent
 from vauban.core.rng import fold, seeded
-from vauban.engine.network import quiet, rerouted
+from vauban.engine.network import quiet
 from vauban.engine.oracle import Oracle
+from vauban.engine.rerouted import rerouted
 
 
 class LentNetwork(nn.Module):

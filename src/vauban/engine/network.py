@@ -1,4 +1,4 @@
-"""Calls of a network: the type it takes, evaluation mode, gradients with respect to inputs only, backward rules (BPDA).
+"""Calls of a network: the type it takes, evaluation mode, gradients with respect to inputs only.
 
 A network is given a copy of the images, so that one that works in place changes nothing that anybody else holds. Where
 torch sees that it does, it is refused; what torch does not see, such as `x.data` or a numpy view, writes into the copy.
@@ -6,16 +6,14 @@ torch sees that it does, it is refused; what torch does not see, such as `x.data
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from vauban.core.cards import Backward, in_training
+from vauban.core.cards import in_training
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError, NoGradient
 from vauban.core.norms import Linf
@@ -38,53 +36,6 @@ def quiet(modules: Sequence[nn.Module]) -> Iterator[None]:
     finally:
         for m in awake:
             m.training = True
-
-
-class _Reroute(torch.autograd.Function):
-    """Function with the value of `output` and the gradient of `substitute`."""
-
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, substitute: Tensor) -> Tensor:
-        return output.view_as(output)
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Any) -> Any:
-        return None, grad[0]
-
-
-@contextmanager
-def rerouted(backward: Mapping[nn.Module, Backward]) -> Iterator[None]:
-    """Backward rules in force while open: the gradient of each named module is that of its substitute.
-
-    BPDA (Athalye et al., arXiv:1802.00420).
-
-    Args:
-        backward: Rules by module, so that a module reachable under two names gets its rule once; None is the identity.
-    """
-
-    def hooks(rule: Backward) -> tuple[Callable[..., tuple[Any, ...]], Callable[..., Tensor]]:
-        given: list[tuple[Any, ...]] = []  # what the calls that are under way were given, the innermost last
-
-        def keep(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            given.append(args)  # a module that works in place writes into a copy
-            return tuple(arg.clone() if isinstance(arg, Tensor) else arg for arg in args)
-
-        def swap(module: nn.Module, _: tuple[Any, ...], output: Tensor) -> Tensor:
-            args = given.pop()
-            substitute = args[0] if rule is None else rule(*args)
-            return _Reroute.apply(output, substitute)  # type: ignore[no-any-return]
-
-        return keep, swap
-
-    handles: list[RemovableHandle] = []
-    for module, rule in backward.items():
-        keep, swap = hooks(rule)
-        handles += [module.register_forward_pre_hook(keep), module.register_forward_hook(swap)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def shown(network: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Tensor:

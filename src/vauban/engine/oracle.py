@@ -23,7 +23,8 @@ from vauban.core.precision import HALF, raised
 from vauban.core.rng import Stream, seeded
 from vauban.engine.attacked_rows import AttackedRows
 from vauban.engine.domain import Domain
-from vauban.engine.network import Answer, accumulate, differentiate, in_columns, predict, quiet, rerouted
+from vauban.engine.network import Answer, accumulate, differentiate, in_columns, predict, quiet
+from vauban.engine.rerouted import rerouted
 from vauban.engine.threat import BoundThreat, probe_classes
 
 

@@ -20,6 +20,7 @@ from vauban.evaluate.job import CellJob
 from vauban.evaluate.unchanged import check_unchanged
 from vauban.jobs.identity import address
 from vauban.statistics.audit import due
+from vauban.store.parquet import Store
 from vauban.store.query import read_cell
 
 
@@ -39,6 +40,18 @@ def audit_job(job: CellJob, findings: Iterable[Mapping[str, Any]]) -> AuditJob |
     ids = read.columns["id"]
     chosen = due(read.columns, order_of(ids, job.cell.settings.seed), everybody)
     return AuditJob(job, tuple(int(i) for i in np.sort(ids[chosen]))) if chosen.any() else None
+
+
+def due_audits(store: Store, jobs: Sequence[CellJob]) -> list[AuditJob]:
+    """What is to be audited of each cell, as the rows stand now."""
+    across, audits = store.findings(), []
+    for job in jobs:
+        meta = job.folder.meta()
+        about = (job.key, " | ".join(str(meta[word]) for word in ("model", "defence", "threat")))
+        own = [finding for finding in across if finding["about"] in about]
+        audit = audit_job(job, [*job.folder.findings(), *own])
+        audits += [] if audit is None else [audit]
+    return audits
 
 
 @dataclass(frozen=True, eq=False)

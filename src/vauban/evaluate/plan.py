@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from vauban.core.cards import carded
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
@@ -20,6 +21,8 @@ from vauban.jobs.identity import describe
 from vauban.words import goal as goals
 from vauban.words.model import below
 from vauban.words.named import Named
+
+log = logging.getLogger("vauban")
 
 
 def make_cells(
@@ -94,3 +97,33 @@ def _default_threats(defended: nn.Module) -> list[Named[Any]]:
     if any(card.backward or card.draws > 1 for _, card in carded(defended)):
         chosen.append(Named("adaptive", threats.adaptive()))
     return chosen
+
+
+def each_once(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of one identity have the same rows: the first of them stays."""
+    kept: dict[str, Cell] = {}
+    for cell in cells:
+        first = kept.setdefault(cell.hash, cell)
+        if first is not cell:
+            log.warning("%s: the same as %s, which stands for both", cell.label, first.label)
+    return list(kept.values())
+
+
+def tell_lacking(missing: Mapping[str, MissingExtra], cells: Sequence[Cell]) -> None:
+    """Name, before anything runs, what fails because a package is not installed: words, and cells."""
+    for word, error in missing.items():
+        log.error("%s: %s (its cells fail, the others run)", word, error)
+    for cell in cells:
+        if cell.lacking is not None:
+            log.error("%s: %s (this cell fails, the others run)", cell.label, cell.lacking)
+
+
+def named_in(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The names of what a study combines, each once, and its goal."""
+    return {
+        "models": list(dict.fromkeys(cell.model.name for cell in cells)),
+        "defences": list(dict.fromkeys(cell.defence.name for cell in cells)),
+        "threats": list(dict.fromkeys(cell.threat_name for cell in cells)),
+        "attacks": list(dict.fromkeys(cell.attack.name for cell in cells)),
+        "goal": str(cells[0].goal),
+    }

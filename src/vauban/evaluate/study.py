@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import check
-from vauban.evaluate.audit import AuditJob, audit_job
+from vauban.evaluate.audit import due_audits
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
@@ -23,11 +22,11 @@ from vauban.evaluate.job import CellJob
 from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.opening import open_cell
 from vauban.evaluate.own_labels import own_labels
-from vauban.evaluate.plan import make_cells
+from vauban.evaluate.plan import each_once, make_cells, named_in, tell_lacking
 from vauban.evaluate.progress_lines import progress_lines
 from vauban.evaluate.results import StudyResults
 from vauban.evaluate.settings import Settings
-from vauban.evaluate.study_words import Reader, further_metrics, named, with_defences
+from vauban.evaluate.study_words import Reader, as_words, further_metrics, named, with_defences
 from vauban.jobs import runner
 from vauban.jobs.progress import Tell
 from vauban.store.files import check_output
@@ -108,7 +107,7 @@ class Study:
         self.store = Store(out)
         self.data = datasets.load(data, root=root, labels=labels, download=download)  # type: ignore[arg-type]
         self.preflight = preflight
-        self._words = _as_words(
+        self._words = as_words(
             out=str(out),
             data=data,
             models=models,
@@ -148,7 +147,7 @@ class Study:
             raise errors[0]
         if not self.cells:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
-        self.cells = _once(self.cells)
+        self.cells = each_once(self.cells)
 
     @named_arguments
     @exits_are_errors()
@@ -171,7 +170,7 @@ class Study:
                 f"expected a study of words for {workers} workers, got one that holds objects of this process; name them "
                 "as file.py:name, or run with one worker"
             )
-        self._tell_missing()
+        tell_lacking(self.missing, self.cells)
         self._hashes = [cell.hash for cell in self.cells]
         self._write_plan()
         if tell is None and progress:
@@ -179,7 +178,7 @@ class Study:
         jobs: list[CellJob] = []
         outcomes = runner.run(self._jobs(jobs), runner.executor_of(workers), tell)
         self._check()
-        while audits := self._audits(jobs):
+        while audits := due_audits(self.store, jobs):
             ended = runner.run(audits, runner.executor_of(workers), tell)
             if any(outcome.state == "failed" for outcome in ended):
                 outcomes += [outcome for outcome in ended if outcome.state == "failed"]
@@ -188,29 +187,10 @@ class Study:
         magnify_examples(self.store, self._hashes, self.settings.device)
         return StudyResults(self.store.path, tuple(outcomes))
 
-    def _tell_missing(self) -> None:
-        """Name, before anything runs, what fails because a package is not installed."""
-        for word, error in self.missing.items():
-            log.error("%s: %s (its cells fail, the others run)", word, error)
-        for cell in self.cells:
-            if cell.lacking is not None:
-                log.error("%s: %s (this cell fails, the others run)", cell.label, cell.lacking)
-
     def _check(self) -> None:
         """Compare the finished cells and store what contradicts."""
         if self.preflight:
             check_study(self.store, [self.store.cell(key) for key in self._hashes])
-
-    def _audits(self, jobs: Sequence[CellJob]) -> list[AuditJob]:
-        """What is to be audited of each cell, as the rows stand now."""
-        across, audits = self.store.findings(), []
-        for job in jobs:
-            meta = job.folder.meta()
-            about = (job.key, " | ".join(str(meta[word]) for word in ("model", "defence", "threat")))
-            own = [finding for finding in across if finding["about"] in about]
-            audit = audit_job(job, [*job.folder.findings(), *own])
-            audits += [] if audit is None else [audit]
-        return audits
 
     def _jobs(self, jobs: list[CellJob]) -> Iterator[CellJob]:
         """A job for each cell, opened when its turn comes, and noted in `jobs`."""
@@ -248,14 +228,9 @@ class Study:
 
     def plan(self) -> dict[str, Any]:
         """What `study.json` holds."""
-        first = self.cells[0]
         return {
+            **named_in(self.cells),
             "data": str(self.data),
-            "models": list(dict.fromkeys(c.model.name for c in self.cells)),
-            "defences": list(dict.fromkeys(c.defence.name for c in self.cells)),
-            "threats": list(dict.fromkeys(c.threat_name for c in self.cells)),
-            "attacks": list(dict.fromkeys(c.attack.name for c in self.cells)),
-            "goal": str(first.goal),
             "seed": self.settings.seed,
             "batch_size": self.settings.batch_size,
             "device": self.settings.device,
@@ -271,23 +246,3 @@ class Study:
         from vauban.report.run import page
 
         return page.write(self.store.path, path)
-
-
-def _as_words(**given: Any) -> dict[str, Any] | None:
-    """The arguments of a study as JSON; None where one of them is an object."""
-    try:
-        text = json.dumps(given)
-    except TypeError:
-        return None
-    words: dict[str, Any] = json.loads(text)
-    return words
-
-
-def _once(cells: Sequence[Cell]) -> list[Cell]:
-    """Cells of one identity have the same rows: the first of them stays."""
-    kept: dict[str, Cell] = {}
-    for cell in cells:
-        first = kept.setdefault(cell.hash, cell)
-        if first is not cell:
-            log.warning("%s: the same as %s, which stands for both", cell.label, first.label)
-    return list(kept.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -116,3 +117,13 @@ def _apart(models: list[Named[Any]]) -> list[Named[Any]]:
     return [
         replace(m, name=f"{m.name} #{numbers[m.name][id(m.value)]}") if len(numbers[m.name]) > 1 else m for m in models
     ]
+
+
+def as_words(**given: Any) -> dict[str, Any] | None:
+    """The arguments of a study as JSON; None where one of them is an object."""
+    try:
+        text = json.dumps(given)
+    except TypeError:
+        return None
+    words: dict[str, Any] = json.loads(text)
+    return words

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from vauban import metrics
+from vauban.core.annotations import declared
 from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.parameters import check, declared
+from vauban.core.parameters import check
 from vauban.core.registry import Entry
 from vauban.core.text import parse
 from vauban.metrics.base import Metric

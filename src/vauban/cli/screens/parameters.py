@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vauban.core.annotations import declared
 from vauban.core.errors import UnknownName
 from vauban.core.norms import Ball, Norm
-from vauban.core.parameters import declared, describe
+from vauban.core.parameters import describe
 from vauban.core.registry import Entry
 from vauban.core.text import written
 

@@ -18,7 +18,8 @@ from vauban.core.goals import Goal, ResolvedGoal, Targeted
 from vauban.core.losses import Loss, loss_values, margin
 from vauban.core.rng import seeded
 from vauban.engine import Oracle
-from vauban.engine.network import differentiate, in_columns, predict, quiet, rerouted
+from vauban.engine.network import differentiate, in_columns, predict, quiet
+from vauban.engine.rerouted import rerouted
 from vauban.engine.threat import BoundThreat
 
 
