@@ -18,7 +18,7 @@ from torch import Tensor
 from typing_extensions import TypeIs
 
 from vauban.core.arguments import NamedArguments
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.core.outputs import refusal
 from vauban.core.parameters import Whole, check
 from vauban.core.tolerance import tolerance
@@ -123,7 +123,7 @@ def check_labels(y: Tensor, batch: int, classes: int | None = None) -> Tensor:
         raise ContractError(f"expected labels as int64 of shape ({batch},), got {kind}{_labels_hint(y, batch)}")
     if classes is not None and bool(((y < 0) | (y >= classes)).any()):
         raise ContractError(
-            f"expected labels in [0, {classes - 1}] for a model with {classes} classes, "
+            f"expected labels in [0, {classes - 1}] for a model with {plural(classes, 'class')}, "
             f"got [{int(y.min())}, {int(y.max())}]; is this the data set the model was trained on?"
         )
     return y
@@ -141,7 +141,7 @@ def check_ids(ids: Tensor, batch: int) -> Tensor:
     """Sample ids, checked: int64 `(batch,)`. Raises ContractError, else returns ids."""
     if not isinstance(ids, Tensor) or ids.dtype != torch.int64 or ids.shape != (batch,):
         kind = f"{ids.dtype} of shape {tuple(ids.shape)}" if isinstance(ids, Tensor) else type(ids).__name__
-        raise ContractError(f"expected {batch} sample ids as int64, got {kind}")
+        raise ContractError(f"expected {plural(batch, 'sample id')} as int64, got {kind}")
     return ids
 
 

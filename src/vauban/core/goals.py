@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.answers import predicted
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.core.parameters import Parameters, Whole
 from vauban.core.rng import Stream
 
@@ -128,7 +128,7 @@ class Targeted(Parameters):
         target = torch.as_tensor(self.target, device=y.device)
         if target.dtype != torch.int64 or target.shape not in ((), y.shape):
             raise ContractError(
-                f"expected one int64 target or one for each of {len(y)} samples, got {target.dtype} "
+                f"expected one int64 target or one for each of {plural(len(y), 'sample')}, got {target.dtype} "
                 f"of shape {tuple(target.shape)}"
             )
         if bool((target >= classes).any() | (target < 0).any()):

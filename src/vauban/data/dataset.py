@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.contracts import Batch, check_labels
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.core.parameters import Whole, check
 
 
@@ -127,7 +127,7 @@ class Dataset(NamedArguments):
 
     def __repr__(self) -> str:
         name = f"{self.name}/{self.split}" if self.split else self.name
-        return f"Dataset({name}, {len(self)} samples, {self.classes} classes)"
+        return f"Dataset({name}, {plural(len(self), 'sample')}, {plural(self.classes, 'class')})"
 
     def __getitem__(self, part: slice | Tensor) -> Dataset:
         """Some of the samples, by a slice or an index tensor; their ids stay. Raises ContractError where there are none."""

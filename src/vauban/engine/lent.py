@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vauban.core.errors import BudgetSpent
+from vauban.core.errors import BudgetSpent, plural
 from vauban.core.rng import fold, seeded
 from vauban.engine.network import quiet
 from vauban.engine.oracle import Oracle
@@ -70,7 +70,9 @@ class LentNetwork(nn.Module):
         if budget is not None:
             before = int(self._oracle.forwards.max())
             if before + self.passes(self.shown + images) > budget:
-                raise BudgetSpent(f"the next call shows {images} images, more than the budget {budget} leaves")
+                raise BudgetSpent(
+                    f"the next call shows {plural(images, 'image')}, more than the budget {budget} leaves"
+                )
         self.shown += images
         self._oracle.pass_count.calls += 1
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vauban.core.answers import check_answerable, predicted
 from vauban.core.arrays import mask_of
 from vauban.core.contracts import check_ids, check_images
-from vauban.core.errors import AccessError, BudgetSpent
+from vauban.core.errors import AccessError, BudgetSpent, plural
 from vauban.core.goals import Goal, ResolvedGoal, Untargeted
 from vauban.core.losses import Loss, auto, loss_values, switched
 from vauban.core.norms import Linf
@@ -231,7 +231,7 @@ class Oracle(AttackedRows):
             cost = torch.full_like(self._row, forwards)  # a row that is repeated pays for every repetition
             if bool((self.pass_count.forwards.index_add(0, self._row, cost) > budget).any()):
                 raise BudgetSpent(
-                    f"the next call needs {forwards} forward passes, more than the budget {budget} leaves"
+                    f"the next call needs {plural(forwards, 'forward pass')}, more than the budget {budget} leaves"
                 )
         self.pass_count.calls += 1
         self.pass_count.charge(self._row, forwards, backwards)

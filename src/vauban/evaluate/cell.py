@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vauban import metrics
 from vauban.core.answers import check_answerable
 from vauban.core.cards import carded, lacking
-from vauban.core.errors import ContractError, MissingExtra
+from vauban.core.errors import ContractError, MissingExtra, plural
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
 from vauban.core.rng import seeded
@@ -89,8 +89,8 @@ class Cell:
         check_answerable(batch.y, len(batch), columns, rejects)
         if rejects and columns <= self.data.classes:
             raise ContractError(
-                f"expected a model with a logit for 'rejected' beside the {self.data.classes} classes of the data, got "
-                f"{columns} logits; is it said by mistake that it rejects images?"
+                f"expected a model with a logit for 'rejected' beside the {plural(self.data.classes, 'class')} of the "
+                f"data, got {plural(columns, 'logit')}; is it said by mistake that it rejects images?"
             )
         return logits.where(logits.isfinite(), torch.nan).cpu()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.data.encoded import Framing
 from vauban.evaluate.batch import png
 from vauban.metrics import magnify
@@ -110,4 +110,4 @@ def _with_surroundings(path: Path) -> Tensor:
 
 
 def _size(x: Tensor) -> str:
-    return f"{x.shape[3]}x{x.shape[2]} with {x.shape[1]} channel{'s' if x.shape[1] > 1 else ''}"
+    return f"{x.shape[3]}x{x.shape[2]} with {plural(x.shape[1], 'channel')}"

@@ -7,7 +7,7 @@ from torch import nn
 
 from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.cards import rejecting
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.data import Dataset
 from vauban.evaluate.cell import answers
 from vauban.evaluate.settings import Settings
@@ -21,6 +21,6 @@ def own_labels(model: Named[nn.Module], data: Dataset, settings: Settings) -> Da
     if without := int(((own == NO_LABEL) | (rejecting(model.value) & (own == data.classes))).sum()):
         raise ContractError(
             f"expected a class from {model.name} for labels='own', got a rejection, NaN or infinity on {without} of "
-            f"{len(own)} images; use the true labels"
+            f"{plural(len(own), 'image')}; use the true labels"
         )
     return data.relabel(own)

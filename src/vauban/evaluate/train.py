@@ -15,7 +15,7 @@ from vauban import defences
 from vauban.core.arguments import named_arguments
 from vauban.core.contracts import Batch, check_labels
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError, exits_are_errors
+from vauban.core.errors import ContractError, exits_are_errors, plural
 from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack
@@ -172,7 +172,7 @@ def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple
     kept = len(data) - (round(run.holdout * len(data)) if validation is None else 0)
     if kept < 1:
         raise ContractError(
-            f"expected a holdout that leaves samples to train on, got {run.holdout} of {len(data)} samples"
+            f"expected a holdout that leaves samples to train on, got {run.holdout} of {plural(len(data), 'sample')}"
         )
     held = Subset(data, torch.arange(kept, len(data))) if kept < len(data) else validation
     return Subset(data, torch.arange(kept)), held

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vauban.core.arguments import named_arguments
 from vauban.core.arrays import tensor_of, within_tolerance
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError, exits_are_errors
+from vauban.core.errors import ContractError, exits_are_errors, plural
 from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball, Linf, norm_by_name
 from vauban.core.pixel_grid import on_grid
@@ -70,7 +70,7 @@ def verify(
     x = read_images(Path(adversarial), data) if file else images_of(tensor_of(adversarial, "images"), data)
     if len(x) != len(data) or tuple(x.shape[1:]) != tuple(data.shape):
         raise ContractError(
-            f"expected {len(data)} images of shape {tuple(data.shape)} for this data, got {tuple(x.shape)}; "
+            f"expected {plural(len(data), 'image')} of shape {tuple(data.shape)} for this data, got {tuple(x.shape)}; "
             "slice the data like the images were made, e.g. mnist/test[:500]"
         )
     threat = BoundThreat(model, levels=None)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.reproduce.declarations import Craft, Judge, TableCell
 from vauban.reproduce.figures import (
     Averaged,
@@ -133,8 +133,8 @@ def _operating(panel: OperatingCurves, taken: Iterator[_Taken]) -> dict[str, Any
     n = max((len(one.index) for one in curves.values()), default=0)
     judge = ", ".join(panel.judge.networks)
     caption = (
-        f"P(D), the share of the {n} images that {judge} labels right before the attack which are fooled within the L2 "
-        "distance D (pixels in [0,1])."
+        f"P(D), the share of the {plural(n, 'image')} that {judge} labels right before the attack which are fooled within "
+        "the L2 distance D (pixels in [0,1])."
     )
     series = [Series(name, *operating(one, panel.upto)) for name, one in curves.items()]
     return _lines(panel.title, caption, "D", "P(D)", series, step=True)
@@ -179,7 +179,7 @@ def _compared(panel: Scatter, x: Array, y: Array, seeds: int) -> str:
     zero = (x == 0) & (y == 0)
     below, above, tied, nothing = (int(side.sum()) for side in (y < x, y > x, (x == y) & ~zero, zero))
     judge = ", ".join(panel.judge.networks)
-    means = f", means over {seeds} seeds" if seeds > 1 else ""
+    means = f", means over {plural(seeds, 'seed')}" if seeds > 1 else ""
     return (
         f"A dot for each image that {judge} labels right before the attack and both attacks fool: n = {len(x)}{means}. "
         f"Below the diagonal ({panel.y[0]} lower): {below}; above it ({panel.x[0]} lower): {above}; on it: {tied}; at the "

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vauban import data
 from vauban.core.contracts import Artefact, Job, Words
-from vauban.core.errors import ContractError, UnknownName
+from vauban.core.errors import ContractError, UnknownName, plural
 from vauban.data import Dataset
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.jobs.perform import place
@@ -158,7 +158,7 @@ def opened(scale: Scale, out: Path, options: Options, origin: Words | None = Non
     dataset: Dataset = data.load(scale.data, root=options.data_root)
     if len(dataset) < wanted:
         raise ContractError(
-            f"expected {wanted} images in {scale.data}, got {len(dataset)}; lower the number by --images"
+            f"expected {plural(wanted, 'image')} in {scale.data}, got {len(dataset)}; lower the number by --images"
         )
     dataset = dataset[_spread(wanted, min(scale.images, len(dataset)))]
     root, trained = _folder(options.data_root), out / "networks"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vauban import __version__
+from vauban.core.errors import plural
 from vauban.reproduce import panels
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
@@ -57,7 +58,7 @@ def summary(
     """Everything of `reproduction.json` but the time, the rows and what is drawn of them."""
     scale = experiment.scales[name]
     context, roles = work.context, list(dict.fromkeys(role for cell in cells for role in cell.roles))
-    lowered = [f"{len(context.data)} of the {scale.images} images of this scale (--images)."]
+    lowered = [f"{len(context.data)} of the {plural(scale.images, 'image')} of this scale (--images)."]
     return {
         "id": experiment.id,
         "title": experiment.title,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from vauban.core.errors import plural
 from vauban.statistics.intervals import Array
 from vauban.statistics.summary import Columns, aimed
 
@@ -37,9 +38,9 @@ class Audit:
 
     def __str__(self) -> str:
         if self.pending:
-            return f"{self.spared} images were spared and {self.audited} of them audited: run the same command again"
+            return f"{plural(self.spared, 'image')} spared, {self.audited} of them audited: run the same command again"
         rest = f"at most {100 * self.bound:.1f} % of the {self.spared} that were spared (95 %)"
-        return f"all of the attack broke {self.missed} of {self.audited} audited images, {rest}"
+        return f"all of the attack broke {self.missed} of {plural(self.audited, 'audited image')}, {rest}"
 
 
 def audit(columns: Columns) -> Audit | None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from vauban.core.arguments import named_arguments
 from vauban.core.cards import Backward, carded
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.core.norms import Ball
 from vauban.core.parameters import Parameters, Range, fits
 from vauban.core.surgery import submodule
@@ -127,7 +127,7 @@ def weighted(
         weights = (1 / len(models),) * len(models)
     weights = (weights,) if isinstance(weights, int | float) else tuple(weights)
     if len(weights) != len(models):
-        raise ContractError(f"expected one weight for each of {len(models)} models, got {len(weights)}")
+        raise ContractError(f"expected one weight for each of {plural(len(models), 'model')}, got {len(weights)}")
     if not all(fits(weight, Weight) for weight in weights):
         raise ContractError(f"expected every weight of a model as a finite number, got {list(weights)}")
     if not any(weights):

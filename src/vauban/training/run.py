@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.core.parameters import Count, NonNegative, Parameters, Range, Whole
 from vauban.training.recipe import Recipe, RecipePart
 from vauban.training.selection import Selection
@@ -66,4 +66,5 @@ class TrainingRun(Parameters):
         start = "" if self.start is None else f", from {self.start}"
         recipe = "" if str(self.recipe) == "standard" else f", {self.recipe}"
         front = "" if self.defence == "none" else f", behind {self.defence}"
-        return f"{self.model} trained on {self.data}{front}, {self.epochs} epochs, seed {self.seed}{recipe}{start}"
+        epochs = plural(self.epochs, "epoch")
+        return f"{self.model} trained on {self.data}{front}, {epochs}, seed {self.seed}{recipe}{start}"

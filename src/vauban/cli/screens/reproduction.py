@@ -77,7 +77,7 @@ def _lines() -> Callable[[str, int, int], None]:
 
     def progress(what: str, done: int, total: int) -> None:
         if due(what, done, total):
-            console.print(f"{escape(what)}: {done}/{total} images")
+            console.print(f"{escape(what)}: {done}/{fmt.plural(total, 'image')}")
 
     return progress
 

@@ -27,7 +27,7 @@ EDGE_OUT_OF_REACH = Rule(
     "warning",
     0.0,
     "a fact of the attack, not a measurement",
-    "are attacked in {steps} steps of {step:.3g}, {path:.3g} together, which do not reach the edge of the ball of "
+    "are attacked in {steps:step} of {step:.3g}, {path:.3g} together, which do not reach the edge of the ball of "
     "{eps:.3g}.",
     "use more steps or a larger step; rel_stepsize is a share of eps, abs_stepsize is in pixel units of [0,1]",
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 
 Severity = Literal["info", "warning", "invalid"]
 LEAST = 3  # samples; two runs of a sound attack differ on one or two of the 32 or 64 that are examined
@@ -60,6 +60,13 @@ class Rule:
         return Measured(self, count, of, facts)
 
 
+class Counted(int):
+    """A count in a sentence of a rule: `{steps:step}` is `1 step` or `3 steps`."""
+
+    def __format__(self, spec: str) -> str:
+        return plural(int(self), spec) if len(spec) > 1 and spec.isalpha() else format(int(self), spec)
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a rule saw, whether or not it fires."""
@@ -80,7 +87,8 @@ class Measured:
     def finding(self) -> Finding:
         """The finding in plain words."""
         rule = self.rule
-        text = f"{self.count} of {self.of} samples {rule.means.format(**self.facts)}"
+        facts = {name: Counted(fact) if isinstance(fact, int) else fact for name, fact in self.facts.items()}
+        text = f"{self.count} of {plural(self.of, 'sample')} {rule.means.format(**facts)}"
         return Finding(rule.code, rule.severity, text, rule.advice, self.share, rule.threshold)
 
 

@@ -40,7 +40,7 @@ UNDECLARED_REJECTION = Rule(
     "warning",
     0.0,
     "a fact of the model, not a measurement",
-    "get {logits} logits from a model on data of {classes} classes: if the last one means 'rejected', an attack that is "
+    "get {logits:logit} from a model on data of {classes:class}: if the last one means 'rejected', an attack that is "
     "rejected now counts as a success.",
     "say so: --rejects, rejects=True, or a card with rejects=True; leave it if the last class is one like the others",
 )
@@ -50,7 +50,7 @@ ANSWERED_LAST = Rule(
     0.5,
     "an attack on images of several classes ends in several others; a last class that takes most of them and that no label "
     "and no answer before the attack names is like no class",
-    "of those that were fooled get the last of {logits} logits, which is no label of this batch and no answer before the "
+    "of those that were fooled get the last of {logits:logit}, which is no label of this batch and no answer before the "
     "attack: if it means 'rejected', an attack that is rejected now counts as a success.",
     "say so: rejects=True, or a card with rejects=True; leave it if the last class is one like the others",
 )
@@ -84,7 +84,7 @@ FEW_CLASSES = Rule(
     "info",
     0.0,
     "a fact of the model, not a measurement",
-    "have only {classes} classes: the DLR loss needs at least 3 (targeted 4), with fewer its denominator is a stand-in.",
+    "have only {classes:class}: the DLR loss needs at least 3 (targeted 4), with fewer its denominator is a stand-in.",
     "use loss=margin in place of dlr",
 )
 NO_GRADIENTS = Rule(
@@ -189,7 +189,7 @@ EXTRA_CLASSES = Rule(
     "warning",
     0.0,
     "a fact of model and data, not a measurement",
-    "get {outputs} outputs for data of {classes} classes: any of the other {extra} counts as a wrong label, and attacks "
+    "get {outputs:output} for data of {classes:class}: any of the other {extra} counts as a wrong label, and attacks "
     "may head for it.",
     "use the model of this data, or one whose outputs are its classes",
 )

@@ -153,7 +153,7 @@ def meaning(record: Mapping[str, Any]) -> str:
     if "distance" in halves:
         small.append(f"{fmt.decimal(statistics.median(halves['distance']))} in distance")
     return (
-        f"The networks and data are the paper's. With {fmt.count(record['images'])} images, differences below about "
+        f"The networks and data are the paper's. With {fmt.plural(record['images'], 'image')}, differences below about "
         f"{' or '.join(small)} cannot be told from chance: compatible does not mean equal."
     )
 

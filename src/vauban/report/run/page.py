@@ -105,7 +105,8 @@ def _troubles(run: Run, labels: dict[str, str]) -> list[tuple[str, str, str]]:
             troubles.append(("stale", where, f"made by code that has changed since: {', '.join(cell.changed)}"))
         if not cell.complete:
             have, want = len(cell.columns["id"]), cell.meta.get("n", "?")
-            troubles.append(("incomplete", where, f"{have} of {want} images; run the same command again to finish"))
+            images = fmt.plural(want, "image") if isinstance(want, int) else "its images"
+            troubles.append(("incomplete", where, f"{have} of {images}; run the same command again to finish"))
     return troubles
 
 
