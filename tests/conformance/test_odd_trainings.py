@@ -37,7 +37,7 @@ def test_odd_values_are_refused_by_name_before_anything_is_spent(
     def optimise(*_: Any, **__: Any) -> None:
         raise Spent
 
-    monkeypatch.setattr(importlib.import_module("vauban.evaluate.train"), "optimise", optimise)
+    monkeypatch.setattr(importlib.import_module("vauban.evaluate.training"), "optimise", optimise)
     data, began = vb.data.load("digits/train[:24]"), []
     for value in ODD:
         try:

@@ -114,7 +114,7 @@ def test_training_asks_first(tmp_path: Path) -> None:
         with pytest.raises(ContractError, match=says):
             vb.train(run, DIGITS, tmp_path / "w.safetensors")
     with pytest.raises(ContractError, match="TrainingRun"):
-        vb.train("digits-cnn", DIGITS, tmp_path / "w.safetensors")  # type: ignore[arg-type]
+        vb.train(3, DIGITS, tmp_path / "w.safetensors")  # type: ignore[arg-type]
 
 
 def test_double_images_are_named() -> None:

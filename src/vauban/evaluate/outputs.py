@@ -16,7 +16,7 @@ from vauban.core.contracts import Artefact, Words
 from vauban.core.goals import Goal, Untargeted
 from vauban.data import Dataset
 from vauban.evaluate.fit import fit
-from vauban.evaluate.train import train
+from vauban.evaluate.training import carry_out
 from vauban.evaluate.training_identity import training_identity
 from vauban.jobs.identity import computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
@@ -86,7 +86,7 @@ class TrainedWeights(Output):
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
         """Train; the callback is told of each epoch."""
-        train(
+        carry_out(
             self.run,
             self.data,
             self.path,

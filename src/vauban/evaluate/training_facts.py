@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,21 @@ from vauban.core.errors import ContractError, VaubanError
 from vauban.core.text import joined
 from vauban.jobs.identity import state_digest
 from vauban.models import weights
+from vauban.models.architecture import Architecture
 from vauban.training.history import Epoch
 from vauban.training.recipe import Recipe
 from vauban.training.run import TrainingRun
 from vauban.words.recipe import recipe_of
 
 
-def edits_text(run: TrainingRun, recipe: Recipe, before: str) -> str:
+def architecture_facts(run: TrainingRun, recipe: Recipe, named: Architecture, start: Path | None) -> dict[str, Any]:
+    """Architecture, parameters and edits; a file of the user's by its base name, and no architecture for a module alone."""
+    name = re.sub(r"^.*/(?=[^/]+\.py:)", "", named.name)
+    told = {"architecture": name} if name else {}
+    return {**told, "params": dict(named.params), "edits": edits_text(run, recipe, start)}
+
+
+def edits_text(run: TrainingRun, recipe: Recipe, start: Path | None) -> str:
     """The edits of a start and of a recipe as the text by which they are replayed. Raises ContractError without one."""
     texts = joined(run.recipe) if isinstance(run.recipe, str) else [str(part) for part in recipe.parts]
     own = [(text, part) for text, part in zip(texts, recipe.parts, strict=True) if part.edits]
@@ -32,6 +41,7 @@ def edits_text(run: TrainingRun, recipe: Recipe, before: str) -> str:
                 f"expected an edit that a weights file can name, got the object {text}; register it, or name it as "
                 "FILE.py:NAME in the recipe"
             )
+    before = "" if start is None else weights.metadata(start).get("edits", "")
     return "+".join(filter(None, (before, *(text for text, _ in own))))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from vauban import defences
 from vauban.data import Dataset
 from vauban.jobs.identity import computed_by, describe, source_digests
@@ -16,7 +18,9 @@ from vauban.words.model import architecture
 from vauban.words.recipe import recipe_of
 
 
-def training_identity(run: TrainingRun, data: Dataset, start: str | None, device: str) -> dict[str, Any]:
+def training_identity(
+    run: TrainingRun, data: Dataset, start: str | None, device: str, module: nn.Module | None = None
+) -> dict[str, Any]:
     """Everything that a network follows from, as JSON.
 
     Args:
@@ -24,8 +28,10 @@ def training_identity(run: TrainingRun, data: Dataset, start: str | None, device
         data: What it trains on.
         start: Digest or identity of what it starts from.
         device: Where it trains.
+        module: What is trained where it was handed over; None: what `run.model` names.
     """
-    recipe, network = recipe_of(run.recipe, data), architecture(run.model).build(run.seed)
+    recipe = recipe_of(run.recipe, data)
+    network = architecture(run.model).build(run.seed) if module is None else module
     selection = selections.load(run.selection, data)
     stands_behind = None if run.defence == "none" else defences.load(run.defence)
     words = (
@@ -42,6 +48,7 @@ def training_identity(run: TrainingRun, data: Dataset, start: str | None, device
             "selection": describe(selection) if selection.measures else str(selection),
             "start": start,
         },
+        **({} if module is None else {"module": describe(module)}),
         "data": data.fingerprint,
         **computed_by(device),
         "sources": source_digests(source_files(optimise, network, recipe, selection, stands_behind, extra=named)),

@@ -14,7 +14,7 @@ from vauban.core import text as specs
 from vauban.core.contracts import Artefact, Words
 from vauban.core.errors import ContractError
 from vauban.data import Dataset
-from vauban.evaluate.train import train
+from vauban.evaluate.training import carry_out
 from vauban.evaluate.training_identity import training_identity
 from vauban.jobs.identity import address
 from vauban.jobs.perform import file_of_artefact
@@ -91,7 +91,7 @@ class TrainedNetwork:
         log.info("training %s for the role %s: %s", self.path.name, self.role, self.run)
         each, epochs = len(self.dataset), self.run.epochs
         tell(0, epochs * each)
-        train(
+        carry_out(
             replace(self.run, start=None if start is None else str(start)),
             self.dataset,
             self.path,

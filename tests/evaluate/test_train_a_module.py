@@ -1,0 +1,98 @@
+"""`vb.train` in Python: a module of the user's, a recipe, and nothing that was not asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import vauban as vb
+from vauban import models
+from vauban.core.errors import ContractError, UnknownName
+from vauban.core.rng import seeded
+from vauban.evaluate.train import NAMES
+from vauban.models import weights
+from vauban.models.bounded_relu import BoundedReLU
+from vauban.training.augmentation.noise import GaussianAugmentation
+from vauban.training.run import TrainingRun
+
+
+def network() -> nn.Sequential:
+    with seeded(3):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def pair(n: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = vb.data.load(f"digits/train[:{n}]").all()
+    return batch.x, batch.y
+
+
+def test_a_module_is_defended_in_three_lines_and_left_as_it_was(tmp_path: Path) -> None:
+    net = network()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    trained = vb.train(net, pair(), recipe="brelu:t=1+gda:sigma=0.1,n=3", epochs=2, batch=20)
+    report = vb.attack("fgsm:eps=0.1", trained.network, "digits/test[:20]")
+    assert len(report.success) == 20
+    assert net.training
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert isinstance(net[3], nn.ReLU)
+    assert isinstance(trained.network[3], BoundedReLU)
+    assert not trained.network.training
+    assert trained.defended is trained.network
+    assert len(trained.history) == 2
+    assert trained.file is None
+    again = vb.train(net, pair(), recipe="brelu:t=1+gda:sigma=0.1,n=3", epochs=2, batch=20, scratch=tmp_path)
+    assert all(torch.equal(v, again.network.state_dict()[k]) for k, v in trained.network.state_dict().items())
+    assert not list(tmp_path.iterdir())
+
+
+def test_its_weights_load_into_the_module_again(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    trained = vb.train(network(), pair(), path, recipe="brelu:t=2", defence="bit-depth:bits=3", epochs=1, batch=20)
+    meta = weights.metadata(path)
+    assert "architecture" not in meta
+    assert meta["edits"] == "brelu:t=2"
+    assert meta["run"]["model"] == "Sequential"
+    x = pair()[0]
+    loaded = models.load(network(), weights=path)
+    torch.testing.assert_close(loaded(x), trained.network(x))
+    assert trained.defended is not trained.network
+    torch.testing.assert_close(trained.defended(x), trained.network((x * 7).round() / 7))
+    with pytest.raises(ContractError, match="does not name a registered architecture"):
+        models.load(path)
+
+
+def test_a_name_and_a_module_and_a_run_are_one_training() -> None:
+    recipe = GaussianAugmentation(0.1, n=1)
+    common: dict[str, Any] = {"epochs": 1, "batch": 20, "recipe": recipe, "seed": 4}
+    run = TrainingRun("digits-cnn", "digits/train[:60]", **common)
+    trained = [
+        vb.train("digits-cnn", "digits/train[:60]", **common),
+        vb.train(models.build("digits-cnn", 4), "digits/train[:60]", **common),
+        vb.train(run, "digits/train[:60]"),
+    ]
+    states = [one.network.state_dict() for one in trained]
+    assert all(torch.equal(value, other[key]) for other in states[1:] for key, value in states[0].items())
+
+
+def test_frozen_parts_stay_so_and_a_network_in_evaluation_mode_is_trained() -> None:
+    net = network()
+    net[2].eval()
+    assert not vb.train(net, pair(), epochs=1, batch=20).network[2].running_mean.any()
+    assert vb.train(net.eval(), pair(), epochs=1, batch=20).network[2].running_mean.any()
+    assert not net.training
+
+
+def test_the_arguments_are_the_fields_of_a_run() -> None:
+    assert {field.name for field in dataclasses.fields(TrainingRun)} == NAMES | {"model", "data", "minutes"}
+    run = TrainingRun("digits-cnn", "digits/train[:60]", 1)
+    with pytest.raises(ContractError, match="expected epochs in the TrainingRun"):
+        vb.train(run, "digits/train[:60]", epochs=3)
+    with pytest.raises(ContractError, match=r"a module or a vb\.TrainingRun to train, got"):
+        vb.train(None, pair())  # type: ignore[arg-type]
+    with pytest.raises(UnknownName, match="did you mean 'recipe'"):
+        vb.train(network(), pair(), recipes="gda")
