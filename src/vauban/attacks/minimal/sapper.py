@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.sapper_schedule import Phase, filling, least, level, phases, ranked, soft_margin
+from vauban.core.losses import Loss
 from vauban.core.norms import L1, L2, Linf, Norm
 from vauban.core.parameters import Count, Positive, Range, Share, Whole
 from vauban.core.tensors import components, dot, like, where
@@ -38,6 +39,14 @@ class SapperState:
     over: Tensor
     toward: Tensor
     order: Tensor
+
+
+S = TypeVar("S", bound=SapperState)
+
+
+def _share(phase: Phase, age: int) -> float:
+    """How much of a march is over, from 0 to 1."""
+    return age / max(1, phase.length - 1)
 
 
 @registry.register("sapper", norms=("l2", "linf", "l1"), needs="gradients", targeted=True)
@@ -104,16 +113,31 @@ class Sapper(Steps[SapperState]):
         return SapperState(x0, over < 0, over, y, y[:, None].expand(-1, oracle.classes))
 
     def step(self, oracle: Oracle, state: SapperState, t: int) -> SapperState:
-        marches = phases(self.steps, self.scouts if oracle.goal.target is None else 0)
-        phase, age = marches[t]
-        if age == 0 and phase.number > 0:
-            state = self._again(oracle, state, phase)
-        share = age / max(1, phase.length - 1)
-        low, high = self.sharpness
-        sharp = high if phase.refines else low * (high / low) ** share
-        toward = state.toward if phase.scouts else None
+        state = self.entering(oracle, state, t)
         y = oracle.domain.quantise(state.x)
-        logits, (g,) = oracle.gradient(y, soft_margin(sharp, toward))
+        logits, (g,) = oracle.gradient(y, self.raised(oracle, state, t))
+        return self.march(oracle, state, t, y, logits, g)
+
+    def marches(self, oracle: Oracle) -> tuple[tuple[Phase, int], ...]:
+        """The march of each step, and how many steps of it came before; toward a target there are no scouts."""
+        return phases(self.steps, self.scouts if oracle.goal.target is None else 0)
+
+    def entering(self, oracle: Oracle, state: S, t: int) -> S:
+        """The state before step t: at the first step of a later phase that from which the phase starts."""
+        phase, age = self.marches(oracle)[t]
+        return self._again(oracle, state, phase) if age == 0 and phase.number > 0 else state
+
+    def raised(self, oracle: Oracle, state: SapperState, t: int) -> Loss:
+        """The smoothed margin of step t."""
+        phase, age = self.marches(oracle)[t]
+        low, high = self.sharpness
+        sharp = high if phase.refines else low * (high / low) ** _share(phase, age)
+        return soft_margin(sharp, state.toward if phase.scouts else None)
+
+    def march(self, oracle: Oracle, state: S, t: int, y: Tensor, logits: Tensor, g: Tensor) -> S:
+        """Next state, from the gradient g `(batch, ...)` of `raised` and the logits at y, the iterate rounded."""
+        marches = self.marches(oracle)
+        phase, age = marches[t]
         adversarial = oracle.won(logits)
         crossed = state.crossed | adversarial
         order = state.order
@@ -123,21 +147,30 @@ class Sapper(Steps[SapperState]):
         over = state.over * torch.where(state.crossed & adversarial, self.down, self.up)
         over = torch.where(adversarial > state.crossed, self.over, over).clamp(LEAST, MOST)
         first, last = self.refine if phase.refines else self.decay
-        decay = crossed * (first + (last - first) * share)
+        decay = crossed * (first + (last - first) * _share(phase, age))
         # Logits that are NaN come with a gradient of zero: no step, rather than an iterate of NaN.
+        toward = state.toward if phase.scouts else None
         gap = level(logits, oracle.goal, toward).nan_to_num(0.0, torch.inf, -torch.inf)
         x = self._move(oracle, state.x, y, g, gap, crossed, over, decay)
-        return SapperState(x, crossed, over, state.toward, order)
+        return replace(state, x=x, crossed=crossed, over=over, order=order)
 
-    def _again(self, oracle: Oracle, state: SapperState, phase: Phase) -> SapperState:
+    def nearest(self, oracle: Oracle, state: S) -> S:
+        """The state from which a march starts again at the nearest success, or goes on where there is none."""
+        over = torch.full_like(state.over, self.over / 2)
+        return replace(state, x=where(oracle.succeeded, oracle.best, state.x), crossed=oracle.succeeded, over=over)
+
+    def _again(self, oracle: Oracle, state: S, phase: Phase) -> S:
         """First state of a later phase: from the nearest success, or from the original toward another class."""
         if phase.refines:
-            over = torch.full_like(state.over, self.over / 2)
-            return replace(state, x=where(oracle.succeeded, oracle.best, state.x), crossed=oracle.succeeded, over=over)
-        fresh = torch.full_like(state.over, self.first)
+            return self.nearest(oracle, state)
         others = oracle.classes - 1 - oracle.goal.rejects
-        toward = state.order[:, min(phase.number, others - 1)]
-        return SapperState(oracle.domain.x0, torch.zeros_like(state.crossed), fresh, toward, state.order)
+        return replace(
+            state,
+            x=oracle.domain.x0,
+            crossed=torch.zeros_like(state.crossed),
+            over=torch.full_like(state.over, self.first),
+            toward=state.order[:, min(phase.number, others - 1)],
+        )
 
     def _move(
         self,
