@@ -102,8 +102,11 @@ def compared(measured: dict[str, Tensor]) -> list[list[object]]:
 
 def deciles(measured: dict[str, Tensor]) -> list[list[object]]:
     """Rows: attack and the distances that 10 %, ..., 90 % of the images do not exceed."""
-    tenths = torch.linspace(0.1, 0.9, 9)
-    return [[name, *(_distance(v) for v in torch.quantile(d, tenths.to(d)))] for name, d in measured.items()]
+    tenths, rows = torch.linspace(0.1, 0.9, 9), list[list[object]]()
+    for name, d in measured.items():
+        farthest = d.where(d < FAR, 0).max()  # what is interpolated toward a failure is one
+        rows.append([name, *(_distance(v if v <= farthest else FAR) for v in torch.quantile(d, tenths.to(d)))])
+    return rows
 
 
 def paired(measured: dict[str, Tensor], of: str, seed: int) -> list[list[object]]:
@@ -122,7 +125,7 @@ def paired(measured: dict[str, Tensor], of: str, seed: int) -> list[list[object]
     return rows
 
 
-def _distance(d: Tensor) -> str:
+def _distance(d: Tensor | float) -> str:
     return f"{float(d):.4f}" if d < FAR else "fails"
 
 

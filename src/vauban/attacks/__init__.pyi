@@ -32,6 +32,7 @@ from vauban.attacks.minimal.jsma import JSMA as JSMA
 from vauban.attacks.minimal.lbfgs import LBFGS as LBFGS
 from vauban.attacks.minimal.sapper import Sapper as Sapper
 from vauban.attacks.minimal.sigma_zero import SigmaZero as SigmaZero
+from vauban.attacks.minimal.vanguard import Vanguard as Vanguard
 from vauban.attacks.minimal_eps import minimal_eps as minimal_eps
 from vauban.attacks.smooth.bp import SmoothBP as SmoothBP
 from vauban.attacks.smooth.ddn import SmoothDDN as SmoothDDN
