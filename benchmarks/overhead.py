@@ -41,6 +41,7 @@ ATTACKS: dict[str, Callable[[int], Attack]] = {
     "FMN linf": lambda n: attacks.FMN(steps=n, norm=Linf),
     "BP": lambda n: attacks.BP(steps=n),
     "Sapper": lambda n: attacks.Sapper(steps=n),
+    "Vanguard": lambda n: attacks.Vanguard(steps=n),
     "C&W, 2 constants": lambda n: attacks.CW(search_steps=2, steps=n // 2),
     "DeepFool, 10 classes": lambda n: attacks.DeepFool(steps=n // 4),
     "Square, 15 queries for a step": lambda n: attacks.Square(Linf(EPS), steps=15 * n),  # its default is 5000

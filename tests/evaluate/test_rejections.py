@@ -186,7 +186,7 @@ def test_one_logit_more_than_classes_is_a_finding(tmp_path: Path, caplog: pytest
 
 
 FIXED = ["fgsm", "pgd", "mi-fgsm", "apgd", "apgd-t", "cia", "illc"]
-NEAREST = ["ddn", "fmn", "bp", "deepfool", "cw-l2", "ead", "l-bfgs", "jsma", "sapper"]
+NEAREST = ["ddn", "fmn", "bp", "deepfool", "cw-l2", "ead", "l-bfgs", "jsma", "sapper", "vanguard"]
 
 
 @pytest.mark.slow
