@@ -229,7 +229,7 @@ def test_targeted_success_is_the_target() -> None:
         {"y": [0, 0, 0], "target": [1, 1, 1], "label": [1, 2, 0], "rejected": NONE[:3], "l2": [1.0, 2.0, 3.0]}
     )
     clean = pa.table({"y": [0, 0, 0], "label": [0, 0, 0]})
-    judged = Judged([[rows]], clean)
+    judged = Judged([[rows]], [clean])
     assert attained(judged, True).distance.tolist() == [[1.0, math.inf, math.inf]]
     assert attained(judged, False).distance.tolist() == [[1.0, 2.0, math.inf]]
 
@@ -238,7 +238,9 @@ def test_an_image_that_the_judge_rejects_is_not_fooled() -> None:
     rows = pa.table(
         {"y": [0, 0, 0], "target": [1] * 3, "label": [1, 2, 2], "rejected": [False, True, True], "l2": [1.0, 2.0, 3.0]}
     )
-    judged = Judged([[rows]], pa.table({"y": [0, 0, 0], "label": [0, 0, 2]}))  # the last is rejected as it is: an error
+    judged = Judged(
+        [[rows]], [pa.table({"y": [0, 0, 0], "label": [0, 0, 2]})]
+    )  # the last is rejected as it is: an error
     assert attained(judged, False).distance.tolist() == [[1.0, math.inf]]
     assert rejections(judged) == pytest.approx(2 / 3)
 
@@ -247,7 +249,7 @@ def test_an_image_whose_label_is_the_target_is_in_no_targeted_number() -> None:
     rows = pa.table(
         {"y": [0, 1, 0], "target": [1, 1, 1], "label": [1, 1, 0], "rejected": NONE[:3], "l2": [1.0, 0.0, 3.0]}
     )
-    judged = Judged([[rows]], pa.table({"y": [0, 1, 0], "label": [0, 1, 0]}))
+    judged = Judged([[rows]], [pa.table({"y": [0, 1, 0], "label": [0, 1, 0]})])
     assert attained(judged, True).distance.tolist() == [[1.0, math.inf]]
     assert attained(judged, False).index.tolist() == [0, 1, 2]
 
@@ -258,7 +260,7 @@ def test_shares_count_what_both_fool_and_ties_apart() -> None:
     other = pa.table({"y": [0] * 6, "target": [1] * 6, "label": [0, 1, 1, 1, 1, 1], "rejected": NONE, "l2": [1.0] * 6})
     clean = pa.table({"y": [0] * 6, "label": [0] * 6})
     values = [np.array([0.0, 3.0, 1.0, 0.0, 2.0, 0.0]), np.array([1.0, 2.0, 2.0, 1.0, 2.0, 0.0])]
-    told = {share: mad_share(share, Judged([[first, other]], clean, [values]), False) for share in MAD_SHARES}
+    told = {share: mad_share(share, Judged([[first, other]], [clean], [values]), False) for share in MAD_SHARES}
     assert {share: (number.per_seed, number.n) for share, number in told.items()} == {
         "MAD_lower": ([0.25], 4),
         "MAD_tie": ([0.5], 4),

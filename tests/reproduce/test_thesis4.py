@@ -146,7 +146,7 @@ LESS = [np.array([1.0, 5.0, 2.0, 0.0, 0.0]), np.array([2.0, 4.0, 2.0, 9.0, 9.0])
 
 def test_whose_value_is_lower_counts_images_that_both_fool() -> None:
     """Of images 0, 1, 2 the first attack is lower on 0, higher on 1, and on 2 equal."""
-    both = Judged([[FIRST, SECOND]], CLEAN, [LESS])
+    both = Judged([[FIRST, SECOND]], [CLEAN], [LESS])
     for share in MAD_SHARES:
         assert mad_share(share, both, targeted=False).per_seed == pytest.approx([1 / 3])
     told = mad_share("MAD_lower", both, targeted=False)
@@ -154,11 +154,11 @@ def test_whose_value_is_lower_counts_images_that_both_fool() -> None:
     craft = Craft(CW(), SOURCE, targeted=False)
     cell = TableCell(craft, Judge(("A",)), "MAD_lower", {}, "", (craft,))
     assert measured(cell, both) == told
-    assert mad_share("MAD_lower", Judged([[FIRST, SECOND]], CLEAN, [LESS]), targeted=True).n == 2
-    none = mad_share("MAD_lower", Judged([[CLEAN, SECOND]], CLEAN, [LESS]), targeted=False)
+    assert mad_share("MAD_lower", Judged([[FIRST, SECOND]], [CLEAN], [LESS]), targeted=True).n == 2
+    none = mad_share("MAD_lower", Judged([[CLEAN, SECOND]], [CLEAN], [LESS]), targeted=False)
     assert (none.per_seed, none.estimate, none.n) == ([], None, 0)
     with pytest.raises(ContractError, match="compare"):
-        mad_share("MAD_lower", Judged([[FIRST]], CLEAN, [LESS[:1]]), targeted=False)
+        mad_share("MAD_lower", Judged([[FIRST]], [CLEAN], [LESS[:1]]), targeted=False)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from vauban.jobs.perform import file_of_artefact, obtain
 from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, TrainingRun, WeightedNetwork, reproduce
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.training import TrainedNetworks
+from vauban.reproduce.training_seeds import seeded_recipes
 from vauban.store import files
 from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
 from vauban.training.objectives.adversarial import AdversarialTraining
@@ -191,3 +192,34 @@ def test_an_experiment_trains_what_it_needs_and_no_more(
     )
     batch = data.load("digits/test[:10]").all()
     assert clean == float((network(batch.x).argmax(1) == batch.y).double().mean())
+
+
+def test_every_training_seed_is_a_network_and_a_value(register: Callable[[Experiment], None], tmp_path: Path) -> None:
+    """Each number is that of the network trained with the seed; a cell without a recipe has one value."""
+    recipes = {"base": BASE, "net": NEXT}
+    scale = Scale("digits/test[:10]", {"fixed": "digits-cnn"}, 10, (0,), 0.1, "stand-in", "ten digits", recipes, (3, 4))
+    craft = Craft(PGD(Linf(0.1), steps=2), (WeightedNetwork("net"),), targeted=False, keep="best")
+    cells = [
+        TableCell(None, Judge(("net",)), "accuracy", {}, "clean"),
+        TableCell(craft, Judge(("net",)), "accuracy", {}, "attacked"),
+        TableCell(craft, Judge(("net",)), "P_suc", {}, "rate"),
+        TableCell(None, Judge(("fixed",)), "accuracy", {}, "without a recipe"),
+    ]
+    register(Experiment("mine", "Mine", "nobody", lambda scale: cells, {"smoke": scale}, None))
+    told = json.loads((reproduce("mine", "smoke", tmp_path) / "reproduction.json").read_text())
+    clean, attacked, rate, _ = told["beyond"]
+    assert [len(row["per_seed"]) for row in told["beyond"]] == [2, 2, 2, 1]
+    assert sorted(told["models"]) == ["fixed", "net, seed 3", "net, seed 4"]
+    batch = data.load("digits/test[:10]").all()
+    right = []
+    for seed, value in zip((3, 4), clean["per_seed"], strict=True):
+        run = replace(BASE, seed=seed)
+        trained = trainer(tmp_path / "networks", base=run, net=replace(NEXT, seed=seed))
+        network = models.load(BASE.model, weights(trained, "net", lambda *_: pytest.fail("trained again")))
+        right.append(network(batch.x).argmax(1) == batch.y)
+        assert value == float(right[-1].double().mean())
+    assert clean["ours"] == sum(clean["per_seed"]) / 2
+    assert all(a <= c for a, c in zip(attacked["per_seed"], clean["per_seed"], strict=True))
+    assert rate["n"] == int((right[0] & right[1]).sum())  # right before the attack with either
+    with pytest.raises(ContractError, match="each training seed once"):
+        seeded_recipes(replace(scale, training_seeds=(3, 3)))

@@ -49,7 +49,7 @@ def reproduced(metric: str, order: Any) -> Estimate:
     rows = pa.table({**held, "l2": np.where(fooled, distance, 9.0)})
     clean = pa.table({"y": y, "label": [0] * 50 + [1] * 2})
     cell = TableCell(CRAFT, Judge(("A",)), metric, {}, at=2.0 if metric == "P_upp" else None)
-    told = measured(cell, Judged([[rows]], clean)).estimate
+    told = measured(cell, Judged([[rows]], [clean])).estimate
     assert told is not None
     return told
 

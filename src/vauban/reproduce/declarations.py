@@ -117,7 +117,8 @@ class Scale:
 
     models: specs by role; `{weights}` in a spec is the folder of the packaged weights, `{data}` the data root. minutes:
     expected, on two CPU cores. recipes: networks of further roles, trained on first use
-    and kept in `OUT/networks`; `start` of one is a role.
+    and kept in `OUT/networks`; `start` of one is a role. training_seeds: every recipe is trained with each of them, and a
+    number that rests on one has a value for each; empty: once, with its own seed.
     setting: "same" as in the paper, or "stand-in" for other data or networks, which `note` names.
     """
 
@@ -129,3 +130,4 @@ class Scale:
     setting: Setting
     note: str
     recipes: Mapping[str, TrainingRun] = field(default_factory=dict)
+    training_seeds: tuple[int, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,19 +22,19 @@ class Judged:
     """Rows that a cell is computed from.
 
     Attributes:
-        runs: Judged rows by seed, then by run of the attack.
-        clean: Those of the originals, where the cell asks for them.
+        runs: Judged rows by training seed and seed, then by run of the attack.
+        clean: Those of the originals by training seed, where the cell asks for them.
         values: The values of a metric `(n,)` of each run, where the cell asks for them.
     """
 
     runs: list[list[pa.Table]]
-    clean: pa.Table | None = None
+    clean: Sequence[pa.Table] = ()
     values: list[list[Array]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
 class Attained:
-    """The nearest success of each of the N images that the judge labels right before the attack.
+    """The nearest success of each of the N images that the judge labels right before the attack, with any training seed.
 
     Attributes:
         distance: `(seeds, N)`, L2, pixels of [0,1], infinite without a success.
@@ -63,13 +64,14 @@ def attained(judged: Judged, targeted: bool) -> Attained:
     Raises:
         ContractError: The judged originals are missing.
     """
-    if judged.clean is None:
+    if not judged.clean:
         raise ContractError(
             "expected the judged originals beside the judged crafts, got none; judge the clean images too"
         )
-    label, y = (judged.clean[name].to_numpy() for name in ("label", "y"))
+    y = judged.clean[0]["y"].to_numpy()
+    right = np.all([clean["label"].to_numpy() == y for clean in judged.clean], axis=0)
     aims = judged.runs[0][0]["target"].to_numpy() != y if targeted else True
-    index = np.flatnonzero((label == y) & aims)
+    index = np.flatnonzero(right & aims)
     closest, run = nearest(
         np.stack([np.stack([_reached(t, targeted)[index] for t in runs]) for runs in judged.runs], 1)
     )

@@ -27,19 +27,19 @@ KINDS = {CraftJob: "crafting", JudgeJob: "judging", MeasureJob: "measuring"}
 
 @dataclass(frozen=True, eq=False)
 class CellWork:
-    """The jobs of one cell, by seed, then by run of the attack (`TableCell.also`).
+    """The jobs of one cell, by training seed and seed, then by run of the attack (`TableCell.also`).
 
     Attributes:
         crafts: Crafts; None stands for the originals.
         judged: Their judgements.
-        clean: The judgement of the originals, for the metrics of ATTAINED.
+        clean: The judgements of the originals by training seed, for the metrics of ATTAINED.
         measured: Their measurements.
         lacking: The package that a network of the cell needs and that is not installed; the cell then has no jobs.
     """
 
     crafts: list[list[CraftJob | None]]
     judged: list[list[JudgeJob]]
-    clean: JudgeJob | None
+    clean: list[JudgeJob]
     measured: list[list[MeasureJob]]
     lacking: MissingExtra | None = None
 
@@ -48,14 +48,13 @@ class CellWork:
         yield from (job for runs in self.crafts for job in runs if job is not None)
         yield from (job for runs in self.judged for job in runs)
         yield from (job for runs in self.measured for job in runs)
-        if self.clean is not None:
-            yield self.clean
+        yield from self.clean
 
     def rows(self) -> Judged:
         """What the cell is computed from, read from the store."""
         return Judged(
             [[job.rows() for job in runs] for runs in self.judged],
-            None if self.clean is None else self.clean.rows(),
+            [job.rows() for job in self.clean],
             [[job.rows()["value"].to_numpy() for job in runs] for runs in self.measured],
         )
 
@@ -131,38 +130,47 @@ def _kept(job: TableJob, part: Part) -> pa.Table | None:
         return None
 
 
-def plan(context: Context, cells: Sequence[TableCell], seeds: Sequence[int]) -> Plan:
+def plan(context: Context, cells: Sequence[Sequence[TableCell]], seeds: Sequence[int]) -> Plan:
     """The work of the cells. Crafts are made once for each seed, the clean images are judged once.
+
+    Args:
+        context: The run.
+        cells: Each cell with the networks of each training seed, see `training_seeds.seeded_cells`.
+        seeds: Of the crafts.
 
     Raises:
         ContractError: A cell whose metric and crafts do not go together.
     """
     work = Plan(context)
-    for cell in cells:
+    for seeded in cells:
+        cell, roles = seeded[0], dict.fromkeys(role for one in seeded for role in one.roles)
         attained = cell.metric in ATTAINED
         _check(cell, attained)
-        if (lacking := context.networks.not_installed(cell.roles)) is not None:
-            work.cells.append(CellWork([], [], None, [], lacking))
+        if (lacking := context.networks.not_installed(roles)) is not None:
+            work.cells.append(CellWork([], [], [], [], lacking))
             continue
-        crafts: list[list[CraftJob | None]] = [[None]]
-        if cell.craft is not None:
-            crafts = [[work.craft(recipe, seed) for recipe in (cell.craft, *cell.also)] for seed in seeds]
-        own = [seeds[0]] if cell.craft is None else seeds
+        drawn = [(one, seed) for one in seeded for seed in (seeds if one.craft is not None else seeds[:1])]
+        crafts = [_crafts(work, one, seed) for one, seed in drawn]
         metric = MEASURES.get(cell.metric)
         work.cells.append(
             CellWork(
                 crafts,
                 [
-                    [work.judge(craft, cell.judge, seed) for craft in runs]
-                    for seed, runs in zip(own, crafts, strict=True)
+                    [work.judge(craft, one.judge, seed) for craft in runs]
+                    for (one, seed), runs in zip(drawn, crafts, strict=True)
                 ],
-                work.judge(None, cell.judge, seeds[0]) if attained else None,
+                [work.judge(None, one.judge, seeds[0]) for one in seeded] if attained else [],
                 []
                 if metric is None
                 else [[work.measure(craft, metric) for craft in runs if craft is not None] for runs in crafts],
             )
         )
     return work
+
+
+def _crafts(work: Plan, cell: TableCell, seed: int) -> list[CraftJob | None]:
+    """The jobs of a cell's runs with a seed; None for the originals."""
+    return [None] if cell.craft is None else [work.craft(recipe, seed) for recipe in (cell.craft, *cell.also)]
 
 
 def _check(cell: TableCell, attained: bool) -> None:

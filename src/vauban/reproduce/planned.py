@@ -26,6 +26,7 @@ from vauban.reproduce.figures import Panel
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.plan import Plan, plan
 from vauban.reproduce.printed import Printed, beside, printed
+from vauban.reproduce.training_seeds import seeded_cells, seeded_recipes
 
 UNTRAINED = "networks with random weights: a trial of the code, the numbers mean nothing"
 
@@ -97,7 +98,7 @@ def prepared(name: str, scale: str, out: Path, options: Options) -> PlannedExper
     wanted = [*cells, *panels.needed(shown)]
     words = {"name": name, "scale": scale, "out": str(out), "options": _as_words(options)}
     context = opened(chosen, out, options, Words("vauban.reproduce.planned:planned_work", words))
-    work = plan(context, wanted, seeds_of(chosen, options))
+    work = plan(context, [seeded_cells(cell, chosen) for cell in wanted], seeds_of(chosen, options))
     return PlannedExperiment(experiment, chosen, cells, shown, beside_them, work)
 
 
@@ -162,7 +163,7 @@ def opened(scale: Scale, out: Path, options: Options, origin: Words | None = Non
         )
     dataset = dataset[_spread(wanted, min(scale.images, len(dataset)))]
     root, trained = _folder(options.data_root), out / "networks"
-    networks = Networks(scale.models, options.device, root, options.untrained, scale.recipes, trained, origin)
+    networks = Networks(scale.models, options.device, root, options.untrained, seeded_recipes(scale), trained, origin)
     batch_size = size or automatic_batch_size(dataset)
     return Context(dataset, networks, out, batch_size, options.device, options.data_root, origin)
 

@@ -10,7 +10,7 @@ from typing import Any
 from vauban import __version__
 from vauban.core.errors import plural
 from vauban.reproduce import panels
-from vauban.reproduce.declarations import Scale, TableCell
+from vauban.reproduce.declarations import TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.judged import Judged
 from vauban.reproduce.networks import Networks
@@ -18,6 +18,7 @@ from vauban.reproduce.pictures import pictures
 from vauban.reproduce.plan import Plan
 from vauban.reproduce.planned import Options, PlannedExperiment, seeds_of
 from vauban.reproduce.results import row
+from vauban.reproduce.training_seeds import seeded_cells, seeded_recipes
 from vauban.store import files
 
 
@@ -57,7 +58,8 @@ def summary(
 ) -> dict[str, Any]:
     """Everything of `reproduction.json` but the time, the rows and what is drawn of them."""
     scale = experiment.scales[name]
-    context, roles = work.context, list(dict.fromkeys(role for cell in cells for role in cell.roles))
+    context, recipes = work.context, seeded_recipes(scale)
+    roles = dict.fromkeys(role for cell in cells for one in seeded_cells(cell, scale) for role in one.roles)
     lowered = [f"{len(context.data)} of the {plural(scale.images, 'image')} of this scale (--images)."]
     return {
         "id": experiment.id,
@@ -73,14 +75,14 @@ def summary(
         "seeds": list(seeds_of(scale, options)),
         "data": {"name": scale.data, "fingerprint": context.data.fingerprint},
         "models": {
-            role: {"spec": _spec(scale, role), "fingerprint": _fingerprint(context.networks, role)} for role in roles
+            role: {
+                "spec": str(recipes[role]) if role in recipes else scale.models[role],
+                "fingerprint": _fingerprint(context.networks, role),
+            }
+            for role in roles
         },
         "notes": [*experiment.notes, *(lowered if len(context.data) < scale.images else [])],
     }
-
-
-def _spec(scale: Scale, role: str) -> str:
-    return str(scale.recipes[role]) if role in scale.recipes else scale.models[role]
 
 
 def _fingerprint(networks: Networks, role: str) -> str:

@@ -1,0 +1,60 @@
+"""Networks of a scale that are trained with several seeds: a role for each, and the cells that rest on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from vauban.core.errors import ContractError
+from vauban.reproduce.declarations import Craft, Scale, TableCell
+from vauban.training.run import TrainingRun
+
+
+def seeded_role(role: str, seed: int) -> str:
+    """The role of a recipe's network that was trained with a seed."""
+    return f"{role}, seed {seed}"
+
+
+def seeded_recipes(scale: Scale) -> Mapping[str, TrainingRun]:
+    """The recipes of a scale by role, one for each of its training seeds; what one starts from has the same seed.
+
+    Raises:
+        ContractError: A seed comes twice.
+    """
+    seeds = scale.training_seeds
+    if len(set(seeds)) != len(seeds):
+        raise ContractError(f"expected each training seed once, got {list(seeds)}")
+    if not seeds:
+        return scale.recipes
+
+    def start(run: TrainingRun, seed: int) -> str | None:
+        return seeded_role(run.start, seed) if run.start is not None and run.start in scale.recipes else run.start
+
+    return {
+        seeded_role(role, seed): replace(run, seed=seed, start=start(run, seed))
+        for role, run in scale.recipes.items()
+        for seed in seeds
+    }
+
+
+def seeded_cells(cell: TableCell, scale: Scale) -> list[TableCell]:
+    """The cell with the networks of each training seed; the cell alone where it rests on none of the recipes."""
+    trained = [role for role in cell.roles if role in scale.recipes]
+    if not trained or not scale.training_seeds:
+        return [cell]
+    return [_with_roles(cell, trained, seed) for seed in scale.training_seeds]
+
+
+def _with_roles(cell: TableCell, trained: Collection[str], seed: int) -> TableCell:
+    def role(name: str) -> str:
+        return seeded_role(name, seed) if name in trained else name
+
+    def craft(one: Craft) -> Craft:
+        return replace(one, through=tuple(replace(t, network=role(t.network)) for t in one.through))
+
+    return replace(
+        cell,
+        craft=None if cell.craft is None else craft(cell.craft),
+        also=tuple(map(craft, cell.also)),
+        judge=replace(cell.judge, networks=tuple(map(role, cell.judge.networks))),
+    )
