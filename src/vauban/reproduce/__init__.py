@@ -9,6 +9,7 @@ from typing import Any
 from vauban.core.errors import VaubanError
 from vauban.core.text import parse
 from vauban.core.users_call import call_users
+from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import ComputedFigure, OperatingCurves, Scatter, Series, Sweep, WorstCases
@@ -38,11 +39,13 @@ def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **optio
 
 
 __all__ = [
+    "Claim",
     "ComputedFigure",
     "Craft",
     "Experiment",
     "FitOnUse",
     "Judge",
+    "Larger",
     "OperatingCurves",
     "Scale",
     "Scatter",

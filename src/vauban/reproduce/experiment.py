@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vauban.reproduce.claims import Claim
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.figures import Panel
 
@@ -43,6 +44,7 @@ class Experiment:
         ambiguous: What the text leaves open, each with the cells it bears on: only there may a difference be blamed on it.
         notes: Sentences below the table.
         panels: Figures at a scale.
+        claims: Sentences of the paper that its cells answer.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Experiment:
     ambiguous: tuple[Ambiguity, ...] = ()
     notes: tuple[str, ...] = ()
     panels: Callable[[Scale], Sequence[Panel]] | None = None
+    claims: tuple[Claim, ...] = ()
 
     def open_for(self, key: Mapping[str, str]) -> str:
         """What the text leaves open for the cell with this printed row, "" for nothing."""

@@ -10,6 +10,7 @@ from typing import Any
 from vauban import __version__
 from vauban.core.errors import plural
 from vauban.reproduce import panels
+from vauban.reproduce.claims import answered
 from vauban.reproduce.declarations import TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.judged import Judged
@@ -17,7 +18,7 @@ from vauban.reproduce.networks import Networks
 from vauban.reproduce.pictures import pictures
 from vauban.reproduce.plan import Plan
 from vauban.reproduce.planned import Options, PlannedExperiment, seeds_of
-from vauban.reproduce.results import row
+from vauban.reproduce.results import measured, row
 from vauban.reproduce.training_seeds import seeded_cells, seeded_recipes
 from vauban.store import files
 
@@ -35,12 +36,18 @@ def record_of(run: PlannedExperiment, scale: str, options: Options, rows: Sequen
         row(cell, judged, fact, run.experiment, run.scale.setting)
         for cell, judged, fact in zip(run.cells, rows, run.printed, strict=False)
     ]
+    numbers = {
+        cell.label: estimate
+        for cell, judged in zip(run.cells, rows, strict=False)
+        if judged is not None and (estimate := measured(cell, judged).estimate) is not None
+    }
     drawn = panels.drawn(run.panels, run.work, rows, len(run.cells))
     return summary(run.experiment, scale, run.work, run.wanted, options) | {
         "figures": drawn.figures,
         "pictures": [*drawn.pictures, *pictures(run.work, run.cells, rows)],
         "minutes": run.work.seconds() / 60,
         "rows": [r for cell, r in zip(run.cells, scored, strict=True) if cell.key],
+        "claims": [answered(claim, numbers, run.scale.setting) for claim in run.experiment.claims],
         "beyond": [r for cell, r in zip(run.cells, scored, strict=True) if not cell.key],
     }
 

@@ -22,7 +22,7 @@ UNCERTAIN = "damaged in the source: shown, not scored"
 
 
 def markdown_tables(record: Mapping[str, Any]) -> str:
-    """The paper's numbers beside ours, then the cells that the paper does not have.
+    """The paper's numbers beside ours, its claims, then the cells that the paper does not have.
 
     Args:
         record: The content of a `reproduction.json`.
@@ -33,9 +33,20 @@ def markdown_tables(record: Mapping[str, Any]) -> str:
     )
     if any(not row["certain"] for row in record["rows"]):
         text += f"\n? {UNCERTAIN}.\n"
+    if record.get("claims"):
+        text += ("\n" if text else "") + "Claims:\n\n" + _claims(record["claims"])
     if record["beyond"]:
         text += ("\n" if text else "") + "Beyond the paper:\n\n" + _ours_alone(record["beyond"])
     return text
+
+
+def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each claim: the answer, and what the numbers say where the networks stand in for the paper's."""
+    lines = [
+        (f"{claim['text']} ({claim['source']})", claim["answer"], claim["seen"], "; ".join(claim["comparisons"]))
+        for claim in claims
+    ]
+    return _markdown(("Claim", "Answer", "Seen here", "Rests on"), lines, 4)
 
 
 def _ours_alone(rows: Sequence[ComparisonRow]) -> str:

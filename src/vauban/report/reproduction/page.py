@@ -104,6 +104,7 @@ def page(record: Mapping[str, Any]) -> str:
         explained={why for sentences in explanations.values() for why in sentences},
         paper_table=table_by_key(rows),
         beyond_table=table_by_name(record["beyond"], row_labels.row_label),
+        claims=record.get("claims", []),
         units=units,
         layout=figure_layout,
         figures=[draw_figure(figure) for figure in record["figures"]],
