@@ -37,7 +37,7 @@ class Smoothing(Certificate):
     Attributes:
         sigma: Standard deviation of the noise, pixel units of [0,1]: that of the training.
         n0: Draws that choose the class.
-        n: Draws that bound its probability; the paper has 100 000, 10 000 cost a tenth and reach 3.1 sigma.
+        n: Draws that bound its probability; the paper has 100 000, 10 000 cost a tenth and reach 3.2 sigma.
         alpha: Probability, for each image, with which the bound may fail.
         predictions: Draws of an answer.
         alpha_predict: Probability with which an answer that is not withheld may be another than g's.

@@ -1,0 +1,32 @@
+"""Results of certificates: their rows, and certified and empirical accuracy against radius as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vauban.core.errors import plain
+from vauban.jobs.runner import Outcome
+from vauban.report.run.certified import certified_table, remarks_of
+from vauban.store.certificates import CertificateRows
+
+
+@dataclass(frozen=True, repr=False)
+class CertificateResults:
+    """What `vauban.certify` gives; it prints as a table.
+
+    Attributes:
+        path: The run directory; one that was temporary is gone.
+        certificates: The rows of each, in the order in which they were given.
+        outcomes: How each job ended.
+    """
+
+    path: Path
+    certificates: tuple[CertificateRows, ...]
+    outcomes: tuple[Outcome, ...]
+
+    def __repr__(self) -> str:
+        lines = []
+        for rows in self.certificates:
+            lines += [certified_table(rows), *remarks_of(rows), ""]
+        return plain("\n".join(lines).rstrip())
