@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FACES = (
     "vauban",
     "vauban.attacks",
+    "vauban.certificates",
     "vauban.data",
     "vauban.defences",
     "vauban.metrics",

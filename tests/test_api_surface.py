@@ -19,6 +19,7 @@ COMMAND = "python tests/test_api_surface.py"
 PACKAGES = (
     "vauban",
     "vauban.attacks",
+    "vauban.certificates",
     "vauban.data",
     "vauban.defences",
     "vauban.metrics",

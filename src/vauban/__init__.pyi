@@ -1,11 +1,14 @@
 """Types of `vauban`, written by docs/stubs.py from its registries."""
 
 from vauban import attacks as attacks
+from vauban import certificates as certificates
 from vauban import data as data
 from vauban import defences as defences
 from vauban import metrics as metrics
 from vauban import models as models
 from vauban import threats as threats
+from vauban.certificates.base import Certificate as Certificate
+from vauban.certificates.certify import certify as certify
 from vauban.core.cards import Card as Card
 from vauban.core.cards import Defended as Defended
 from vauban.core.contracts import Batch as Batch

@@ -78,43 +78,31 @@ def certify(
         UnknownName: A name or a parameter is not known.
         ContractError: What is given does not go together, or nothing can be proved of the network.
     """
-    if out is None:
-        with tempfile.TemporaryDirectory() as folder:
-            given = (certificate, model, data, folder)
-            return certify(
-                *given,
-                defence=defence,
-                attacks=attacks,
-                seed=seed,
-                batch_size=batch_size,
-                device=device,
-                rejects=rejects,
-                root=root,
-                download=download,
-                workers=workers,
-                tell=tell,
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary if out is None else out)
+        arguments: dict[str, Any] = {
+            "model": model,
+            "data": data,
+            "out": str(folder),
+            "defence": defence,
+            "attacks": attacks,
+            "seed": seed,
+            "batch_size": batch_size,
+            "device": device,
+            "rejects": rejects,
+            "root": None if root is None else str(root),
+            "download": download,
+        }
+        several = certificate if isinstance(certificate, (list, tuple)) else [certificate]
+        jobs = [certificate_job(certificate=one, **arguments) for one in several]
+        if workers > 1 and any(job.origin is None for job in jobs):
+            raise ContractError(
+                f"expected words for {workers} workers, got objects of this process; name them as file.py:name, or run "
+                "with one worker"
             )
-    arguments = {
-        "model": model,
-        "data": data,
-        "out": str(out),
-        "defence": defence,
-        "attacks": attacks,
-        "seed": seed,
-        "batch_size": batch_size,
-        "device": device,
-        "rejects": rejects,
-        "root": None if root is None else str(root),
-        "download": download,
-    }
-    several = certificate if isinstance(certificate, (list, tuple)) else [certificate]
-    jobs = [certificate_job(certificate=one, **arguments) for one in several]
-    if workers > 1 and any(job.origin is None for job in jobs):
-        raise ContractError(
-            f"expected words for {workers} workers, got objects of this process; name them as file.py:name, or run with one"
-        )
-    outcomes = runner.run(jobs, runner.executor_of(workers), tell)
-    return CertificateResults(Path(out), tuple(read_certificate(job.folder) for job in jobs), tuple(outcomes))
+        outcomes = runner.run(jobs, runner.executor_of(workers), tell)
+        read = tuple(read_certificate(job.folder) for job in jobs)
+    return CertificateResults(folder, read, tuple(outcomes))
 
 
 def certificate_job(
@@ -133,7 +121,7 @@ def certificate_job(
     download: bool,
 ) -> CertificateJob:
     """The job of one certificate, checked before anything is spent; the arguments are those of `certify`."""
-    origin = _origin({name: value for name, value in locals().items()})
+    origin = _origin(dict(locals()))
     check("vauban.certify", "seed", seed, int)
     check("vauban.certify", "batch_size", batch_size, Count)
     check_output(Path(out), folder=True)
@@ -141,7 +129,9 @@ def certificate_job(
     chosen, behind, network = certificate_of(certificate), defence_of(defence), model_of(model, rejects)
     samples = datasets.load(data, root=root, download=download)
     if behind.value is None:
-        raise ContractError("expected a defence by its own name, got 'trained'; write it before the model: 'trained|...'")
+        raise ContractError(
+            "expected a defence by its own name, got 'trained'; write it before the model: 'trained|...'"
+        )
     tell_behind(network.name, network.behind)
     defended = behind.value.wrap(network.value).to(device)
     named = _attacks(chosen, attacks, samples)

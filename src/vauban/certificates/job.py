@@ -90,7 +90,7 @@ class CertificateJob:
 
     @cached_property
     def _files(self) -> list[Path]:
-        named = [self.certificate, self.model, self.defence, *self.attacks]
+        named: list[Named[Any]] = [self.certificate, self.model, self.defence, *self.attacks]
         extra = [file for word in named for file in word.files]
         return source_files(self.defended, certified_rows, *(word.value for word in named), extra=extra)
 
@@ -178,4 +178,3 @@ def certified_rows(
         "other_at": other,
     }
     return {name: [None] * len(batch) if values is None else values.tolist() for name, values in columns.items()}
-

@@ -28,5 +28,5 @@ class CertificateResults:
     def __repr__(self) -> str:
         lines = []
         for rows in self.certificates:
-            lines += [certified_table(rows), *remarks_of(rows), ""]
+            lines += [certified_table(rows), *(remark.text for remark in remarks_of(rows)), ""]
         return plain("\n".join(lines).rstrip())

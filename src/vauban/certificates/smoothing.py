@@ -68,8 +68,8 @@ class Smoothing(Certificate):
     def claim(self) -> str:
         return (
             f"the smoothed classifier (Gaussian noise of sigma {self.sigma:g} before the network), not the network itself, "
-            f"keeps its class for every change below the radius in L2, with probability at least {1 - self.alpha:g} for each "
-            "image"
+            "keeps its class for every change below the radius in L2, with probability at least "
+            f"{1 - self.alpha:g} for each image"
         )
 
     @property

@@ -73,7 +73,7 @@ class CertificateRows:
 
 
 def read_certificates(run: Path | str) -> list[CertificateRows]:
-    """Every certificate of a run directory, in the order of the hashes; one with damaged facts is left out, with a warning."""
+    """Every certificate of a run directory, in the order of the hashes; damaged facts leave one out, with a warning."""
     top = Path(run) / "certificates"
     if top.is_symlink():
         log.warning("%s is a symbolic link; ignored", top)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from vauban.core.errors import ContractError
 from vauban.store.cell_store import CellStore, OtherSchema
+from vauban.store.certificates import CertificateRows, read_certificates
 from vauban.store.metric_columns import MetricColumn, declared_metrics
 from vauban.store.parquet import Store
 from vauban.store.part import part_file
@@ -92,12 +93,14 @@ class Run:
         study: The last plan, {} where none was written.
         cells: Every cell, in the order of the hashes.
         findings: Findings that compare cells.
+        certificates: What `vauban certify` has bounded, in the order of the hashes.
     """
 
     path: Path
     study: dict[str, Any]
     cells: list[CellRows]
     findings: list[dict[str, Any]]
+    certificates: Sequence[CertificateRows] = ()
 
 
 def load(path: Path | str, pictures: bool = True, columns: Collection[str] | None = None) -> Run:
@@ -116,13 +119,14 @@ def load(path: Path | str, pictures: bool = True, columns: Collection[str] | Non
     """
     store = Store(path)
     cells = store.cells()
-    if not cells and not (store.path / "study.json").exists():
+    certificates = read_certificates(store.path)
+    if not cells and not certificates and not (store.path / "study.json").exists():
         raise ContractError(
             f"{path}: expected a run directory, got no study.json and no cells; pass the --out of a run"
         )
     study = store.study()
     read = [rows for cell in cells if (rows := _readable(cell, pictures, columns)) is not None]
-    return Run(store.path, study, _supersede(read, study), store.findings())
+    return Run(store.path, study, _supersede(read, study), store.findings(), certificates)
 
 
 def _readable(cell: CellStore, pictures: bool, columns: Collection[str] | None) -> CellRows | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def registries() -> dict[str, Any]:
     """Every registry under the name of its list."""
-    from vauban import attacks, data, defences, metrics, models, threats
+    from vauban import attacks, certificates, data, defences, metrics, models, threats
     from vauban import reproduce as experiments
     from vauban.training import registry as recipes
     from vauban.training.criteria import registry as criteria
@@ -27,6 +27,7 @@ def registries() -> dict[str, Any]:
         "datasets": data.registry,
         "threats": threats.registry,
         "metrics": metrics.registry,
+        "certificates": certificates.registry,
         "experiments": experiments.registry,
         "recipes": recipes,
         "criteria": criteria,
@@ -38,8 +39,8 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
     """Entries of a registry as plain data.
 
     Args:
-        kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `losses`, `recipes`,
-            `criteria`, `selections` or `experiments`.
+        kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `certificates`, `losses`,
+            `recipes`, `criteria`, `selections` or `experiments`.
 
     Returns:
         Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.

@@ -121,7 +121,7 @@ def page(record: Mapping[str, Any]) -> str:
         numbers=number_text,
         reasons_of_line=reasons_of_line,
         unsure=UNCERTAIN,
-        style=asset("shared/style.css") + asset("reproduction/style.css"),
+        style=asset("shared/style.css") + asset("shared/figures.css") + asset("reproduction/style.css"),
         fmt=fmt,
     )
 

@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from vauban.report.reproduction import figure_layout
 from vauban.report.run.attack_labels import attack_labels
+from vauban.report.run.certified import certified_views
 from vauban.report.run.curves import chart_data, to_json
 from vauban.report.run.example_images import galleries
 from vauban.report.run.findings import finding_groups
@@ -53,6 +55,7 @@ def page(run: Run) -> str:
     metrics, shown = table_metrics(rows), galleries(run)
     labels = attack_labels(run.cells)
     common, different = _settings(run.cells)
+    facts = [*(cell.meta for cell in run.cells), *(rows.meta for rows in run.certificates)]
     return template("run/template.html").render(
         title=run.study.get("title") or "Robustness evaluation",
         headlines=verdicts,
@@ -66,6 +69,9 @@ def page(run: Run) -> str:
         results_csv="data:text/csv;charset=utf-8," + quote(csv_text(rows)),
         metrics=metrics,
         charts=Markup(to_json(chart_data(run))),
+        certified_only=bool(run.certificates) and not run.cells,
+        certified=certified_views(run.certificates),
+        layout=figure_layout,
         galleries=shown,
         magnified=any(e.views for _, by_attack in shown for gallery in by_attack for e in gallery.examples),
         troubles=_troubles(run, labels),
@@ -75,10 +81,12 @@ def page(run: Run) -> str:
         total=fmt.seconds(sum(cell.meta["seconds"] for cell in run.cells)),
         images=max((h.clean.n for h in verdicts), default=0),
         samples=sum(len(cell.columns["id"]) for cell in run.cells),
-        data=fmt.enumeration(sorted({judged_network(cell)[2] for cell in run.cells})),
-        created=max((str(cell.meta.get("created") or "") for cell in run.cells), default=""),
+        data=fmt.enumeration(
+            sorted({judged_network(cell)[2] for cell in run.cells} | {str(c.meta["data"]) for c in run.certificates})
+        ),
+        created=max((str(meta.get("created") or "") for meta in facts), default=""),
         command=_command(run.study.get("command")),
-        style=asset("shared/style.css"),
+        style=asset("shared/style.css") + asset("shared/figures.css"),
         script=asset("run/curves.js") + asset("run/examples.js"),
         fmt=fmt,
     )

@@ -1,0 +1,74 @@
+"""`vauban certify`: bounds on the change under which answers stay the same, and attacks beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vauban.cli.gates import UNFINISHED
+from vauban.cli.options import (
+    DebugOption,
+    DownloadOption,
+    RejectsOption,
+    RootOption,
+    batch_size_of,
+    device_of,
+    output_path,
+)
+
+
+def certify(
+    certificate: Annotated[list[str], typer.Option(help="Certificate, e.g. smoothing:sigma=0.25,n=10000, ibp, crown.")],
+    model: Annotated[str, typer.Option(help="Model: a name, a weights file or file.py:name.")],
+    data: Annotated[str, typer.Option(help="Images, e.g. mnist/test[:100].")],
+    attack: Annotated[
+        list[str] | None, typer.Option(help="Attack of the empirical curve, or none; else the certificate's own.")
+    ] = None,
+    defence: Annotated[str, typer.Option(help="Defence in front of the model, none, or a chain a+b.")] = "none",
+    out: Annotated[Path, typer.Option(parser=output_path, help="Run directory; run again to resume.")] = Path(
+        "runs/certify"
+    ),
+    rejects: RejectsOption = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    batch_size: Annotated[str, typer.Option(help="Images of a part, or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes over which parts are spread.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    data_root: RootOption = None,
+    download: DownloadOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Certify a model and write rows and report.html: certified accuracy against radius, and what attacks leave.
+
+    A certificate is about the classifier, the norm and the probability that its line names, and about no other.
+    """
+    from vauban.certificates.certify import BATCH
+    from vauban.certificates.certify import certify as certified
+    from vauban.cli.screens.certificates import show_progress
+    from vauban.core.errors import plain
+    from vauban.report.run import page
+
+    size = batch_size_of(batch_size)
+    results = certified(
+        certificate,
+        model,
+        data,
+        out,
+        defence=defence,
+        attacks=None if attack is None else [word for word in attack if word != "none"],
+        seed=seed,
+        batch_size=BATCH if size is None else size,
+        device=device_of(device),
+        rejects=rejects,
+        root=data_root,
+        download=download,
+        workers=workers,
+        tell=None if quiet else show_progress(),
+    )
+    written = page.write(out)
+    if not quiet:
+        typer.echo(f"{results}\n\nreport: {plain(str(written))}")
+    if any(outcome.state == "failed" for outcome in results.outcomes):
+        raise typer.Exit(UNFINISHED)

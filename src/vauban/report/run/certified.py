@@ -1,0 +1,162 @@
+"""Certified accuracy against radius: the curve, the table and the remarks of each certificate of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vauban.core.errors import plural
+from vauban.report.reproduction.figure_layout import DrawnFigure
+from vauban.report.reproduction.figures import draw_figure
+from vauban.report.shared import format as fmt
+from vauban.report.shared.axes import tick_step
+from vauban.statistics.certified import (
+    Contradictions,
+    certified_accuracy,
+    contradictions,
+    empirical_accuracy,
+    mean_radius,
+    radii_drawn,
+)
+from vauban.statistics.estimates import Estimate
+from vauban.statistics.intervals import Interval, wilson
+from vauban.statistics.summary import tolerance_of
+from vauban.store.certificates import CertificateRows
+
+MOST = 6  # radii of a table
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A sentence on a certificate; doubt: that its rows cannot be relied on."""
+
+    text: str
+    doubt: bool = False
+
+
+@dataclass(frozen=True)
+class CertifiedView:
+    """One certificate as a page shows it."""
+
+    where: str
+    claim: str
+    figure: DrawnFigure
+    heads: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    remarks: tuple[Remark, ...]
+
+
+def certified_views(certificates: Sequence[CertificateRows]) -> list[CertifiedView]:
+    """Those that have rows, by model, defence and name."""
+    shown = [rows for rows in certificates if len(rows.columns["id"])]
+    shown.sort(key=lambda rows: [str(rows.meta[word]) for word in ("model", "defence", "data", "certificate")])
+    return [_view(rows) for rows in shown]
+
+
+def _view(rows: CertificateRows) -> CertifiedView:
+    table = certified_lines(rows)
+    return CertifiedView(
+        where_of(rows), str(rows.meta["claim"]), _figure(rows), table[0], tuple(table[1:]), tuple(remarks_of(rows))
+    )
+
+
+def where_of(rows: CertificateRows) -> str:
+    """Model, defence, data and certificate in a line."""
+    words = [str(rows.meta[word]) for word in ("model", "defence", "data", "certificate")]
+    return " · ".join(word if word != "none" else "undefended" for word in words)
+
+
+def _figure(rows: CertificateRows) -> DrawnFigure:
+    at = radii_drawn(rows.columns)
+    after = np.nextafter(np.asarray(at), np.inf)  # a step of a certificate ends at its radius
+    named = [("certified, at least", at, certified_accuracy(rows.columns, after))]
+    if _attacked(rows):
+        named.append(("under attack, at most", at, empirical_accuracy(rows.columns, np.asarray(at))))
+    norm = fmt.norm_name(str(rows.meta["norm"]))
+    series = [{"name": name, "x": list(x), "y": [float(v) for v in y]} for name, x, y in named]
+    return draw_figure(
+        {
+            "kind": "lines",
+            "title": str(rows.meta["certificate"]),
+            "caption": "",
+            "x_label": f"{norm} radius",
+            "y_label": "accuracy",
+            "step": True,
+            "series": series,
+        }
+    )
+
+
+def certified_lines(rows: CertificateRows) -> list[tuple[str, ...]]:
+    """Heads and lines of the table: radius, certified accuracy, accuracy under attack."""
+    norm, n = str(rows.meta["norm"]), len(rows.columns["id"])
+    attacked = _attacked(rows)
+    heads = (f"{fmt.norm_name(norm)} radius", "certified, at least", *(["under attack, at most"] if attacked else []))
+    at = shown_radii(rows)
+    columns = [certified_accuracy(rows.columns, np.asarray(at))]
+    columns += [empirical_accuracy(rows.columns, np.asarray(at))] if attacked else []
+    lines = [(f"{radius:.4g}", *(_share(float(values[i]), n) for values in columns)) for i, radius in enumerate(at)]
+    return [heads, *lines]
+
+
+def _share(value: float, n: int) -> str:
+    interval = wilson(min(max(value * n, 0.0), n), n) if n else Interval(0.0, 1.0)
+    return fmt.rate(Estimate((value,), interval, n))
+
+
+def shown_radii(rows: CertificateRows) -> list[float]:
+    """Round radii from 0 up to the largest that was certified or reached."""
+    top = radii_drawn(rows.columns)[-1]
+    if top <= 0:
+        return [0.0]
+    unit = tick_step(top, MOST)
+    return [unit * k for k in range(int(top / unit * (1 + 1e-9)) + 1)]
+
+
+def _attacked(rows: CertificateRows) -> bool:
+    values = np.asarray(rows.columns["wrong_at"], float)
+    return bool(len(values)) and not bool(np.isnan(values).any())
+
+
+def contradicted(rows: CertificateRows) -> Contradictions:
+    """Attacked images that contradict the bounds, against what chance allows."""
+    alpha, answer = float(rows.meta.get("alpha", 0.0)), float(rows.meta.get("alpha_answer", 0.0))
+    attacks = 1 + len(rows.meta.get("attacks", ()))
+    return contradictions(rows.columns, alpha, answer, attacks, tolerance_of(rows.meta))
+
+
+def remarks_of(rows: CertificateRows) -> list[Remark]:
+    """What is to be said of a certificate: withheld answers, mean radius, contradictions, what is missing."""
+    n = len(rows.columns["id"])
+    told = [Remark(f"Average certified radius {mean_radius(rows.columns):.4g} over {plural(n, 'image')}.")] if n else []
+    withheld = int((np.asarray(rows.columns["label"]) < 0).sum())
+    if withheld:
+        told.append(Remark(f"The answer is withheld on {plural(withheld, 'image')}, which count as wrong."))
+    if _attacked(rows):
+        told.append(_contradictions(contradicted(rows)))
+        named = ", ".join(map(str, rows.meta.get("attacks", ())))
+        told.append(Remark(f"Attacks: {named}; their images are not rounded."))
+    if not rows.complete:
+        told.append(Remark(f"{n} of {rows.meta['n']} images; run the same command again to finish", doubt=True))
+    told += [Remark(f"batch {line['index']}: {line.get('error')}", doubt=True) for line in rows.failures]
+    if rows.changed:
+        told.append(Remark(f"made by code that has changed since: {', '.join(rows.changed)}", doubt=True))
+    return told
+
+
+def _contradictions(seen: Contradictions) -> Remark:
+    text = (
+        f"{plural(seen.count, 'contradiction')} among {plural(seen.checked, 'certified image')} that were attacked: "
+        f"another class, not withheld, inside the radius; up to {seen.allowed} would be chance."
+    )
+    return Remark(f"The bound or its code is wrong: {text}" if seen.refuted else text, seen.refuted)
+
+
+def certified_table(rows: CertificateRows) -> str:
+    """The table in Markdown, under a line that says what it is of."""
+    heads, *lines = certified_lines(rows)
+    body = ["| " + " | ".join(map(fmt.markdown_text, line)) + " |" for line in [heads, *lines]]
+    rule = "|" + " --- |" * len(heads)
+    return "\n".join([f"{where_of(rows)}", f"Certified: {rows.meta['claim']}.", "", body[0], rule, *body[1:], ""])
