@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import torch
 
-from vauban import attacks, data, defences, metrics, models, threats, training
+from vauban import attacks, certificates, data, defences, metrics, models, threats, training
 from vauban.core.annotations import declared
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Linf, Norm
@@ -218,6 +218,7 @@ def overview() -> str:
         "models": models.registry,
         "data sets": data.registry,
         "metrics": metrics.registry,
+        "certificates": certificates.registry,
     }
     rows = [[kind, " ".join(f"`{entry.name}`" for entry in registry)] for kind, registry in kinds.items()]
     return table(["", "built in"], [*rows, ["losses", " ".join(f"`{name}`" for name in LOSSES)]])
@@ -243,6 +244,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": summaries(models.registry, "data", "weights"),
     "datasets": summaries(data.registry, "splits"),
     "metrics": summaries(metrics.registry),
+    "certificates": summaries(certificates.registry, "norms", "bounds"),
     "losses": loss_table,
     "reference-attacks": reference(attacks.registry, attacks.fitters),
     "reference-defences": reference(defences.registry),

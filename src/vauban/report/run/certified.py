@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -107,12 +108,12 @@ def _share(value: float, n: int) -> str:
 
 
 def shown_radii(rows: CertificateRows) -> list[float]:
-    """Round radii from 0 up to the largest that was certified or reached."""
+    """Round radii from 0 until past the largest that was certified or reached."""
     top = radii_drawn(rows.columns)[-1]
     if top <= 0:
         return [0.0]
     unit = tick_step(top, MOST)
-    return [unit * k for k in range(int(top / unit * (1 + 1e-9)) + 1)]
+    return [unit * k for k in range(math.ceil(top / unit - 1e-9) + 1)]
 
 
 def _attacked(rows: CertificateRows) -> bool:
