@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vauban import defences
-from vauban.core.contracts import Batch, check_labels
+from vauban.core.contracts import check_labels
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, plural
 from vauban.core.rng import seeded
@@ -113,8 +113,9 @@ def carry_out(
     start = None if run.start is None else Path(run.start).expanduser()
     trained, named = _started(run, start, recipe, _architecture(run, module), device)
     network = trained if run.defence == "none" else defences.load(run.defence).wrap(trained)
-    first = _fits(network, samples, device)
-    recipe.check(network, first)
+    _fits(network, samples, device)
+    derived = recipe.samples(training_samples(samples), run.seed)
+    recipe.check(network, derived.changed(derived.batch(torch.tensor([len(derived) - 1])), 0).to(device))
     history, checkpoint = TrainingHistory(()), None
     if run.epochs:
         if scratch is not None:
@@ -123,7 +124,7 @@ def carry_out(
             files.clean_leftovers(checkpoint.parent)
         history = optimise(
             network,
-            recipe.samples(training_samples(samples), run.seed),
+            derived,
             objective=recipe.objective(run.seed),
             epochs=run.epochs,
             batch=run.batch,
@@ -200,14 +201,12 @@ def _tell_odd_attacks(recipe: Recipe, data: Dataset) -> None:
     tell([finding for attack in attacks for finding in parameter_findings(attack, data.shape, len(data), None)])
 
 
-def _fits(network: nn.Module, samples: Samples, device: str) -> Batch:
-    """Ask the network for the first image, which is returned. Raises ContractError where it fails, or knows fewer classes
-    than the labels."""
+def _fits(network: nn.Module, samples: Samples, device: str) -> None:
+    """Ask the network for the first image. Raises ContractError where it fails, or knows fewer classes than the labels."""
     batch = samples.batch(torch.arange(1)).to(device)
     with quiet(list(network.modules())), seeded("fits", device=batch.x.device):
         logits = first_answer(network, batch.x)
     check_labels(batch.y, 1, logits.shape[1])
-    return batch
 
 
 def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple[Samples, Samples | None]:

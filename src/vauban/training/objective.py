@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
 from vauban.core.contracts import Batch, check_labels, check_logits
+from vauban.core.errors import ContractError, VaubanError
 from vauban.core.precision import working_type
+from vauban.core.spelling import spelled
 from vauban.engine import Oracle
 from vauban.engine.attack import Attack
 from vauban.engine.iterate import Steps, iterate
-from vauban.engine.network import shown
+from vauban.engine.network import predict, quiet, shown
 from vauban.engine.threat import BoundThreat, probe_classes
 from vauban.training.statistics_mode import BatchNorm, normalising_by
 
@@ -140,6 +143,34 @@ class Crafted(Staged[M]):
             oracle = oracle.with_goal(replace(oracle.goal, reference=reference))
         with normalising_by(network, self.batch_norm):
             return craft(self.attack, oracle).detach().to(batch.x.dtype)
+
+    def tried(self, network: nn.Module, batch: Batch, reference: bool = False) -> None:
+        """Have the attack make one image, before anything is trained.
+
+        Args:
+            network: The network to train.
+            batch: Samples as they are trained on.
+            reference: Whether the attack's loss compares with the clean answer.
+
+        Raises:
+            ContractError: It cannot, for want of something that a recipe does not give, or for images outside [0,1].
+        """
+        one = replace(batch, x=batch.x[:1], y=batch.y[:1], ids=batch.ids[:1])
+        with refusing(self.attack), quiet(list(network.modules())):
+            answer = predict(network, one.x) if reference else None
+            replace(self, batch_norm="evaluation").images(network, one, 0, answer)
+
+
+@contextmanager
+def refusing(attack: Attack) -> Iterator[None]:
+    """Tell errors of an attack that is tried as what a recipe cannot do. Raises ContractError."""
+    try:
+        yield
+    except VaubanError as error:
+        raise ContractError(
+            f"expected an attack that works with labels, white-box access and these samples alone, got {spelled(attack)}: "
+            f"{error}"
+        ) from error
 
 
 def craft(attack: Attack, oracle: Oracle) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
+from vauban.core.contracts import Batch
 from vauban.core.rng import fold
 from vauban.engine.attack import Attack
 from vauban.engine.samples import Concatenated, Samples
 from vauban.training import registry
 from vauban.training.adversarial_set import adversarial_set
+from vauban.training.objective import refusing
 from vauban.training.recipe import RecipePart
 from vauban.training.samples import DerivedSamples, TrainingSamples
 
@@ -31,6 +33,11 @@ class EpochAdversarial(RecipePart):
 
     attack: Attack
     first: bool = False
+
+    def check(self, network: nn.Module, batch: Batch) -> None:
+        one = replace(batch, x=batch.x[:1], y=batch.y[:1], ids=batch.ids[:1])
+        with refusing(self.attack):
+            adversarial_set(self.attack, network, one)
 
     def samples(self, data: TrainingSamples, seed: int) -> TrainingSamples:
         return _Beside(data, self.attack, self.first, seed)

@@ -67,5 +67,8 @@ class AdversarialTraining(ObjectivePart):
     alpha: Mixed = 0.0
     batch_norm: BatchNorm = "evaluation"
 
+    def check(self, network: nn.Module, batch: Batch) -> None:
+        self.objective(0).tried(network, batch)
+
     def objective(self, seed: int) -> AdversarialObjective:
         return AdversarialObjective(self.attack, self.alpha, self.criterion, seed=seed, batch_norm=self.batch_norm)

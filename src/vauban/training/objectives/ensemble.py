@@ -60,6 +60,7 @@ class EnsembleTraining(ObjectivePart):
 
     def check(self, network: nn.Module, batch: Batch) -> None:
         check_classes(network, batch, {f"source {i + 1}": source for i, source in enumerate(self.sources)})
+        self.objective(0).tried(network, batch)
 
     def objective(self, seed: int) -> EnsembleObjective:
         return EnsembleObjective(

@@ -95,6 +95,9 @@ class Trades(ObjectivePart):
         super().__post_init__()
         raising(self.attack)
 
+    def check(self, network: nn.Module, batch: Batch) -> None:
+        self.objective(0).tried(network, batch, reference=True)
+
     def objective(self, seed: int) -> TradesObjective:
         attack = raising(self.attack)
         return TradesObjective(attack, self.beta, self.criterion, seed=seed, batch_norm=self.batch_norm)
