@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.core.parameters import Positive
 from vauban.core.surgery import replaced
 from vauban.engine.network import quiet, shown
@@ -53,7 +53,7 @@ class BoundedActivations(RecipePart):
         bounds = self.t if isinstance(self.t, tuple) else (self.t,) * len(old)
         if len(bounds) != len(old):
             raise ContractError(
-                f"expected t for each of the {len(old)} activations of {kind}, got {len(bounds)} values"
+                f"expected t for each of the {len(old)} activations of {kind}, got {plural(len(bounds), 'value')}"
             )
         for part, t in zip(old, bounds, strict=True):
             new = (LearnedReLU if self.learned else BoundedReLU)(float(t))
@@ -65,6 +65,6 @@ class BoundedActivations(RecipePart):
             left = functional_activations(network, shown(network, batch.x[:1].clone()))
         if left:
             raise ContractError(
-                f"expected activations that are modules (nn.ReLU and its kin) for brelu, got {left} calls of functions "
-                "such as torch.relu in its forward, which would stay as they are; make them modules in __init__"
+                f"expected activations that are modules (nn.ReLU and its kin) for brelu, got {plural(left, 'call')} of "
+                "functions such as torch.relu in its forward, which would stay as they are; make them modules in __init__"
             )
