@@ -18,6 +18,7 @@ from vauban.core.norms import Ball, Linf, Norm
 from vauban.core.parameters import describe
 from vauban.core.registry import Entry
 from vauban.training.criteria import registry as criteria
+from vauban.training.selections import registry as selections
 from vauban.words.labels import fraction
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -246,11 +247,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": summaries(metrics.registry),
     "certificates": summaries(certificates.registry, "norms", "bounds"),
     "losses": loss_table,
+    "recipes": summaries(training.registry),
+    "criteria": summaries(criteria),
     "reference-attacks": reference(attacks.registry, attacks.fitters),
     "reference-defences": reference(defences.registry),
     "reference-metrics": reference(metrics.registry),
     "reference-threats": reference(threats.registry),
-    "reference-training": reference(training.registry, criteria),
+    "reference-training": reference(training.registry, criteria, selections),
 }
 
 
