@@ -1,0 +1,80 @@
+"""Deterministic certificates: the largest radius at which bounds of all class differences stay above 0."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vauban.certificates.base import WITHHELD, Bound, Certificate
+from vauban.certificates.bounds import Region
+from vauban.certificates.sequential import Step, steps_of
+from vauban.core.answers import predicted
+from vauban.core.norms import Linf
+from vauban.core.parameters import Count, Positive
+from vauban.core.rng import Stream
+from vauban.engine.network import predict, quiet
+
+
+@dataclass(frozen=True)
+class Deterministic(Certificate):
+    """Base of bounds of the plain network: bisection over the radius, whose lower end is always one that was proved.
+
+    Attributes:
+        largest: The largest radius that is tried, pixel units of [0,1].
+        rounds: Halvings of [0, largest].
+    """
+
+    rising: ClassVar[bool] = False
+    largest: Positive = 0.5
+    rounds: Count = 12
+
+    @abstractmethod
+    def margins(self, steps: Sequence[Step], region: Region, label: Tensor) -> Tensor:
+        """Lower bounds of z_y - z_k over a region, `(batch, classes)`; 0 for y itself."""
+
+    @property
+    def claim(self) -> str:
+        name = "L-infinity" if self.norm == Linf else self.norm.name.upper()
+        return (
+            "the network itself keeps its class for every image of [0,1] within the radius in "
+            f"{name}, without a probability, in exact arithmetic"
+        )
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        return ("fmn:norm=linf,steps=100",) if self.norm == Linf else ("ddn:steps=50",)
+
+    def check(self, network: nn.Module, x: Tensor) -> None:
+        self._steps(network, x)
+
+    def _steps(self, network: nn.Module, x: Tensor) -> tuple[Step, ...]:
+        return steps_of(network, x, type(self).__name__, self.rising)
+
+    def bound(self, network: nn.Module, x: Tensor, rng: Stream) -> Bound:
+        label, steps = self.answer(network, x, rng, ""), self._steps(network, x[:1])
+        low = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        high = torch.full_like(low, self.largest)
+        radius = high
+        for _ in range(self.rounds + 1):
+            proved = self._proved(steps, x, label, radius)
+            low, high = torch.where(proved, radius, low), torch.where(proved, high, radius)
+            radius = (low + high) / 2
+        return Bound(label.where(low > 0, WITHHELD), low)
+
+    def _proved(self, steps: Sequence[Step], x: Tensor, label: Tensor, radius: Tensor) -> Tensor:
+        with quiet([]), torch.no_grad():
+            margins = self.margins(steps, Region(x.double(), radius, self.norm), label.clamp_min(0))
+        own = torch.nn.functional.one_hot(label.clamp_min(0), margins.shape[1]).bool()
+        return (margins.masked_fill(own, torch.inf) > 0).all(1) & (label != WITHHELD)
+
+    def answer(self, network: nn.Module, x: Tensor, rng: Stream, tag: str) -> Tensor:
+        with quiet(list(network.modules())):
+            return predicted(predict(network, x))
+
+    def differentiable(self, network: nn.Module, x: Tensor, seed: int) -> nn.Module:
+        return network
