@@ -1,4 +1,4 @@
-"""An attack, a defence, a threat and a metric, in one file each: they are in the faces, the CLI, conformance and report."""
+"""Attack, defence, threat, metric and parts of recipes, in one file each: faces, CLI, conformance and report know them."""
 
 from __future__ import annotations
 
@@ -85,6 +85,108 @@ def largest_rise(x0: Tensor, x: Tensor) -> Tensor:
     x0, x = pair(x0, x)
     return 255 * (x - x0).flatten(1).amax(1)
 ''',
+    "training/objectives/unsure.py": '''"""Training that keeps logits small."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from vauban.core.contracts import Batch
+from vauban.core.parameters import NonNegative
+from vauban.training import registry
+from vauban.training.objective import Criterion, Staged, Value, logits_of
+from vauban.training.recipe import CRITERION, ObjectivePart
+
+
+@dataclass
+class SmallLogits(Staged[None]):
+    weight: float
+    criterion: Criterion
+
+    def made(self, network: nn.Module, batch: Batch, step: int) -> None:
+        return None
+
+    def value(self, network: nn.Module, batch: Batch, made: None) -> Value:
+        logits = logits_of(network, batch.x, batch.y)
+        return self.criterion(logits, batch.y) + self.weight * logits.square().mean(), logits
+
+
+@registry.register("unsure", words=CRITERION)
+@dataclass(frozen=True)
+class Unsure(ObjectivePart):
+    """The criterion, and the mean square of the logits."""
+
+    weight: NonNegative = 0.1
+
+    def objective(self, seed: int) -> SmallLogits:
+        return SmallLogits(self.weight, self.criterion)
+''',
+    "models/edits/scaled.py": '''"""Logits times a factor."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vauban.core.parameters import Positive
+from vauban.training import registry
+from vauban.training.recipe import RecipePart
+
+
+class Factor(nn.Module):
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.by * x
+
+
+@registry.register("scaled")
+@dataclass(frozen=True)
+class Scaled(RecipePart):
+    """The network with its logits times a factor."""
+
+    by: Positive = 2.0
+
+    def edit(self, module: nn.Module) -> nn.Module:
+        return nn.Sequential(module, Factor(self.by))
+''',
+    "training/criteria/brier.py": '''"""Brier score."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from vauban.core.parameters import Parameters
+from vauban.training.criteria import registry
+
+
+@registry.register("brier")
+@dataclass(frozen=True)
+class Brier(Parameters):
+    """Mean squared distance of the probabilities from the label's."""
+
+    def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
+        return (logits.softmax(1) - F.one_hot(y, logits.shape[1])).square().sum(1).mean()
+''',
+    "training/selections/first.py": '''"""The first epoch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vauban.training.selection import Selection
+from vauban.training.selections import registry
+
+
+@registry.register("first")
+@dataclass(frozen=True)
+class FirstEpoch(Selection):
+    """The network of the first epoch."""
+
+    def score(self, network: Any, held: Any, seed: int) -> float:
+        return 1.0
+''',
 }
 ASK = """
 import json, vauban as vb
@@ -102,7 +204,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the package with four more files."""
+    """A copy of the package with more files."""
     source = tmp_path_factory.mktemp("one") / "src"
     skipped = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.csv")
     shutil.copytree(ROOT / "src" / "vauban", source / "vauban", ignore=skipped)
@@ -154,3 +256,17 @@ def test_the_conformance_suite_judges_them(tree: Path) -> None:
     told = python(tree, *command, str(ROOT / "tests" / "conformance"))
     for test, name in (("test_every_attack", "half-step"), ("test_every_defence", "darker")):
         assert sum(line.startswith("PASSED") and test in line and name in line for line in told.splitlines()) >= 5
+
+
+@pytest.mark.slow
+def test_a_recipe_of_new_parts_trains_and_its_network_loads_with_its_edit(tree: Path) -> None:
+    for kind, name in (("recipes", "unsure"), ("recipes", "scaled"), ("criteria", "brier"), ("selections", "first")):
+        assert name in python(tree, "-m", "vauban", "list", kind)
+    words = "--model digits-cnn --data digits/train[:40] --epochs 3 --selection first --out w.safetensors"
+    recipe = "scaled:by=3+awp:objective=[unsure:weight=0.2,criterion=brier]"
+    told = python(tree, "-m", "vauban", "train", *words.split(), "--recipe", recipe)
+    assert "kept epoch 1" in told
+    ask = "import vauban as vb; print(vb.models.load('w.safetensors')[1].by)"
+    assert python(tree, "-c", ask).strip() == "3"
+    passes = "import vauban as vb; print(vb.load('recipe', 'unsure').objective(0).passes)"
+    assert python(tree, "-c", passes).strip() == "(1, 1)"
