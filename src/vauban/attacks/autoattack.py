@@ -69,7 +69,7 @@ class AutoAttack(Attack):
             APGD(self.ball, self.steps, loss=cross_entropy),
             APGDT(self.ball, self.steps, self.n_target),
             FABT(self.ball, self.steps, self.n_target),
-            Square(self.ball, self.queries),
+            Square(self.ball, self.queries, rescaled=False),
         )
 
     def stages_on(self, shape: Sequence[int]) -> tuple[Attack, ...]:

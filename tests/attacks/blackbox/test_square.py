@@ -205,6 +205,14 @@ def test_the_share_is_halved_where_the_paper_says() -> None:
         assert attack.share(edge) == pytest.approx(0.8 / 2 ** max(k - 1, 0))
 
 
+def test_the_halvings_move_with_the_queries_only_where_they_are_rescaled() -> None:
+    """pyautoattack's `p_selection` at 5000 queries: its battery has resc_schedule=False, which ends at p / 128."""
+    fewer, fixed = attacks.Square(steps=5000), attacks.Square(steps=5000, rescaled=False)
+    assert [fewer.share(t) * 512 / 0.8 for t in (5, 6, 1001, 4001, 4999)] == pytest.approx([512, 256, 8, 1, 1])
+    assert [fixed.share(t) * 512 / 0.8 for t in (10, 11, 1001, 4001, 4999)] == pytest.approx([512, 256, 16, 4, 4])
+    assert not attacks.AutoAttack().members[-1].rescaled
+
+
 @pytest.mark.parametrize("side", [1, 2, 3, 4, 5, 9])
 def test_humps_are_two_opposite_pyramids_of_unit_norm(side: int) -> None:
     shape = humps(side, torch.float64, torch.device("cpu"))

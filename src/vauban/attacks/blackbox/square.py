@@ -49,7 +49,7 @@ class Square(Steps[SquareState]):
 
     L-infinity: vertical stripes of x0 +- eps at the start, then squares of +-eps, one sign per channel. L2: a grid of
     tiles at the start, then the mass of two windows moves into one of them. The share of changed pixels is halved at
-    `HALVINGS` rescaled to `steps`. Images `(batch, channel, height, width)`; vectors `(batch, features)` are one row of
+    `HALVINGS`, of 10 000 queries or rescaled to `steps`. Images `(batch, channel, height, width)`; vectors `(batch, features)` are one row of
     pixels, in linf only.
 
     Attributes:
@@ -57,6 +57,8 @@ class Square(Steps[SquareState]):
         steps: Queries, the first one of the start.
         p: Share of pixels that a square covers at first. The default 0.8 is that of AutoAttack (arXiv:2003.01690); the
             paper has 0.05 (linf) and 0.1 (l2) for ImageNet.
+        rescaled: Whether the halvings of p are rescaled to `steps`; AutoAttack keeps them where 10 000 queries have them, and
+            stops before the smallest squares.
 
     Raises:
         ContractError: A value outside its range or another norm; when run, images of another shape.
@@ -69,6 +71,7 @@ class Square(Steps[SquareState]):
     ball: Ball = Linf(8 / 255)
     steps: Count = 5000
     p: Annotated[float, Range(0, 1, open_low=True)] = 0.8
+    rescaled: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,7 +121,8 @@ class Square(Steps[SquareState]):
 
     def share(self, t: int) -> float:
         """The share of pixels that a square covers at step t."""
-        return math.ldexp(self.p, -sum(t * 10_000 / self.steps > h for h in HALVINGS))
+        at = t * 10_000 / self.steps if self.rescaled else t
+        return math.ldexp(self.p, -sum(at > h for h in HALVINGS))
 
     def _sides(self, t: int, height: int, width: int) -> tuple[int, int]:
         """Height and width of the squares of step t."""
