@@ -42,7 +42,12 @@ def strided_maps(size: int) -> int:
     return (size // 2 - 6) // 2 + 1
 
 
-def three_convolutions(channels: int, size: int, classes: int, kind: Activation) -> nn.Sequential:
+def scaled(maps: int, width: float) -> int:
+    """A number of maps times the width, at least 1."""
+    return max(1, round(maps * width))
+
+
+def three_convolutions(channels: int, size: int, classes: int, kind: Activation, width: float = 1.0) -> nn.Sequential:
     """Network conv 64 8x8 /2 same - conv 128 6x6 /2 valid - conv 128 5x5 /1 valid - dense.
 
     An activation follows each convolution. Maps 28 -> 14 -> 5 -> 1 (128 features) and 32 -> 16 -> 6 -> 2 (512 features).
@@ -53,20 +58,21 @@ def three_convolutions(channels: int, size: int, classes: int, kind: Activation)
         size: Side of the images in pixels.
         classes: Number of classes.
         kind: The activation.
+        width: Factor of the maps.
 
     Raises:
         ContractError: The side is odd or below 28.
     """
-    side = strided_maps(size) - 4
+    side, few, many = strided_maps(size) - 4, scaled(64, width), scaled(128, width)
     return nn.Sequential(
-        nn.Conv2d(channels, 64, 8, stride=2, padding=3),
+        nn.Conv2d(channels, few, 8, stride=2, padding=3),
         activation(kind),
-        nn.Conv2d(64, 128, 6, stride=2),
+        nn.Conv2d(few, many, 6, stride=2),
         activation(kind),
-        nn.Conv2d(128, 128, 5),
+        nn.Conv2d(many, many, 5),
         activation(kind),
         nn.Flatten(),
-        nn.Linear(128 * side * side, classes),
+        nn.Linear(many * side * side, classes),
     )
 
 

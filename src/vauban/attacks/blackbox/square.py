@@ -49,16 +49,16 @@ class Square(Steps[SquareState]):
 
     L-infinity: vertical stripes of x0 +- eps at the start, then squares of +-eps, one sign per channel. L2: a grid of
     tiles at the start, then the mass of two windows moves into one of them. The share of changed pixels is halved at
-    `HALVINGS`, of 10 000 queries or rescaled to `steps`. Images `(batch, channel, height, width)`; vectors `(batch, features)` are one row of
-    pixels, in linf only.
+    `HALVINGS`, of 10 000 queries or rescaled to `steps`. Images `(batch, channel, height, width)`; vectors
+    `(batch, features)` are one row of pixels, in linf only.
 
     Attributes:
         ball: The budget, in linf or l2.
         steps: Queries, the first one of the start.
         p: Share of pixels that a square covers at first. The default 0.8 is that of AutoAttack (arXiv:2003.01690); the
             paper has 0.05 (linf) and 0.1 (l2) for ImageNet.
-        rescaled: Whether the halvings of p are rescaled to `steps`; AutoAttack keeps them where 10 000 queries have them, and
-            stops before the smallest squares.
+        rescaled: Whether the halvings of p are rescaled to `steps`; AutoAttack keeps them where 10 000 queries have them,
+            and stops before the smallest squares.
 
     Raises:
         ContractError: A value outside its range or another norm; when run, images of another shape.
