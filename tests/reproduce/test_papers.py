@@ -50,13 +50,13 @@ def file_of(experiment: str) -> str:
         return "thesis5/frontier"
     if experiment == "thesis-4-converged":
         return "thesis4/converged"
-    numbered = re.fullmatch(r"(cia-|thesis-)(fig)?(?:(\d)\.)?(\d+)(-.*)?", experiment)
-    paper = "cia" if numbered[1] == "cia-" else f"thesis{numbered[3]}"
+    numbered = re.fullmatch(r"(cia-|thesis-|efficient-)(fig)?(?:(\d)\.)?(\d+)(-.*)?", experiment)
+    paper = f"thesis{numbered[3]}" if numbered[1] == "thesis-" else numbered[1].rstrip("-")
     return f"{paper}/{'figure' if numbered[2] else 'table'}{numbered[4]}"
 
 
 def test_every_experiment_has_the_file_of_its_number() -> None:
-    ours = [name for name in registry.names() if name.startswith(("cia-", "thesis-", "frontier-"))]
+    ours = [name for name in registry.names() if name.startswith(("cia-", "thesis-", "efficient-", "frontier-"))]
     assert {file_of(name) for name in ours} == {name_of(file) for file in TABLES}
 
 
@@ -64,7 +64,7 @@ def test_every_experiment_has_the_file_of_its_number() -> None:
 def test_a_file_says_first_which_table_or_figure_it_is(file: Path) -> None:
     first = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))).split("\n")[0]
     kind = re.match(r"[a-z]+", file.stem)[0].capitalize()
-    chapter = {"cia": "", "thesis4": "4.", "thesis5": "5."}[file.parent.name]
+    chapter = {"cia": "", "efficient": "", "thesis4": "4.", "thesis5": "5."}[file.parent.name]
     numbered = first.startswith(f"{kind} {chapter}{file.stem.removeprefix(kind.lower())}: ")
     assert numbered or file.stem in BEYOND_THE_PAPERS
 

@@ -6,8 +6,8 @@ from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.papers.efficient.networks import FOUR, four_network_scales
 from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, EPSILONS, NOTES, SOURCE, curve
-from vauban.reproduce.papers.efficient.table1 import ROLES, four_network_scales
 from vauban.reproduce.registry import register
 
 BELOW = tuple(eps for eps in EPSILONS if eps <= 0.3)
@@ -15,7 +15,7 @@ BELOW = tuple(eps for eps in EPSILONS if eps <= 0.3)
 
 def curves() -> dict[str, list[tuple[float, TableCell]]]:
     """A curve for each network."""
-    return {role: curve("FGSM", role, role, EPSILONS, role) for role in ROLES}
+    return {role: curve("FGSM", role, role, EPSILONS, role) for role in FOUR}
 
 
 def cells(scale: Scale) -> list[TableCell]:
@@ -32,7 +32,7 @@ CLAIMS = (
         "section 4.2",
         tuple(
             Larger(f"CNN+BRELU: FGSM, eps {eps:g}", f"{role}: FGSM, eps {eps:g}")
-            for role in ROLES
+            for role in FOUR
             if role != "CNN+BRELU"
             for eps in BELOW
         ),

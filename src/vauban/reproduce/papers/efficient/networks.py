@@ -159,3 +159,21 @@ def timed(scale: Scale, recipes: dict[str, TrainingRun], crafting: float) -> Sca
     }
     training = sum(copies[role] * run.minutes for role, run in recipes.items())
     return replace(scale, recipes=recipes, minutes=max(0.1, round(seeds * (training + crafting), 1)))
+
+
+FOUR = tuple(architectures())
+"""The roles of the four networks."""
+
+
+def four_network_scales(crafting: float) -> dict[str, Scale]:
+    """The scales of Table 1 and Figure 3.
+
+    Args:
+        crafting: Minutes of the attacks with one training seed.
+    """
+    half = "width=0.5"
+    return {
+        "smoke": timed(SMOKE, four_networks(SMOKE_RUN, SMOKE_OPTIONS), 0),
+        "small": timed(SMALL["mnist"], four_networks(RUNS["mnist"], half), crafting),
+        "paper": timed(PRINTED["mnist"], four_networks(PRINTED_RUNS["mnist"], OPTIONS["mnist"]), 40 * crafting),
+    }

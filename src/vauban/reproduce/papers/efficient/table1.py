@@ -5,25 +5,12 @@ from __future__ import annotations
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.papers.efficient.networks import (
-    OPTIONS,
-    PRINTED,
-    PRINTED_RUNS,
-    RUNS,
-    SMALL,
-    SMOKE,
-    SMOKE_OPTIONS,
-    SMOKE_RUN,
-    architectures,
-    four_networks,
-    timed,
-)
+from vauban.reproduce.papers.efficient.networks import FOUR, four_network_scales
 from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, NOTES, SOURCE, accuracy, fgsm
 from vauban.reproduce.printed import rows_of
 from vauban.reproduce.registry import register
 
 CSV = "efficient-table1.csv"
-ROLES = tuple(architectures())
 
 
 def label(on: str, judge: str) -> str:
@@ -35,33 +22,19 @@ def cells(scale: Scale) -> list[TableCell]:
         accuracy(fgsm(0.1), row["crafted_on"], row["tested_on"], label(row["crafted_on"], row["tested_on"]), row)
         for row in rows_of(CSV)
     ]
-    return [*printed, *(accuracy(None, role, role, f"clean images, {role}") for role in ROLES)]
-
-
-def four_network_scales(crafting: float) -> dict[str, Scale]:
-    """The scales of Table 1 and Figure 3.
-
-    Args:
-        crafting: Minutes of the attacks with one training seed.
-    """
-    half = "width=0.5"
-    return {
-        "smoke": timed(SMOKE, four_networks(SMOKE_RUN, SMOKE_OPTIONS), 0),
-        "small": timed(SMALL["mnist"], four_networks(RUNS["mnist"], half), crafting),
-        "paper": timed(PRINTED["mnist"], four_networks(PRINTED_RUNS["mnist"], OPTIONS["mnist"]), 40 * crafting),
-    }
+    return [*printed, *(accuracy(None, role, role, f"clean images, {role}") for role in FOUR)]
 
 
 CLAIMS = (
     Claim(
         "Each network is fooled most by the images made on itself",
         "section 4.2",
-        tuple(Larger(label(on, judge), label(judge, judge)) for judge in ROLES for on in ROLES if on != judge),
+        tuple(Larger(label(on, judge), label(judge, judge)) for judge in FOUR for on in FOUR if on != judge),
     ),
     Claim(
         "The CNN keeps an accuracy above 90 % on all images made on another network",
         "section 4.2",
-        tuple(Larger(label(on, judge), 0.9) for judge in ("CNN+RELU", "CNN+BRELU") for on in ROLES if on != judge),
+        tuple(Larger(label(on, judge), 0.9) for judge in ("CNN+RELU", "CNN+BRELU") for on in FOUR if on != judge),
     ),
     Claim(
         "The bounded ReLU makes the CNN more accurate on the images made on itself",
