@@ -245,6 +245,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": summaries(models.registry, "data", "weights"),
     "datasets": summaries(data.registry, "splits"),
     "metrics": summaries(metrics.registry),
+    "network-metrics": summaries(metrics.network_registry),
     "certificates": summaries(certificates.registry, "norms", "bounds"),
     "losses": loss_table,
     "recipes": summaries(training.registry),

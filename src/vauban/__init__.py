@@ -51,6 +51,7 @@ face(
         "defences": "vauban.defences",
         "load": "vauban.words:load",
         "margin": "vauban.core.losses:margin",
+        "measure": "vauban.evaluate.measure:measure",
         "metrics": "vauban.metrics",
         "models": "vauban.models",
         "threats": "vauban.threats",

@@ -28,6 +28,7 @@ from vauban.attacks.minimal.deepfool import DeepFool as DeepFool
 from vauban.attacks.minimal.ead import EAD as EAD
 from vauban.attacks.minimal.fab import FAB as FAB
 from vauban.attacks.minimal.fmn import FMN as FMN
+from vauban.attacks.minimal.incremental_fgsm import IncrementalFGSM as IncrementalFGSM
 from vauban.attacks.minimal.jsma import JSMA as JSMA
 from vauban.attacks.minimal.lbfgs import LBFGS as LBFGS
 from vauban.attacks.minimal.sapper import Sapper as Sapper

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli import certify, compare, evaluate, fit, images, reproduce, results, train
+from vauban.cli import certify, compare, evaluate, fit, images, measure, reproduce, results, train
 from vauban.core.errors import VaubanError, exits_are_errors, plain
 from vauban.jobs.allocator import keep_freed
 
@@ -26,6 +26,7 @@ BATCHES = "finished batches are stored, run the same command to go on"
 KEPT = {
     "evaluate": BATCHES,
     "certify": BATCHES,
+    "measure": BATCHES,
     "reproduce": BATCHES,
     "train": "the last whole epoch is kept beside the output, run the same command to go on after it",
     "fit": "nothing is kept of a fit that has not ended, the same command begins it again",
@@ -35,6 +36,7 @@ KEPT = {
 COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "certify": certify.certify,
+    "measure": measure.measure,
     "report": results.report,
     "compare": compare.compare,
     "table": results.table,

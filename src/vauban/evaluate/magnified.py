@@ -11,7 +11,7 @@ from torch import Tensor
 from vauban.core.errors import ContractError, plural
 from vauban.data.encoded import Framing
 from vauban.evaluate.batch import png
-from vauban.metrics import magnify
+from vauban.metrics.magnify import magnify
 from vauban.report.run.example_images import example_rows
 from vauban.store import Store
 from vauban.store.files import write_bytes

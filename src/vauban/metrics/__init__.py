@@ -1,4 +1,5 @@
-"""Metrics of a pair (original, image): distances and similarity, one float64 value per sample; and views of one image."""
+"""Metrics of a pair (original, image): distances and similarity, one float64 value per sample; metrics of a network; and
+views of one image."""
 
 from __future__ import annotations
 
@@ -13,12 +14,18 @@ registry: Registry[Any] = Registry("metric", "vauban.metrics", declare)
 `aggregate`, how the values of many images become one ("mean" or "median"); `reads`, what it is a function of ("pair": the
 original and the image)."""
 
+network_registry: Registry[Any] = Registry("network metric", "vauban.metrics.of_network")
+"""Metrics of a network, one value for each image: classes of `metrics.of_network.base.NetworkMetric`."""
+
 face(
     __name__,
     registry,
+    network_registry,
     extras={
         "COLUMNS": "vauban.metrics.sample:COLUMNS",
+        "MeasuredBatch": "vauban.metrics.of_network.base:MeasuredBatch",
         "Metric": "vauban.metrics.base:Metric",
+        "NetworkMetric": "vauban.metrics.of_network.base:NetworkMetric",
         "Perception": "vauban.metrics.lpips:Perception",
         "load": "vauban.words.metric:load",
         "magnify": "vauban.metrics.magnify:magnify",

@@ -9,6 +9,14 @@ from vauban.metrics.lpips import lpips as lpips
 from vauban.metrics.lpips import torchvision_lpips as torchvision_lpips
 from vauban.metrics.mad import mad as mad
 from vauban.metrics.magnify import magnify as magnify
+from vauban.metrics.of_network.base import MeasuredBatch as MeasuredBatch
+from vauban.metrics.of_network.base import NetworkMetric as NetworkMetric
+from vauban.metrics.of_network.empirical_robustness import EmpiricalRobustness as EmpiricalRobustness
+from vauban.metrics.of_network.layer_distortion import LayerDistortion as LayerDistortion
+from vauban.metrics.of_network.local_lipschitz import LocalLipschitz as LocalLipschitz
+from vauban.metrics.of_network.loss_sensitivity import LossSensitivity as LossSensitivity
+from vauban.metrics.of_network.prediction_entropy import PredictionEntropy as PredictionEntropy
+from vauban.metrics.of_network.training_set_distance import TrainingSetDistance as TrainingSetDistance
 from vauban.metrics.perceptual import psnr as psnr
 from vauban.metrics.perceptual import ssim as ssim
 from vauban.metrics.roughness import roughness as roughness
@@ -20,4 +28,5 @@ from vauban.metrics.sample import linf as linf
 from vauban.metrics.sample import measure as measure
 from vauban.words.metric import load as load
 
+network_registry: Registry[Any]
 registry: Registry[Any]

@@ -24,6 +24,7 @@ KINDS = (
     "loss",
     "metric",
     "model",
+    "network_metric",
     "recipe",
     "selection",
     "threat",

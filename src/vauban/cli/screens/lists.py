@@ -27,6 +27,7 @@ def registries() -> dict[str, Any]:
         "datasets": data.registry,
         "threats": threats.registry,
         "metrics": metrics.registry,
+        "network-metrics": metrics.network_registry,
         "certificates": certificates.registry,
         "experiments": experiments.registry,
         "recipes": recipes,
@@ -39,8 +40,8 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
     """Entries of a registry as plain data.
 
     Args:
-        kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `certificates`, `losses`,
-            `recipes`, `criteria`, `selections` or `experiments`.
+        kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `network-metrics`,
+            `certificates`, `losses`, `recipes`, `criteria`, `selections` or `experiments`.
 
     Returns:
         Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.

@@ -1,0 +1,54 @@
+"""Relative distortion of a layer under attack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vauban.core.errors import ContractError
+from vauban.core.norms import L2
+from vauban.core.parameters import Whole
+from vauban.core.surgery import submodule
+from vauban.engine.network import predict, quiet
+from vauban.metrics import network_registry
+from vauban.metrics.of_network.base import MeasuredBatch, NetworkMetric
+
+
+@network_registry.register("layer-distortion")
+@dataclass(frozen=True)
+class LayerDistortion(NetworkMetric):
+    """Relative layer distortion: ||h(x') - h(x)||_2 / ||h(x)||_2, h the output of a layer, x' the attack's image.
+
+    How far a change has grown on its way through the network; NaN where h(x) is 0.
+
+    Attributes:
+        layer: Dotted name of the layer, as in `network.named_modules()`, or a number; "" for the logits.
+
+    Raises:
+        ContractError: When measured: there is no such layer, or it gives no tensor of one row for each image.
+    """
+
+    attacked: ClassVar[bool] = True
+    layer: str | Whole = ""
+
+    def values(self, given: MeasuredBatch) -> Tensor:
+        before, after = (self._output(given.network, x) for x in (given.batch.x, given.image))
+        size = L2.size(before)
+        return torch.where(size > 0, L2.size(after - before) / size, torch.nan)
+
+    def _output(self, network: nn.Module, x: Tensor) -> Tensor:
+        kept: list[Any] = []
+        handle = submodule(network, str(self.layer), "layer of layer-distortion").register_forward_hook(
+            lambda module, args, out: kept.append(out)
+        )
+        try:
+            with quiet(list(network.modules())):
+                predict(network, x)
+        finally:
+            handle.remove()
+        if not kept or not isinstance(kept[-1], Tensor) or len(kept[-1]) != len(x):
+            raise ContractError(f"expected a layer with one row for each image, got {self.layer!r}; name another one")
+        return kept[-1].detach().double().flatten(1)

@@ -1,0 +1,148 @@
+"""Metrics of a network on linear networks, where each is known in closed form."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import vauban as vb
+from vauban.core.errors import ContractError, VaubanError
+from vauban.core.rng import Stream
+from vauban.metrics.of_network.base import MeasuredBatch
+from vauban.metrics.of_network.training_set_distance import nearest
+
+
+def linear(classes: int = 2, features: int = 5) -> nn.Linear:
+    network = nn.Linear(features, classes)
+    with torch.no_grad():
+        network.weight.copy_(torch.randn(classes, features, generator=torch.Generator().manual_seed(3)))
+        network.bias.zero_()
+    return network
+
+
+def images(n: int = 7, features: int = 5) -> Tensor:
+    return 0.2 + 0.6 * torch.rand(n, features, generator=torch.Generator().manual_seed(4))
+
+
+def given(network: nn.Module, x: Tensor, image: Tensor | None = None, fooled: Tensor | None = None) -> MeasuredBatch:
+    y = network(x).argmax(1)
+    batch = vb.Batch(x, y, torch.arange(len(x)), None)
+    none = torch.zeros(len(x), dtype=torch.bool)
+    return MeasuredBatch(
+        network, batch, x if image is None else image, none if fooled is None else fooled, Stream(0, batch.ids)
+    )
+
+
+def test_loss_sensitivity_of_a_linear_network() -> None:
+    network, x = linear(3), images()
+    p = network(x).softmax(1)
+    exact = ((p - nn.functional.one_hot(network(x).argmax(1), 3)) @ network.weight).norm(dim=1)
+    assert torch.allclose(vb.metrics.LossSensitivity().values(given(network, x)).float(), exact, atol=1e-6)
+
+
+def test_lipschitz_constant_of_a_linear_map_is_its_largest_singular_value() -> None:
+    network = linear(4)
+    exact = torch.linalg.matrix_norm(network.weight, 2).item()
+    estimate = vb.metrics.LocalLipschitz(radius=0.05, steps=60).values(given(network, images()))
+    assert estimate.tolist() == pytest.approx([exact] * 7, rel=1e-3)
+    few = vb.metrics.LocalLipschitz(radius=0.05, steps=1).values(given(network, images()))
+    assert bool((few <= exact * (1 + 1e-4)).all())
+
+
+def test_entropy_by_hand() -> None:
+    class Given(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([torch.zeros(len(x)), x[:, 0] * 1e4], 1)
+
+    x = torch.tensor([[0.0], [1.0]])
+    assert vb.metrics.PredictionEntropy().values(given(Given(), x)).tolist() == pytest.approx([math.log(2), 0.0])
+
+
+def test_empirical_robustness_of_what_was_fooled_alone() -> None:
+    network, x = linear(), images(3)
+    image = x + torch.tensor([[0.1, 0, 0, 0, 0]])
+    fooled = torch.tensor([True, False, True])
+    values = vb.metrics.EmpiricalRobustness().values(given(network, x, image, fooled))
+    assert values[[0, 2]].tolist() == pytest.approx((0.1 / x.norm(dim=1))[[0, 2]].tolist(), rel=1e-5)
+    assert math.isnan(values[1])
+
+
+@pytest.mark.parametrize("layer", ["", 0, "1"])
+def test_layer_distortion_by_hand(layer: str | int) -> None:
+    network = nn.Sequential(linear(6), nn.ReLU(), linear(3, 6))
+    x = images()
+    image = (x + 0.05).clamp(0, 1)
+    parts = {"": network, 0: network[0], "1": network[:2]}
+    before, after = (parts[layer](z).double() for z in (x, image))
+    exact = (after - before).norm(dim=1) / before.norm(dim=1)
+    values = vb.metrics.LayerDistortion(layer).values(given(network, x, image))
+    assert torch.allclose(values, exact, atol=1e-6)
+
+
+def test_a_layer_that_is_not_there_is_named() -> None:
+    with pytest.raises(ContractError, match="'nine'"):
+        vb.metrics.LayerDistortion("nine").values(given(linear(), images()))
+
+
+def test_training_set_distance_against_brute_force() -> None:
+    train, x = images(50), images(9) + 0.01
+    data = vb.data.from_torch((train, torch.zeros(50, dtype=torch.int64)), levels=None)
+    exact = torch.cdist(x.double(), train.double(), compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    for block in (1, 7, 50):
+        metric = vb.metrics.TrainingSetDistance(data, block)
+        assert torch.allclose(metric.values(given(linear(), x)), exact, atol=1e-12)
+    assert nearest(train.double(), train.double()).tolist() == [0.0] * 50
+    with pytest.raises(ContractError, match="expected training images of the shape"):
+        vb.metrics.TrainingSetDistance(data).values(given(linear(2, 3), images(2, 3)))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_incremental_fgsm_stops_at_the_first_increment_that_changes_the_label(norm: str) -> None:
+    network, x = linear(), images(12)
+    y, w = network(x).argmax(1), network.weight[1] - network.weight[0]
+    data = vb.data.from_torch((x, y), levels=None)
+    result = vb.attack(f"incremental-fgsm:norm={norm},eps=0.01", network, data)
+    size = w.abs().sum() if norm == "linf" else w.norm()
+    needed = (network(x)[:, 1] - network(x)[:, 0]).abs() / size
+    moved = (result.adversarial - x).abs().amax(1) if norm == "linf" else (result.adversarial - x).norm(dim=1)
+    inside = ((result.adversarial > 0) & (result.adversarial < 1)).all(1) & result.success
+    assert int(inside.sum()) > 4
+    assert torch.allclose(moved[inside], 0.01 * (needed[inside] / 0.01).ceil(), atol=2e-3)
+    assert bool((moved[inside] >= needed[inside] - 1e-5).all())
+
+
+def test_rows_are_kept_and_summarised(tmp_path: Path) -> None:
+    network, x = linear(), images(12)
+    data = vb.data.from_torch((x, network(x).argmax(1)), levels=None)
+    words = (["empirical-robustness", "loss-sensitivity"], network, data, tmp_path)
+    first = vb.measure(*words, attack="incremental-fgsm:eps=0.02", batch_size=5)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    again = vb.measure(*words, attack="incremental-fgsm:eps=0.02", batch_size=5)
+    assert len(files) == 6
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    whole = vb.measure(*words[:3], attack="incremental-fgsm:eps=0.02", batch_size=12)
+    for name, columns in first.columns.items():
+        assert np.array_equal(columns["value"], again.columns[name]["value"], equal_nan=True)
+        assert np.allclose(columns["value"], whole.columns[name]["value"], atol=1e-6, equal_nan=True)
+    robust = first.columns["empirical-robustness"]
+    assert first.mean("empirical-robustness").p_suc == pytest.approx(robust["fooled"].mean())
+    assert f"{round(robust['fooled'].sum())} of 12 images" in str(first)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("empirical-robustness", "expected an attack for empirical-robustness"),
+        ("local-lipschitz:radius=0", "radius"),
+        ("loss-sensitivty", "did you mean 'loss-sensitivity'"),
+        ("training-set-distance", "needs data"),
+    ],
+)
+def test_bad_input_is_one_line(word: str, message: str) -> None:
+    with pytest.raises(VaubanError, match=message):
+        vb.measure(word, "digits-cnn", "digits/test[:4]")
