@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 import vauban as vb
-from vauban.certificates import Smoothing
+from vauban.certificates import RandomisedSmoothing
 from vauban.certificates.base import WITHHELD
 from vauban.certificates.votes import SoftSmoothed, votes
 from vauban.core.errors import ContractError
@@ -47,7 +47,7 @@ def true_radius(x: Tensor) -> Tensor:
 
 def bounded(n: int = 4000) -> tuple[Tensor, vb.certificates.Bound]:
     x = points()
-    return x, Smoothing(SIGMA, n=n).bound(Linear(), x, Stream(0, torch.arange(len(x))))
+    return x, RandomisedSmoothing(SIGMA, n=n).bound(Linear(), x, Stream(0, torch.arange(len(x))))
 
 
 def test_the_radius_is_below_the_true_one_and_near_it() -> None:
@@ -72,7 +72,7 @@ def test_the_radius_is_cohens_of_the_votes() -> None:
 
 def test_the_draws_that_choose_are_not_those_that_bound() -> None:
     network, x = Linear(), points(2)
-    Smoothing(SIGMA, n0=5, n=7).bound(network, x, Stream(0, torch.arange(2)))
+    RandomisedSmoothing(SIGMA, n0=5, n=7).bound(network, x, Stream(0, torch.arange(2)))
     choosing, bounding = network.seen
     assert len(choosing) == 10
     assert len(bounding) == 14
@@ -98,7 +98,7 @@ def test_an_image_has_the_same_votes_in_any_batch() -> None:
 
 def test_answers_are_withheld_at_the_boundary_alone() -> None:
     x = torch.tensor([[0.4, 0.4], [1.0, 0.0], [0.0, 1.0]])  # on the boundary, on either side
-    answer = Smoothing(SIGMA, predictions=200).answer(Linear(), x, Stream(0, torch.arange(3)), "answer")
+    answer = RandomisedSmoothing(SIGMA, predictions=200).answer(Linear(), x, Stream(0, torch.arange(3)), "answer")
     assert answer.tolist() == [WITHHELD, 1, 0]
 
 
@@ -107,7 +107,7 @@ def test_a_draw_that_is_not_finite_counts_against_the_class() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.stack([torch.zeros(len(x)), torch.full((len(x),), torch.nan)], 1)
 
-    bound = Smoothing(SIGMA, n0=5, n=20).bound(Broken(), points(3), Stream(0, torch.arange(3)))
+    bound = RandomisedSmoothing(SIGMA, n0=5, n=20).bound(Broken(), points(3), Stream(0, torch.arange(3)))
     assert bound.votes is not None
     assert bound.votes.tolist() == [0, 0, 0]
     assert bound.radius.tolist() == [0, 0, 0]
@@ -125,7 +125,7 @@ def rows(**given: object) -> vb.certificates.certify.CertificateResults:  # type
     y = (Linear().score(x) > 0).long()
     words = {"attacks": [vb.attacks.PGD(vb.L2(0.15), steps=5), vb.attacks.PGD(vb.L2(0.45), steps=10)], **given}
     return vb.certify(
-        Smoothing(SIGMA, n=800, predictions=200), Linear(), vb.data.from_torch((x, y), levels=None), **words
+        RandomisedSmoothing(SIGMA, n=800, predictions=200), Linear(), vb.data.from_torch((x, y), levels=None), **words
     )
 
 

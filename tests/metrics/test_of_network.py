@@ -106,7 +106,7 @@ def test_incremental_fgsm_stops_at_the_first_increment_that_changes_the_label(no
     network, x = linear(), images(12)
     y, w = network(x).argmax(1), network.weight[1] - network.weight[0]
     data = vb.data.from_torch((x, y), levels=None)
-    result = vb.attack(f"incremental-fgsm:norm={norm},eps=0.01", network, data)
+    result = vb.attack(f"incremental-fgsm:norm={norm},steps=100", network, data)
     size = w.abs().sum() if norm == "linf" else w.norm()
     needed = (network(x)[:, 1] - network(x)[:, 0]).abs() / size
     moved = (result.adversarial - x).abs().amax(1) if norm == "linf" else (result.adversarial - x).norm(dim=1)
@@ -120,12 +120,12 @@ def test_rows_are_kept_and_summarised(tmp_path: Path) -> None:
     network, x = linear(), images(12)
     data = vb.data.from_torch((x, network(x).argmax(1)), levels=None)
     words = (["empirical-robustness", "loss-sensitivity"], network, data, tmp_path)
-    first = vb.measure(*words, attack="incremental-fgsm:eps=0.02", batch_size=5)
+    first = vb.measure(*words, attack="incremental-fgsm:steps=50", batch_size=5)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
-    again = vb.measure(*words, attack="incremental-fgsm:eps=0.02", batch_size=5)
+    again = vb.measure(*words, attack="incremental-fgsm:steps=50", batch_size=5)
     assert len(files) == 6
     assert files == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
-    whole = vb.measure(*words[:3], attack="incremental-fgsm:eps=0.02", batch_size=12)
+    whole = vb.measure(*words[:3], attack="incremental-fgsm:steps=50", batch_size=12)
     for name, columns in first.columns.items():
         assert np.array_equal(columns["value"], again.columns[name]["value"], equal_nan=True)
         assert np.allclose(columns["value"], whole.columns[name]["value"], atol=1e-6, equal_nan=True)

@@ -23,7 +23,7 @@ Chance = Annotated[float, Range(0, 1, open_low=True, open_high=True)]
 
 @registry.register("smoothing", norms=("l2",), bounds="smoothed")
 @dataclass(frozen=True)
-class Smoothing(Certificate):
+class RandomisedSmoothing(Certificate):
     """Randomised smoothing: g(x) = argmax_c P(f(x + sigma e) = c), e standard normal, keeps its class within an L2 radius.
 
     CERTIFY: n0 draws choose the class; n fresh draws bound its probability from below by p, one-sided Clopper-Pearson at

@@ -15,7 +15,7 @@ from vauban.core.parameters import Count, check
 from vauban.engine.first_answer import first_answer
 from vauban.engine.network import quiet
 from vauban.evaluate.batch_size import automatic_batch_size
-from vauban.evaluate.measure_job import MeasureJob
+from vauban.evaluate.measure_job import NetworkMetricJob
 from vauban.evaluate.measurements import Measurements
 from vauban.jobs import runner
 from vauban.jobs.progress import Tell
@@ -98,7 +98,7 @@ def measure(
         check_output(Path(out), folder=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary if out is None else out)
-        jobs = [MeasureJob(folder, metric, whole, samples, made, seed, size, device) for metric in chosen]
+        jobs = [NetworkMetricJob(folder, metric, whole, samples, made, seed, size, device) for metric in chosen]
         outcomes = runner.run(jobs, None, tell)
         rows = [job.rows for job in jobs]
     return Measurements.of(name, [(metric.name, metric.value.unit) for metric in chosen], rows, tuple(outcomes))

@@ -31,7 +31,7 @@ COLUMNS = {"id": pa.int64(), "y": pa.int64(), "fooled": pa.bool_(), "value": pa.
 
 
 @dataclass(frozen=True, eq=False)
-class MeasureJob:
+class NetworkMetricJob:
     """A metric of a network, a row for each image.
 
     Attributes:
@@ -66,7 +66,7 @@ class MeasureJob:
     def _identity(self) -> Mapping[str, Any]:
         attack = None if self.attack is None else self.attack.value
         named: list[Named[Any]] = [self.metric, self.network, *([] if self.attack is None else [self.attack])]
-        parts = [self.metric.value, self.network.value, evaluate_batch, MeasureJob.compute]
+        parts = [self.metric.value, self.network.value, evaluate_batch, NetworkMetricJob.compute]
         return {
             "job": "measure",
             "metric": describe(self.metric.value),

@@ -30,19 +30,19 @@ class Direction:
 class IncrementalFGSM(Steps[Direction]):
     """FGSM whose eps is raised by equal increments until the label changes: the minimal FGSM of empirical robustness.
 
-    x_k = clip(x + k eps s(g)), g the image gradient of the loss at x and s the steepest direction of the norm, for
-    k = 1, 2, ..., steps; the first x_k that reaches the goal is kept. Each x_k is judged by a gradient call, of
+    x_k = clip(x + (k / steps) largest s(g)), g the image gradient of the loss at x and s the steepest direction of the
+    norm, for k = 1, 2, ..., steps; the first x_k that reaches the goal is kept. Each x_k is judged by a gradient call, of
     which only the logits are used. A single direction says what FGSM needs, and little of what is needed.
 
     Attributes:
         norm: L-infinity or L2, in which eps is measured.
-        eps: The increment, pixel units of [0,1].
-        steps: Increments at most; the paper goes to eps = 1.
+        largest: The last eps, pixel units of [0,1]; the paper goes to 1.
+        steps: Increments from 0 to there, of 0.01 in the paper.
         loss: What is raised, one value per sample; larger is better for the attacker.
     """
 
     norm: Norm = Linf
-    eps: Positive = 0.01
+    largest: Positive = 1.0
     steps: Count = 100
     loss: Loss = auto
     stop: ClassVar[Stop] = "first"
@@ -60,4 +60,4 @@ class IncrementalFGSM(Steps[Direction]):
         _, (g,) = oracle.gradient(state.x, self.loss)  # after the first step it only judges
         direction = state.direction if t else self.norm.steepest(g)
         x0 = oracle.domain.x0
-        return Direction(oracle.domain.project(x0 + (t + 1) * self.eps * direction), direction)
+        return Direction(oracle.domain.project(x0 + (t + 1) / self.steps * self.largest * direction), direction)
