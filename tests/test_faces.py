@@ -164,6 +164,7 @@ def test_every_kind_is_loaded_by_name() -> None:
         "loss": "margin",
         "metric": "ssim",
         "model": "digits-cnn",
+        "network_metric": "local-lipschitz:radius=0.1",
         "recipe": "at:attack=[pgd:eps=0.1]+mirror-shift",
         "selection": "best:attack=[pgd:eps=0.1]",
         "threat": "adaptive:eot=2",
