@@ -136,6 +136,11 @@ def test_the_teacher_is_in_the_file_by_its_hash(tmp_path: Path) -> None:
     meta = weights.metadata(path)
     assert meta["networks"] == {"teacher": [state_digest(models.load(first))]}
     assert meta["run"]["recipe"].endswith("temperature=5")
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    path = made(inside, "digits-cnn", f"awp:objective=[ensemble:attack=[fgsm:eps=0.1],sources=[{first}][digits-cnn]]")
+    there = [state_digest(models.load(word)) for word in (first, "digits-cnn")]
+    assert weights.metadata(path)["networks"] == {"sources": there}
     assert meta["format"] == 3
     assert json.dumps(meta)
 

@@ -24,7 +24,14 @@ from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.diagnostics.attack_checks import parameter_findings
 from vauban.evaluate.diagnostics.first_look import tell
-from vauban.evaluate.training_facts import architecture_facts, edits_text, networks_of, origin_of, told_epoch
+from vauban.evaluate.training_facts import (
+    architecture_facts,
+    edits_text,
+    every_part,
+    networks_of,
+    origin_of,
+    told_epoch,
+)
 from vauban.evaluate.training_identity import training_identity
 from vauban.jobs.identity import address
 from vauban.models import weights
@@ -197,7 +204,7 @@ def _held_out(run: TrainingRun, selection: Selection, validation: Samples | None
 
 def _tell_odd_attacks(recipe: Recipe, data: Dataset) -> None:
     """Say what the parameters of the attacks of a recipe make doubtful."""
-    attacks = [value for part in recipe.parts for value in vars(part).values() if isinstance(value, Attack)]
+    attacks = [value for part in every_part(recipe) for value in vars(part).values() if isinstance(value, Attack)]
     tell([finding for attack in attacks for finding in parameter_findings(attack, data.shape, len(data), None)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from vauban.jobs.identity import state_digest
 from vauban.models import weights
 from vauban.models.architecture import Architecture
 from vauban.training.history import Epoch
-from vauban.training.recipe import Recipe
+from vauban.training.recipe import Recipe, RecipePart
 from vauban.training.run import TrainingRun
 from vauban.words.recipe import recipe_of
 
@@ -45,10 +46,19 @@ def edits_text(run: TrainingRun, recipe: Recipe, start: Path | None) -> str:
     return "+".join(filter(None, (before, *(text for text, _ in own))))
 
 
+def every_part(recipe: Recipe) -> Iterator[RecipePart]:
+    """The parts of a recipe, and those that stand inside another one."""
+    left: list[RecipePart] = list(recipe.parts)
+    while left:
+        part = left.pop(0)
+        left += [value for value in vars(part).values() if isinstance(value, RecipePart)]
+        yield part
+
+
 def networks_of(recipe: Recipe) -> dict[str, list[str]]:
     """The networks that a recipe asks beside the trained one, a teacher or sources, by part and field, each as its hash."""
     held: dict[str, list[str]] = {}
-    for part in recipe.parts:
+    for part in every_part(recipe):
         for name, value in vars(part).items():
             given = value if isinstance(value, tuple) else (value,)
             if networks := [state_digest(one) for one in given if isinstance(one, nn.Module)]:
