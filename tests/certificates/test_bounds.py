@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 import vauban as vb
 from vauban.certificates import CROWN, IBP
-from vauban.certificates.bounds import Region, differences, interval_margins, linear_margins, relaxed
-from vauban.certificates.sequential import steps_of
+from vauban.certificates.bounds import Region, linear_margins, relaxed
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.norms import L2, Linf
 from vauban.core.rng import Stream
 from vauban.models.bounded_relu import BoundedReLU
+from vauban.models.intervals import differences, interval_margins
+from vauban.models.sequential import steps_of
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -65,7 +66,7 @@ def test_bounds_hold_at_random_points_and_are_in_order(
     steps, label = steps_of(network, x[:1], "test", True), network(x).argmax(1)
     region = Region(x.double(), torch.linspace(0.02, 0.5, len(x), dtype=torch.float64), norm)
     with torch.no_grad():
-        low, tight = interval_margins(steps, region, label), linear_margins(steps, region, label)
+        low, tight = interval_margins(steps, region.box, label), linear_margins(steps, region, label)
         assert bool((low <= tight + 1e-9).all())
         worst = torch.full_like(low, torch.inf)
         for k in range(300):
@@ -88,7 +89,7 @@ def test_one_affine_layer_is_exact(norm: vb.Norm) -> None:
     region, steps = Region(x.double(), radius, norm), steps_of(network, x[:1], "test", True)
     assert torch.allclose(linear_margins(steps, region, label), exact, atol=1e-5)
     if norm == Linf:
-        assert torch.allclose(interval_margins(steps, region, label), exact, atol=1e-5)
+        assert torch.allclose(interval_margins(steps, region.box, label), exact, atol=1e-5)
 
 
 def test_the_radius_of_a_linear_classifier_is_its_distance() -> None:
@@ -138,7 +139,7 @@ def test_rising_functions_have_intervals_and_no_lines() -> None:
     network = seeded(nn.Sequential(network, nn.Linear(8, 3)))
     x = images((1, 6, 6))
     steps, label = steps_of(network, x[:1], "test", True), network(x).argmax(1)
-    low = interval_margins(steps, Region(x.double(), torch.full((5,), 0.05).double(), Linf), label)
+    low = interval_margins(steps, Region(x.double(), torch.full((5,), 0.05).double(), Linf).box, label)
     noise = 0.05 * (2 * torch.rand(200, *x.shape, generator=generator(2)) - 1)
     for e in noise:
         assert bool((low <= true_margins(network, (x + e).clamp(0, 1), label) + 1e-5).all())

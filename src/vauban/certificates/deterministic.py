@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from vauban.certificates.base import WITHHELD, Bound, Certificate
 from vauban.certificates.bounds import Region
-from vauban.certificates.sequential import Step, steps_of
 from vauban.core.answers import predicted
 from vauban.core.norms import Linf
 from vauban.core.parameters import Count, Positive
 from vauban.core.rng import Stream
 from vauban.engine.network import predict, quiet
+from vauban.models.sequential import Step, steps_of
 
 
 @dataclass(frozen=True)

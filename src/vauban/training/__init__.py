@@ -9,5 +9,7 @@ from typing import Any
 
 from vauban.core.registry import Registry
 
-registry: Registry[Any] = Registry("recipe", "vauban.training", also=("vauban.models.edits",))
+registry: Registry[Any] = Registry(
+    "recipe", "vauban.training", also=("vauban.models.edits", "vauban.models.objectives")
+)
 """Parts of a recipe, subclasses of `vauban.training.recipe.RecipePart`."""

@@ -21,7 +21,7 @@ Map = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Affine:
-    """x -> W x + b on batches, and r -> |W| r, in float64."""
+    """x -> W x + b on batches, and r -> |W| r."""
 
     name: str
     apply: Map
@@ -37,11 +37,13 @@ class Affine:
         Returns:
             Coefficients `(n, *shape)` and constants `(n,)`.
         """
+        trained = torch.is_grad_enabled()
         with torch.enable_grad():
             zero = torch.zeros(len(rows), *shape, dtype=rows.dtype, device=rows.device, requires_grad=True)
             out = self.apply(zero)
-            (before,) = torch.autograd.grad(out, zero, rows)
-        return before, (rows * out.detach()).flatten(1).sum(1)
+            (before,) = torch.autograd.grad(out, zero, rows, create_graph=trained)
+            out = out if trained else out.detach()
+        return before, (rows * out).flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,13 @@ class Rising:
 Step = Affine | Rising
 
 
+def trained_steps(network: nn.Module, needs: str) -> tuple[Step, ...]:
+    """A network as steps in its own type, through which gradients reach its parameters. Raises as `steps_of`."""
+    return tuple(_steps(network, "", needs, trained=True))
+
+
 def steps_of(network: nn.Module, x: Tensor, needs: str, rising: bool) -> tuple[Step, ...]:
-    """A network in evaluation mode as steps.
+    """A network in evaluation mode as steps in float64.
 
     Args:
         network: The network.
@@ -93,21 +100,21 @@ def _unknown(name: str, needs: str, known: str) -> ContractError:
     return ContractError(f"expected {known} for {needs}, got {name}, through which it has no bounds")
 
 
-def _steps(module: nn.Module, at: str, needs: str) -> Iterator[Step]:
+def _steps(module: nn.Module, at: str, needs: str, trained: bool = False) -> Iterator[Step]:
     kind, name = type(module), f"{type(module).__name__} at {at or 'the top'}"
     if kind is nn.Sequential:
         for key, child in module.named_children():
-            yield from _steps(child, f"{at}.{key}" if at else key, needs)
+            yield from _steps(child, f"{at}.{key}" if at else key, needs, trained)
     elif isinstance(module, Normalised) and module.picker is None and not module.binary:
         mean, std = (0.0 if module.mean is None else module.mean), (1.0 if module.std is None else module.std)
         yield Affine(name, partial(_normalised, mean=mean, std=std), partial(_normalised, mean=0.0, std=std))
-        yield from _steps(module.module, f"{at}.module".lstrip("."), needs)
+        yield from _steps(module.module, f"{at}.module".lstrip("."), needs, trained)
     elif isinstance(module, Bounded) and module.picker is None:
         yield Affine(name, module.data, lambda r: module.data(r) - module.data(torch.zeros_like(r)))
-        yield from _steps(module.module, f"{at}.module".lstrip("."), needs)
+        yield from _steps(module.module, f"{at}.module".lstrip("."), needs, trained)
     elif kind in (nn.Linear, nn.Conv1d, nn.Conv2d):
-        yield _weighted(module, name)
-    elif kind in (nn.BatchNorm1d, nn.BatchNorm2d) and module.running_mean is not None:
+        yield _weighted(module, name, trained)
+    elif kind in (nn.BatchNorm1d, nn.BatchNorm2d) and module.running_mean is not None and not trained:
         yield Affine(name, partial(_batch_norm, module), partial(_batch_norm_spread, module))
     elif kind in (nn.Flatten, nn.AvgPool2d, nn.AdaptiveAvgPool2d):
         yield Affine(name, module, module)
@@ -122,8 +129,9 @@ def _steps(module: nn.Module, at: str, needs: str) -> Iterator[Step]:
         raise _unknown(name, needs, "a sequence of known layers (Linear, Conv2d, BatchNorm, pools, activations)")
 
 
-def _weighted(module: nn.Module, name: str) -> Affine:
-    held = {key: value.detach().double() for key, value in module.named_parameters()}
+def _weighted(module: nn.Module, name: str, trained: bool) -> Affine:
+    own: dict[str, Tensor] = dict(module.named_parameters())
+    held: dict[str, Tensor] = own if trained else {key: value.detach().double() for key, value in own.items()}
     sizes = {key: value.abs() if key == "weight" else torch.zeros_like(value) for key, value in held.items()}
 
     def called(x: Tensor, parameters: dict[str, Tensor]) -> Tensor:
