@@ -30,6 +30,7 @@ from vauban.core.text import parse, written
 from vauban.data.location import DataLocation
 from vauban.engine import BoundThreat, Oracle
 from vauban.training import registry as recipes
+from vauban.training.objectives.standard import StandardTraining
 from vauban.words import attack as attack_words
 
 ODD: tuple[Any, ...] = (
@@ -66,6 +67,10 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "hybrid": {"models": NET, "path": defences.registry.get("bit-depth").make()},
     "at": {"attack": FGSM()},
     "epoch-at": {"attack": FGSM()},
+    "trades": {"attack": FGSM()},
+    "recipe ensemble": {"attack": FGSM(), "sources": (NET,)},
+    "distillation": {"teacher": NET},
+    "awp": {"objective": StandardTraining()},
     "torchvision": {"name": "resnet18"},
     "timm": {"name": "resnet18"},
     "hf": {"path": "nowhere"},
@@ -124,7 +129,9 @@ every = pytest.mark.parametrize(
 
 def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
     """The thing, with what it cannot do without and few steps where nothing else is given."""
-    base: dict[str, Any] = {} if kind == "fitter" else dict(NEEDED.get(entry.name, {}))
+    base: dict[str, Any] = (
+        {} if kind == "fitter" else dict(NEEDED.get(f"{kind} {entry.name}", NEEDED.get(entry.name, {})))
+    )
     if kind == "data":
         base |= {"split": None, "place": NOWHERE} | ({"path": "nowhere"} if entry.name == "folder" else {})
     if kind == "attack" and dataclasses.is_dataclass(entry.make):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, short
 from vauban.core.parameters import Positive
 from vauban.core.spelling import spelled
 from vauban.engine.network import shown
@@ -129,4 +129,8 @@ def awp(objective: RecipePart, gamma: Positive = 0.005) -> WeightPerturbation:
         objective: The part that gives the objective.
         gamma: Length of the move of the weights, as a share of their own.
     """
+    if not isinstance(objective, RecipePart):
+        raise ContractError(
+            f"expected objective of awp as a part of a recipe such as at or trades, got {short(objective)}"
+        )
     return WeightPerturbation(objective, gamma)
