@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.cli.screens import show_reproduction
 from vauban.core.norms import Linf
 from vauban.reproduce import Claim, Craft, Experiment, Judge, Larger, Scale, TableCell, WeightedNetwork, reproduce
 from vauban.reproduce.claims import answered
@@ -49,7 +50,7 @@ def test_answers(needs: list[Larger], answer: str) -> None:
 
 
 def test_claims_stand_in_the_record_the_page_and_the_table(
-    register: Callable[[Experiment], None], tmp_path: Path
+    register: Callable[[Experiment], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scale = Scale("digits/test[:40]", {"net": "digits-cnn"}, 40, (0,), 0.1, "same", "forty digits")
     craft = Craft(PGD(Linf(0.3), steps=5), (WeightedNetwork("net"),), targeted=False, keep="best")
@@ -70,3 +71,5 @@ def test_claims_stand_in_the_record_the_page_and_the_table(
     assert "colour is not measured" in page
     assert "clean &gt; attacked: " in page
     assert "| It is the colour (section 2) | cannot be told here |" in table
+    show_reproduction(folder)
+    assert "An attack lowers the <b>accuracy</b> (section 1)" in " ".join(capsys.readouterr().out.split())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,8 @@ def show_reproduction(folder: Path) -> int:
     shown = {name for line in many for name in line.names}
     if rest := [row for row in rows if row_label(row) not in shown]:
         console.print(_line_per_number(rest))
+    if claims := record.get("claims"):
+        console.print(_claims(claims))
     for note in record["notes"]:
         console.print(Indented(escape(note)))
     failures = int(record.get("failures", 0))
@@ -123,6 +125,14 @@ def show_reproduction(folder: Path) -> int:
         )
     console.print(f"\nreport: [bold]{escape(str((folder / 'report.html').resolve()))}[/]", soft_wrap=True)
     return failures + unplanned
+
+
+def _claims(claims: list[Mapping[str, Any]]) -> Table:
+    """A line for each claim of the paper: the answer, and what the numbers say where networks stand in for the paper's."""
+    table = text_table("claim", "answer", "seen here")
+    for claim in claims:
+        table.add_row(escape(f"{claim['text']} ({claim['source']})"), escape(claim["answer"]), escape(claim["seen"]))
+    return table
 
 
 def _line_per_number(rows: list[ComparisonRow]) -> Table:
