@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vauban.certificates.base import Certificate
 from vauban.certificates.empirical import distances
+from vauban.certificates.stability import stability
 from vauban.core.cards import carded
 from vauban.core.contracts import Artefact, Batch, Computed, Job, Part, Words
 from vauban.core.rng import Stream
@@ -134,6 +135,7 @@ class CertificateJob:
             "certificate": self.certificate.name,
             "claim": certificate.claim,
             "norm": certificate.norm.name,
+            "stability": stability(self.defended, self.data.take(1).to(self.device).x),
             "alpha": certificate.alpha_of_bound,
             "alpha_answer": certificate.alpha_of_answer,
             "attacks": [attack.name for attack in self.attacks],

@@ -139,6 +139,8 @@ def remarks_of(rows: CertificateRows) -> list[Remark]:
         told.append(_contradictions(contradicted(rows)))
         named = ", ".join(map(str, rows.meta.get("attacks", ())))
         told.append(Remark(f"Attacks: {named}; their images are not rounded."))
+    if rows.meta.get("stability"):
+        told.append(Remark(str(rows.meta["stability"])))
     if not rows.complete:
         told.append(Remark(f"{n} of {rows.meta['n']} images; run the same command again to finish", doubt=True))
     told += [Remark(f"batch {line['index']}: {line.get('error')}", doubt=True) for line in rows.failures]
