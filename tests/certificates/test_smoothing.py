@@ -19,6 +19,7 @@ from vauban.certificates.votes import SoftSmoothed, votes
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream
 from vauban.jobs.executors.processes import SHOWN
+from vauban.words.recipe import recipe_of
 
 SIGMA = 0.3
 
@@ -185,3 +186,26 @@ def test_a_job_of_words_is_made_again_from_them(tmp_path: Path) -> None:
     module, _, name = words.call.partition(":")
     assert getattr(importlib.import_module(module), name)(**words.arguments).key == job.key
     assert "radius" in SHOWN  # what a worker process tells of its progress
+
+
+@pytest.mark.parametrize(
+    ("recipe", "doubt"),
+    [
+        ("gda:sigma=0.3,n=2", ""),
+        ("gda:sigma=0.1,n=2", "trained with noise of sigma 0.1 and smoothed with sigma 0.3"),
+        ("standard", "trained without noise"),
+    ],
+)
+def test_another_noise_than_that_of_the_training_is_said(recipe: str, doubt: str) -> None:
+    said = RandomisedSmoothing(SIGMA).doubts(recipe_of(recipe))
+    assert said.startswith(doubt)
+    assert bool(said) == bool(doubt)
+
+
+def test_the_recipe_of_a_weights_file_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = tmp_path / "w.safetensors"
+    run = {"epochs": 1, "batch": 32, "recipe": "gda:sigma=0.1,n=1"}
+    vb.train("digits-cnn", "digits/train[:64]", weights, **run)
+    with caplog.at_level("WARNING", "vauban"):
+        vb.certify("smoothing:sigma=0.3,n=5,n0=2,predictions=5", weights, "digits/test[:2]", attacks=[])
+    assert "trained with noise of sigma 0.1" in caplog.text

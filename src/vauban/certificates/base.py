@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vauban.core.norms import Norm
 from vauban.core.parameters import Parameters
 from vauban.core.rng import Stream
+from vauban.training.recipe import Recipe
 
 WITHHELD = -1
 """The answer of a classifier that abstains."""
@@ -68,6 +69,10 @@ class Certificate(Parameters, ABC):
     @abstractmethod
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Refuse a network of which nothing can be proved, by one image `(1, ...)`. Raises ContractError."""
+
+    def doubts(self, recipe: Recipe) -> str:
+        """What makes the training of a network unfit for the certificate, in one line; "" for nothing."""
+        return ""
 
     @abstractmethod
     def bound(self, network: nn.Module, x: Tensor, rng: Stream) -> Bound:

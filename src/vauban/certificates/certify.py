@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,9 @@ from vauban.words.attack import attack_of
 from vauban.words.defence import defence_of
 from vauban.words.model import model_of, tell_behind
 from vauban.words.named import Named
+from vauban.words.recipe import recipe_of
 
+log = logging.getLogger("vauban")
 BATCH = 32  # a kill loses at most so many images
 
 
@@ -133,6 +136,8 @@ def certificate_job(
             "expected a defence by its own name, got 'trained'; write it before the model: 'trained|...'"
         )
     tell_behind(network.name, network.behind)
+    if network.recipe and (doubt := chosen.value.doubts(recipe_of(network.recipe))):
+        log.warning("%s: %s", network.name, doubt)
     defended = behind.value.wrap(network.value).to(device)
     named = _attacks(chosen, attacks, samples)
     first = samples.take(1).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from vauban.core.parameters import Count, Positive, Range
 from vauban.core.rng import Stream
 from vauban.engine.network import predict, quiet
 from vauban.statistics.certified import lower_confidence, smoothed_radius, undecided
+from vauban.training.augmentation.noise import GaussianAugmentation
+from vauban.training.recipe import Recipe
 
 Chance = Annotated[float, Range(0, 1, open_low=True, open_high=True)]
 """A probability above 0 and below 1."""
@@ -80,6 +83,13 @@ class RandomisedSmoothing(Certificate):
     def check(self, network: nn.Module, x: Tensor) -> None:
         with quiet(list(network.modules())):
             predict(network, x)
+
+    def doubts(self, recipe: Recipe) -> str:
+        trained = [part.sigma for part in recipe.parts if isinstance(part, GaussianAugmentation)]
+        if any(math.isclose(sigma, self.sigma) for sigma in trained):
+            return ""
+        noise = f"with noise of sigma {trained[0]:g}" if trained else "without noise"
+        return f"trained {noise} and smoothed with sigma {self.sigma:g}: radii are small where the two differ"
 
     def bound(self, network: nn.Module, x: Tensor, rng: Stream) -> Bound:
         top = votes(network, x, rng, self.sigma, "choose", self.n0).argmax(1)

@@ -85,19 +85,26 @@ def stands_behind(weights: Path) -> str:
     return str(run.get("defence", "none")) if isinstance(run, dict) else "none"
 
 
+def trained_by(weights: Path) -> str:
+    """The recipe that the network of a weights file was trained by, as a text; "" where the file names none."""
+    run = files.metadata(weights).get("run")
+    return str(run.get("recipe", "")) if isinstance(run, dict) else ""
+
+
 def _placed(word: str, weights: str | Path | None = None, rejects: bool = False) -> Named[nn.Module]:
     """The model of a text, with the network below its defence; None where the defence is part of it."""
     in_front, text = behind(word)
     network, path = _bare(text, weights)
     model = _marked(network.eval().to(memory_format=torch.channels_last), rejects)
     trained = "none" if path is None else stands_behind(path)
+    recipe = "" if path is None else trained_by(path)
     name, used = without_folders(word), files_in(word)
     if in_front is None:
-        return Named(name, model, used, bare(model), trained)
+        return Named(name, model, used, bare(model), trained, recipe)
     defence = defences.load(trained if in_front == defences.TRAINED else in_front)
     defended = defence.wrap(model)
     missing = "none" if in_front in (trained, defences.TRAINED) else trained
-    return Named(name, defended, used, below(defence, model, defended), missing)
+    return Named(name, defended, used, below(defence, model, defended), missing, recipe)
 
 
 def below(defence: Defence, model: nn.Module, defended: nn.Module) -> nn.Module | None:

@@ -27,6 +27,7 @@ class Named(Generic[T]):
         files: The user's files that it was taken from.
         network: Of a model that was named, the network below the defences; None where they are part of it.
         behind: Of a model from a weights file, the defence that it was trained behind and that is not in front of it.
+        recipe: Of a model from a weights file, the recipe that it was trained by, as a text; "" where none is known.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Named(Generic[T]):
     files: tuple[Path, ...] = ()
     network: Any = None
     behind: str = "none"
+    recipe: str = ""
 
 
 def instance(word: Any, kind: str, of: type | None = None) -> Any:
