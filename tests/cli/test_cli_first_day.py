@@ -59,6 +59,9 @@ def test_a_name_is_explained() -> None:
     shown = vauban("list", "pgd").output
     for part in ("Projected gradient ascent", "random_start", "a whole number of at least 1", "fixed_budget/pgd.py"):
         assert part in shown
+    assert "auto (one of auto, ce, margin, dlr, pm, or file.py:name)" in shown
+    for thing, source in (("pgd", "attacks/fixed_budget/pgd.py"), ("smoothing", "certificates/smoothing.py")):
+        assert f"Source: vauban/{source}" in vauban("list", thing).output
     assert "Random search" in vauban("list", "square").output
 
 

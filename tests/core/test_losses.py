@@ -220,3 +220,15 @@ def test_the_probability_margin_by_hand() -> None:
     assert torch.allclose(away, torch.stack([p[0, 0] - p[0, 1], p[1, 0] - p[1, 2]]))
     toward = probability_margin(logits, ResolvedGoal(y, torch.tensor([2, 0])))
     assert torch.allclose(toward, torch.stack([p[0, 2] - p[0, 1], p[1, 0] - p[1, 2]]))
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("goal", [torch.tensor([0, 1]), None, 3, [0, 1]], ids=["labels", "nothing", "number", "list"])
+def test_labels_in_the_place_of_a_goal_are_told(name: str, goal: object) -> None:
+    with pytest.raises(ContractError, match=r"expected a goal of \w+\(logits, goal\), got .*ResolvedGoal\(labels\)$"):
+        LOSSES[name](torch.zeros(2, 3), goal)  # type: ignore[arg-type]
+
+
+def test_an_attribute_that_a_loss_lacks_itself_stays_its_own_error() -> None:
+    with pytest.raises(AttributeError, match="list"):
+        margin([[0.0, 1.0]], ResolvedGoal(torch.tensor([0])))  # type: ignore[arg-type]

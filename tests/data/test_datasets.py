@@ -1,6 +1,8 @@
 """Named data sets that need no files: digits and the toy sets; slices, ids, lattice, fingerprints."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -200,3 +202,35 @@ def test_fewer_than_no_samples_are_refused():
         with pytest.raises(ContractError, match="whole number of at least 0, got -1"):
             samples.take(-1)
         assert len(samples.take(np.int64(2))) == 2
+
+
+@pytest.mark.parametrize("name", ["x", "images", "labels"])
+def test_the_images_of_a_data_set_are_those_of_a_batch(name):
+    with pytest.raises(AttributeError, match=r"\.all\(\)\.x, \.take\(n\)\.x, \.y"):
+        getattr(data.load("digits"), name)
+    assert not hasattr(data.load("digits"), "x")
+
+
+def test_any_other_attribute_is_plainly_missing():
+    with pytest.raises(AttributeError, match=r"expected an attribute of a Dataset, got 'shapes'$"):
+        _ = data.load("digits").shapes
+
+
+def test_a_data_set_is_copied_and_pickled():
+    some = data.load("digits")[:3]
+    for other in (copy.deepcopy(some), pickle.loads(pickle.dumps(some))):
+        assert other.fingerprint == some.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("folder", {"path": 3}, "expected path of folder as text, got 3"),
+        ("folder", {"split": 1}, "expected split of folder as text or none, got 1"),
+        ("mnist", {"split": "test", "place": "here"}, "expected place of mnist as DataLocation, got 'here'"),
+    ],
+)
+def test_wrong_kinds_in_a_call_are_told_in_one_line(name, given, message):
+    with pytest.raises(ContractError) as error:
+        getattr(data, name)(**given)
+    assert str(error.value) == message

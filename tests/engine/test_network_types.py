@@ -116,6 +116,14 @@ def test_a_mismatch_of_single_and_double_says_what_to_convert() -> None:
         Oracle.open(BoundThreat(linear(F64), levels=None), X, torch.tensor([0, 1]))
 
 
+def test_grey_images_in_three_channels_say_how_to_be_one() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    with pytest.raises(ContractError, match="grey in three channels: a folder with grey=true gives one"):
+        first_answer(network, torch.rand(2, 1, 4, 4).expand(2, 3, 4, 4))
+    with pytest.raises(ContractError, match=r"it failed: (?!.*grey)"):
+        first_answer(network, torch.rand(2, 3, 4, 4))
+
+
 def test_the_accuracy_of_a_half_network_on_a_data_set(
     digits_cnn: nn.Module, digits_test: tuple[Tensor, Tensor]
 ) -> None:

@@ -59,6 +59,16 @@ def attack(name: str, broken: set[int], clean=(1,) * 10, levels: int = 8, eps: f
             attack("a", set()),
             "Changing each pixel by at most 8 of 255 levels, these attacks did not fool net on any of the 10 images.",
         ),
+        (
+            attack("a", {0}, clean=(1,), levels=2),
+            "Changing each pixel by at most 2 of 255 levels fools net on the one image.",
+        ),
+        (
+            attack("a", set(), clean=(1, 0)),
+            "Changing each pixel by at most 8 of 255 levels, these attacks did not fool net on the one image that it "
+            "classifies correctly.",
+        ),
+        (attack("a", set(), clean=(0,)), "Even without an attack net does not classify the one image correctly."),
         (attack("a", set(), clean=(0, 0)), "Even without an attack net classifies none of the 2 images correctly."),
     ],
 )

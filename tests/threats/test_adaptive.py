@@ -199,3 +199,11 @@ def test_names_that_do_not_exist_are_refused_in_one_line(network: nn.Module) -> 
         with pytest.raises(ContractError) as error:
             call()
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: prescription(1), lambda: prescription(Steep(), identity=1), lambda: threats.members(1)]
+)
+def test_what_is_no_network_has_no_prescription(call) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ContractError, match=r"expected \w+ of \w+ as .*, got"):
+        call()

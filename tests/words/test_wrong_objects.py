@@ -9,9 +9,16 @@ import pytest
 
 import vauban as vb
 from vauban.core.errors import VaubanError
+from vauban.engine import Bisection
+from vauban.training.objectives.adversarial import AdversarialTraining
+from vauban.words.defence import defence_of
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "attack as a class": ({"attack": vb.attacks.Restarts}, "got the class Restarts; call it: Restarts(attack=...)"),
+    "attack as a class of defaults": (
+        {"attack": vb.attacks.PGD},
+        "got the class PGD; call it: PGD(ball=..., steps=...), or PGD() for its defaults",
+    ),
     "attack that is a network": ({"attack": "network"}, "an object of type Sequential"),
     "model that is nothing": ({"model": None}, "expected a model as an nn.Module or its name, got None"),
     "goal as a number": ({"goal": 3}, "expected a goal or its name, such as targeted:3, got 3"),
@@ -112,6 +119,40 @@ def test_a_metric_of_every_row_is_no_further_one(tmp_path: Path) -> None:
 def test_a_budget_without_a_radius_is_said_to_be_one() -> None:
     with pytest.raises(VaubanError, match=r"PGD\(vb.Linf\(...\)\), got Linf without one"):
         vb.attacks.PGD(vb.Linf)  # type: ignore[arg-type]
+
+
+CLASSES = {
+    "minimal": lambda: vb.load("attack", vb.attacks.DDN),
+    "black box": lambda: vb.load("attack", vb.attacks.Square),
+    "smooth": lambda: vb.load("attack", vb.attacks.QPGD2),
+    "battery": lambda: vb.load("attack", vb.attacks.Standard),
+    "of a study": lambda: vb.Study(
+        "unused", data="digits/test[:2]", models="digits-cnn", attacks={"a": vb.attacks.PGD}
+    ),
+    "repeated": lambda: vb.attacks.Restarts(vb.attacks.PGD),  # type: ignore[arg-type]
+    "in a cascade": lambda: vb.attacks.Cascade((vb.attacks.PGD,)),  # type: ignore[arg-type]
+    "searched": lambda: Bisection(vb.attacks.PGD, parameter="eps"),  # type: ignore[arg-type, type-var]
+    "wrapped as foreign": lambda: vb.attacks.Foreign(vb.attacks.PGD),  # type: ignore[arg-type]
+    "trained against": lambda: AdversarialTraining(attack=vb.attacks.PGD),  # type: ignore[arg-type]
+    "recipe": lambda: vb.train("digits-cnn", "digits/train[:16]", recipe=AdversarialTraining),  # type: ignore[arg-type]
+    "defence": lambda: defence_of(vb.defences.BitDepth),
+}
+
+
+@pytest.mark.parametrize("place", CLASSES)
+def test_a_class_is_never_taken_at_its_defaults(place: str) -> None:
+    with pytest.raises(VaubanError, match=r"got .*(the class \w+;|PGD)") as error:
+        CLASSES[place]()
+    assert "\n" not in str(error.value)
+
+
+def test_a_list_in_the_place_of_a_tuple_is_told_so() -> None:
+    with pytest.raises(VaubanError, match="write a tuple of them"):
+        vb.attacks.Cascade([vb.attacks.PGD(vb.Linf(0.1))])  # type: ignore[arg-type]
+
+
+def test_a_goal_without_parameters_may_be_a_class() -> None:
+    assert vb.load("goal", vb.RandomWrong) == vb.RandomWrong()
 
 
 def test_a_function_is_no_defence_object(tmp_path: Path) -> None:

@@ -45,14 +45,13 @@ class Foreign(Attack):
         if _of_foolbox(self.call) or isinstance(getattr(self.call, "model", None), nn.Module):
             return
         try:
-            fits = callable(self.call) and _fits(self.call)
+            fits = callable(self.call) and not _ours(self.call) and _fits(self.call)
         except (TypeError, ValueError):  # a builtin without a signature
             return
         if not fits:
-            raise ContractError(
-                "expected an attack as a function of (model, x, y) that returns images, got "
-                + (f"{self.name}{inspect.signature(self.call)}" if callable(self.call) else short(self.call))
-            )
+            told = callable(self.call) and not _ours(self.call)
+            given = f"{self.name}{inspect.signature(self.call)}" if told else short(self.call)
+            raise ContractError(f"expected an attack as a function of (model, x, y) that returns images, got {given}")
 
     @property
     def name(self) -> str:
@@ -151,6 +150,11 @@ def is_foreign(call: Any) -> bool:
         return _fits(call)
     except (TypeError, ValueError):  # a builtin without a signature
         return False
+
+
+def _ours(call: Any) -> bool:
+    """Whether something is the class of an attack of this library, which needs no wrapping."""
+    return inspect.isclass(call) and issubclass(call, Attack)
 
 
 def _fits(call: Callable[..., Any]) -> bool:

@@ -8,6 +8,8 @@ image never counts as adversarial.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,7 +17,8 @@ import torch
 from torch import Tensor
 
 from vauban.core.answers import predicted
-from vauban.core.errors import ContractError, plural
+from vauban.core.arguments import P, named_arguments
+from vauban.core.errors import ContractError, plural, short
 from vauban.core.parameters import Parameters, Whole
 from vauban.core.rng import Stream
 
@@ -75,6 +78,26 @@ class ResolvedGoal:
     def rejected(self, label: Tensor, classes: int) -> Tensor:
         """Whether predicted labels `(batch,)` are 'rejected', the last of the columns, `(batch,)`."""
         return label == classes - 1 if self.rejects else torch.zeros_like(label, dtype=torch.bool)
+
+
+def of_goal(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Decorator of a loss: labels in the place of the goal are told in one line. A call that succeeds pays nothing."""
+    called = named_arguments(loss)
+
+    @functools.wraps(loss)
+    def asked(*args: P.args, **given: P.kwargs) -> Tensor:
+        try:
+            return called(*args, **given)
+        except AttributeError:
+            goal = given.get("goal", args[1] if len(args) > 1 else None)
+            if isinstance(goal, ResolvedGoal):
+                raise
+            raise ContractError(
+                f"expected a goal of {loss.__name__}(logits, goal), got {short(goal)}; labels stand in one: "
+                "vauban.core.goals.ResolvedGoal(labels)"
+            ) from None
+
+    return asked
 
 
 class Goal(Protocol):

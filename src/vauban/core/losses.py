@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.goals import ResolvedGoal
+from vauban.core.goals import ResolvedGoal, of_goal
 
 Loss = Callable[[Tensor, ResolvedGoal], Tensor]
 SATURATED = 2.0**-20  # 1 - p(y) below this is noise in float32
@@ -50,7 +49,7 @@ def logit_of(logits: Tensor, label: Tensor) -> Tensor:
     return logits.gather(1, label[:, None]).squeeze(1)
 
 
-@named_arguments
+@of_goal
 def cross_entropy(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Cross-entropy: -log p(y) untargeted, log p(t) targeted.
 
@@ -63,7 +62,7 @@ def cross_entropy(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return F.cross_entropy(logits, goal.y, reduction="none")
 
 
-@named_arguments
+@of_goal
 def margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Margin: max_{k != y} z_k - z_y untargeted, z_t - max_{k != t} z_k targeted; positive where the goal is reached.
 
@@ -73,6 +72,7 @@ def margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return best - defended(logits, goal) if goal.heading is None else logit_of(logits, goal.heading) - best
 
 
+@of_goal
 def dlr(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Difference of logits ratio (Croce and Hein 2020, eq. 6, targeted eq. 7), invariant to shift and scale.
 
@@ -101,7 +101,7 @@ def dlr(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     return gap / (ordered[:, 0] - tail + 1e-12)
 
 
-@named_arguments
+@of_goal
 def auto(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     """Cross-entropy, and the margin for the samples where the cross-entropy is saturated (the oracle counts them)."""
     lead = margin(logits, goal)
@@ -119,9 +119,12 @@ def _saturated(lead: Tensor, goal: ResolvedGoal) -> Tensor:
     return gap < math.log(SATURATED)
 
 
+@of_goal
 def probability_margin(logits: Tensor, goal: ResolvedGoal) -> Tensor:
-    """The margin of probabilities (Xie et al., arXiv:2411.15210): max_{k != y} p_k - p_y untargeted, p_t - max_{k != t} p_k
-    targeted, p the softmax of the logits. Its gradient vanishes where p(y) is 1 to float32."""
+    """Margin of probabilities: max_{k != y} p_k - p_y untargeted, p_t - max_{k != t} p_k targeted, p the softmax.
+
+    Xie et al., arXiv:2411.15210. Its gradient vanishes where p(y) is 1 to float32.
+    """
     return margin(logits.softmax(1), goal)
 
 

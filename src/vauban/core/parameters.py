@@ -11,6 +11,7 @@ One mechanism for attacks, defences, threats, recipes and for functions that are
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import textwrap
@@ -20,8 +21,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from vauban.core.annotations import declared
-from vauban.core.arguments import NamedArguments
-from vauban.core.errors import ContractError
+from vauban.core.arguments import NamedArguments, P, R, named_arguments
+from vauban.core.errors import ContractError, short
 
 LONGEST = 100  # characters of a refused value in a message, on one line
 
@@ -115,6 +116,27 @@ def check_arguments(owner: str, make: Callable[..., Any], arguments: Mapping[str
             check(owner, name, value, hints[name])
 
 
+def checked_calls(owner: str, make: Callable[P, R]) -> Callable[P, R]:
+    """A function whose calls, where they fail for the kind of an argument, say which one in place of a raw error.
+
+    A call that succeeds pays nothing.
+    """
+    called = named_arguments(make)
+
+    @functools.wraps(make)
+    def asked(*args: P.args, **given: P.kwargs) -> R:
+        try:
+            return called(*args, **given)
+        except (TypeError, AttributeError):
+            hints = declared(make)
+            for name, value in inspect.signature(make).bind(*args, **given).arguments.items():
+                if name in hints:
+                    check(owner, name, value, hints[name])
+            raise
+
+    return asked
+
+
 def _plain(hint: Any) -> bool:
     """Whether an annotation names numbers, texts, choices, None, functions, and unions and tuples of them only."""
     origin = get_origin(hint)
@@ -132,11 +154,16 @@ def check(owner: str, name: str, value: Any, hint: Any) -> None:
     asked = describe(hint)
     if isinstance(value, float) and math.isinf(value) and "infinite" not in asked:
         asked = asked.replace("a number", "a finite number")
-    raise ContractError(f"expected {name} of {owner} as {asked}, got {shortened(value)}")
+    tupled = isinstance(value, list) and fits(tuple(value), hint)
+    raise ContractError(
+        f"expected {name} of {owner} as {asked}, got {shortened(value)}{'; write a tuple of them' if tupled else ''}"
+    )
 
 
 def shortened(value: Any) -> str:
-    """A value as a message shows it, on one line."""
+    """A value as a message shows it, on one line: a class by its name."""
+    if inspect.isclass(value):
+        return short(value)
     return textwrap.shorten(repr(value), LONGEST, placeholder=" ...")
 
 

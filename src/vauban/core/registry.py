@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, UnknownName
-from vauban.core.parameters import Parameters, check_arguments, shortened
+from vauban.core.parameters import Parameters, check_arguments, checked_calls, shortened
 from vauban.core.text import Bracketed
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -101,7 +100,7 @@ class Registry(Generic[T]):
         _ALL.append(self)
 
     def register(self, name: str, *, words: Mapping[str, str] | None = None, **facts: Any) -> Callable[[T], T]:
-        """Decorator that adds a factory; calls of a function are checked as by `core.arguments.named_arguments`.
+        """Decorator that adds a factory; calls of a function are checked as by `core.parameters.checked_calls`.
 
         Args:
             name: The name users write.
@@ -113,7 +112,7 @@ class Registry(Generic[T]):
         """
 
         def add(make: T) -> T:
-            make = cast("T", named_arguments(make)) if inspect.isfunction(make) else make
+            make = cast("T", checked_calls(make.__name__, make)) if inspect.isfunction(make) else make
             if name in self._entries and _origin(self._entries[name].make) != _origin(make):
                 raise ContractError(f"expected a new name, got {self.kind} {name!r}, which is registered already")
             summary = (inspect.getdoc(make) or "").split("\n")[0]

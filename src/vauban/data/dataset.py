@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.contracts import Batch, check_labels
 from vauban.core.errors import ContractError, plural
 from vauban.core.parameters import Whole, check
+
+_PIXELS = frozenset({"x", "images", "data", "pixels", "labels"})  # what other toolkits call what a batch holds
 
 
 class Digest(Protocol):
@@ -121,6 +123,13 @@ class Dataset(NamedArguments):
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample, `(channel, height, width)` or `(features,)`."""
         return tuple(self.source.pixels(self.rows[:1]).shape[1:])
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Says where the pixels of a data set are, which has no images in one tensor."""
+            hint = "; images and labels are those of a batch: .all().x, .take(n).x, .y" if name in _PIXELS else ""
+            raise AttributeError(f"expected an attribute of a Dataset, got {name!r}{hint}")
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -107,8 +107,8 @@ def _open(name: str, folder: Path, classes: Path | None, framing: Framing) -> Da
 
 @registry.register("folder", levels=256)
 def folder(
-    split: str | None,
-    place: DataLocation,
+    split: str | None = None,
+    place: DataLocation | None = None,
     path: str = ".",
     size: Count | None = None,
     crop: Count | None = None,

@@ -70,6 +70,8 @@ def _cause(network: nn.Module, x: Tensor, error: Exception) -> str:
             f"; it takes batches of {taken[0] if len(taken) == 1 else f'{taken[0]} to {taken[-1]}'} only, and an attack "
             "drops images that are done: write x.shape[0] or -1 in the place of the number"
         )
+    if x.dim() == 4 and x.shape[1] == 3 and bool((x == x[:, :1]).all()):
+        return "; these images are grey in three channels: a folder with grey=true gives one"
     if x.dim() == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
         return "; channels come first: x.permute(0, 3, 1, 2)"
     return ""

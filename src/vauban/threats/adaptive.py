@@ -11,7 +11,7 @@ from torch import nn
 from vauban.core.arguments import named_arguments
 from vauban.core.cards import Backward, carded
 from vauban.core.norms import Ball
-from vauban.core.parameters import Count
+from vauban.core.parameters import Count, check
 from vauban.core.surgery import replaced, submodule
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import ALL, BoundThreat
@@ -76,10 +76,12 @@ def prescription(*networks: nn.Module, identity: Collection[nn.Module] = ()) -> 
         The rules by module, and the draws.
 
     Raises:
-        ContractError: A card that names no submodule.
+        ContractError: A card that names no submodule, or what is no module.
     """
     backward: dict[nn.Module, Backward] = {}
     draws = 1
+    check("prescription", "networks", networks, tuple[nn.Module, ...])
+    check("prescription", "identity", identity, Collection)
     for network in networks:
         for part, card in carded(network):
             named = dict.fromkeys(card.backward) if part in identity else card.backward
@@ -95,6 +97,7 @@ def members(network: nn.Module) -> tuple[WeightedModule, ...]:
     A member is `network` with the module that carries the card replaced by the named submodule: the defences around a
     vote stay around each of its members, with shared weights. A vote inside a vote is flattened, the weights multiplied.
     """
+    check("members", "network", network, nn.Module)
     for owner, card in carded(network):
         if card.objective:
             return tuple(

@@ -39,7 +39,7 @@ class Named(Generic[T]):
 
 
 def instance(word: Any, kind: str, of: type | None = None) -> Any:
-    """An object, made where its class is given and every parameter has a default.
+    """An object, made where its class is given and has no parameters: one with parameters is never taken at its defaults.
 
     Args:
         word: An object, or a class.
@@ -47,15 +47,15 @@ def instance(word: Any, kind: str, of: type | None = None) -> Any:
         of: The class that it should have; None: any.
 
     Raises:
-        ContractError: A class with parameters that have no default, which has to be called, or another object.
+        ContractError: A class with parameters, which has to be called, or another object.
     """
     if inspect.isclass(word) and (of is None or issubclass(word, of)):
-        missing = [p.name for p in _parameters(word) if p.default is inspect.Parameter.empty]
-        if missing:
-            raise ContractError(
-                f"expected {kind} as an object, got the class {word.__name__}; call it: {word.__name__}"
-                f"({', '.join(f'{name}=...' for name in missing)})"
-            )
+        known = _parameters(word)
+        if known:
+            missing = [f"{p.name}=..." for p in known if p.default is inspect.Parameter.empty]
+            name, first = word.__name__, ", ".join(missing or [f"{p.name}=..." for p in known[:2]])
+            own = "" if missing else f", or {name}() for its defaults"
+            raise ContractError(f"expected {kind} as an object, got the class {name}; call it: {name}({first}){own}")
         return word()
     if of is not None and not isinstance(word, of):
         raise ContractError(f"expected {kind}, got {short(word)}")

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import vauban
 from vauban.core.annotations import declared
 from vauban.core.errors import UnknownName
+from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Norm
 from vauban.core.parameters import describe
 from vauban.core.registry import Entry
@@ -37,7 +39,15 @@ def _rows(entry: Entry[Any], parameter: inspect.Parameter, hints: Mapping[str, A
         yield {"name": "eps", "default": f"that of the data set, in Python {eps}", "range": "a number of at least 0"}
         return
     wanted = describe(hints[parameter.name]) if parameter.name in hints else "anything"
+    if parameter.name == "loss" and wanted == "a function":
+        wanted = f"one of {', '.join(LOSSES)}, or file.py:name"
     yield {"name": parameter.name, "default": _default(default), "range": wanted}
+
+
+def _below_package(file: Path) -> str:
+    """Where a file is, from the package on; of a user's file its name."""
+    package = Path(vauban.__file__).parent
+    return file.relative_to(package.parent).as_posix() if file.is_relative_to(package) else file.name
 
 
 def _default(value: Any) -> str:
@@ -46,7 +56,8 @@ def _default(value: Any) -> str:
     if isinstance(value, Norm):
         return value.name
     if callable(value):
-        return str(getattr(value, "__name__", value))
+        known = [name for name, loss in LOSSES.items() if loss is value]
+        return known[0] if known else str(getattr(value, "__name__", value))
     return written(value) if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
@@ -70,5 +81,5 @@ def _explained(entry: Entry[Any], head: str) -> str:
     width = max((len(row["name"]) for row in rows), default=0)
     lines = [f"  {row['name']:<{width}}  {row['default']} ({row['range']})" for row in rows]
     file = inspect.getsourcefile(inspect.unwrap(entry.make))
-    place = "" if file is None else "/".join(Path(file).parts[-3:])
+    place = "" if file is None else _below_package(Path(file))
     return "\n".join([head, "", inspect.getdoc(entry.make) or "", "", "Parameters:", *lines, "", f"Source: {place}"])

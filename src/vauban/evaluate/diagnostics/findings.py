@@ -44,7 +44,8 @@ class Rule:
     """A finding in waiting. It fires when more than `threshold` of the samples show it, and at least `least` of them (all
     of them, when there are fewer): one or two odd samples are no finding, unless a rule counts what must never be.
 
-    because: why the threshold lies where it does. means: completes 'k of n samples ...'; {names} are filled in.
+    because: why the threshold lies where it does. means: completes 'k of n samples ...'; {names} are filled in, and the
+    words of `NUMBERED` agree with k.
     """
 
     code: str
@@ -58,6 +59,10 @@ class Rule:
     def on(self, count: int, of: int, **facts: object) -> Measured:
         """The rule applied to `count` of `of` samples."""
         return Measured(self, count, of, facts)
+
+
+NUMBERED = {"are": "is", "were": "was", "have": "has", "get": "gets", "change": "changes", "they": "it", "their": "its"}
+"""Words of a rule about several samples, each with the one about a single sample."""
 
 
 class Counted(int):
@@ -88,7 +93,8 @@ class Measured:
         """The finding in plain words."""
         rule = self.rule
         facts = {name: Counted(fact) if isinstance(fact, int) else fact for name, fact in self.facts.items()}
-        text = f"{self.count} of {plural(self.of, 'sample')} {rule.means.format(**facts)}"
+        agreeing = {word: one if self.count == 1 else word for word, one in NUMBERED.items()}
+        text = f"{self.count} of {plural(self.of, 'sample')} {rule.means.format(**agreeing, **facts)}"
         return Finding(rule.code, rule.severity, text, rule.advice, self.share, rule.threshold)
 
 

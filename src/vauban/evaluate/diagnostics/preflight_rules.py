@@ -22,7 +22,7 @@ RANDOM_UNDECLARED = Rule(
     "invalid",
     0.05,
     "a deterministic network repeats every sample's logits; noise moves all of them",
-    "changed their logits by more than 1e-4 (relative) between two calls on the same image, and nothing declares the "
+    "changed {their} logits by more than 1e-4 (relative) between two calls on the same image, and nothing declares the "
     "model random: a lucky draw would count as a success.",
     "declare it (threat with random=True, or a defence whose card says so) and attack with the adaptive threat with eot",
 )
@@ -31,7 +31,7 @@ RANDOM_DECLARED = Rule(
     "info",
     0.05,
     "as for undeclared randomness",
-    "changed their logits between two calls on the same image, as declared; the threat averages {draws} draw(s) per "
+    "changed {their} logits between two calls on the same image, as declared; the threat averages {draws} draw(s) per "
     "gradient and the verdict takes fresh ones.",
     "use the adaptive threat with eot, and repeat with more draws",
 )
@@ -40,7 +40,7 @@ UNDECLARED_REJECTION = Rule(
     "warning",
     0.0,
     "a fact of the model, not a measurement",
-    "get {logits:logit} from a model on data of {classes:class}: if the last one means 'rejected', an attack that is "
+    "{get} {logits:logit} from a model on data of {classes:class}: if the last one means 'rejected', an attack that is "
     "rejected now counts as a success.",
     "say so: --rejects, rejects=True, or a card with rejects=True; leave it if the last class is one like the others",
 )
@@ -50,7 +50,7 @@ ANSWERED_LAST = Rule(
     0.5,
     "an attack on images of several classes ends in several others; a last class that takes most of them and that no label "
     "and no answer before the attack names is like no class",
-    "of those that were fooled get the last of {logits:logit}, which is no label of this batch and no answer before the "
+    "of those that were fooled {get} the last of {logits:logit}, which is no label of this batch and no answer before the "
     "attack: if it means 'rejected', an attack that is rejected now counts as a success.",
     "say so: rejects=True, or a card with rejects=True; leave it if the last class is one like the others",
 )
@@ -59,7 +59,7 @@ NOT_FINITE = Rule(
     "invalid",
     0.0,
     "no share of NaN or infinite logits is usable; three samples exclude a corrupt image",
-    "have NaN or infinite logits: no label, loss or gradient of theirs means anything.",
+    "{have} NaN or infinite logits: no label, loss or gradient there means anything.",
     "repair the model (overflow, division by zero) before attacking it",
 )
 PROBABILITIES = Rule(
@@ -68,7 +68,7 @@ PROBABILITIES = Rule(
     0.9,
     "logits fall in [0,1] and sum to 1 only by accident; a softmax does so for every sample",
     "came back as probabilities (in [0,1], summing to 1) and not as logits: the losses apply a second softmax, which "
-    "flattens their gradients.",
+    "flattens the gradients.",
     "remove the final softmax, or return its logarithm",
 )
 ONE_HOT = Rule(
@@ -84,7 +84,7 @@ FEW_CLASSES = Rule(
     "info",
     0.0,
     "a fact of the model, not a measurement",
-    "have only {classes:class}: the DLR loss needs at least 3 (targeted 4), with fewer its denominator is a stand-in.",
+    "{have} only {classes:class}: the DLR loss needs at least 3 (targeted 4), with fewer its denominator is a stand-in.",
     "use loss=margin in place of dlr",
 )
 NO_GRADIENTS = Rule(
@@ -92,7 +92,7 @@ NO_GRADIENTS = Rule(
     "invalid",
     0.1,
     "autograd either reaches the image or it does not",
-    "have no gradient with respect to the image: {cause}. Gradient attacks do nothing here.",
+    "{have} no gradient with respect to the image: {cause}. Gradient attacks do nothing here.",
     "use the adaptive threat (a substitute gradient, BPDA) or a scores-only attack (square)",
 )
 ZERO_GRADIENTS = Rule(
@@ -100,7 +100,7 @@ ZERO_GRADIENTS = Rule(
     "invalid",
     0.1,
     "networks with gradients show no such sample in calibration, a dead unit here and there may; killers show nearly all",
-    "have a zero or vanishing gradient, of the margin as well as of the cross-entropy: gradients are masked and gradient "
+    "{have} a zero or vanishing gradient, of the margin as well as of the cross-entropy: gradients are masked and gradient "
     "attacks stand still.",
     "use the adaptive threat (BPDA for what rounds or saturates) or a scores-only attack (square)",
 )
@@ -109,7 +109,7 @@ SATURATED_LOSS = Rule(
     "warning",
     0.1,
     "float32 cross-entropy gradients vanish exactly only beyond a logit gap of about 100, where clean networks have none",
-    "have a cross-entropy gradient of exactly zero while the margin's is not: the softmax is saturated.",
+    "{have} a cross-entropy gradient of exactly zero while the margin's is not: the softmax is saturated.",
     "use loss=margin, dlr or auto",
 )
 LOGIT_SCALE = Rule(
@@ -117,7 +117,7 @@ LOGIT_SCALE = Rule(
     "warning",
     0.25,
     "confident networks reach gaps of 10 to 30 between the two largest logits",
-    "have a gap above 50 between their two largest logits: cross-entropy in float32 sees only part of the gradient.",
+    "{have} a gap above 50 between {their} two largest logits: cross-entropy in float32 sees only part of the gradient.",
     "use loss=margin, dlr or auto, or divide the logits by a constant",
 )
 TEST_TIME_OPTIMISATION = Rule(
@@ -125,8 +125,8 @@ TEST_TIME_OPTIMISATION = Rule(
     "warning",
     0.0,
     "a fact of the forward pass, not a measurement",
-    "are classified by a model that differentiates inside its forward pass (test-time optimisation): the attack's gradient "
-    "treats the outcome of that optimisation as a constant or differentiates only its last steps.",
+    "{are} classified by a model that differentiates inside its forward pass (test-time optimisation): the attack's "
+    "gradient treats the outcome of that optimisation as a constant or differentiates only its last steps.",
     "differentiate through the unrolled optimisation, or attack the undefended network and transfer",
 )
 PIECEWISE_CONSTANT = Rule(
@@ -161,8 +161,8 @@ UNSTABLE = Rule(
     "warning",
     0.3,
     "samples near the decision boundary are always unstable (SqueezeNet: one in six); a rough surface makes most so",
-    "change their margin by more than half, on average, in a random neighbourhood of 8/255: the loss is too rough for one "
-    "gradient to be followed.",
+    "{change} {their} margin by more than half, on average, in a random neighbourhood of 8/255: the loss is too rough for "
+    "one gradient to be followed.",
     "average gradients over random neighbours (eot), use more restarts and a scores-only attack (square)",
 )
 BATCH_DEPENDENT = Rule(
@@ -179,7 +179,7 @@ LOW_ACCURACY = Rule(
     0.6,
     "when most clean images are already misclassified, rates under attack say little; of few classes, `NEAR_CHANCE` of "
     "what guessing gets wrong",
-    "are misclassified before any attack, so rates under attack say little; are the weights loaded, and are labels, "
+    "{are} misclassified before any attack, so rates under attack say little; are the weights loaded, and are labels, "
     "normalisation and class order those of the model?",
     "check the clean accuracy before reading any rate under attack",
 )
@@ -189,7 +189,7 @@ EXTRA_CLASSES = Rule(
     "warning",
     0.0,
     "a fact of model and data, not a measurement",
-    "get {outputs:output} for data of {classes:class}: any of the other {extra} counts as a wrong label, and attacks "
+    "{get} {outputs:output} for data of {classes:class}: any of the other {extra} counts as a wrong label, and attacks "
     "may head for it.",
     "use the model of this data, or one whose outputs are its classes",
 )
@@ -198,7 +198,7 @@ UNTRAINED = Rule(
     "warning",
     0.0,
     "statistics that are exactly those of a new layer have never seen an image",
-    "are answered by batch normalisation with the statistics of a new layer ({layers} of {total} layers): were the weights "
-    "loaded?",
+    "{are} answered by batch normalisation with the statistics of a new layer ({layers} of {total} layers): were the "
+    "weights loaded?",
     "load the weights, or train the network first",
 )

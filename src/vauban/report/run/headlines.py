@@ -192,7 +192,8 @@ def _bound(cells: list[CellRows], bare: list[CellRows], norm: str, eps: float, l
     worst = worst_case(cells, norm, eps)
     robust, (gradients, queries) = rate(worst.robust), mean_cost(worst)
     at = f"{fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
-    over = f"{'all ' if robust.n == len(worst.clean_of_all) else ''}{fmt.plural(robust.n, 'image')}"
+    everything = robust.n == len(worst.clean_of_all) and robust.n > 1
+    over = f"{'all ' if everything else ''}{fmt.plural(robust.n, 'image')}"
     left = "The remaining images were not broken" if robust.value > 0 else "Every image was broken"
     sentence = (
         f"Robust accuracy at {at} is at most {fmt.percent(robust.value)} "
@@ -218,12 +219,13 @@ def _smallest(cells: list[CellRows], norm: str, labels: dict[str, str], middle: 
         return f"No smallest perturbation by {attackers}: no image is classified correctly."
     if math.isinf(middle.value):
         return (
-            f"No median {fmt.norm_name(norm)} distance by {attackers}: at most half of the {images} were broken "
+            f"No median {fmt.norm_name(norm)} distance by {attackers}: "
+            f"{'the' if broken.n == 1 else 'at most half of the'} {images} {'was not' if broken.n == 1 else 'were'} broken "
             f"({fmt.percent(broken.value)})."
         )
     return (
         f"Smallest perturbation found by {attackers}: median {fmt.norm_name(norm)} distance "
         f"{fmt.distance(middle.value, norm)} (95\u00a0% interval {fmt.distance(middle.interval.low, norm)} to "
         f"{fmt.distance(middle.interval.high, norm)}) over the {images}, of which "
-        f"{fmt.percent(broken.value)} were broken; failures count as infinite."
+        f"{fmt.percent(broken.value)} {'was' if broken.n == 1 else 'were'} broken; failures count as infinite."
     )

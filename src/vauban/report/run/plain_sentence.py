@@ -35,16 +35,16 @@ def at_budget(cells: Sequence[CellRows], norm: str, eps: float, who: str) -> str
     right, standing = int(worst.clean.sum()), int(worst.robust.sum())
     among = _among(right, len(worst.ids), who)
     if not right:
-        return f"Even without an attack {who} classifies none of the {fmt.plural(len(worst.ids), 'image')} correctly."
+        return _none_right(who, len(worst.ids))
     aim = _aim(cells, norm, eps)
     if standing == right:
-        return _sentence(f"{change(norm, eps)}, these attacks did not fool {who} on any of {among}.")
+        return _sentence(f"{change(norm, eps)}, these attacks did not fool {who} on {_of(right, 'any')}{among}.")
     if standing:
         return _sentence(f"{change(norm, eps)} fools {who} on {right - standing} of {among}{aim}.")
     closest = nearest_success(cells, norm)
     needed = float(closest.distance[np.isin(closest.ids, worst.ids[worst.clean > 0])].max())
     enough = change(norm, min(needed, eps) if math.isfinite(needed) else eps)
-    return _sentence(f"{enough} fools {who} on every one of {among}{aim}.")
+    return _sentence(f"{enough} fools {who} on {_of(right, 'every one')}{among}{aim}.")
 
 
 def without_budget(cells: Sequence[CellRows], norm: str, who: str) -> str:
@@ -59,11 +59,13 @@ def without_budget(cells: Sequence[CellRows], norm: str, who: str) -> str:
     distance = closest.distance[closest.correct]
     among = _among(len(distance), len(closest.ids), who)
     if not len(distance):
-        return f"Even without an attack {who} classifies none of the {fmt.plural(len(closest.ids), 'image')} correctly."
+        return _none_right(who, len(closest.ids))
     middle = median(distance).value
     if math.isfinite(middle):
-        return _sentence(f"{change(norm, middle)} fools {who} on half of {among}.")
+        return _sentence(f"{change(norm, middle)} fools {who} on {_of(len(distance), 'half')}{among}.")
     fooled = int(np.isfinite(distance).sum())
+    if len(distance) == 1:
+        return f"With no limit on the size of a change, these attacks do not fool {who} on {among}."
     return f"With no limit on the size of a change, these attacks fool {who} on {fooled} of {among}."
 
 
@@ -99,8 +101,23 @@ def _aim(cells: Sequence[CellRows], norm: str, eps: float) -> str:
     return f", on {len(np.unique(np.concatenate(reached)))} of them into the class aimed at"
 
 
+def _none_right(who: str, images: int) -> str:
+    if images == 1:
+        return f"Even without an attack {who} does not classify the one image correctly."
+    return f"Even without an attack {who} classifies none of the {_counted(images)} correctly."
+
+
+def _of(n: int, share: str) -> str:
+    """A share of several things, `half of `; of a single one nothing."""
+    return "" if n == 1 else f"{share} of "
+
+
+def _counted(n: int) -> str:
+    return "one image" if n == 1 else fmt.plural(n, "image")
+
+
 def _among(right: int, images: int, who: str) -> str:
-    counted = fmt.plural(right, "image")
+    counted = _counted(right)
     return f"the {counted}" if right == images else f"the {counted} that it classifies correctly"
 
 
