@@ -71,6 +71,16 @@ def test_no_success_is_lost_to_rounding(
 
 
 @halves
+def test_a_tie_in_half_precision_does_not_hold_deepfool(
+    dtype: torch.dtype, batch: Batch, digits_cnn: nn.Module
+) -> None:
+    plain = attacked(digits_cnn, batch, torch.float32, attacks.DeepFool())
+    report = attacked(of(dtype, digits_cnn), batch, dtype, attacks.DeepFool())
+    assert report.robust_accuracy <= plain.robust_accuracy <= 1 / 16
+    torch.testing.assert_close(report.distance.median(), plain.distance.median(), rtol=0.1, atol=0)
+
+
+@halves
 def test_a_mask_stays_to_the_bit(dtype: torch.dtype, batch: Batch, digits_cnn: nn.Module) -> None:
     mask = torch.zeros(1, 8, 8, dtype=torch.bool)
     mask[:, 2:6] = True

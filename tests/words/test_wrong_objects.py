@@ -140,7 +140,7 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("place", CLASSES)
-def test_a_class_is_never_taken_at_its_defaults(place: str) -> None:
+def test_a_class_with_parameters_is_not_taken_at_its_defaults(place: str) -> None:
     with pytest.raises(VaubanError, match=r"got .*(the class \w+;|PGD)") as error:
         CLASSES[place]()
     assert "\n" not in str(error.value)
@@ -151,7 +151,8 @@ def test_a_list_in_the_place_of_a_tuple_is_told_so() -> None:
         vb.attacks.Cascade([vb.attacks.PGD(vb.Linf(0.1))])  # type: ignore[arg-type]
 
 
-def test_a_goal_without_parameters_may_be_a_class() -> None:
+def test_goals_and_threats_may_be_classes() -> None:
+    assert vb.load("threat", vb.threats.white_box) == vb.threats.white_box()
     assert vb.load("goal", vb.RandomWrong) == vb.RandomWrong()
 
 

@@ -12,7 +12,7 @@ from vauban.words.named import instance
 def load(word: str | Goal) -> Goal:
     """The goal of that name, or a goal unchanged. Raises UnknownName."""
     if not isinstance(word, str):
-        goal = instance(word, "a goal or its name, such as targeted:3")
+        goal = instance(word, "a goal or its name, such as targeted:3", defaults=True)
         if not hasattr(goal, "resolve"):
             raise ContractError(f"expected a goal or its name, such as targeted:3, got {short(goal)}")
         made: Goal = goal

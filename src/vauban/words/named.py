@@ -38,24 +38,25 @@ class Named(Generic[T]):
     recipe: str = ""
 
 
-def instance(word: Any, kind: str, of: type | None = None) -> Any:
-    """An object, made where its class is given and has no parameters: one with parameters is never taken at its defaults.
+def instance(word: Any, kind: str, of: type | None = None, defaults: bool = False) -> Any:
+    """An object, or what its class makes.
 
     Args:
         word: An object, or a class.
         kind: What the message calls it.
         of: The class that it should have; None: any.
+        defaults: Whether a class is taken at its defaults; else only one without parameters is.
 
     Raises:
         ContractError: A class with parameters, which has to be called, or another object.
     """
     if inspect.isclass(word) and (of is None or issubclass(word, of)):
         known = _parameters(word)
-        if known:
-            missing = [f"{p.name}=..." for p in known if p.default is inspect.Parameter.empty]
+        missing = [f"{p.name}=..." for p in known if p.default is inspect.Parameter.empty]
+        if missing or (known and not defaults):
             name, first = word.__name__, ", ".join(missing or [f"{p.name}=..." for p in known[:2]])
             own = "" if missing else f", or {name}() for its defaults"
-            raise ContractError(f"expected {kind} as an object, got the class {name}; call it: {name}({first}){own}")
+            raise ContractError(f"expected {kind}, got the class {name}; call it: {name}({first}){own}")
         return word()
     if of is not None and not isinstance(word, of):
         raise ContractError(f"expected {kind}, got {short(word)}")

@@ -40,7 +40,7 @@ def threat_of(word: Any, **params: Any) -> Named[Any]:
         else:
             entry = threats.registry.get(spec.name)
             word = entry.build("threat", resolved(spec.params, entry.words))
-    word = instance(word, "a threat")
+    word = instance(word, "a threat", defaults=True)
     if not hasattr(word, "bind"):
         raise ContractError(f"expected the threat {name or short(word)} to have bind(module, ...), got {short(word)}")
     return Named(name or getattr(word, "name", type(word).__name__.lower()), word, files)

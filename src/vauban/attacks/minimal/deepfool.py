@@ -23,7 +23,8 @@ from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
 
-SHORTEST = 1e-5  # a step of this length, in pixel units of the norm, leaves a tie between two classes
+SHORTEST = 1e-5  # a step of this length, in pixel units of the norm, leaves a tie between two classes; in half precision, whose
+# logits are far apart, it may not, and is doubled until it does
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class DeepFoolState:
         x: The iterate, `(batch, ...)`.
         r: Sum of the steps without overshoot, `(batch, ...)`.
         classes: The classes that are looked at, the true one and 'rejected', where there is that, first, `(batch, k)`.
+        ties: Steps in a row that began at an exact tie, `(batch,)`.
     """
 
     x: Tensor
     r: Tensor
     classes: Tensor
+    ties: Tensor
 
 
 @registry.register("deepfool", norms=("l2", "linf"), needs="gradients", targeted=True)
@@ -80,10 +83,10 @@ class DeepFool(Steps[DeepFoolState]):
         return self.steps + 2, self.steps * self.classes
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> DeepFoolState:
-        x0, y = oracle.domain.x0, oracle.goal.y[:, None]
-        if oracle.goal.target is not None:
-            return DeepFoolState(x0, torch.zeros_like(x0), y)
-        return DeepFoolState(x0, torch.zeros_like(x0), looked_at(oracle, oracle.clean_logits(), self.classes))
+        x0, y = oracle.domain.x0, oracle.goal.y
+        targeted = oracle.goal.target is not None
+        classes = y[:, None] if targeted else looked_at(oracle, oracle.clean_logits(), self.classes)
+        return DeepFoolState(x0, torch.zeros_like(x0), classes, torch.zeros_like(y))
 
     def step(self, oracle: Oracle, state: DeepFoolState, t: int) -> DeepFoolState:
         if oracle.goal.target is not None:
@@ -91,19 +94,21 @@ class DeepFool(Steps[DeepFoolState]):
             f, w = -margin(logits, oracle.goal)[:, None], g[:, None]
         else:
             _, f, w = boundaries(oracle, state.x, state.classes)
-        r = state.r + self._to_nearest(f.abs(), w)
-        return DeepFoolState(oracle.domain.project(oracle.domain.x0 + (1 + self.overshoot) * r), r, state.classes)
+        ties = torch.where((f == 0).any(1), state.ties + 1, 0)
+        r = state.r + self._to_nearest(f.abs(), w, SHORTEST * 2.0 ** (ties - 1).clamp_min(0))
+        return DeepFoolState(oracle.domain.project(oracle.domain.x0 + (1 + self.overshoot) * r), r, state.classes, ties)
 
-    def _to_nearest(self, f: Tensor, w: Tensor) -> Tensor:
+    def _to_nearest(self, f: Tensor, w: Tensor, shortest: Tensor) -> Tensor:
         """Step to the nearest hyperplane f = <w, r>, `(batch, ...)`; zero where all w are.
 
         Args:
             f: Values, `(batch, k)`, not negative.
             w: Normals, `(batch, k, ...)`.
+            shortest: Least length of a step, `(batch,)`.
         """
         distance = f / self.norm.dual(w.flatten(0, 1)).view_as(f)
         distance = torch.where(distance.isfinite(), distance, torch.inf)
         length, nearest = distance.min(1)
         towards = self.norm.steepest(w[torch.arange(len(w), device=w.device), nearest])
-        length = torch.where(length.isfinite(), length.clamp_min(SHORTEST), 0)
+        length = torch.where(length.isfinite(), length.maximum(shortest.to(length.dtype)), 0)
         return like(length, towards) * towards
