@@ -212,10 +212,6 @@ def test_other_ways_to_say_the_same(what: str) -> None:
     torch.testing.assert_close(given.adversarial, expected.adversarial, atol=1e-6, rtol=0)
 
 
-def test_an_attack_class_stands_for_its_defaults() -> None:
-    assert repr(vb.attack(attacks.DDN, linear(), (X, Y))) == repr(vb.attack(attacks.DDN(), linear(), (X, Y)))  # type: ignore[arg-type]
-
-
 HALF_MASK = torch.full((8, 8), 0.5)
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "attack by an unknown name": (lambda: vb.attack("pdg", linear(), DIGITS), "did you mean 'pgd'"),

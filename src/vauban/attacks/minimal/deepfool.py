@@ -23,8 +23,9 @@ from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
 
-SHORTEST = 1e-5  # a step of this length, in pixel units of the norm, leaves a tie between two classes; in half precision, whose
-# logits are far apart, it may not, and is doubled until it does
+# A step of this length, in pixel units of the norm, leaves a tie between two classes. In half precision, whose logits lie far
+# apart, it may not, and is doubled until it does.
+SHORTEST = 1e-5
 
 
 @dataclass(frozen=True)
