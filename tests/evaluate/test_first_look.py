@@ -17,6 +17,7 @@ import vauban as vb
 from vauban import L2, Linf, attacks, threats
 from vauban.core.errors import ContractError, NoGradient
 from vauban.data.dataset import Dataset, InMemory
+from vauban.evaluate.fit import fit
 from vauban.evaluate.study import Study
 from vauban.training.run import TrainingRun
 from vauban.words.named import Named
@@ -177,6 +178,19 @@ def test_doubts_are_told_and_kept(code: str, caplog: pytest.LogCaptureFixture) -
     assert [line for line in caplog.messages if line.startswith(f"{code}: ")]
     assert all("\n" not in line for line in caplog.messages)
     assert (code in repr(report)) == (report.findings[0].severity == "invalid")
+
+
+@pytest.mark.parametrize("code", DOUBTS)
+def test_doubts_are_told_before_a_fit(code: str, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    with caplog.at_level(logging.WARNING, "vauban"):
+        fit("universal:eps=0.2,epochs=1", Calls(DOUBTS[code]), (X, Y), tmp_path / "u.safetensors")
+    assert [line for line in caplog.messages if line.startswith(f"{code}: ")]
+
+
+def test_a_fit_without_gradients_is_refused_first(tmp_path: Path) -> None:
+    with pytest.raises(NoGradient):
+        fit("universal:eps=0.2", Calls(lambda net, x: net(x).detach()), (X, Y), tmp_path / "u.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_said_of_a_sound_network(caplog: pytest.LogCaptureFixture, digits_cnn: nn.Module) -> None:

@@ -21,7 +21,7 @@ from vauban.data import Dataset
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.diagnostics.attack_checks import radius_findings
-from vauban.evaluate.diagnostics.first_look import tell
+from vauban.evaluate.diagnostics.first_look import LOOKED_AT, first_look, tell
 from vauban.jobs.identity import address, describe
 from vauban.models import weights
 from vauban.words import data as datasets
@@ -58,6 +58,8 @@ def fit(
 ) -> FitResult[Any]:
     """Fit an attack and write it. The images are not rounded while fitting; what is crafted later is.
 
+    What makes the numbers of a network doubtful is logged before the fit.
+
     Args:
         attack: `universal:eps=10/255`, or a fitter.
         model: The network to fit on.
@@ -85,6 +87,7 @@ def fit(
     model = model.to(device)
     bound = named_threat.value.bind(model, levels=None, budget=None)
     goal = goal or Untargeted()
+    tell(first_look(bound, data.take(LOOKED_AT).to(device), "gradients", seed, data.known_classes, data.y)[1])
     fitted = fitter.value.fit(bound, visits(data, device), goal, seed=seed, callback=callback)
     meta = {
         "recipe": describe(fitter.value),

@@ -23,8 +23,8 @@ from vauban.engine import Oracle, Steps
 from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
 
-# A step of this length, in pixel units of the norm, leaves a tie between two classes. In half precision, whose logits lie far
-# apart, it may not, and is doubled until it does.
+# A step of this length, in pixel units of the norm, leaves a tie between two classes. In half precision, whose logits lie
+# far apart, it may not, and is doubled until it does.
 SHORTEST = 1e-5
 
 
