@@ -164,4 +164,4 @@ class DeepFoolFrom(DeepFool):
     def start(self, oracle: Oracle, **per_sample: Tensor) -> DeepFoolState:
         y, r = oracle.goal.y[:, None], (self.begin - oracle.domain.x0) / (1 + self.overshoot)
         classes = y if oracle.goal.target is not None else looked_at(oracle, self.logits, self.classes)
-        return DeepFoolState(self.begin, r, classes)
+        return DeepFoolState(self.begin, r, classes, torch.zeros_like(oracle.goal.y))
