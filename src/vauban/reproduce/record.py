@@ -80,6 +80,7 @@ def summary(
         "version": __version__,
         "images": len(context.data),
         "seeds": list(seeds_of(scale, options)),
+        "training_seeds": list(scale.training_seeds),
         "data": {"name": scale.data, "fingerprint": context.data.fingerprint},
         "models": {
             role: {
