@@ -25,6 +25,8 @@ from vauban.training.run import TrainingRun
 BRELU = BoundedActivations(t=1.0)
 PAPER = ("CNN", "FS", "LS", "AT", "VAT", "GDA+RELU", "GDA+BRELU")
 """The seven variants of the CNN that Figures 4 and 5 and Tables 2 to 5 compare."""
+FEW_DEFENCES = ("CNN", "AT", "GDA+RELU", "GDA+BRELU")
+"""Those that CIFAR-10 has at scale small."""
 BEYOND = ("BRELU", "GDA+uniform", "AT, PGD", "TRADES", "Jacobian")
 """Defences that the paper does not measure beside them."""
 
@@ -177,3 +179,31 @@ def four_network_scales(crafting: float) -> dict[str, Scale]:
         "small": timed(SMALL["mnist"], four_networks(RUNS["mnist"], half), crafting),
         "paper": timed(PRINTED["mnist"], four_networks(PRINTED_RUNS["mnist"], OPTIONS["mnist"]), 40 * crafting),
     }
+
+
+def variant_scales(data: str, crafting: float) -> dict[str, Scale]:
+    """The scales of Figures 4 and 5 and of Tables 4 and 5, whose networks are the variants of the CNN and the ResNet.
+
+    At scale small MNIST has the twelve defences, CIFAR-10 four of them.
+
+    Args:
+        data: "mnist" or "cifar10".
+        crafting: Minutes of the attacks with one training seed.
+    """
+    small, width = {"mnist": ((*PAPER, *BEYOND), "width=0.5"), "cifar10": (("CNN", "AT", "GDA+RELU", "GDA+BRELU"), "")}[
+        data
+    ]
+    options = ",".join(part for part in (OPTIONS[data], width) if part)
+    smoke = replace(SMOKE, training_seeds=(0,))
+    return {
+        "smoke": timed(smoke, variants(SMOKE_RUN, data, PAPER, SMOKE_OPTIONS), 0),
+        "small": timed(SMALL[data], variants(RUNS[data], data, small, options), crafting),
+        "paper": timed(
+            PRINTED[data], variants(PRINTED_RUNS[data], data, (*PAPER, *BEYOND), OPTIONS[data]), 40 * crafting
+        ),
+    }
+
+
+def names_of(scale: Scale) -> list[str]:
+    """The variants of the CNN that a scale has, in the order of the paper."""
+    return [name for name in (*PAPER, *BEYOND) if name in scale.recipes]
