@@ -117,7 +117,7 @@ def test_no_work_is_paid_for_an_output_that_cannot_be_written(
     what: str, evaluate: Run, vauban: Run, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "taken").write_text("mine")
-    for owner, name in ((CellJob, "compute"), (outputs, "train"), (outputs, "fit")):
+    for owner, name in ((CellJob, "compute"), (outputs, "carry_out"), (outputs, "fit")):
         monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("paid for"))
     monkeypatch.setattr("vauban.reproduce.harness.prepared", lambda *_: pytest.fail("planned"))
     out = PLACES[what]

@@ -66,7 +66,7 @@ def test_a_clean_image_without_finite_logits_is_misclassified(bad: float, caplog
     assert report.forwards[3] == 0  # nothing to attack
     assert (report.robust_accuracy, report.not_finite) == (0.25, (1, 0))
     assert "1 non-finite before the attack" in repr(report)
-    assert "1 of 4 samples have NaN or infinite logits, 1 before" in caplog.text
+    assert "1 of 4 samples has NaN or infinite logits, 1 before" in caplog.text
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

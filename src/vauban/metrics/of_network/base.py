@@ -8,13 +8,14 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from vauban.core.arguments import NamedArguments
 from vauban.core.contracts import Batch
 from vauban.core.parameters import Parameters
 from vauban.core.rng import Stream
 
 
 @dataclass(frozen=True, eq=False)
-class MeasuredBatch:
+class MeasuredBatch(NamedArguments):
     """What a metric is given of a batch.
 
     Attributes:
