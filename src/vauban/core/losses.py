@@ -153,13 +153,16 @@ def divergence(logits: Tensor, goal: ResolvedGoal) -> Tensor:
     Raises:
         ContractError: The goal has no reference.
     """
-    if goal.reference is None:
-        raise ContractError(
-            "expected a goal with the clean answers as reference for the loss divergence, got none; train with the part "
-            "trades or vat, which gives it, or attack with another loss"
-        )
-    clean = goal.reference.log_softmax(1)
+    hint = "; train with the part trades or vat, which gives it, or attack with another loss"
+    clean = _reference(goal, "divergence", hint).log_softmax(1)
     return (clean.exp() * (clean - logits.log_softmax(1))).sum(1)
+
+
+def _reference(goal: ResolvedGoal, loss: str, hint: str = "") -> Tensor:
+    """The clean answers `(batch, classes)` that a loss compares with. Raises ContractError where the goal has none."""
+    if goal.reference is None:
+        raise ContractError(f"expected a goal with the clean answers as reference for the loss {loss}, got none{hint}")
+    return goal.reference
 
 
 LOSSES: dict[str, Loss] = {"auto": auto, "ce": cross_entropy, "margin": margin, "dlr": dlr, "pm": probability_margin}

@@ -98,7 +98,7 @@ class Staged(ABC, Generic[M]):
 
 
 @dataclass
-class Crafted(Staged[M]):
+class CraftedObjective(Staged[M]):
     """Base of objectives with an attack that makes images on the network of the moment.
 
     Attributes:

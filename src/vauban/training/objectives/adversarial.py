@@ -12,7 +12,7 @@ from vauban.core.parameters import Range
 from vauban.engine.attack import Attack
 from vauban.training import registry
 from vauban.training.criteria.cross_entropy import PLAIN
-from vauban.training.objective import Crafted, Criterion, Passes, Value, logits_of
+from vauban.training.objective import CraftedObjective, Criterion, Passes, Value, logits_of
 from vauban.training.recipe import CRITERION, ObjectivePart
 from vauban.training.statistics_mode import BatchNorm
 
@@ -21,7 +21,7 @@ Mixed = Annotated[float, Range(0, 1, open_high=True)]
 
 
 @dataclass
-class AdversarialObjective(Crafted[Tensor]):
+class AdversarialObjective(CraftedObjective[Tensor]):
     """alpha J(x) + (1 - alpha) J(x'), x' the attack's image of x on the network of the moment.
 
     With alpha = 0, min_theta E max_{x' in ball} J(x'), Madry et al. 2018 (arXiv:1706.06083), (2.1), x alone is not looked

@@ -15,7 +15,7 @@ from vauban.core.spelling import spelled
 from vauban.engine.attack import Attack
 from vauban.training import registry
 from vauban.training.criteria.cross_entropy import PLAIN
-from vauban.training.objective import Crafted, Criterion, Passes, Value, logits_of, together
+from vauban.training.objective import CraftedObjective, Criterion, Passes, Value, logits_of, together
 from vauban.training.recipe import CRITERION, ObjectivePart
 from vauban.training.statistics_mode import BatchNorm
 
@@ -34,7 +34,7 @@ class CleanAndCrafted:
 
 
 @dataclass
-class TradesObjective(Crafted[CleanAndCrafted]):
+class TradesObjective(CraftedObjective[CleanAndCrafted]):
     """J(x) + beta KL(p(x) || p(x')), x' the image with which an attack raises the divergence, (5) of the paper.
 
     The gradient goes through both distributions. The divergence that the attack raises compares with p(x) of the step's own
