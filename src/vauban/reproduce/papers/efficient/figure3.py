@@ -6,8 +6,9 @@ from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.papers.efficient.attacks import EPSILONS
 from vauban.reproduce.papers.efficient.networks import FOUR, four_network_scales
-from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, EPSILONS, NOTES, SOURCE, curve
+from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, NOTES, SOURCE, curve
 from vauban.reproduce.registry import register
 
 BELOW = tuple(eps for eps in EPSILONS if eps <= 0.3)

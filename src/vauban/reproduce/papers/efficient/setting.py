@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from vauban.attacks.fixed_budget.fgsm import FGSM
-from vauban.attacks.fixed_budget.r_fgsm import RFGSM
-from vauban.attacks.fixed_budget.vat import VAT
-from vauban.attacks.minimal.cw_l2 import CW
-from vauban.attacks.minimal.deepfool import DeepFool
-from vauban.attacks.minimal.jsma import JSMA
-from vauban.core.losses import cross_entropy
-from vauban.core.norms import L2, Linf
 from vauban.engine import Attack
-from vauban.reproduce.claims import FEW
+from vauban.reproduce.claims import Claim
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
-from vauban.reproduce.experiment import Ambiguity
+from vauban.reproduce.experiment import Ambiguity, Experiment
+from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.papers.efficient.attacks import ATTACKS, TRANSFERRED, epsilons, transfers
+from vauban.reproduce.papers.efficient.networks import names_of, variant_scales
 
 SOURCE = (
     "V. Zantedeschi, M.-I. Nicolae, A. Rawat, Efficient Defenses Against Adversarial Attacks, AISec 2017 "
@@ -31,24 +26,9 @@ NOTES = (
     "Attacked images are not rounded. The printed FGSM follows the cross-entropy; an image that is labelled wrong before "
     "the attack counts as wrong after it.",
 )
-EPSILONS = (0.01, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
-"""Of the curves over epsilon; those on CIFAR-10 end at 0.3."""
-
 
 Curves = dict[str, list[tuple[float, TableCell]]]
 """By network, epsilon and the cell measured there."""
-
-
-def fgsm(eps: float) -> Attack:
-    return FGSM(Linf(eps), loss=cross_entropy)
-
-
-def random_fgsm(eps: float) -> Attack:
-    """A step of 0.05 in a random direction of signs, then FGSM with the rest; half of eps each where that is below 0.05."""
-    return RFGSM(Linf(eps), alpha=min(0.05, eps / 2), loss=cross_entropy)
-
-
-ATTACKS = {"FGSM": fgsm, "Random+FGSM": random_fgsm}
 
 
 def craft(attack: Attack, role: str) -> Craft:
@@ -87,12 +67,6 @@ BOXES = {"white box": None, "black box": "ResNet"}
 """What is attacked in the place of the network that answers."""
 
 
-def epsilons(scale: Scale, most: float) -> tuple[float, ...]:
-    """The radii of the curves up to `most`; the first and the last alone on a few images."""
-    upto = tuple(eps for eps in EPSILONS if eps <= most)
-    return upto if scale.images >= FEW else (upto[0], upto[-1])
-
-
 def box_curves(scale: Scale, names: Iterable[str], most: float) -> dict[str, Curves]:
     """Accuracy over epsilon of every variant, by panel of Figures 4 and 5.
 
@@ -110,26 +84,9 @@ def box_curves(scale: Scale, names: Iterable[str], most: float) -> dict[str, Cur
     }
 
 
-def under(name: str, box: str, kind: str, eps: float) -> str:
-    """The label of a cell of `box_curves`."""
-    return f"{name}, {box}: {kind}, eps {eps:g}"
-
-
-def transfers(scale: Scale) -> dict[str, Attack]:
-    """The attacks of Tables 4 and 5 by name; shorter on a few images."""
-    few = scale.images < FEW
-    return {
-        "FGSM": fgsm(0.1),
-        "Random+FGSM": random_fgsm(0.1),
-        "VAT": VAT(L2(2.1)),
-        "DeepFool": DeepFool(3 if few else 100),
-        "JSMA": JSMA(3 if few else 250, theta=0.1, gamma=1.0),
-        "C&W": CW(search_steps=1, steps=3) if few else CW(kappa=2.3, steps=200),
-    }
-
-
-TRANSFERRED = ("FGSM", "Random+FGSM", "VAT", "DeepFool", "JSMA", "C&W")
-"""The attacks of Tables 4 and 5."""
+def white(name: str, eps: float) -> str:
+    """The label of a variant under FGSM in the white box, in `box_curves`."""
+    return f"{name}, white box: FGSM, eps {eps:g}"
 
 
 def transfer_label(kind: str, name: str) -> str:
@@ -145,3 +102,72 @@ def transferred(scale: Scale, kind: str, name: str) -> TableCell:
     nearest = kind in ("DeepFool", "JSMA", "C&W")
     made = replace(craft(attack, "ResNet"), targeted=kind == "JSMA", keep="best" if nearest else "last")
     return TableCell(made, Judge((name,)), "accuracy", {}, transfer_label(kind, name))
+
+
+def clean_cells(scale: Scale) -> list[TableCell]:
+    """The accuracy of every variant on clean images."""
+    return [accuracy(None, name, name, f"{name}, clean images") for name in names_of(scale)]
+
+
+def box_figure(
+    number: int, data: str, title: str, most: float, minutes: float, claims: tuple[Claim, ...]
+) -> Experiment:
+    """Figure 4 or 5: the variants of the CNN under FGSM and Random+FGSM over epsilon, in both boxes.
+
+    Args:
+        number: Of the figure.
+        data: "mnist" or "cifar10".
+        title: What the data are called.
+        most: The largest epsilon that is drawn.
+        minutes: Of the attacks with one training seed.
+        claims: What the text says.
+    """
+
+    def cells(scale: Scale) -> list[TableCell]:
+        panels = box_curves(scale, names_of(scale), most).values()
+        attacked = [cell for curves in panels for points in curves.values() for _, cell in points]
+        return [*clean_cells(scale), *attacked]
+
+    def panels(scale: Scale) -> list[Panel]:
+        drawn = box_curves(scale, names_of(scale), most)
+        return [Sweep(panel, "eps", "accuracy", curves) for panel, curves in drawn.items()]
+
+    return Experiment(
+        f"efficient-fig{number}",
+        f"Figure {number}: defences under FGSM and Random+FGSM, {title}",
+        SOURCE,
+        cells,
+        variant_scales(data, minutes),
+        None,
+        printed_n=10000,
+        ambiguous=AMBIGUOUS,
+        notes=(
+            *NOTES,
+            "The captions of Figures 4 and 5 are lost; both boxes and both attacks are drawn for each data set.",
+        ),
+        panels=panels,
+        claims=claims,
+    )
+
+
+def transfer_table(number: int, data: str, title: str, minutes: float, claims: tuple[Claim, ...]) -> Experiment:
+    """Table 4 or 5: the variants of the CNN on images that six attacks make on the ResNet; arguments as of `box_figure`."""
+
+    def cells(scale: Scale) -> list[TableCell]:
+        return [
+            *clean_cells(scale),
+            *(transferred(scale, kind, name) for kind in TRANSFERRED for name in names_of(scale)),
+        ]
+
+    return Experiment(
+        f"efficient-{number}",
+        f"Table {number}: defences on images made on the ResNet, {title}",
+        SOURCE,
+        cells,
+        variant_scales(data, minutes),
+        None,
+        printed_n=10000,
+        ambiguous=AMBIGUOUS,
+        notes=(*NOTES, "The numbers of Tables 4 and 5 are lost; what the text says of them is answered."),
+        claims=claims,
+    )

@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 from vauban.reproduce.claims import Claim, Larger
-from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.papers.efficient.networks import PAPER, names_of, variant_scales
-from vauban.reproduce.papers.efficient.setting import (
-    AMBIGUOUS,
-    NOTES,
-    SOURCE,
-    TRANSFERRED,
-    accuracy,
-    transfer_label,
-    transferred,
-)
+from vauban.reproduce.papers.efficient.networks import PAPER
+from vauban.reproduce.papers.efficient.setting import transfer_label, transfer_table
 from vauban.reproduce.registry import register
-
-
-def cells(scale: Scale) -> list[TableCell]:
-    names = names_of(scale)
-    clean = [accuracy(None, name, name, f"{name}, clean images") for name in names]
-    return [*clean, *(transferred(scale, kind, name) for kind in TRANSFERRED for name in names)]
-
 
 CLAIMS = (
     Claim(
@@ -56,15 +40,4 @@ CLAIMS = (
 @register("efficient-4")
 def table4() -> Experiment:
     """Defences on images made on the ResNet, MNIST."""
-    return Experiment(
-        "efficient-4",
-        "Table 4: defences on images made on the ResNet, MNIST",
-        SOURCE,
-        cells,
-        variant_scales("mnist", 3),
-        None,
-        printed_n=10000,
-        ambiguous=AMBIGUOUS,
-        notes=(*NOTES, "The numbers of Tables 4 and 5 are lost; what the text says of them is answered."),
-        claims=CLAIMS,
-    )
+    return transfer_table(4, "mnist", "MNIST", minutes=3, claims=CLAIMS)
