@@ -18,7 +18,7 @@ from vauban.reproduce.networks import Networks
 from vauban.reproduce.pictures import pictures
 from vauban.reproduce.plan import Plan
 from vauban.reproduce.planned import Options, PlannedExperiment, seeds_of
-from vauban.reproduce.results import measured, row
+from vauban.reproduce.results import UNMEASURED, measured, row
 from vauban.reproduce.training_seeds import seeded_cells, seeded_recipes
 from vauban.store import files
 
@@ -32,14 +32,14 @@ def record_of(run: PlannedExperiment, scale: str, options: Options, rows: Sequen
         options: What was chosen at the command line.
         rows: What each cell of the table is computed from; None where one of its jobs failed.
     """
+    judged_cells = list(zip(run.cells, rows, strict=False))
+    ours = [UNMEASURED if judged is None else measured(cell, judged) for cell, judged in judged_cells]
     scored = [
-        row(cell, judged, fact, run.experiment, run.scale.setting)
-        for cell, judged, fact in zip(run.cells, rows, run.printed, strict=False)
+        row(cell, judged, number, fact, run.experiment, run.scale.setting)
+        for (cell, judged), number, fact in zip(judged_cells, ours, run.printed, strict=True)
     ]
     numbers = {
-        cell.label: estimate
-        for cell, judged in zip(run.cells, rows, strict=False)
-        if judged is not None and (estimate := measured(cell, judged).estimate) is not None
+        cell.label: number.estimate for cell, number in zip(run.cells, ours, strict=True) if number.estimate is not None
     }
     drawn = panels.drawn(run.panels, run.work, rows, len(run.cells))
     return summary(run.experiment, scale, run.work, run.wanted, options) | {

@@ -46,6 +46,10 @@ class CellNumber:
         return [] if self.estimate is None else list(self.estimate.per_seed)
 
 
+UNMEASURED = CellNumber(None, 0, UNFINISHED)
+"""The number of a cell whose jobs did not finish."""
+
+
 def measured(cell: TableCell, judged: Judged) -> CellNumber:
     """The number of a cell with its interval over images.
 
@@ -108,7 +112,12 @@ def mad_share(metric: str, judged: Judged, targeted: bool) -> CellNumber:
 
 
 def row(
-    cell: TableCell, judged: Judged | None, printed: Printed | None, experiment: Experiment, setting: Setting
+    cell: TableCell,
+    judged: Judged | None,
+    ours: CellNumber,
+    printed: Printed | None,
+    experiment: Experiment,
+    setting: Setting,
 ) -> ComparisonRow:
     """The row of one cell: our mean over seeds beside the printed value.
 
@@ -118,11 +127,11 @@ def row(
     Args:
         cell: The cell.
         judged: The rows it is computed from; None where its jobs did not finish.
+        ours: Its number, `UNMEASURED` where its jobs did not finish.
         printed: The paper's number, None where it prints none.
         experiment: Gives the size of the paper's sample, and what its text leaves open.
         setting: Whether networks and data are the paper's.
     """
-    ours = CellNumber(None, 0, UNFINISHED) if judged is None else measured(cell, judged)
     images = 1 if judged is None else len(judged.runs[0][0])
     facts = Printed(cell.key, None, True, "", "") if printed is None else printed
     told = compare(
