@@ -32,10 +32,7 @@ def images(n: int = 7, features: int = 5) -> Tensor:
 def given(network: nn.Module, x: Tensor, image: Tensor | None = None, fooled: Tensor | None = None) -> MeasuredBatch:
     y = network(x).argmax(1)
     batch = vb.Batch(x, y, torch.arange(len(x)), None)
-    none = torch.zeros(len(x), dtype=torch.bool)
-    return MeasuredBatch(
-        network, batch, x if image is None else image, none if fooled is None else fooled, Stream(0, batch.ids)
-    )
+    return MeasuredBatch(network, batch, x if image is None else image, fooled, Stream(0, batch.ids))
 
 
 def test_loss_sensitivity_of_a_linear_network() -> None:
@@ -97,6 +94,10 @@ def test_training_set_distance_against_brute_force() -> None:
         metric = vb.metrics.TrainingSetDistance(data, block)
         assert torch.allclose(metric.values(given(linear(), x)), exact, atol=1e-12)
     assert nearest(train.double(), train.double()).tolist() == [0.0] * 50
+    fooled = torch.arange(9) % 2 == 0
+    attacked = vb.metrics.TrainingSetDistance(data).values(given(linear(), x, x, fooled))
+    assert torch.equal(attacked.isnan(), ~fooled)  # with an attack, of the images that fool alone
+    assert torch.allclose(attacked[fooled], exact[fooled], atol=1e-12)
     with pytest.raises(ContractError, match="expected training images of the shape"):
         vb.metrics.TrainingSetDistance(data).values(given(linear(2, 3), images(2, 3)))
 

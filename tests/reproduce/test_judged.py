@@ -25,6 +25,7 @@ from vauban.engine.result import untouched
 from vauban.reproduce import (
     Craft,
     Experiment,
+    FirstImages,
     Judge,
     OperatingCurves,
     Scale,
@@ -314,3 +315,36 @@ def test_panels(go: Go, tmp_path: Path) -> None:
     assert told["pictures"][0]["title"] == "W"
     assert "not fooled" in told["pictures"][0]["caption"]
     assert len(pq.read_table(next(iter(tmp_path.glob("crafted/*/00000.parquet"))))) == 4
+
+
+def test_a_metric_of_a_network_is_averaged_over_the_images_that_have_a_value(go: Go, tmp_path: Path) -> None:
+    """Empirical robustness of a push of 0.2: 0.2 over the length of the image, over the images that it fools."""
+    craft = pushed(0.2)
+    robust, slope, far = go(
+        [
+            TableCell(craft, JUDGE, "empirical-robustness", {}, "rho"),
+            TableCell(None, JUDGE, "loss-sensitivity", {}, "slope"),
+            TableCell(craft, JUDGE, f"training-set-distance:data='{FILE}:line'", {}, "distance"),
+        ]
+    )["beyond"]
+    fooled = [level for i, level in enumerate(LEVELS) if i != MISLABELLED and MARGIN[i] < 0.2]
+    assert robust["ours"] == pytest.approx(np.mean([0.2 / (4 * level / 255) for level in fooled]), rel=1e-4)
+    assert robust["metric"] == "empirical-robustness"
+    assert f"{len(fooled) / 10:.1%}" in robust["why"]
+    score = (np.array(LEVELS) / 255 * 4 - 2) * np.where(line().y.numpy() == 1, 1, -1)
+    assert slope["ours"] == pytest.approx(np.mean(2 / (1 + np.exp(2 * score))), rel=1e-5)
+    moved = [4 * level / 255 + 0.2 * math.copysign(1, 127.5 - level) for level in fooled]
+    nearest = [min(abs(at - 4 * level / 255) for level in LEVELS) for at in moved]
+    assert far["ours"] == pytest.approx(np.mean(nearest), rel=1e-4)
+
+
+def test_a_metric_of_a_network_is_of_one_network(go: Go) -> None:
+    both = TableCell(None, Judge(("half", "half")), "loss-sensitivity", {}, "slope")
+    with pytest.raises(ContractError, match="one network behind no path"):
+        go([both])
+
+
+def test_the_first_images_are_shown_with_how_many_are_fooled(go: Go) -> None:
+    shown = go([cell(pushed(0.2), "P_suc")], [FirstImages("F", {"push": (pushed(0.2), JUDGE)}, 4)])["pictures"][0]
+    fooled = [i for i in range(4) if (MARGIN[i] < 0.2) != (i == MISLABELLED)]
+    assert f"push: {len(fooled)} of 4 images fooled" in shown["caption"]

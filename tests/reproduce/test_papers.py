@@ -14,7 +14,7 @@ from vauban.reproduce import load, registry
 ROOT = Path(papers.__file__).parent
 PREFIX = "vauban.reproduce.papers."
 SHARED = {"setting", "networks", "attacks"}
-BEYOND_THE_PAPERS = {"converged", "frontier"}
+BEYOND_THE_PAPERS = {"adaptive", "converged", "frontier"}
 FILES = sorted(file for file in ROOT.glob("*/*.py") if file.stem != "__init__")
 TABLES = [file for file in FILES if file.stem not in SHARED]
 
@@ -50,6 +50,8 @@ def file_of(experiment: str) -> str:
         return "thesis5/frontier"
     if experiment == "thesis-4-converged":
         return "thesis4/converged"
+    if experiment.startswith("efficient-adaptive-"):
+        return "efficient/adaptive"
     numbered = re.fullmatch(r"(cia-|thesis-|efficient-)(fig)?(?:(\d)\.)?(\d+)(-.*)?", experiment)
     paper = f"thesis{numbered[3]}" if numbered[1] == "thesis-" else numbered[1].rstrip("-")
     return f"{paper}/{'figure' if numbered[2] else 'table'}{numbered[4]}"

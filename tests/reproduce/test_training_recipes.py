@@ -21,7 +21,7 @@ from vauban.jobs.perform import file_of_artefact, obtain
 from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, TrainingRun, WeightedNetwork, reproduce
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.training import TrainedNetworks
-from vauban.reproduce.training_seeds import seeded_recipes
+from vauban.reproduce.training_seeds import seeded_cells, seeded_recipes, trained_again
 from vauban.store import files
 from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
 from vauban.training.objectives.adversarial import AdversarialTraining
@@ -223,3 +223,17 @@ def test_every_training_seed_is_a_network_and_a_value(register: Callable[[Experi
     assert rate["n"] == int((right[0] & right[1]).sum())  # right before the attack with either
     with pytest.raises(ContractError, match="each training seed once"):
         seeded_recipes(replace(scale, training_seeds=(3, 3)))
+
+
+def test_a_network_trained_again_has_the_next_seed() -> None:
+    recipes = {"net": BASE}
+    scale = Scale("digits/test[:10]", {}, 10, (0,), 0.1, "stand-in", "ten digits", recipes, (3, 4, 7))
+    craft = Craft(PGD(Linf(0.1), steps=2), (WeightedNetwork(trained_again("net")),), targeted=False)
+    cell = TableCell(craft, Judge(("net",)), "accuracy", {}, "transfer")
+    assert [one.roles for one in seeded_cells(cell, scale)] == [
+        ("net, seed 3", "net, seed 4"),
+        ("net, seed 4", "net, seed 7"),
+        ("net, seed 7", "net, seed 3"),
+    ]
+    with pytest.raises(ContractError, match="two training seeds or more"):
+        seeded_cells(cell, replace(scale, training_seeds=(3,)))

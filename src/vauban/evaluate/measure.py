@@ -88,7 +88,10 @@ def measure(
     with quiet(list(network.modules())):
         logits = first_answer(network, samples.take(1).to(device).x).shape[1]
     check_answerable(samples.y, len(samples), logits, rejecting(network))
-    chosen = [network_metric_of(word) for word in (metrics if isinstance(metrics, (list, tuple)) else [metrics])]
+    chosen = [
+        network_metric_of(word, root, download)
+        for word in (metrics if isinstance(metrics, (list, tuple)) else [metrics])
+    ]
     made = None if attack is None else attack_of(attack, samples)
     if made is None and (needy := [metric.name for metric in chosen if metric.value.attacked]):
         raise ContractError(f"expected an attack for {needy[0]}, which says something of its images; add attack='ddn'")

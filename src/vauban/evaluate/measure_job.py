@@ -105,7 +105,7 @@ class NetworkMetricJob:
 
     def compute(self, part: Part, scratch: Path) -> Computed:
         batch, network = self.data.batch(part.positions).to(self.device), self.network.value
-        image, fooled = batch.x, torch.zeros(len(batch), dtype=torch.bool, device=batch.x.device)
+        image, fooled = batch.x, None
         if self.attack is not None:
             threat = white_box().bind(network, levels=batch.levels)
             done = evaluate_batch(self.attack.value, threat, batch, Untargeted(), seed=self.seed)
@@ -113,7 +113,7 @@ class NetworkMetricJob:
             image, fooled = done.image, done.success & right & (done.verdict.label != NO_LABEL)
         given = MeasuredBatch(network, batch, image, fooled, Stream(self.seed, batch.ids))
         values = self.metric.value.values(given).tolist()
-        flags = [None] * len(batch) if self.attack is None else fooled.tolist()
+        flags = [None] * len(batch) if fooled is None else fooled.tolist()
         return Computed({"id": batch.ids.tolist(), "y": batch.y.tolist(), "fooled": flags, "value": values})
 
     def lock(self, part: Part) -> AbstractContextManager[bool]:

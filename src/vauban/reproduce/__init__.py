@@ -12,7 +12,16 @@ from vauban.core.users_call import call_users
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.figures import ComputedFigure, OperatingCurves, Scatter, Series, Sweep, WorstCases
+from vauban.reproduce.figures import (
+    ComputedFigure,
+    ComputedPicture,
+    FirstImages,
+    OperatingCurves,
+    Scatter,
+    Series,
+    Sweep,
+    WorstCases,
+)
 from vauban.reproduce.registry import register, registry
 from vauban.training.run import TrainingRun
 from vauban.words.files import from_file
@@ -41,8 +50,10 @@ def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **optio
 __all__ = [
     "Claim",
     "ComputedFigure",
+    "ComputedPicture",
     "Craft",
     "Experiment",
+    "FirstImages",
     "FitOnUse",
     "Judge",
     "Larger",

@@ -16,8 +16,10 @@ from vauban.core.contracts import Artefact, Batch, Words
 from vauban.core.goals import RandomWrong
 from vauban.core.rng import Stream
 from vauban.data import Dataset
+from vauban.engine.network import predict
 from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
+from vauban.metrics.of_network.base import NetworkMetric
 from vauban.reproduce.crafting import craft_batch
 from vauban.reproduce.declarations import Craft, Judge
 from vauban.reproduce.declarations import Path as Before
@@ -159,6 +161,21 @@ def measure_identity(context: Context, images: CraftedImages, metric: str) -> di
     """Everything that can change a metric of the registry on saved images."""
     code = context.code([(metric, metrics.registry.get(metric).make)])
     return {**context.common, "metric": metric, "images": images.key, "seed": images.seed, "sources": code}
+
+
+def network_measure_identity(
+    context: Context, images: CraftedImages | None, metric: NetworkMetric, network: str, seed: int
+) -> dict[str, Any]:
+    """Everything that can change a metric of a network on saved images; images None for the originals."""
+    described = {"metric": describe(metric), "network": context.networks.describe(network)}
+    code = context.code([(described["metric"], metric), *_described(context, network, ())], predict)
+    return {
+        **context.common,
+        **described,
+        "images": CLEAN if images is None else images.key,
+        "seed": seed,
+        "sources": code,
+    }
 
 
 def _described(context: Context, role: str, path: tuple[Before, ...]) -> list[tuple[Any, Any]]:

@@ -9,6 +9,7 @@ from typing import Literal
 from vauban.attacks.parts.fitter import Fitter
 from vauban.core.cards import Path as Path
 from vauban.engine import Attack
+from vauban.metrics import network_registry
 from vauban.training.run import TrainingRun
 
 Setting = Literal["same", "stand-in"]
@@ -30,18 +31,23 @@ MEASURES: Mapping[str, str] = {"MAD_avg": "mad", **dict.fromkeys(MAD_SHARES, "ma
 """Metrics that rest on a metric of `vauban.metrics`, and its name there."""
 
 
+def of_network(metric: str) -> bool:
+    """Whether a metric of a cell is one of a network, in `metrics.network_registry`."""
+    return metric.partition(":")[0] in network_registry.names()
+
+
 @dataclass(frozen=True)
 class WeightedNetwork:
     """One weighted source of an attack: the network in the role `network` behind `path`, outermost part first.
 
-    bpda: what is differentiated in place of parts of the path that are not differentiable: what their cards prescribe, or
-    the identity.
+    bpda: what is differentiated in place of what is not differentiable: what the cards on the way prescribe, those inside
+    the network included; the identity for those of the path; or nothing but the operations themselves.
     """
 
     network: str
     path: tuple[Path, ...] = ()
     weight: float = 1.0
-    bpda: Literal["card", "identity"] = "card"
+    bpda: Literal["card", "identity", "none"] = "card"
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,10 @@ class Judge:
 
 @dataclass(frozen=True)
 class TableCell:
-    """One number of a table. craft None: the clean images. metric: one of METRICS.
+    """One number of a table. craft None: the clean images.
 
+    metric: one of METRICS, or a metric of a network (`loss-sensitivity`, `training-set-distance:data=mnist/train`): its
+    mean over the images that have a value, of the judge, which is then one network behind no path.
     key: columns of the printed row that stands beside it, {} with a label for a cell that the paper does not have.
     also: further runs (the radii of an attack inside a ball): for the metrics of ATTAINED, the nearest success of an image
     among all runs counts. at: the distance of P_upp.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from vauban.reproduce.declarations import Craft, Judge, TableCell
 
 Averaged = Literal["MAD_avg", "roughness_avg"]
@@ -48,6 +50,26 @@ class WorstCases:
 
 
 @dataclass(frozen=True)
+class FirstImages:
+    """The first `count` originals, and below them what each craft made of them with the first seed.
+
+    crafts: by name, with the judge that tells which of the images are fooled.
+    """
+
+    title: str
+    crafts: Mapping[str, tuple[Craft, Judge]]
+    count: int = 10
+
+
+@dataclass(frozen=True)
+class ComputedPicture:
+    """A picture that is computed, not measured: `draw` gives an image `(3, height, width)` and its caption."""
+
+    title: str
+    draw: Callable[[], tuple[Tensor, str]]
+
+
+@dataclass(frozen=True)
 class Series:
     """A line of a figure."""
 
@@ -83,4 +105,4 @@ class Scatter:
     metric: Averaged = "MAD_avg"
 
 
-Panel = OperatingCurves | Sweep | WorstCases | ComputedFigure | Scatter
+Panel = OperatingCurves | Sweep | WorstCases | FirstImages | ComputedFigure | ComputedPicture | Scatter

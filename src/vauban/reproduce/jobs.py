@@ -1,4 +1,4 @@
-"""The three jobs of a table: crafting images, judging them, measuring them."""
+"""The jobs of a table: crafting images, judging them, measuring them and the network on them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from vauban import metrics
+from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.contracts import Part
 from vauban.core.errors import MissingExtra
+from vauban.core.rng import Stream
 from vauban.engine import BoundThreat
+from vauban.engine.network import predict, quiet
+from vauban.metrics.of_network.base import MeasuredBatch, NetworkMetric
 from vauban.reproduce import crafting, judging
 from vauban.reproduce.context import CraftedImages
 from vauban.reproduce.declarations import Craft, Judge
@@ -190,3 +194,37 @@ class MeasureJob(OnImages):
         batch, _ = self.context.batch(part.positions)
         value = metrics.registry.get(self.metric).make(batch.x, self._images(part)[0])
         return {"id": batch.ids.tolist(), "value": value.double().tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkMeasureJob(OnImages):
+    """A metric of a network on saved images, or on the originals."""
+
+    metric: NetworkMetric = field(kw_only=True)
+    network: str = field(kw_only=True)
+    seed: int = 0
+    kind = "measured"
+    schema = MEASURED
+
+    @property
+    def label(self) -> str:
+        return f"measuring {type(self.metric).__name__} of {self.network}"
+
+    def columns(self, part: Part) -> Mapping[str, Any]:
+        batch, _ = self.context.batch(part.positions)
+        image, fooled = batch.x, None
+        if self.craft is not None:
+            image = self._images(part)[0]
+            with quiet(list(self._network.modules())):
+                before, after = (predicted(predict(self._network, x)) for x in (batch.x, image))
+            fooled = (before == batch.y) & (after != batch.y) & (after != NO_LABEL)
+        given = MeasuredBatch(self._network, batch, image, fooled, Stream(self.seed, batch.ids))
+        return {"id": batch.ids.tolist(), "value": self.metric.values(given).double().tolist()}
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        return self.context.networks.judges(Judge((self.network,)))[0]
+
+    @property
+    def asked(self) -> Sequence[nn.Module]:
+        return [self._network]

@@ -172,6 +172,8 @@ def behind(network: nn.Module, path: tuple[Before, ...]) -> nn.Module:
 
 def rules(source: nn.Module, network: nn.Module, bpda: str) -> dict[nn.Module, Backward]:
     """What is differentiated in place of parts that are not differentiable: as the cards say, or with bpda="identity" the
-    identity for those in front of `network`. Where two cards name one module, the outer one counts."""
+    identity for those in front of `network`, with "none" nothing. Where two cards name one module, the outer one counts."""
+    if bpda == "none":
+        return {}
     front = set(source.modules()) - set(network.modules())
     return prescription(source, identity=front if bpda == "identity" else ())[0]

@@ -13,6 +13,8 @@ from vauban.reproduce.declarations import Craft, Judge, TableCell
 from vauban.reproduce.figures import (
     Averaged,
     ComputedFigure,
+    ComputedPicture,
+    FirstImages,
     OperatingCurves,
     Panel,
     Scatter,
@@ -22,7 +24,7 @@ from vauban.reproduce.figures import (
 )
 from vauban.reproduce.jobs import CraftJob
 from vauban.reproduce.judged import Array, Attained, Judged, attained, common
-from vauban.reproduce.pictures import worst
+from vauban.reproduce.pictures import computed, first_images, worst
 from vauban.reproduce.plan import Plan
 from vauban.reproduce.results import NONE_COMMON, measured
 from vauban.statistics.estimates import corners, operating_characteristic
@@ -64,6 +66,8 @@ def _cells(panel: Panel) -> list[TableCell]:
         if panel.by not in panel.crafts:
             raise ContractError(f"expected by= to be one of {', '.join(panel.crafts)}, got {panel.by!r}")
         return [_runs(name, crafts, panel.judge) for name, crafts in panel.crafts.items()]
+    if isinstance(panel, FirstImages):
+        return [_runs(name, (craft,), judge) for name, (craft, judge) in panel.crafts.items()]
     if isinstance(panel, Sweep):
         return [cell for points in panel.curves.values() for _, cell in points]
     if isinstance(panel, Scatter):
@@ -95,6 +99,13 @@ def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged | None], fi
             ones = {name: next(taken) for name in panel.crafts}
             reached = {name: one.attained for name, one in ones.items()}
             drawn.pictures.append(worst(panel, work, reached, {name: one.images for name, one in ones.items()}))
+        elif isinstance(panel, FirstImages):
+            shown = {name: next(taken) for name in panel.crafts}
+            drawn.pictures.append(
+                first_images(panel, work, {name: (one.images[0], one.judged) for name, one in shown.items()})
+            )
+        elif isinstance(panel, ComputedPicture):
+            drawn.pictures.append(computed(panel))
         else:
             drawn.figures.append(_figure(panel, taken))
     return drawn

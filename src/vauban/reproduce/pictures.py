@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vauban.core.errors import plural
 from vauban.evaluate.batch import png
 from vauban.evaluate.magnified import grey
 from vauban.metrics import mad, magnify
 from vauban.reproduce.crafting import reload
 from vauban.reproduce.declarations import TableCell
-from vauban.reproduce.figures import WorstCases
+from vauban.reproduce.figures import ComputedPicture, FirstImages, WorstCases
 from vauban.reproduce.jobs import CraftJob
 from vauban.reproduce.judged import Array, Attained, Judged
 from vauban.reproduce.plan import Plan
@@ -87,6 +88,33 @@ def worst(
         f"{shown}. L2 distances (MAD): {'; '.join(told)}."
     )
     return {"title": panel.title, "caption": caption, "png": _encoded(montage(rows))}
+
+
+def first_images(panel: FirstImages, work: Plan, made: Mapping[str, tuple[CraftJob, Judged]]) -> dict[str, str]:
+    """The first originals, and a row for each craft.
+
+    Args:
+        panel: What is shown.
+        work: The plan.
+        made: By name, the images of a craft with the first seed and what was judged.
+    """
+    rows, told = [work.context.data.take(panel.count).x], []
+    for name, (job, judged) in made.items():
+        image = torch.stack([_saved(work, job, i) for i in range(len(rows[0]))])
+        rows.append(image)
+        table = judged.runs[0][0].slice(0, len(image))
+        fooled = table["label"].to_numpy() != table["y"].to_numpy()
+        size = table["l2"].to_numpy()[fooled]
+        mean = f", at a mean L2 distance of {size.mean():.3g}" if len(size) else ""
+        told.append(f"{name}: {int(fooled.sum())} of {plural(len(image), 'image')} fooled{mean}")
+    caption = f"Top: the originals. Below, from top to bottom: {'; '.join(told)}."
+    return {"title": panel.title, "caption": caption, "png": _encoded(montage(rows))}
+
+
+def computed(panel: ComputedPicture) -> dict[str, str]:
+    """A computed picture."""
+    image, caption = panel.draw()
+    return {"title": panel.title, "caption": caption, "png": _encoded(image)}
 
 
 def _sizes(distance: Array, seen: Sequence[float]) -> str:

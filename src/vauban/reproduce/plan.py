@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,16 +13,30 @@ from vauban.core.contracts import Artefact, Job, Part
 from vauban.core.errors import ContractError, MissingExtra
 from vauban.jobs.identity import address
 from vauban.jobs.progress import Progress
-from vauban.reproduce.context import Context, CraftedImages, craft_identity, judge_identity, measure_identity
-from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, MEASURES, Craft, FitOnUse, Judge, TableCell
+from vauban.metrics.of_network.base import NetworkMetric
+from vauban.reproduce.context import (
+    Context,
+    CraftedImages,
+    craft_identity,
+    judge_identity,
+    measure_identity,
+    network_measure_identity,
+)
+from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, MEASURES, Craft, FitOnUse, Judge, TableCell, of_network
 from vauban.reproduce.fit_on_use import FittedAttack
-from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob
+from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, NetworkMeasureJob
 from vauban.reproduce.judged import Judged
 from vauban.reproduce.table_job import TableJob
+from vauban.words.network_metric import network_metric_of
 
 Told = Callable[[str, int, int], None]
 """(what is being done, samples done, samples in all): a line each for trainings, crafting, judging, measuring."""
-KINDS = {CraftJob: "crafting", JudgeJob: "judging", MeasureJob: "measuring"}
+KINDS: Mapping[type, str] = {
+    CraftJob: "crafting",
+    JudgeJob: "judging",
+    MeasureJob: "measuring",
+    NetworkMeasureJob: "measuring",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +54,7 @@ class CellWork:
     crafts: list[list[CraftJob | None]]
     judged: list[list[JudgeJob]]
     clean: list[JudgeJob]
-    measured: list[list[MeasureJob]]
+    measured: list[list[MeasureJob | NetworkMeasureJob]]
     lacking: MissingExtra | None = None
 
     def jobs(self) -> Iterator[TableJob]:
@@ -68,14 +82,16 @@ class Plan:
         cells: The work of each cell, in the order of the cells.
         crafts, judges, measures: The jobs by key, in the order in which cells need them.
         fits: What is fitted before it crafts.
+        network_metrics: The metrics of a network by their words, so that their data are read once.
     """
 
     context: Context
     cells: list[CellWork] = field(default_factory=list)
     crafts: dict[str, CraftJob] = field(default_factory=dict)
     judges: dict[str, JudgeJob] = field(default_factory=dict)
-    measures: dict[str, MeasureJob] = field(default_factory=dict)
+    measures: dict[str, MeasureJob | NetworkMeasureJob] = field(default_factory=dict)
     fits: dict[Craft, FittedAttack] = field(default_factory=dict)
+    network_metrics: dict[str, NetworkMetric] = field(default_factory=dict)
 
     def jobs(self) -> list[TableJob]:
         """Every job: crafts, then judgements, then measurements."""
@@ -115,10 +131,24 @@ class Plan:
         job = JudgeJob(self.context, identity, needs, craft=craft, judge=judge, seed=seed)
         return self.judges.setdefault(job.key, job)
 
-    def measure(self, craft: CraftJob, metric: str) -> MeasureJob:
+    def measure(self, craft: CraftJob, metric: str) -> MeasureJob | NetworkMeasureJob:
         """The job of measuring a craft."""
         identity = measure_identity(self.context, craft.images, metric)
         job = MeasureJob(self.context, identity, [craft], craft=craft, metric=metric)
+        return self.measures.setdefault(job.key, job)
+
+    def measure_network(
+        self, craft: CraftJob | None, metric: str, network: str, seed: int
+    ) -> MeasureJob | NetworkMeasureJob:
+        """The job of measuring a network on a craft, or on the originals (None)."""
+        if metric not in self.network_metrics:
+            self.network_metrics[metric] = network_metric_of(metric, self.context.root).value
+        read = self.network_metrics[metric]
+        identity = network_measure_identity(self.context, None if craft is None else craft.images, read, network, seed)
+        needs: list[Job | Artefact] = [*self.context.networks.artefacts([network])]
+        if craft is not None:
+            needs.append(craft)
+        job = NetworkMeasureJob(self.context, identity, needs, craft=craft, metric=read, network=network, seed=seed)
         return self.measures.setdefault(job.key, job)
 
 
@@ -151,21 +181,29 @@ def plan(context: Context, cells: Sequence[Sequence[TableCell]], seeds: Sequence
             continue
         drawn = [(one, seed) for one in seeded for seed in (seeds if one.craft is not None else seeds[:1])]
         crafts = [_crafts(work, one, seed) for one, seed in drawn]
-        metric = MEASURES.get(cell.metric)
+        runs_of = list(zip(drawn, crafts, strict=True))
         work.cells.append(
             CellWork(
                 crafts,
-                [
-                    [work.judge(craft, one.judge, seed) for craft in runs]
-                    for (one, seed), runs in zip(drawn, crafts, strict=True)
-                ],
+                [[work.judge(craft, one.judge, seed) for craft in runs] for (one, seed), runs in runs_of],
                 [work.judge(None, one.judge, seeds[0]) for one in seeded] if attained else [],
-                []
-                if metric is None
-                else [[work.measure(craft, metric) for craft in runs if craft is not None] for runs in crafts],
+                [_measures(work, one, seed, runs) for (one, seed), runs in runs_of if _is_measured(one.metric)],
             )
         )
     return work
+
+
+def _is_measured(metric: str) -> bool:
+    return metric in MEASURES or of_network(metric)
+
+
+def _measures(
+    work: Plan, cell: TableCell, seed: int, runs: Sequence[CraftJob | None]
+) -> list[MeasureJob | NetworkMeasureJob]:
+    """The measuring jobs of a cell's runs with a seed."""
+    if of_network(cell.metric):
+        return [work.measure_network(craft, cell.metric, cell.judge.networks[0], seed) for craft in runs]
+    return [work.measure(craft, MEASURES[cell.metric]) for craft in runs if craft is not None]
 
 
 def _crafts(work: Plan, cell: TableCell, seed: int) -> list[CraftJob | None]:
@@ -176,6 +214,8 @@ def _crafts(work: Plan, cell: TableCell, seed: int) -> list[CraftJob | None]:
 def _check(cell: TableCell, attained: bool) -> None:
     if cell.also and not attained:
         raise ContractError(f"expected a metric among {', '.join(ATTAINED)} for several runs, got {cell.metric}")
+    if of_network(cell.metric) and (len(cell.judge.networks) > 1 or cell.judge.path):
+        raise ContractError(f"expected one network behind no path for {cell.metric}, got {cell.judge}")
     if attained and cell.craft is None:
         raise ContractError(f"expected a craft for {cell.metric}, got the clean images")
     if attained and len({craft.targeted for craft in (cell.craft, *cell.also) if craft is not None}) > 1:

@@ -8,9 +8,9 @@ from typing import Literal, cast
 
 import numpy as np
 
-from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, Setting, TableCell
+from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, Setting, TableCell, of_network
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.judged import Attained, Judged, attained, pair, per_image, rejections
+from vauban.reproduce.judged import Array, Attained, Judged, attained, pair, per_image, rejections
 from vauban.reproduce.printed import Printed
 from vauban.statistics.compare import ComparisonRow, compare
 from vauban.statistics.estimates import Estimate, conditional_mean, median, p_upp, rate
@@ -22,8 +22,8 @@ NONE_COMMON = "No image is fooled by both, so there is nothing to compare."
 
 
 def unit(metric: str) -> Literal["rate", "distance"]:
-    """Whether a metric is a mean of numbers in [0,1]."""
-    return "distance" if metric in DISTANCES else "rate"
+    """Whether a metric is a mean of numbers in [0,1]; one of a network is a number of at least 0, as a distance is."""
+    return "distance" if metric in DISTANCES or of_network(metric) else "rate"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CellNumber:
     Attributes:
         estimate: None where it is not defined.
         n: How many images it is over.
-        why: A sentence that explains None.
+        why: A sentence that explains None, or says which images count.
     """
 
     estimate: Estimate | None
@@ -62,6 +62,8 @@ def measured(cell: TableCell, judged: Judged) -> CellNumber:
         if cell.metric in MAD_SHARES:
             return mad_share(cell.metric, judged, cell.craft.targeted)
         return number(cell.metric, attained(judged, cell.craft.targeted), cell.at)
+    if of_network(cell.metric):
+        return network_number(np.stack([values[0] for values in judged.values]))
     values = np.stack([per_image(cell.metric, runs[0]) for runs in judged.runs])
     told = conditional_mean(values, highest=1.0) if cell.metric == "target_confidence" else rate(values)
     return CellNumber(told, values.shape[1])
@@ -92,6 +94,19 @@ def number(metric: str, reached: Attained, at: float | None = None) -> CellNumbe
         return CellNumber(None, n, "No image is fooled, so no distance of a success exists.")
     values = reached.distance if metric == "D_avg_L2" else reached.value
     return CellNumber(conditional_mean(values, reached.fooled), n)
+
+
+def network_number(values: Array) -> CellNumber:
+    """The mean of a metric of a network over the images that have a value.
+
+    Args:
+        values: `(seeds, n)`, NaN where an image has none.
+    """
+    n = values.shape[1]
+    if np.isnan(values).all(1).any():
+        return CellNumber(None, n, "No image has a value with every seed: the attack fools none.")
+    told = conditional_mean(values, ~np.isnan(values))
+    return CellNumber(told, n, "" if told.p_suc == 1 else f"Over the {told.p_suc:.1%} of the images that have a value.")
 
 
 def mad_share(metric: str, judged: Judged, targeted: bool) -> CellNumber:
@@ -137,7 +152,7 @@ def row(
     told = compare(
         key={name: text for name, text in cell.key.items() if name not in NOT_KEYS},
         label=cell.label,
-        metric=cell.metric,
+        metric=cell.metric.partition(":")[0],
         per_seed=ours.per_seed,
         n=ours.n,
         printed=facts.value,
@@ -161,7 +176,7 @@ def _finite(told: ComparisonRow, ours: CellNumber) -> ComparisonRow:
     """JSON has no infinity: None in its place, and words."""
     held = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in told.items()}
     if ours.why:
-        held["why"] = ours.why
+        held["why"] = ours.why if ours.estimate is None else f"{ours.why} {told['why']}".strip()
     elif ours.estimate is not None and math.isinf(ours.estimate.interval.high):
         held["why"] = f"{told['why']} The interval of ours has no finite upper limit."
     return cast("ComparisonRow", held)

@@ -15,6 +15,14 @@ def seeded_role(role: str, seed: int) -> str:
     return f"{role}, seed {seed}"
 
 
+AGAIN = ", trained again"
+
+
+def trained_again(role: str) -> str:
+    """The role of a network trained like that of a role, with another seed: the next training seed of the scale."""
+    return role + AGAIN
+
+
 def seeded_recipes(scale: Scale) -> Mapping[str, TrainingRun]:
     """The recipes of a scale by role, one for each of its training seeds; what one starts from has the same seed.
 
@@ -39,15 +47,23 @@ def seeded_recipes(scale: Scale) -> Mapping[str, TrainingRun]:
 
 def seeded_cells(cell: TableCell, scale: Scale) -> list[TableCell]:
     """The cell with the networks of each training seed; the cell alone where it rests on none of the recipes."""
-    trained = [role for role in cell.roles if role in scale.recipes]
-    if not trained or not scale.training_seeds:
+    trained = [role for role in cell.roles if role.removesuffix(AGAIN) in scale.recipes]
+    seeds = scale.training_seeds
+    if len(seeds) < 2 and any(role.endswith(AGAIN) for role in trained):
+        raise ContractError(
+            f"expected two training seeds or more for a network trained again, got {len(seeds)}; name them in the scale"
+        )
+    if not trained or not seeds:
         return [cell]
-    return [_with_roles(cell, trained, seed) for seed in scale.training_seeds]
+    following = (*seeds[1:], seeds[0])
+    return [_with_roles(cell, trained, seed, other) for seed, other in zip(seeds, following, strict=True)]
 
 
-def _with_roles(cell: TableCell, trained: Collection[str], seed: int) -> TableCell:
+def _with_roles(cell: TableCell, trained: Collection[str], seed: int, other: int) -> TableCell:
     def role(name: str) -> str:
-        return seeded_role(name, seed) if name in trained else name
+        if name not in trained:
+            return name
+        return seeded_role(name.removesuffix(AGAIN), other if name.endswith(AGAIN) else seed)
 
     def craft(one: Craft) -> Craft:
         return replace(one, through=tuple(replace(t, network=role(t.network)) for t in one.through))

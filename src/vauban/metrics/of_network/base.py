@@ -22,14 +22,14 @@ class MeasuredBatch(NamedArguments):
         network: The network, behind its defence.
         batch: The images.
         image: What the attack made of them, `(batch, ...)`; the images themselves without an attack.
-        fooled: Whether it has changed the answer to another than the label, bool `(batch,)`.
+        fooled: Whether it has changed the answer to another than the label, bool `(batch,)`; None without an attack.
         rng: Of the samples.
     """
 
     network: nn.Module
     batch: Batch
     image: Tensor
-    fooled: Tensor
+    fooled: Tensor | None
     rng: Stream
 
 

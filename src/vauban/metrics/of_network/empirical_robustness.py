@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from vauban.core.errors import ContractError
 from vauban.core.norms import L2
 from vauban.metrics import network_registry
 from vauban.metrics.of_network.base import MeasuredBatch, NetworkMetric
@@ -29,5 +30,7 @@ class EmpiricalRobustness(NetworkMetric):
     def values(self, given: MeasuredBatch) -> Tensor:
         x = given.batch.x.double()
         change, whole = L2.size(given.image.double() - x), L2.size(x)
+        if given.fooled is None:
+            raise ContractError("expected images of an attack for empirical-robustness, got none; add attack='ddn'")
         moved = given.fooled & (change > 0)
         return torch.where(moved, change / whole.clamp_min(torch.finfo(x.dtype).tiny), torch.nan)

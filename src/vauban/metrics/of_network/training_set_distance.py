@@ -18,7 +18,9 @@ from vauban.metrics.of_network.base import MeasuredBatch, NetworkMetric
 @network_registry.register("training-set-distance", words={"data": "data"})
 @dataclass(frozen=True)
 class TrainingSetDistance(NetworkMetric):
-    """Training-set distance: min over training images t of ||x' - t||_2, x' the attack's image where there is one.
+    """Training-set distance: min over training images t of ||x' - t||_2, x' the attack's image, over those that fool.
+
+    Without an attack, of every image itself.
 
     Exact, in blocks of the training set: squared distances by ||x||^2 + ||t||^2 - 2 x t in float64, and the nearest one
     again by its difference. Zantedeschi, Nicolae and Rawat 2017 (arXiv:1707.06728), section 4.2.
@@ -45,7 +47,7 @@ class TrainingSetDistance(NetworkMetric):
         least = torch.full((len(x),), torch.inf, dtype=torch.float64, device=x.device)
         for batch in self.data.batches(self.block, x.device):
             least = torch.minimum(least, nearest(x, batch.x.double().flatten(1)))
-        return least
+        return least if given.fooled is None else least.where(given.fooled, torch.nan)
 
 
 def nearest(x: Tensor, others: Tensor) -> Tensor:

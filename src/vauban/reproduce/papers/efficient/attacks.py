@@ -7,6 +7,7 @@ from vauban.attacks.fixed_budget.r_fgsm import RFGSM
 from vauban.attacks.fixed_budget.vat import VAT
 from vauban.attacks.minimal.cw_l2 import CW
 from vauban.attacks.minimal.deepfool import DeepFool
+from vauban.attacks.minimal.incremental_fgsm import IncrementalFGSM
 from vauban.attacks.minimal.jsma import JSMA
 from vauban.core.losses import cross_entropy
 from vauban.core.norms import L2, Linf
@@ -28,6 +29,11 @@ def random_fgsm(eps: float) -> Attack:
 
 
 ATTACKS = {"FGSM": fgsm, "Random+FGSM": random_fgsm}
+
+
+def minimal_fgsm(scale: Scale) -> Attack:
+    """FGSM in increments of 0.01 up to 1, until the label changes; ten increments on a few images."""
+    return IncrementalFGSM(steps=100 if scale.images >= FEW else 10, loss=cross_entropy)
 
 
 def epsilons(scale: Scale, most: float) -> tuple[float, ...]:

@@ -190,9 +190,7 @@ def variant_scales(data: str, crafting: float) -> dict[str, Scale]:
         data: "mnist" or "cifar10".
         crafting: Minutes of the attacks with one training seed.
     """
-    small, width = {"mnist": ((*PAPER, *BEYOND), "width=0.5"), "cifar10": (("CNN", "AT", "GDA+RELU", "GDA+BRELU"), "")}[
-        data
-    ]
+    small, width = {"mnist": ((*PAPER, *BEYOND), "width=0.5"), "cifar10": (FEW_DEFENCES, "")}[data]
     options = ",".join(part for part in (OPTIONS[data], width) if part)
     smoke = replace(SMOKE, training_seeds=(0,))
     return {

@@ -10,7 +10,7 @@ from vauban.reproduce.claims import Claim
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import Panel, Sweep
-from vauban.reproduce.papers.efficient.attacks import ATTACKS, TRANSFERRED, epsilons, transfers
+from vauban.reproduce.papers.efficient.attacks import ATTACKS, TRANSFERRED, epsilons, minimal_fgsm, transfers
 from vauban.reproduce.papers.efficient.networks import names_of, variant_scales
 
 SOURCE = (
@@ -32,8 +32,8 @@ Curves = dict[str, list[tuple[float, TableCell]]]
 
 
 def craft(attack: Attack, role: str) -> Craft:
-    """The images that an attack makes on the network of a role, as floats."""
-    return Craft(attack, (WeightedNetwork(role),), targeted=False, saved="float")
+    """The images that an attack makes on the network of a role by its own gradients, as floats."""
+    return Craft(attack, (WeightedNetwork(role, bpda="none"),), targeted=False, saved="float")
 
 
 def accuracy(attack: Attack | None, on: str, judge: str, label: str, key: dict[str, str] | None = None) -> TableCell:
@@ -107,6 +107,11 @@ def transferred(scale: Scale, kind: str, name: str) -> TableCell:
 def clean_cells(scale: Scale) -> list[TableCell]:
     """The accuracy of every variant on clean images."""
     return [accuracy(None, name, name, f"{name}, clean images") for name in names_of(scale)]
+
+
+def minimal(scale: Scale, name: str) -> Craft:
+    """The images of the minimal FGSM on a variant."""
+    return replace(craft(minimal_fgsm(scale), name), keep="best")
 
 
 def box_figure(
