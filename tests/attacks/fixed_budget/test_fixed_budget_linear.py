@@ -102,6 +102,18 @@ def test_r_fgsm_is_a_random_sign_step_then_the_rest_of_the_radius(linear: nn.Lin
         attacks.load("r-fgsm", eps=0.1, alpha=-2.0)
 
 
+def test_the_clipped_random_step_stays_within_alpha(linear: nn.Linear, images: Tensor) -> None:
+    """Some components move by less than alpha, none by more; then comes the rest of the radius."""
+    y = torch.zeros(6, dtype=torch.int64)
+    w = (linear.weight[1] - linear.weight[0]).detach()
+    attack = attacks.load("r-fgsm", ball=Linf(EPS), alpha=0.3 * EPS, first="clipped")
+    noise = (attack.run(opened(linear, images, y)).crafted - images - 0.7 * EPS * w.sign()).abs()
+    assert float(noise.max()) <= 0.3 * EPS + 1e-12
+    assert 0.0 < float(noise.min()) < 0.29 * EPS
+    with pytest.raises(ContractError, match="in linf for first='clipped'"):
+        attacks.load("r-fgsm", ball=L2(EPS), first="clipped")
+
+
 @pytest.mark.parametrize("alpha", [None, EPS * 1.001, 5 * EPS])
 def test_r_fgsm_below_its_own_random_step_takes_half_the_radius_for_it(
     linear: nn.Linear, images: Tensor, alpha: float | None

@@ -7,13 +7,14 @@ against adversarial attacks, 2017 (arXiv:1707.06728).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from vauban.attacks import registry
 from vauban.attacks.parts.ball_steps import advance
+from vauban.core.errors import ContractError
 from vauban.core.losses import Loss, auto
 from vauban.core.norms import Ball, Linf
 from vauban.core.parameters import Count, NonNegative
@@ -35,21 +36,33 @@ class RFGSM(Steps[Point]):
     Attributes:
         ball: The budget: L-infinity or L2, radius in pixel units (pixels in [0,1]).
         alpha: Length of the random step in pixel units; None: eps / 2.
+        first: The random step: "sign", alpha s(N(0, I)); or "clipped", N(0, I) clipped to [-alpha, alpha] (L-infinity), the
+            other reading of "Gaussian noise within a range of alpha".
         loss: What is raised, one value per sample; larger is better for the attacker.
         steps: Always 1.
     """
 
     ball: Ball = Linf(8 / 255)
     alpha: NonNegative | None = None
+    first: Literal["sign", "clipped"] = "sign"
     loss: Loss = auto
     steps: Count = field(default=1, init=False)
     stop: ClassVar[Stop] = "never"
     keep: ClassVar[Keep] = "last"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.first == "clipped" and self.ball.norm is not Linf:
+            raise ContractError(f"expected a ball in linf for first='clipped', got {self.ball}; use first='sign'")
+
     def start(self, oracle: Oracle, **per_sample: Tensor) -> Point:
         x0, mask = oracle.domain.x0, oracle.domain.mask
         noise = oracle.rng.normal("start", tuple(x0.shape[1:]), dtype=x0.dtype)
-        return Point(advance(oracle, x0, noise if mask is None else noise * mask, self._first(oracle, x0)))
+        noise = noise if mask is None else noise * mask
+        if self.first == "clipped":
+            alpha = self._first(oracle, x0)
+            return Point(oracle.domain.project(x0 + torch.minimum(torch.maximum(noise, -alpha), alpha)))
+        return Point(advance(oracle, x0, noise, self._first(oracle, x0)))
 
     def step(self, oracle: Oracle, state: Point, t: int) -> Point:
         _, (g,) = oracle.gradient(state.x, self.loss)

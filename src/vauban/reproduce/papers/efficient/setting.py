@@ -21,6 +21,10 @@ AMBIGUOUS = (
     Ambiguity(
         "epochs, batches, optimiser, strides and padding are not printed; those of the network it follows are used"
     ),
+    Ambiguity(
+        "the random step of Random+FGSM, 'Gaussian noise within a range of alpha', is read as its sign times alpha; the "
+        "other reading is `r-fgsm:first=clipped`"
+    ),
 )
 NOTES = (
     "Attacked images are not rounded. The printed FGSM follows the cross-entropy; an image that is labelled wrong before "

@@ -24,9 +24,9 @@ def table2_mnist() -> Experiment:
         ambiguous=AMBIGUOUS,
         notes=(
             *NOTES,
-            "The training is read as originals with their FGSM versions at 0.3, made anew after every epoch (sections "
-            "3.2.2 and 5.5); the chapter gives neither. Its single step is what such a network learns to hide from: PGD2, "
-            "DDN and BP say how far it is robust.",
+            "The training is read as originals with their FGSM versions at 0.3, made in every batch and half of the loss "
+            "each (section 3.2.2; the chapter gives neither). A single step is what such a network learns to hide from: "
+            "PGD2, DDN and BP say how far it is robust.",
             *FREE,
         ),
     )

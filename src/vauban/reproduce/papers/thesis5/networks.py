@@ -27,8 +27,16 @@ SMOKE = Scale(
 
 
 def against(eps: float, steps: int, share: float) -> AdversarialTraining:
-    """Training on the images of the reference attack, with steps of `share` of the radius."""
-    return AdversarialTraining(PGD(Linf(eps), steps, rel_stepsize=share, loss=cross_entropy))
+    """Training on images and their versions by the reference attack, half of the loss each, in every batch.
+
+    Section 3.2.2: 'training data and their adversarial version'; the share is not printed.
+
+    Args:
+        eps: Of the attack, L-infinity, pixel units.
+        steps: Of the attack.
+        share: Of the radius that a step has.
+    """
+    return AdversarialTraining(PGD(Linf(eps), steps, rel_stepsize=share, loss=cross_entropy), alpha=0.5)
 
 
 def rising(data: str, epochs: int) -> dict[str, TrainingRun]:
