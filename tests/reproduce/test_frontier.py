@@ -20,7 +20,10 @@ TABLES = {
     "frontier-cifar10-robust": "thesis-5.4-cifar10",
     "frontier-imagenet": "thesis-5.2-imagenet",
 }
-RIVALS = ("BP", "BP, OUT with retreat", "BP, margin loss", "DDN", "FMN", "APGD, radius searched", "DeepFool", "Sapper")
+RIVALS = (
+    *("BP", "BP, OUT with retreat", "BP, margin loss", "DDN", "DDN, annealed", "FMN", "APGD, radius searched"),
+    *("DeepFool", "Sapper", "Vanguard"),
+)
 SMALL = CLEAN_SCALES["mnist"]["small"]
 
 
@@ -52,9 +55,9 @@ def test_the_attacks_of_both_budgets():
     experiment = load("frontier-c4")
     panels = experiment.panels(SMALL)
     assert all(isinstance(panel, OperatingCurves) for panel in panels)
-    assert [len(panel.curves) for panel in panels] == [8, 10]
+    assert [len(panel.curves) for panel in panels] == [10, 12]
     labels = [cell.label for cell in experiment.cells(SMALL)]
-    assert len(labels) == len(set(labels)) == len(METRICS) * (8 + 6 + 10 + 7)
+    assert len(labels) == len(set(labels)) == len(METRICS) * (10 + 6 + 12 + 7)
 
 
 def test_an_ablation_changes_what_it_names_and_costs_as_much():

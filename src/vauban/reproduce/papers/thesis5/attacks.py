@@ -15,6 +15,7 @@ from vauban.attacks.minimal.ddn import DDN
 from vauban.attacks.minimal.deepfool import DeepFool
 from vauban.attacks.minimal.fmn import FMN
 from vauban.attacks.minimal.sapper import Sapper
+from vauban.attacks.minimal.vanguard import Vanguard
 from vauban.core.losses import cross_entropy, margin
 from vauban.core.norms import L2, Linf
 from vauban.engine import Attack, Bisection
@@ -112,12 +113,14 @@ def apgd(data: DataSetting, n: int, scale: Scale) -> Attack:
 
 
 FURTHER: Mapping[str, Callable[[DataSetting, int, Scale], Attack]] = {
+    "DDN, annealed": lambda data, n, scale: DDN(steps=steps(n, scale)),
     "BP, OUT with retreat": lambda data, n, scale: bp(n, scale, retreat=True),
     "BP, margin loss": lambda data, n, scale: bp(n, scale, loss=margin),
     "FMN": lambda data, n, scale: FMN(steps=steps(n, scale), state="free"),
     "APGD, radius searched": apgd,
     "DeepFool": lambda data, n, scale: DeepFool(steps=n // 10, classes=3 if tiny(scale) else 10),
     "Sapper": lambda data, n, scale: Sapper(steps=steps(n, scale)),
+    "Vanguard": lambda data, n, scale: Vanguard(steps=steps(n, scale)),
 }
 """Attacks beyond the paper's, in every table and curve, by the total number n of gradients; DeepFool takes 10 in each of
 its n / 10 steps."""
