@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 import vauban as vb
 from vauban.certificates import RandomisedSmoothing
 from vauban.certificates.base import WITHHELD
-from vauban.certificates.certify import certificate_job
 from vauban.certificates.votes import SoftSmoothed, votes
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream
 from vauban.jobs.executors.processes import SHOWN
+from vauban.jobs.recall import recalled
 from vauban.words.recipe import recipe_of
 
 SIGMA = 0.3
@@ -178,13 +177,11 @@ def test_attacks_in_another_norm_are_refused() -> None:
 
 
 def test_a_job_of_words_is_made_again_from_them(tmp_path: Path) -> None:
-    given = {"model": "digits-cnn", "data": "digits/test[:4]", "out": str(tmp_path), "defence": "none", "attacks": None}
-    settings = {"seed": 1, "batch_size": 2, "device": "cpu", "rejects": False, "root": None, "download": False}
-    job = certificate_job(certificate="smoothing:sigma=0.1,n=5", **given, **settings)
-    words = job.words()
-    assert words is not None
-    module, _, name = words.call.partition(":")
-    assert getattr(importlib.import_module(module), name)(**words.arguments).key == job.key
+    words = "smoothing:sigma=0.1,n=5,n0=2,predictions=5", "digits-cnn", "digits/test[:4]", tmp_path
+    (outcome,) = vb.certify(*words, attacks=[], seed=1, batch_size=2).outcomes
+    told = outcome.job.words()
+    assert told is not None
+    assert recalled(told.call, told.arguments).key == outcome.job.key
     assert "radius" in SHOWN  # what a worker process tells of its progress
 
 

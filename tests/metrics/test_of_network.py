@@ -13,6 +13,8 @@ from torch import Tensor, nn
 import vauban as vb
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.rng import Stream
+from vauban.jobs.executors.processes import SHOWN
+from vauban.jobs.recall import recalled
 from vauban.metrics.of_network.base import MeasuredBatch
 from vauban.metrics.of_network.training_set_distance import nearest
 
@@ -133,6 +135,21 @@ def test_rows_are_kept_and_summarised(tmp_path: Path) -> None:
     robust = first.columns["empirical-robustness"]
     assert first.mean("empirical-robustness").p_suc == pytest.approx(robust["fooled"].mean())
     assert f"{round(robust['fooled'].sum())} of 12 images" in str(first)
+
+
+def test_a_job_of_words_is_made_again_from_them(tmp_path: Path) -> None:
+    words = "empirical-robustness", "digits-cnn", "digits/test[:4]", tmp_path
+    (outcome,) = vb.measure(*words, attack="ddn:steps=2", batch_size=2).outcomes
+    told = outcome.job.words()
+    assert told is not None
+    assert recalled(told.call, told.arguments).key == outcome.job.key
+    assert "value" in SHOWN  # what a worker process tells of its progress
+
+
+def test_workers_need_words() -> None:
+    data = vb.data.from_torch((images(), torch.zeros(7, dtype=torch.int64)), levels=None)
+    with pytest.raises(ContractError, match="expected words for 2 workers"):
+        vb.measure("loss-sensitivity", linear(), data, workers=2)
 
 
 @pytest.mark.parametrize(

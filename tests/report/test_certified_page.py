@@ -8,7 +8,7 @@ import pytest
 
 from vauban.report.run import page
 from vauban.report.run.certified import certified_table, contradicted, remarks_of
-from vauban.store.certificates import folder_of, read_certificate, write_facts
+from vauban.store.certificates import CERTIFICATES
 
 FACTS = {
     "certificate": "smoothing:sigma=0.5",
@@ -36,9 +36,9 @@ COLUMNS = {
 
 
 def stored(run: Path, **changed: object) -> None:
-    folder = folder_of(run, "abc")
+    folder = CERTIFICATES.of(run, "abc")
     folder.prepare({})
-    write_facts(folder, FACTS)
+    CERTIFICATES.write_facts(folder, FACTS)
     folder.write(0, {**COLUMNS, **changed})
 
 
@@ -55,7 +55,7 @@ def test_a_run_of_certificates_alone_has_a_page(tmp_path: Path) -> None:
 
 def test_the_table_has_both_accuracies(tmp_path: Path) -> None:
     stored(tmp_path)
-    rows = read_certificate(folder_of(tmp_path, "abc"))
+    rows = CERTIFICATES.read(CERTIFICATES.of(tmp_path, "abc"))
     lines = [line.split("|") for line in certified_table(rows).splitlines() if line.startswith("| 0")]
     shares = {float(line[1]): (line[2].split()[0], line[3].split()[0]) for line in lines}
     assert shares[0.0] == ("75.0", "75.0")
@@ -66,7 +66,7 @@ def test_the_table_has_both_accuracies(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("other", "refuted"), [(0.7, False), (0.4, True)])
 def test_a_contradiction_is_an_answer_inside_the_radius(tmp_path: Path, other: float, refuted: bool) -> None:
     stored(tmp_path, other_at=[other, float("inf"), float("inf"), float("inf")])
-    rows = read_certificate(folder_of(tmp_path, "abc"))
+    rows = CERTIFICATES.read(CERTIFICATES.of(tmp_path, "abc"))
     assert (contradicted(rows).count > 0) == refuted
     assert contradicted(rows).allowed == 0  # three images at three thousandths
     assert any(remark.doubt for remark in remarks_of(rows)) == refuted
@@ -74,6 +74,6 @@ def test_a_contradiction_is_an_answer_inside_the_radius(tmp_path: Path, other: f
 
 def test_unfinished_rows_are_said(tmp_path: Path) -> None:
     stored(tmp_path)
-    folder = folder_of(tmp_path, "abc")
+    folder = CERTIFICATES.of(tmp_path, "abc")
     (folder.path / "00000.parquet").unlink()
-    assert any("0 of 4 images" in remark.text for remark in remarks_of(read_certificate(folder)))
+    assert any("0 of 4 images" in remark.text for remark in remarks_of(CERTIFICATES.read(folder)))

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vauban.certificates.base import Certificate
 from vauban.certificates.job import CertificateJob
 from vauban.certificates.results import CertificateResults
 from vauban.certificates.words import certificate_of
-from vauban.core.answers import check_answerable
 from vauban.core.arguments import named_arguments
-from vauban.core.cards import rejecting
-from vauban.core.contracts import Words
-from vauban.core.device import check_device
 from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.parameters import Count, check
-from vauban.engine.first_answer import first_answer
-from vauban.engine.network import quiet
-from vauban.jobs import runner
+from vauban.engine import Attack
 from vauban.jobs.progress import Tell
-from vauban.store.certificates import read_certificate
+from vauban.jobs.recall import words_of
+from vauban.jobs.rows_job import run_all
 from vauban.store.files import check_output
-from vauban.words import data as datasets
 from vauban.words.attack import attack_of
-from vauban.words.defence import defence_of
-from vauban.words.model import model_of, tell_behind
 from vauban.words.named import Named
+from vauban.words.opened import OpenedNetwork, open_network
 from vauban.words.recipe import recipe_of
 
 log = logging.getLogger("vauban")
@@ -81,76 +75,49 @@ def certify(
         UnknownName: A name or a parameter is not known.
         ContractError: What is given does not go together, or nothing can be proved of the network.
     """
+    check("vauban.certify", "seed", seed, int)
+    check("vauban.certify", "batch_size", batch_size, Count)
+    if out is not None:
+        check_output(Path(out), folder=True)
+    given = {"defence": defence, "device": device, "rejects": rejects, "download": download}
+    given["root"] = None if root is None else str(root)
+    opened = open_network(model, data, **given)
+    several = certificate if isinstance(certificate, (list, tuple)) else [certificate]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary if out is None else out)
-        arguments: dict[str, Any] = {
-            "model": model,
-            "data": data,
-            "out": str(folder),
-            "defence": defence,
-            "attacks": attacks,
-            "seed": seed,
-            "batch_size": batch_size,
-            "device": device,
-            "rejects": rejects,
-            "root": None if root is None else str(root),
-            "download": download,
-        }
-        several = certificate if isinstance(certificate, (list, tuple)) else [certificate]
-        jobs = [certificate_job(certificate=one, **arguments) for one in several]
-        if workers > 1 and any(job.origin is None for job in jobs):
-            raise ContractError(
-                f"expected words for {workers} workers, got objects of this process; name them as file.py:name, or run "
-                "with one worker"
-            )
-        outcomes = runner.run(jobs, runner.executor_of(workers), tell)
-        read = tuple(read_certificate(job.folder) for job in jobs)
-    return CertificateResults(folder, read, tuple(outcomes))
+        settings = {"attacks": attacks, "out": str(folder), "seed": seed, "batch_size": batch_size}
+        jobs = []
+        for one in several:
+            words = {"certificate": one, "model": model, "data": data, **settings, **given}
+            job = _job(certificate_of(one), opened, **settings)
+            jobs.append(replace(job, origin=words_of("vauban.certificates.certify:certificate_job", words)))
+        outcomes = run_all(jobs, workers, tell)
+        read = tuple(job.read() for job in jobs)
+    return CertificateResults(folder, read, outcomes)
 
 
 def certificate_job(
-    *,
-    certificate: Any,
-    model: Any,
-    data: Any,
-    out: str,
-    defence: Any,
-    attacks: Any,
-    seed: int,
-    batch_size: int,
-    device: str,
-    rejects: bool,
-    root: str | None,
-    download: bool,
+    *, certificate: str, model: str, data: Any, attacks: Any, out: str, seed: int, batch_size: int, **given: Any
 ) -> CertificateJob:
-    """The job of one certificate, checked before anything is spent; the arguments are those of `certify`."""
-    origin = _origin(dict(locals()))
-    check("vauban.certify", "seed", seed, int)
-    check("vauban.certify", "batch_size", batch_size, Count)
-    check_output(Path(out), folder=True)
-    check_device(device)
-    chosen, behind, network = certificate_of(certificate), defence_of(defence), model_of(model, rejects)
-    samples = datasets.load(data, root=root, download=download)
-    if behind.value is None:
-        raise ContractError(
-            "expected a defence by its own name, got 'trained'; write it before the model: 'trained|...'"
-        )
-    tell_behind(network.name, network.behind)
-    if network.recipe and (doubt := chosen.value.doubts(recipe_of(network.recipe))):
-        log.warning("%s: %s", network.name, doubt)
-    defended = behind.value.wrap(network.value).to(device)
-    named = _attacks(chosen, attacks, samples)
-    first = samples.take(1).to(device)
-    with quiet(list(defended.modules())):
-        logits = first_answer(defended, first.x).shape[1]
-    check_answerable(samples.y, len(samples), logits, rejecting(defended))
-    chosen.value.check(defended, first.x)
+    """The job of one certificate from words; the arguments are those of `certify`, `given` those of `open_network`."""
+    opened = open_network(model, data, **given)
+    return _job(certificate_of(certificate), opened, attacks=attacks, out=out, seed=seed, batch_size=batch_size)
+
+
+def _job(
+    chosen: Named[Certificate], opened: OpenedNetwork, *, attacks: Any, out: str, seed: int, batch_size: int
+) -> CertificateJob:
+    model = opened.model
+    if model.recipe and (doubt := chosen.value.doubts(recipe_of(model.recipe))):
+        log.warning("%s: %s", model.name, doubt)
+    named = _attacks(chosen, attacks, opened.data)
+    chosen.value.check(opened.defended, opened.data.take(1).to(opened.device).x)
     return CertificateJob(
-        Path(out), chosen, network, behind, defended, samples, named, seed, batch_size, device, origin
+        run=Path(out), opened=opened, certificate=chosen, attacks=named, seed=seed, batch_size=batch_size
     )
 
 
-def _attacks(certificate: Named[Any], words: Any, data: Any) -> tuple[Named[Any], ...]:
+def _attacks(certificate: Named[Certificate], words: Any, data: Any) -> tuple[Named[Attack], ...]:
     given: Sequence[Any] = certificate.value.attacks if words is None else words
     given = [given] if isinstance(given, str) or not isinstance(given, Sequence) else given
     named = tuple(attack_of(word, data) for word in given)
@@ -162,10 +129,3 @@ def _attacks(certificate: Named[Any], words: Any, data: Any) -> tuple[Named[Any]
                 f"{attack.value.norm.name}; write norm={norm.name}"
             )
     return named
-
-
-def _origin(arguments: dict[str, Any]) -> Words | None:
-    try:
-        return Words("vauban.certificates.certify:certificate_job", json.loads(json.dumps(arguments)))
-    except TypeError:
-        return None

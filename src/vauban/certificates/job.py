@@ -2,159 +2,71 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from vauban.certificates.base import Certificate
 from vauban.certificates.empirical import distances
 from vauban.certificates.stability import stability
-from vauban.core.cards import carded
-from vauban.core.contracts import Artefact, Batch, Computed, Job, Part, Words
+from vauban.core.contracts import Batch
 from vauban.core.rng import Stream
-from vauban.core.tolerance import tolerance
-from vauban.data import Dataset
 from vauban.engine import Attack
-from vauban.jobs.identity import address, computed_by, describe, source_digests
-from vauban.jobs.provenance import source_files
-from vauban.store import certificates as stored
-from vauban.store import sources
-from vauban.store.part_folder import PartFolder
+from vauban.jobs.identity import describe
+from vauban.jobs.rows_job import RowsJob
+from vauban.store.certificates import CERTIFICATES
+from vauban.store.job_rows import RowKind
 from vauban.words.named import Named
 
-DTYPE = "float32"  # of the images
 
-
-@dataclass(frozen=True, eq=False)
-class CertificateJob:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CertificateJob(RowsJob):
     """A certificate of a model behind a defence on a data set, with the attacks that stand beside it.
 
     Attributes:
-        run: The run directory.
         certificate: What is proved.
-        model, defence: The network and what stands in front of it.
-        defended: The network behind the defence.
-        data: The images.
         attacks: What the empirical curve is made with; none leaves it out.
-        seed: Of every random number.
-        batch_size: Images of a part.
-        device: Where the network is.
-        origin: The words that make this job again; None for objects of this process.
     """
 
-    run: Path
+    kind: ClassVar[RowKind] = CERTIFICATES
     certificate: Named[Certificate]
-    model: Named[nn.Module]
-    defence: Named[Any]
-    defended: nn.Module
-    data: Dataset
     attacks: tuple[Named[Attack], ...]
-    seed: int
-    batch_size: int
-    device: str
-    origin: Words | None = None
 
     @property
     def label(self) -> str:
-        return f"{self.model.name} | {self.defence.name} | {self.certificate.name}"
+        return " | ".join([self.opened.model.name, self.opened.defence.name, self.certificate.name])
 
-    @cached_property
-    def key(self) -> str:
-        return address(self.identity())
+    @property
+    def named(self) -> Sequence[Named[Any]]:
+        return self.certificate, *self.attacks
 
-    @cached_property
-    def _identity(self) -> Mapping[str, Any]:
+    @property
+    def follows(self) -> Mapping[str, Any]:
         return {
-            "job": "certificate",
             "certificate": describe(self.certificate.value),
             "attacks": [describe(attack.value) for attack in self.attacks],
-            "model": describe(self.defended),
-            "cards": [describe(card) for _, card in carded(self.defended)],
-            "data": self.data.fingerprint,
-            "seed": self.seed,
-            "batch_size": self.batch_size,
-            "dtype": DTYPE,
-            **computed_by(self.device),
-            "sources": source_digests(self._files),
         }
 
-    def identity(self) -> Mapping[str, Any]:
-        return self._identity
-
-    @cached_property
-    def _files(self) -> list[Path]:
-        named: list[Named[Any]] = [self.certificate, self.model, self.defence, *self.attacks]
-        extra = [file for word in named for file in word.files]
-        return source_files(self.defended, certified_rows, *(word.value for word in named), extra=extra)
-
-    @cached_property
-    def folder(self) -> PartFolder:
-        return stored.folder_of(self.run, self.key)
-
-    def needs(self) -> Sequence[Job | Artefact]:
-        return ()
-
-    def words(self) -> Words | None:
-        return self.origin
-
-    def parts(self) -> Sequence[Part]:
-        self.folder.prepare(self.identity())
-        stored.write_facts(self.folder, self.meta())
-        split = torch.split(torch.arange(len(self.data)), self.batch_size)
-        return [Part(index, positions) for index, positions in enumerate(split)]
-
-    def compute(self, part: Part, scratch: Path) -> Computed:
-        batch = self.data.batch(part.positions).to(self.device)
-        attacks = [attack.value for attack in self.attacks]
-        return Computed(certified_rows(self.certificate.value, self.defended, attacks, batch, self.seed))
-
-    def lock(self, part: Part) -> AbstractContextManager[bool]:
-        return self.folder.lock(part.index)
-
-    def stored(self, part: Part) -> bool:
-        return self.folder.holds(part.index, self.data.rows[part.positions].tolist())
-
-    def keep(self, part: Part, computed: Computed, seconds: float) -> None:
-        self.folder.write(part.index, computed.columns)
-
-    def fail(self, part: Part, error: str, traceback: str) -> None:
-        self.folder.fail(part.index, error, traceback)
-
-    def meta(self) -> dict[str, Any]:
-        """The facts stored beside the rows."""
+    @property
+    def facts(self) -> Mapping[str, Any]:
         certificate = self.certificate.value
+        first = self.opened.data.take(1).to(self.opened.device).x
         return {
             "certificate": self.certificate.name,
             "claim": certificate.claim,
             "norm": certificate.norm.name,
-            "stability": stability(self.defended, self.data.take(1).to(self.device).x),
+            "stability": stability(self.opened.defended, first),
             "alpha": certificate.alpha_of_bound,
             "alpha_answer": certificate.alpha_of_answer,
             "attacks": [attack.name for attack in self.attacks],
-            "model": self.model.name,
-            "defence": self.defence.name,
-            "data": f"{self.data.name}/{self.data.split}" if self.data.split else self.data.name,
-            "data_fingerprint": self.data.fingerprint,
-            "n": len(self.data),
-            "seed": self.seed,
-            "batch_size": self.batch_size,
-            "dtype": DTYPE,
-            "tolerance": tolerance(DTYPE),
-            "device": self.device,
-            "torch": torch.__version__,
-            "versions": {p: version(p) for p in ("vauban", "torch", "numpy", "scipy")}
-            | {"python": platform.python_version()},
             "params": describe(certificate, defaults=True),
-            "sources": sources.described(self._files),
         }
+
+    def rows(self, batch: Batch) -> Mapping[str, Any]:
+        attacks = [attack.value for attack in self.attacks]
+        return certified_rows(self.certificate.value, self.opened.defended, attacks, batch, self.seed)
 
 
 def certified_rows(

@@ -8,7 +8,7 @@ from pathlib import Path
 from vauban.core.errors import plain
 from vauban.jobs.runner import Outcome
 from vauban.report.run.certified import certified_table, remarks_of
-from vauban.store.certificates import CertificateRows
+from vauban.store.job_rows import JobRows
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,7 +22,7 @@ class CertificateResults:
     """
 
     path: Path
-    certificates: tuple[CertificateRows, ...]
+    certificates: tuple[JobRows, ...]
     outcomes: tuple[Outcome, ...]
 
     def __repr__(self) -> str:

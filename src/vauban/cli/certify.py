@@ -9,10 +9,17 @@ import typer
 
 from vauban.cli.gates import UNFINISHED
 from vauban.cli.options import (
+    BatchSizeOption,
     DebugOption,
+    DefenceOption,
+    DeviceOption,
     DownloadOption,
+    ModelOption,
+    QuietOption,
     RejectsOption,
     RootOption,
+    SeedOption,
+    WorkersOption,
     batch_size_of,
     device_of,
     output_path,
@@ -21,21 +28,21 @@ from vauban.cli.options import (
 
 def certify(
     certificate: Annotated[list[str], typer.Option(help="Certificate, e.g. smoothing:sigma=0.25,n=10000, ibp, crown.")],
-    model: Annotated[str, typer.Option(help="Model: a name, a weights file or file.py:name.")],
+    model: ModelOption,
     data: Annotated[str, typer.Option(help="Images, e.g. mnist/test[:100].")],
     attack: Annotated[
         list[str] | None, typer.Option(help="Attack of the empirical curve, or none; else the certificate's own.")
     ] = None,
-    defence: Annotated[str, typer.Option(help="Defence in front of the model, none, or a chain a+b.")] = "none",
+    defence: DefenceOption = "none",
     out: Annotated[Path, typer.Option(parser=output_path, help="Run directory; run again to resume.")] = Path(
         "runs/certify"
     ),
     rejects: RejectsOption = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    batch_size: Annotated[str, typer.Option(help="Images of a part, or auto.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes over which parts are spread.")] = 1,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    device: DeviceOption = "cpu",
+    batch_size: BatchSizeOption = "auto",
+    seed: SeedOption = 0,
+    workers: WorkersOption = 1,
+    quiet: QuietOption = False,
     data_root: RootOption = None,
     download: DownloadOption = False,
     debug: DebugOption = False,
@@ -46,7 +53,7 @@ def certify(
     """
     from vauban.certificates.certify import BATCH
     from vauban.certificates.certify import certify as certified
-    from vauban.cli.screens.certificates import show_progress
+    from vauban.cli.screens.rows import certified_so_far, show_progress
     from vauban.core.errors import plain
     from vauban.report.run import page
 
@@ -65,7 +72,7 @@ def certify(
         root=data_root,
         download=download,
         workers=workers,
-        tell=None if quiet else show_progress(),
+        tell=None if quiet else show_progress(certified_so_far),
     )
     written = page.write(out)
     if not quiet:

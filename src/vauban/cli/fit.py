@@ -7,20 +7,30 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, DownloadOption, RejectsOption, RootOption, device_of, output_path
+from vauban.cli.options import (
+    DebugOption,
+    DefenceOption,
+    DeviceOption,
+    DownloadOption,
+    ModelOption,
+    RejectsOption,
+    RootOption,
+    device_of,
+    output_path,
+)
 
 
 def fit(
     attack: Annotated[str, typer.Option(help="Attack and how to fit it, e.g. universal:norm=linf,eps=10/255.")],
-    model: Annotated[str, typer.Option(help="Model: a name, a weights file or file.py:name.")],
+    model: ModelOption,
     data: Annotated[str, typer.Option(help="Images to fit on, e.g. mnist/train[:500].")],
     out: Annotated[Path, typer.Option(parser=output_path, help="What is fitted, .safetensors.")],
-    defence: Annotated[str, typer.Option(help="Defence in front of the model, none, or a chain a+b.")] = "none",
+    defence: DefenceOption = "none",
     threat: Annotated[str, typer.Option(help="Threat that grants gradients, scores and labels.")] = "white-box",
     goal: Annotated[str, typer.Option(help="untargeted, or targeted:3.")] = "untargeted",
     rejects: RejectsOption = False,
     seed: Annotated[int, typer.Option(help="Seed of a random network.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: DeviceOption = "cpu",
     data_root: RootOption = None,
     download: DownloadOption = False,
     debug: DebugOption = False,

@@ -9,10 +9,17 @@ import typer
 
 from vauban.cli.gates import UNFINISHED
 from vauban.cli.options import (
+    BatchSizeOption,
     DebugOption,
+    DefenceOption,
+    DeviceOption,
     DownloadOption,
+    ModelOption,
+    QuietOption,
     RejectsOption,
     RootOption,
+    SeedOption,
+    WorkersOption,
     batch_size_of,
     device_of,
     output_path,
@@ -23,27 +30,32 @@ def measure(
     metric: Annotated[
         list[str], typer.Option(help="Metric of a network, e.g. loss-sensitivity; repeated for several.")
     ],
-    model: Annotated[str, typer.Option(help="Model: a name, a weights file or file.py:name.")],
+    model: ModelOption,
     data: Annotated[str, typer.Option(help="Images, e.g. mnist/test[:500].")],
     attack: Annotated[
         str | None, typer.Option(help="Attack that makes the images, e.g. incremental-fgsm, ddn.")
     ] = None,
-    defence: Annotated[str, typer.Option(help="Defence in front of the model, none, or a chain a+b.")] = "none",
+    defence: DefenceOption = "none",
     out: Annotated[Path, typer.Option(parser=output_path, help="Run directory; run again to resume.")] = Path(
         "runs/measure"
     ),
     rejects: RejectsOption = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of every random number.")] = 0,
+    device: DeviceOption = "cpu",
+    batch_size: BatchSizeOption = "auto",
+    seed: SeedOption = 0,
+    workers: WorkersOption = 1,
+    quiet: QuietOption = False,
     data_root: RootOption = None,
     download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Measure a network on images, or on what an attack makes of them, and print the means."""
+    """Measure a network on images, or on what an attack makes of them; print the means and write report.html."""
+    from vauban.cli.screens.rows import measured_so_far, show_progress
+    from vauban.core.errors import plain
     from vauban.evaluate.measure import measure as measured
+    from vauban.report.run import page
 
-    result = measured(
+    results = measured(
         metric,
         model,
         data,
@@ -56,7 +68,11 @@ def measure(
         rejects=rejects,
         root=data_root,
         download=download,
+        workers=workers,
+        tell=None if quiet else show_progress(measured_so_far),
     )
-    typer.echo(result)
-    if any(outcome.state == "failed" for outcome in result.outcomes):
+    written = page.write(out)
+    if not quiet:
+        typer.echo(f"{results}\n\nreport: {plain(str(written))}")
+    if any(outcome.state == "failed" for outcome in results.outcomes):
         raise typer.Exit(UNFINISHED)

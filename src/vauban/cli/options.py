@@ -13,7 +13,13 @@ from vauban.core.text import parse_value
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RejectsOption = Annotated[bool, typer.Option("--rejects", help="The model's last logit means 'rejected'.")]
 RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data sets.")]
-
+ModelOption = Annotated[str, typer.Option(help="Model: a name, a weights file or file.py:name.")]
+DefenceOption = Annotated[str, typer.Option(help="Defence in front of the model, none, or a chain a+b.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]
+BatchSizeOption = Annotated[str, typer.Option(help="Images of a batch, or auto.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of every random number.")]
+WorkersOption = Annotated[int, typer.Option(help="Processes over which batches are spread.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Let torchvision fetch MNIST or CIFAR-10 if missing.")]
 
 

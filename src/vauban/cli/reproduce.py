@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, RootOption, batch_size_of, device_of, output_path
+from vauban.cli.options import (
+    BatchSizeOption,
+    DebugOption,
+    DeviceOption,
+    RootOption,
+    WorkersOption,
+    batch_size_of,
+    device_of,
+    output_path,
+)
 from vauban.core.errors import VaubanError
 
 
@@ -23,9 +32,9 @@ def reproduce(
     images: Annotated[int | None, typer.Option(help="Fewer images than the scale has.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds in place of the scale's.")] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Fetch no weights: a trial run.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes over which batches are spread.")] = 1,
+    device: DeviceOption = "cpu",
+    batch_size: BatchSizeOption = "auto",
+    workers: WorkersOption = 1,
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:

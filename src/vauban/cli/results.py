@@ -33,7 +33,7 @@ def table(
 
 
 def status(directory: Path, debug: DebugOption = False) -> None:
-    """Show which cells of a run are complete, stale or failed. Needs no torch."""
+    """Show which cells, certificates and measurements of a run are complete, stale or failed. Needs no torch."""
     from vauban.cli.screens import show_status
 
     show_status(directory)

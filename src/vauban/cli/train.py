@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, DownloadOption, RootOption, device_of, number_of, output_path
+from vauban.cli.options import DebugOption, DeviceOption, DownloadOption, RootOption, device_of, number_of, output_path
 from vauban.training.run import TrainingRun
 
 
@@ -35,7 +35,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = TrainingRun.seed,
     validation: Annotated[str | None, typer.Option(help="Validation data; else a part of the training data.")] = None,
     holdout: Annotated[str, typer.Option(help="That part, e.g. 1/12; 0 for none.")] = "1/12",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: DeviceOption = "cpu",
     data_root: RootOption = None,
     download: DownloadOption = False,
     debug: DebugOption = False,

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vauban.core.answers import check_answerable
 from vauban.core.arguments import named_arguments
-from vauban.core.cards import rejecting
-from vauban.core.device import check_device
 from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.parameters import Count, check
-from vauban.engine.first_answer import first_answer
-from vauban.engine.network import quiet
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.measure_job import NetworkMetricJob
 from vauban.evaluate.measurements import Measurements
-from vauban.jobs import runner
 from vauban.jobs.progress import Tell
+from vauban.jobs.recall import words_of
+from vauban.jobs.rows_job import run_all
 from vauban.store.files import check_output
-from vauban.words import data as datasets
 from vauban.words.attack import attack_of
-from vauban.words.defence import defence_of
-from vauban.words.model import model_of, tell_behind
 from vauban.words.named import Named
 from vauban.words.network_metric import network_metric_of
+from vauban.words.opened import OpenedNetwork, open_network
 
 
 @named_arguments
@@ -44,6 +39,7 @@ def measure(
     rejects: bool = False,
     root: str | Path | None = None,
     download: bool = False,
+    workers: int = 1,
     tell: Tell | None = None,
 ) -> Measurements:
     """Metrics of a network on the images of a data set, or on what an attack makes of them.
@@ -61,6 +57,7 @@ def measure(
         rejects: The last logit of the model means 'rejected'.
         root: Folder of the data sets.
         download: Whether torchvision may fetch data that is missing.
+        workers: Processes over which the parts are spread; more than one need words.
         tell: Told of every finished part.
 
     Returns:
@@ -71,37 +68,47 @@ def measure(
         ContractError: What is given does not go together; a metric of an attack's images without an attack.
     """
     check("vauban.measure", "seed", seed, int)
-    check_device(device)
-    samples, named, behind = (
-        datasets.load(data, root=root, download=download),
-        model_of(model, rejects),
-        defence_of(defence),
-    )
-    size = automatic_batch_size(samples) if batch_size is None else batch_size
-    check("vauban.measure", "batch_size", size, Count)
-    if behind.value is None:
-        raise ContractError(
-            "expected a defence by its own name, got 'trained'; write it before the model: 'trained|...'"
-        )
-    tell_behind(named.name, named.behind)
-    network = behind.value.wrap(named.value).to(device)
-    with quiet(list(network.modules())):
-        logits = first_answer(network, samples.take(1).to(device).x).shape[1]
-    check_answerable(samples.y, len(samples), logits, rejecting(network))
-    chosen = [
-        network_metric_of(word, root, download)
-        for word in (metrics if isinstance(metrics, (list, tuple)) else [metrics])
-    ]
-    made = None if attack is None else attack_of(attack, samples)
-    if made is None and (needy := [metric.name for metric in chosen if metric.value.attacked]):
-        raise ContractError(f"expected an attack for {needy[0]}, which says something of its images; add attack='ddn'")
-    name = named.name if behind.name == "none" else f"{named.name} behind {behind.name}"
-    whole = Named(name, network, (*named.files, *behind.files))
     if out is not None:
         check_output(Path(out), folder=True)
+    given = {"defence": defence, "device": device, "rejects": rejects, "download": download}
+    given["root"] = None if root is None else str(root)
+    opened = open_network(model, data, **given)
+    size = automatic_batch_size(opened.data) if batch_size is None else batch_size
+    check("vauban.measure", "batch_size", size, Count)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary if out is None else out)
-        jobs = [NetworkMetricJob(folder, metric, whole, samples, made, seed, size, device) for metric in chosen]
-        outcomes = runner.run(jobs, None, tell)
-        rows = [job.rows for job in jobs]
-    return Measurements.of(name, [(metric.name, metric.value.unit) for metric in chosen], rows, tuple(outcomes))
+        settings = {"attack": attack, "out": str(folder), "seed": seed, "batch_size": size}
+        jobs = []
+        for metric in metrics if isinstance(metrics, (list, tuple)) else [metrics]:
+            words = {"metric": metric, "model": model, "data": data, **settings, **given}
+            job = _job(network_metric_of(metric, root, download), opened, **settings)
+            jobs.append(replace(job, origin=words_of("vauban.evaluate.measure:measure_job", words)))
+        outcomes = run_all(jobs, workers, tell)
+        rows = tuple(job.read() for job in jobs)
+    return Measurements(folder, rows, outcomes)
+
+
+def measure_job(
+    *, metric: str, model: str, data: Any, attack: Any, out: str, seed: int, batch_size: int, **given: Any
+) -> NetworkMetricJob:
+    """The job of one metric from words; the arguments are those of `measure`, `given` those of `open_network`."""
+    opened = open_network(model, data, **given)
+    return _job(
+        network_metric_of(metric, given["root"], given["download"]),
+        opened,
+        attack=attack,
+        out=out,
+        seed=seed,
+        batch_size=batch_size,
+    )
+
+
+def _job(
+    metric: Named[Any], opened: OpenedNetwork, *, attack: Any, out: str, seed: int, batch_size: int
+) -> NetworkMetricJob:
+    made = None if attack is None else attack_of(attack, opened.data)
+    if made is None and metric.value.attacked:
+        raise ContractError(
+            f"expected an attack for {metric.name}, which says something of its images; add attack='ddn'"
+        )
+    return NetworkMetricJob(run=Path(out), opened=opened, metric=metric, attack=made, seed=seed, batch_size=batch_size)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from vauban.core.contracts import Words
+
 
 def recalled(call: str, arguments: Mapping[str, Any]) -> Any:
     """What `module:function` makes of JSON arguments; the same arguments are recalled once per process."""
@@ -18,3 +20,11 @@ def recalled(call: str, arguments: Mapping[str, Any]) -> Any:
 def _recalled(call: str, arguments: str) -> Any:
     module, _, function = call.partition(":")
     return getattr(importlib.import_module(module), function)(**json.loads(arguments))
+
+
+def words_of(call: str, arguments: Mapping[str, Any]) -> Words | None:
+    """Arguments as the words that `recalled` reads; None where one of them is an object of this process."""
+    try:
+        return Words(call, json.loads(json.dumps(dict(arguments))))
+    except TypeError:
+        return None

@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from vauban.core.errors import ContractError
 from vauban.store.cell_store import CellStore, OtherSchema
-from vauban.store.certificates import CertificateRows, read_certificates
+from vauban.store.certificates import CERTIFICATES
+from vauban.store.job_rows import JobRows
+from vauban.store.measurements import MEASUREMENTS
 from vauban.store.metric_columns import MetricColumn, declared_metrics
 from vauban.store.parquet import Store
 from vauban.store.part import part_file
@@ -94,13 +96,15 @@ class Run:
         cells: Every cell, in the order of the hashes.
         findings: Findings that compare cells.
         certificates: What `vauban certify` has bounded, in the order of the hashes.
+        measurements: What `vauban measure` has measured, likewise.
     """
 
     path: Path
     study: dict[str, Any]
     cells: list[CellRows]
     findings: list[dict[str, Any]]
-    certificates: Sequence[CertificateRows] = ()
+    certificates: Sequence[JobRows] = ()
+    measurements: Sequence[JobRows] = ()
 
 
 def load(path: Path | str, pictures: bool = True, columns: Collection[str] | None = None) -> Run:
@@ -119,14 +123,12 @@ def load(path: Path | str, pictures: bool = True, columns: Collection[str] | Non
     """
     store = Store(path)
     cells = store.cells()
-    certificates = read_certificates(store.path)
-    if not cells and not certificates and not (store.path / "study.json").exists():
-        raise ContractError(
-            f"{path}: expected a run directory, got no study.json and no cells; pass the --out of a run"
-        )
+    certificates, measurements = CERTIFICATES.read_all(store.path), MEASUREMENTS.read_all(store.path)
+    if not cells and not certificates and not measurements and not (store.path / "study.json").exists():
+        raise ContractError(f"{path}: expected a run directory, got no study.json and no rows; pass the --out of a run")
     study = store.study()
     read = [rows for cell in cells if (rows := _readable(cell, pictures, columns)) is not None]
-    return Run(store.path, study, _supersede(read, study), store.findings(), certificates)
+    return Run(store.path, study, _supersede(read, study), store.findings(), certificates, measurements)
 
 
 def _readable(cell: CellStore, pictures: bool, columns: Collection[str] | None) -> CellRows | None:

@@ -1,8 +1,9 @@
-"""Status of a run directory, one line per cell."""
+"""Status of a run directory, one line per cell, certificate and measurement."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.table import Table
 
 from vauban.cli.screens.layout import cell_heading, console, escape
+from vauban.cli.screens.rows import failed, show_rows, stale, state_of
 from vauban.report.shared import format as fmt
 
 if TYPE_CHECKING:
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def show_status(directory: Path) -> None:
-    """Print one line per cell: complete, partial, stale or failed, and the version of vauban where it is an earlier one."""
+    """Print one line per cell, certificate and measurement: complete, partial, stale or failed.
+
+    The version of vauban is named where it is an earlier one.
+    """
+    from vauban.report.run.certified import in_order_of_words, words_of
+    from vauban.report.run.measured import in_order, measured_words
     from vauban.store import query
 
     run = query.load(directory, pictures=False, columns=["id"])
@@ -36,11 +43,21 @@ def show_status(directory: Path) -> None:
             table.add_row("  " + str(cell.meta["hash"])[:8], escape(str(cell.meta["attack"])), rows, state)
         console.print(table)
     show_missing(run)
-    counts = Counter(_state(cell, planned).split(":")[0].split(";")[0] for cell in cells)
-    total = ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing has run"
+    show_rows("certificates", in_order_of_words(run.certificates), words_of)
+    show_rows("measurements", in_order(run.measurements), measured_words)
     earlier = Counter(cell.earlier_version for cell in cells if cell.earlier_version)
     versions = "".join(f"; {n} made by vauban {version}" for version, n in earlier.items())
-    console.print(f"\n{fmt.plural(len(cells), 'cell')}: {total}{versions}")
+    states = [_state(cell, planned) for cell in cells]
+    if states or not (run.certificates or run.measurements):
+        console.print(f"\n{fmt.plural(len(cells), 'cell')}: {_counted(states)}{versions}")
+    for word, jobs in (("certificate", run.certificates), ("measurement", run.measurements)):
+        if jobs:
+            console.print(f"\n{fmt.plural(len(jobs), word)}: {_counted(map(state_of, jobs))}")
+
+
+def _counted(states: Iterable[str]) -> str:
+    counts = Counter(state.split(":")[0].split(";")[0] for state in states)
+    return ", ".join(f"{n} {state}" for state, n in counts.items()) or "nothing has run"
 
 
 def show_missing(run: Run) -> None:
@@ -62,14 +79,11 @@ def _undefended_first(cell: CellRows) -> tuple[Any, ...]:
 def _state(cell: CellRows, planned: set[str]) -> str:
     """One of complete, partial, failed, stale, with the reason; an earlier version of vauban is named."""
     if cell.changed:
-        names = sorted({Path(path).name for path in cell.changed})
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"stale: {', '.join(names[:3])}{more} changed since"
+        return stale(cell.changed)
     if cell.superseded:
         return "stale: the last plan runs another network or code under this name"
     if cell.failures:
-        reason = next(iter(str(cell.failures[-1]["error"]).splitlines()), "")
-        return f"failed: {fmt.plural(len(cell.failures), 'batch')}, the last with {reason}"
+        return failed(cell.failures)
     state = "complete" if cell.complete else "partial"
     if cell.earlier_version:
         state = f"{state}; made by vauban {cell.earlier_version}"

@@ -22,7 +22,7 @@ from vauban.jobs.perform import Performed, Task, place
 from vauban.jobs.recall import recalled
 
 LIVES = 3  # workers that may die over one task before it counts as failed
-SHOWN = ("success", "radius")  # columns that progress is told of
+SHOWN = ("success", "radius", "value")  # columns that progress is told of
 
 
 @dataclass(frozen=True)

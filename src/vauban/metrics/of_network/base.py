@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -41,10 +41,12 @@ class NetworkMetric(Parameters, ABC):
 
     Attributes:
         unit: Of its values; "1" for a number without unit.
+        direction: Which values speak for the network, `lower` or `higher`; "" where neither does.
         attacked: Whether it says something of an attack's images, and needs one.
     """
 
     unit: ClassVar[str] = "1"
+    direction: ClassVar[Literal["lower", "higher", ""]] = ""
     attacked: ClassVar[bool] = False
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ class EmpiricalRobustness(NetworkMetric):
     needed: measure it with `ddn` too.
     """
 
+    direction: ClassVar[Literal["lower", "higher", ""]] = "higher"
     attacked: ClassVar[bool] = True
 
     def values(self, given: MeasuredBatch) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ class LayerDistortion(NetworkMetric):
         ContractError: When measured: there is no such layer, or it gives no tensor of one row for each image.
     """
 
+    direction: ClassVar[Literal["lower", "higher", ""]] = "lower"
     attacked: ClassVar[bool] = True
     layer: str | Whole = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ class LocalLipschitz(NetworkMetric):
     """
 
     unit: ClassVar[str] = "logits / pixel unit"
+    direction: ClassVar[Literal["lower", "higher", ""]] = "lower"
     radius: Positive = 0.1
     steps: Count = 20
 

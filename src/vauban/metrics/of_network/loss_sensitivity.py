@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,6 +24,7 @@ class LossSensitivity(NetworkMetric):
     """
 
     unit: ClassVar[str] = "1 / pixel unit"
+    direction: ClassVar[Literal["lower", "higher", ""]] = "lower"
 
     def values(self, given: MeasuredBatch) -> Tensor:
         x, y = given.batch.x, given.batch.y

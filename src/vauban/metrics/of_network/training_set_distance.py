@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ class TrainingSetDistance(NetworkMetric):
     """
 
     unit: ClassVar[str] = "pixel units"
+    direction: ClassVar[Literal["lower", "higher", ""]] = "higher"
     data: Dataset
     block: Count = 4096
 

@@ -24,7 +24,7 @@ from vauban.statistics.certified import (
 from vauban.statistics.estimates import Estimate
 from vauban.statistics.intervals import Interval, wilson
 from vauban.statistics.summary import tolerance_of
-from vauban.store.certificates import CertificateRows
+from vauban.store.job_rows import JobRows
 
 MOST = 6  # radii of a table
 
@@ -49,27 +49,34 @@ class CertifiedView:
     remarks: tuple[Remark, ...]
 
 
-def certified_views(certificates: Sequence[CertificateRows]) -> list[CertifiedView]:
+def certified_views(certificates: Sequence[JobRows]) -> list[CertifiedView]:
     """Those that have rows, by model, defence and name."""
-    shown = [rows for rows in certificates if len(rows.columns["id"])]
-    shown.sort(key=lambda rows: [str(rows.meta[word]) for word in ("model", "defence", "data", "certificate")])
-    return [_view(rows) for rows in shown]
+    return [_view(rows) for rows in in_order_of_words(certificates) if len(rows.columns["id"])]
 
 
-def _view(rows: CertificateRows) -> CertifiedView:
+def in_order_of_words(certificates: Sequence[JobRows]) -> list[JobRows]:
+    """By model, defence, data and name."""
+    return sorted(certificates, key=words_of)
+
+
+def words_of(rows: JobRows) -> list[str]:
+    """Model, defence, data and name of a certificate."""
+    return [str(rows.meta[word]) for word in ("model", "defence", "data", "certificate")]
+
+
+def _view(rows: JobRows) -> CertifiedView:
     table = certified_lines(rows)
     return CertifiedView(
         where_of(rows), str(rows.meta["claim"]), _figure(rows), table[0], tuple(table[1:]), tuple(remarks_of(rows))
     )
 
 
-def where_of(rows: CertificateRows) -> str:
+def where_of(rows: JobRows) -> str:
     """Model, defence, data and certificate in a line."""
-    words = [str(rows.meta[word]) for word in ("model", "defence", "data", "certificate")]
-    return " · ".join(word if word != "none" else "undefended" for word in words)
+    return " · ".join(word if word != "none" else "undefended" for word in words_of(rows))
 
 
-def _figure(rows: CertificateRows) -> DrawnFigure:
+def _figure(rows: JobRows) -> DrawnFigure:
     at = radii_drawn(rows.columns)
     after = np.nextafter(np.asarray(at), np.inf)  # a step of a certificate ends at its radius
     named = [("certified, at least", at, certified_accuracy(rows.columns, after))]
@@ -90,7 +97,7 @@ def _figure(rows: CertificateRows) -> DrawnFigure:
     )
 
 
-def certified_lines(rows: CertificateRows) -> list[tuple[str, ...]]:
+def certified_lines(rows: JobRows) -> list[tuple[str, ...]]:
     """Heads and lines of the table: radius, certified accuracy, accuracy under attack."""
     norm, n = str(rows.meta["norm"]), len(rows.columns["id"])
     attacked = _attacked(rows)
@@ -107,7 +114,7 @@ def _share(value: float, n: int) -> str:
     return fmt.rate(Estimate((value,), interval, n))
 
 
-def shown_radii(rows: CertificateRows) -> list[float]:
+def shown_radii(rows: JobRows) -> list[float]:
     """Round radii from 0 until past the largest that was certified or reached."""
     top = radii_drawn(rows.columns)[-1]
     if top <= 0:
@@ -116,19 +123,19 @@ def shown_radii(rows: CertificateRows) -> list[float]:
     return [unit * k for k in range(math.ceil(top / unit - 1e-9) + 1)]
 
 
-def _attacked(rows: CertificateRows) -> bool:
+def _attacked(rows: JobRows) -> bool:
     values = np.asarray(rows.columns["wrong_at"], float)
     return bool(len(values)) and not bool(np.isnan(values).any())
 
 
-def contradicted(rows: CertificateRows) -> Contradictions:
+def contradicted(rows: JobRows) -> Contradictions:
     """Attacked images that contradict the bounds, against what chance allows."""
     alpha, answer = float(rows.meta.get("alpha", 0.0)), float(rows.meta.get("alpha_answer", 0.0))
     attacks = 1 + len(rows.meta.get("attacks", ()))
     return contradictions(rows.columns, alpha, answer, attacks, tolerance_of(rows.meta))
 
 
-def remarks_of(rows: CertificateRows) -> list[Remark]:
+def remarks_of(rows: JobRows) -> list[Remark]:
     """What is to be said of a certificate: withheld answers, mean radius, contradictions, what is missing."""
     n = len(rows.columns["id"])
     told = [Remark(f"Average certified radius {mean_radius(rows.columns):.4g} over {plural(n, 'image')}.")] if n else []
@@ -157,7 +164,7 @@ def _contradictions(seen: Contradictions) -> Remark:
     return Remark(f"The bound or its code is wrong: {text}" if seen.refuted else text, seen.refuted)
 
 
-def certified_table(rows: CertificateRows) -> str:
+def certified_table(rows: JobRows) -> str:
     """The table in Markdown, under a line that says what it is of."""
     heads, *lines = certified_lines(rows)
     body = ["| " + " | ".join(map(fmt.markdown_text, line)) + " |" for line in [heads, *lines]]
