@@ -11,6 +11,8 @@ from torch import nn
 
 from vauban import models
 from vauban.core.errors import ContractError, MissingExtra, UnknownName, VaubanError
+from vauban.models.bounded_relu import BoundedReLU
+from vauban.models.edits.brelu import BoundedActivations
 
 
 def maps(model: nn.Module, *shape: int) -> list[tuple[int, ...]]:
@@ -240,3 +242,11 @@ def test_missing_packages_say_how_to_install_them(tmp_path, monkeypatch, package
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(MissingExtra, match=rf"pip install 'vauban\[{extra}\]'"):
         models.build(spec if ":" in spec else f"{spec}:path={tmp_path}")
+
+
+def test_a_bounded_relu_takes_every_place_of_preact_resnet_18() -> None:
+    network = models.build("preact-resnet-18", width=0.125, classes=7)
+    edited = BoundedActivations(2.0).edit(network)
+    assert sum(isinstance(part, nn.ReLU) for part in network.modules()) == 17
+    assert sum(isinstance(part, BoundedReLU) for part in edited.modules()) == 17
+    assert edited(torch.rand(2, 3, 32, 32)).shape == (2, 7)

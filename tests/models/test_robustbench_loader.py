@@ -6,7 +6,8 @@ from torch import nn
 
 from vauban import models
 from vauban.core.errors import ContractError, UnknownName
-from vauban.models.robustbench import PreActResNet18, WideResNet, clean_keys
+from vauban.models.preact_resnet import PreActResNet18
+from vauban.models.robustbench import WideResNet, clean_keys
 
 
 def test_parameter_counts_are_those_of_the_literature():

@@ -14,6 +14,7 @@ from vauban.models.efficient import efficient_cnn as efficient_cnn
 from vauban.models.efficient import efficient_resnet as efficient_resnet
 from vauban.models.keyed import keyed_cw as keyed_cw
 from vauban.models.keyed import keyed_fgsm as keyed_fgsm
+from vauban.models.preact_resnet import preact_resnet_18 as preact_resnet_18
 from vauban.models.robustbench import robustbench as robustbench
 from vauban.models.small import small_branched as small_branched
 from vauban.models.small import small_dense as small_dense

@@ -47,6 +47,11 @@ def scaled(maps: int, width: float) -> int:
     return max(1, round(maps * width))
 
 
+def conv3(before: int, maps: int, stride: int) -> nn.Conv2d:
+    """3x3 convolution without bias, padded by one pixel."""
+    return nn.Conv2d(before, maps, 3, stride, 1, bias=False)
+
+
 def three_convolutions(channels: int, size: int, classes: int, kind: Activation, width: float = 1.0) -> nn.Sequential:
     """Network conv 64 8x8 /2 same - conv 128 6x6 /2 valid - conv 128 5x5 /1 valid - dense.
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.models import registry, weights
-from vauban.models.layers import Classes
+from vauban.models.layers import Classes, conv3
+from vauban.models.preact_resnet import PreActResNet18
 from vauban.models.wrap import Normalised
 
 STATISTICS = {
@@ -25,18 +26,13 @@ STATISTICS = {
 UNUSED = ("sub_block1.",)  # a copy of the first block that WRN-34-10 checkpoints carry and no forward pass uses
 
 
-def _conv3(before: int, maps: int, stride: int) -> nn.Conv2d:
-    """3x3 convolution without bias, padded by one pixel."""
-    return nn.Conv2d(before, maps, 3, stride, 1, bias=False)
-
-
 class _WideBlock(nn.Module):
     """Pre-activation block; where the width changes, the shortcut starts behind the first activation."""
 
     def __init__(self, before: int, maps: int, stride: int) -> None:
         super().__init__()
-        self.bn1, self.conv1 = nn.BatchNorm2d(before), _conv3(before, maps, stride)
-        self.bn2, self.conv2 = nn.BatchNorm2d(maps), _conv3(maps, maps, 1)
+        self.bn1, self.conv1 = nn.BatchNorm2d(before), conv3(before, maps, stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(maps), conv3(maps, maps, 1)
         self.convShortcut = None if before == maps else nn.Conv2d(before, maps, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +72,7 @@ class WideResNet(nn.Module):
         if (depth - 4) % 6 or depth < 10:
             raise ContractError(f"expected a depth of 6 n + 4, got {depth}")
         blocks, maps = (depth - 4) // 6, (16 * widen, 32 * widen, 64 * widen)
-        self.conv1 = _conv3(3, 16, 1)
+        self.conv1 = conv3(3, 16, 1)
         self.block1 = _Stage(blocks, 16, maps[0], 1)
         self.block2 = _Stage(blocks, maps[0], maps[1], 2)
         self.block3 = _Stage(blocks, maps[1], maps[2], 2)
@@ -86,54 +82,6 @@ class WideResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         z = F.relu(self.bn1(self.block3(self.block2(self.block1(self.conv1(x))))))
         logits: Tensor = self.fc(F.adaptive_avg_pool2d(z, 1).flatten(1))
-        return logits
-
-
-class _PreActBlock(nn.Module):
-    """Pre-activation basic block; the shortcut starts from the raw input, or (post) from the first activation."""
-
-    def __init__(self, before: int, maps: int, stride: int, post: bool) -> None:
-        super().__init__()
-        self.post = post
-        self.bn1, self.conv1 = nn.BatchNorm2d(before), _conv3(before, maps, stride)
-        self.bn2, self.conv2 = nn.BatchNorm2d(maps), _conv3(maps, maps, 1)
-        changes = stride != 1 or before != maps
-        self.shortcut = nn.Sequential(nn.Conv2d(before, maps, 1, stride, bias=False)) if changes else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        z = F.relu(self.bn1(x))
-        shortcut = x if self.shortcut is None else self.shortcut(z if self.post else x)
-        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(z)))) + shortcut
-        return out
-
-
-class PreActResNet18(nn.Module):
-    """Pre-activation ResNet-18 (He et al. 2016, arXiv:1603.05027) for 32x32 colour images.
-
-    `last_norm` and `post` are as in the checkpoints of fast adversarial training and overfitting studies, off in the plain
-    form.
-
-    Args:
-        classes: Number of classes.
-        last_norm: Batch normalisation and ReLU before the pool.
-        post: Shortcuts start behind the activation.
-    """
-
-    def __init__(self, classes: int = 10, last_norm: bool = False, post: bool = False) -> None:
-        super().__init__()
-        self.conv1 = _conv3(3, 64, 1)
-        for i, (before, maps, stride) in enumerate([(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]):
-            blocks = _PreActBlock(before, maps, stride, post), _PreActBlock(maps, maps, 1, post)
-            self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
-        self.bn = nn.BatchNorm2d(512) if last_norm else None
-        self.linear = nn.Linear(512, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z = self.conv1(x)
-        for i in range(4):
-            z = self.get_submodule(f"layer{i + 1}")(z)
-        z = z if self.bn is None else F.relu(self.bn(z))
-        logits: Tensor = self.linear(F.adaptive_avg_pool2d(z, 1).flatten(1))
         return logits
 
 

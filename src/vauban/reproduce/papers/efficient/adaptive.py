@@ -15,7 +15,8 @@ from vauban.engine import Attack, Restarts
 from vauban.reproduce.claims import FEW, Claim, Larger
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.papers.efficient.networks import FEW_DEFENCES, names_of, variant_scales
+from vauban.reproduce.papers.efficient.networks import FEW_DEFENCES
+from vauban.reproduce.papers.efficient.scales import names_of, variant_scales
 from vauban.reproduce.papers.efficient.setting import SOURCE, clean_cells
 from vauban.reproduce.registry import register
 from vauban.reproduce.training_seeds import trained_again
@@ -116,7 +117,8 @@ def adaptive(data: str, title: str, minutes: float) -> Experiment:
         note=f"{scales['small'].note}; 100 of them, three seeds",
         minutes=round(scales["small"].minutes / len(scales["small"].training_seeds) * 3, 1),
     )
-    scales["paper"] = replace(scales["paper"], images=1000, training_seeds=(0, 1))
+    for name in scales.keys() & {"paper", "preact"}:
+        scales[name] = replace(scales[name], images=1000, training_seeds=(0, 1))
     return Experiment(
         f"efficient-adaptive-{data}",
         f"Beyond the paper: its defences under an attacker who knows them, {title}",

@@ -6,7 +6,7 @@ from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Judge, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import FirstImages, Panel
-from vauban.reproduce.papers.efficient.networks import names_of, variant_scales
+from vauban.reproduce.papers.efficient.scales import names_of, variant_scales
 from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, NOTES, SOURCE, minimal
 from vauban.reproduce.registry import register
 

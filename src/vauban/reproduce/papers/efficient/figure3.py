@@ -7,7 +7,8 @@ from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
 from vauban.reproduce.papers.efficient.attacks import EPSILONS
-from vauban.reproduce.papers.efficient.networks import FOUR, four_network_scales
+from vauban.reproduce.papers.efficient.networks import FOUR
+from vauban.reproduce.papers.efficient.scales import four_network_scales
 from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, NOTES, SOURCE, curve
 from vauban.reproduce.registry import register
 

@@ -11,7 +11,7 @@ from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, Weight
 from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import Panel, Sweep
 from vauban.reproduce.papers.efficient.attacks import ATTACKS, TRANSFERRED, epsilons, minimal_fgsm, transfers
-from vauban.reproduce.papers.efficient.networks import names_of, variant_scales
+from vauban.reproduce.papers.efficient.scales import names_of, variant_scales
 
 SOURCE = (
     "V. Zantedeschi, M.-I. Nicolae, A. Rawat, Efficient Defenses Against Adversarial Attacks, AISec 2017 "

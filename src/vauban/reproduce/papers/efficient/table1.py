@@ -6,7 +6,8 @@ from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.papers.efficient.attacks import fgsm
-from vauban.reproduce.papers.efficient.networks import FOUR, four_network_scales
+from vauban.reproduce.papers.efficient.networks import FOUR
+from vauban.reproduce.papers.efficient.scales import four_network_scales
 from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, NOTES, SOURCE, accuracy
 from vauban.reproduce.printed import rows_of
 from vauban.reproduce.registry import register

@@ -8,7 +8,8 @@ from vauban.attacks.minimal.ddn import DDN
 from vauban.reproduce.claims import FEW, Claim, Larger
 from vauban.reproduce.declarations import Judge, Scale, TableCell
 from vauban.reproduce.experiment import Ambiguity, Experiment
-from vauban.reproduce.papers.efficient.networks import PAPER, names_of, variant_scales
+from vauban.reproduce.papers.efficient.networks import PAPER
+from vauban.reproduce.papers.efficient.scales import names_of, variant_scales
 from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, NOTES, SOURCE, clean_cells, craft, minimal
 from vauban.reproduce.registry import register
 

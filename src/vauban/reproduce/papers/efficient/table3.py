@@ -5,7 +5,8 @@ from __future__ import annotations
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Judge, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.papers.efficient.networks import PAPER, names_of, variant_scales
+from vauban.reproduce.papers.efficient.networks import PAPER
+from vauban.reproduce.papers.efficient.scales import names_of, variant_scales
 from vauban.reproduce.papers.efficient.setting import AMBIGUOUS, NOTES, SOURCE
 from vauban.reproduce.registry import register
 
