@@ -170,7 +170,7 @@ def parameter(names: str) -> str:
 def defence_table() -> str:
     rows = []
     for entry in defences.registry:
-        card = entry.make().card
+        card = defences.load(f"{entry.name}:{entry.facts.get('example', '')}".rstrip(":")).card
         rule = {None: "identity"}
         substitutes = [rule.get(r, type(r).__name__) for r in card.backward.values()]
         rows.append(

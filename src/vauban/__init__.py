@@ -37,6 +37,7 @@ face(
         "RandomWrong": "vauban.core.goals:RandomWrong",
         "Result": "vauban.engine.result:Result",
         "Steps": "vauban.engine.iterate:Steps",
+        "Secret": "vauban.core.secret:Secret",
         "Study": "vauban.evaluate.study:Study",
         "Targeted": "vauban.core.goals:Targeted",
         "TrainingRun": "vauban.training.run:TrainingRun",

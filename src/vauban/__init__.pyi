@@ -25,6 +25,7 @@ from vauban.core.norms import L2 as L2
 from vauban.core.norms import Ball as Ball
 from vauban.core.norms import Linf as Linf
 from vauban.core.norms import Norm as Norm
+from vauban.core.secret import Secret as Secret
 from vauban.data.dataset import Dataset as Dataset
 from vauban.defences.base import InputDefence as InputDefence
 from vauban.engine.attack import Attack as Attack

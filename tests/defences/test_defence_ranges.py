@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from vauban import defences
 from vauban.core.annotations import declared
 from vauban.core.errors import ContractError
 from vauban.core.parameters import fits
+from vauban.core.secret import Secret
 from vauban.defences import DifferentiableJPEG
 
 ABOVE_0, ABOVE_1 = math.nextafter(0, 1), math.nextafter(1, 2)
@@ -22,6 +24,8 @@ RANGES: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
     ("bit-depth", "bits"): ((1, 8), (0, 9, 3.0)),
     ("diagonal-filter", "size"): ((1, 31), (0, 2, 30, 32, 33, 3.0)),
     ("gaussian-filter", "sigma"): ((1e-3, 1e6), (9e-4, 0.0)),
+    ("block-permutation", "block"): ((1, 4), (0, -1, 4.0)),
+    ("keyed-signs", "share"): ((0, 1, 0.5), (-ABOVE_0, ABOVE_1)),
     ("gaussian-filter", "size"): ((1, 31), (0, 2, 30, 32, 33, 3.0)),
     ("gaussian-noise", "sigma"): ((ABOVE_0, 1, 1.0), (0.0, -ABOVE_0, ABOVE_1)),
     ("jpeg", "quality"): ((1, 100), (0, 101, 75.0)),
@@ -46,7 +50,8 @@ def test_every_number_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("name", "field"), RANGES)
 def test_a_number_outside_its_range_is_refused_in_one_line(name: str, field: str) -> None:
-    make = defences.registry.get(name).make
+    entry = defences.registry.get(name)
+    make = partial(entry.make, key=Secret.public(7)) if "key" in entry.words else entry.make
     inside, outside = RANGES[name, field]
     for value in inside:
         assert getattr(make(**{field: value}), field) == value

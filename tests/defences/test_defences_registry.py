@@ -51,12 +51,16 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("entry", list(defences.registry), ids=lambda entry: entry.name)
 def test_the_facts_of_a_class_are_those_of_its_registry_entry_and_of_its_card(entry: Entry[Any]) -> None:
-    card = entry.make().card
-    assert entry.facts == {"random": card.random, "differentiable": not card.not_differentiable}
-    assert (entry.make.registered, entry.make.random, entry.make.draws) == (card.name, card.random, card.draws)
-    assert entry.make.differentiable == (not card.backward)
+    defence = load(f"{entry.name}:{entry.facts.get('example', '')}".rstrip(":"))
+    card = defence.card
+    facts = {name: fact for name, fact in entry.facts.items() if name != "example"}
+    assert facts == {"random": card.random, "differentiable": not card.not_differentiable}
+    assert card.name == entry.name
+    if isinstance(defence, InputDefence):
+        assert (defence.registered, defence.random, defence.draws) == (card.name, card.random, card.draws)
+        assert defence.differentiable == (not card.backward)
     assert card.random == (card.draws > 1)
-    guarded = entry.make().wrap(classifier())
+    guarded = defence.wrap(classifier())
     assert all(isinstance(guarded.get_submodule(name), nn.Module) for name in card.backward)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli import certify, compare, evaluate, fit, images, measure, reproduce, results, train
+from vauban.cli import certify, compare, evaluate, fit, images, keys, measure, reproduce, results, train
 from vauban.core.errors import VaubanError, exits_are_errors, plain
 from vauban.jobs.allocator import keep_freed
 
@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

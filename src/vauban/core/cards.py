@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from vauban.core.arguments import NamedArguments, named_arguments
-from vauban.core.errors import MissingExtra
+from vauban.core.errors import ContractError, MissingExtra
 
 Backward = Callable[..., Tensor] | None
 """What is differentiated in place of an operation: a function of its inputs, or None for the identity."""
@@ -44,6 +44,7 @@ class Card(NamedArguments):
         name: As registered.
         random: Two calls on one image may differ.
         keyed: Depends on a secret.
+        keys: Ids of the keys that it depends on, where they are `core.secret.Secret`s.
         backward: For each operation that is not usefully differentiable, what BPDA (Athalye, Carlini, Wagner 2018,
             arXiv:1802.00420) differentiates in its place. The operation is a named submodule of the module that carries
             the card; the empty name is that module itself.
@@ -62,6 +63,7 @@ class Card(NamedArguments):
     reference: str = ""
     objective: tuple[tuple[str, float], ...] = ()
     rejects: bool = False
+    keys: tuple[str, ...] = ()
 
     @property
     def not_differentiable(self) -> tuple[str, ...]:
@@ -97,6 +99,26 @@ def carded(module: nn.Module) -> Iterator[tuple[nn.Module, Card]]:
         card = getattr(part, "card", None)
         if isinstance(card, Card):
             yield part, card
+
+
+TRAINED_BEHIND = "trained_keys"
+"""Attribute of a network that was loaded from a weights file: ids of the keys that it was trained behind."""
+
+
+def keys_of(module: nn.Module) -> tuple[str, ...]:
+    """Ids of the keys on the cards of a module, each once, outermost first."""
+    return tuple(dict.fromkeys(key for _, card in carded(module) for key in card.keys))
+
+
+def check_keys(network: nn.Module, keys: tuple[str, ...]) -> None:
+    """Raises ContractError, in one line, where a network was trained behind a key that is not among these."""
+    trained = [key for part in network.modules() for key in getattr(part, TRAINED_BEHIND, ())]
+    behind = {*keys, *keys_of(network)}
+    if trained and not set(keys) <= set(trained):
+        raise ContractError(
+            f"expected the key {' or '.join(dict.fromkeys(trained))}, behind which this network was trained, got "
+            f"{', '.join(sorted(behind))}; another key needs another training"
+        )
 
 
 def rejecting(*modules: nn.Module) -> bool:

@@ -8,6 +8,7 @@ from vauban.core.face import face
 from vauban.core.registry import Registry
 
 registry: Registry[Any] = Registry("defence", "vauban.defences")
+"""Facts: `random` and `differentiable`, as on the card; `example`, parameters of one that cannot be made without any."""
 
 face(
     __name__,
@@ -18,6 +19,7 @@ face(
         "Defence": "vauban.defences.base:Defence",
         "DifferentiableJPEG": "vauban.defences.inputs.jpeg:DifferentiableJPEG",
         "InputDefence": "vauban.defences.base:InputDefence",
+        "KeyedDefence": "vauban.defences.keyed.base:KeyedDefence",
         "NoiseDefence": "vauban.defences.base:NoiseDefence",
         "Transformed": "vauban.defences.base:Transformed",
         "UserDefence": "vauban.defences.compose:UserDefence",

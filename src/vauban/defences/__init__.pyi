@@ -25,6 +25,12 @@ from vauban.defences.inputs.median_filter import MedianFilter as MedianFilter
 from vauban.defences.inputs.random_jpeg import RandomJPEG as RandomJPEG
 from vauban.defences.inputs.sign_noise import SignNoise as SignNoise
 from vauban.defences.inputs.uniform_noise import UniformNoise as UniformNoise
+from vauban.defences.keyed.base import KeyedDefence as KeyedDefence
+from vauban.defences.keyed.blocks import BlockPermutation as BlockPermutation
+from vauban.defences.keyed.channels import KeyedChannels as KeyedChannels
+from vauban.defences.keyed.permutation import PixelPermutation as PixelPermutation
+from vauban.defences.keyed.signs import KeyedSigns as KeyedSigns
+from vauban.defences.keyed.substitution import PixelSubstitution as PixelSubstitution
 from vauban.defences.voting import Voting as Voting
 from vauban.defences.voting import vote as vote
 from vauban.words.defence import load as load

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from vauban.core.answers import NO_LABEL
+from vauban.core.cards import keys_of
 from vauban.core.contracts import Batch
 from vauban.core.goals import Untargeted
 from vauban.core.rng import Stream
@@ -17,7 +18,7 @@ from vauban.jobs.rows_job import RowsJob
 from vauban.metrics.of_network.base import MeasuredBatch, NetworkMetric
 from vauban.store.job_rows import RowKind
 from vauban.store.measurements import MEASUREMENTS
-from vauban.threats import white_box
+from vauban.threats import leaked_key, white_box
 from vauban.words.named import Named
 
 
@@ -60,7 +61,7 @@ class NetworkMetricJob(RowsJob):
         network = self.opened.defended
         image, fooled = batch.x, None
         if self.attack is not None:
-            threat = white_box().bind(network, levels=batch.levels)
+            threat = (leaked_key() if keys_of(network) else white_box()).bind(network, levels=batch.levels)
             done = evaluate_batch(self.attack.value, threat, batch, Untargeted(), seed=self.seed)
             right = done.clean.label == batch.y
             image, fooled = done.image, done.success & right & (done.verdict.label != NO_LABEL)

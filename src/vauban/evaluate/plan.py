@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from vauban.core.cards import carded
+from vauban.core.cards import carded, keys_of
 from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.goals import Goal
 from vauban.data import Dataset
@@ -93,6 +93,8 @@ def bind(
 def _default_threats(defended: nn.Module) -> list[Named[Any]]:
     from vauban import threats
 
+    if keys_of(defended):
+        return [Named("leaked-key", threats.leaked_key())]
     chosen: list[Named[Any]] = [Named("white-box", threats.white_box())]
     if any(card.backward or card.draws > 1 for _, card in carded(defended)):
         chosen.append(Named("adaptive", threats.adaptive()))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from vauban import defences
+from vauban.core.cards import keys_of
 from vauban.core.contracts import check_labels
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, plural
@@ -163,6 +164,7 @@ def carry_out(
             "train_accuracy": accuracy(network, samples),
             "validation_accuracy": accuracy(network, held) if held is not None and validated is None else validated,
             "torch": torch.__version__,
+            **({"keys": keys} if (keys := keys_of(network)) else {}),
         }
         weights.save(trained, path, meta)
     if checkpoint is not None:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from vauban.core.losses import LOSSES
 from vauban.core.norms import Ball, Norm
 from vauban.core.registry import registered_as
+from vauban.core.secret import Secret
 from vauban.jobs.provenance import attributes, closure, file_of, ours
 from vauban.store import sources
 
@@ -62,6 +63,8 @@ def _object(value: Any, within: tuple[int, ...], defaults: bool) -> Any:
     def of(part: Any) -> Any:
         return describe(part, within, defaults)
 
+    if isinstance(value, Secret):
+        return {"key": value.id}
     if isinstance(value, Ball):
         return {"norm": value.norm.name, "radius": of(value.radius)}
     if isinstance(value, nn.Module):

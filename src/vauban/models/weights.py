@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vauban.core.cards import TRAINED_BEHIND
 from vauban.core.errors import ContractError
 from vauban.models.wrap import bare
 from vauban.store.files import check_output, write_atomic
@@ -137,6 +138,8 @@ def load_into(module: nn.Module, path: Path) -> nn.Module:
     state, target = read(path), bare(module)
     whole = target is not module and any(names.keys() == module.state_dict().keys() for _, names in unwrapped(state))
     fit_state(module if whole else target, state, path)
+    if keys := metadata(path).get("keys"):
+        setattr(module, TRAINED_BEHIND, tuple(keys))
     return module
 
 

@@ -7,6 +7,7 @@ from vauban.threats.access import LabelsOnly as LabelsOnly
 from vauban.threats.access import ScoresOnly as ScoresOnly
 from vauban.threats.access import WhiteBox as WhiteBox
 from vauban.threats.adaptive import Adaptive as Adaptive
+from vauban.threats.adaptive import LeakedKey as LeakedKey
 from vauban.threats.adaptive import members as members
 from vauban.threats.adaptive import prescription as prescription
 from vauban.threats.base import Threat as Threat
@@ -26,6 +27,7 @@ ensemble = Ensemble
 gray_box = GrayBox
 hybrid = Hybrid
 labels_only = LabelsOnly
+leaked_key = LeakedKey
 removed = Removed
 scores_only = ScoresOnly
 transfer = Transfer

@@ -11,7 +11,7 @@ from vauban.core.norms import Ball
 from vauban.core.parameters import Count
 from vauban.engine.threat import ALL, BoundThreat
 from vauban.threats import registry
-from vauban.threats.base import Rules, Threat, rules_of
+from vauban.threats.base import Rules, Threat, refuse_keyed, rules_of
 
 
 @registry.register("white-box")
@@ -36,6 +36,7 @@ class WhiteBox(Threat):
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> BoundThreat:
+        refuse_keyed(defended, self.name)
         backward = rules_of(defended, self.bpda)
         return BoundThreat(
             defended,

@@ -16,7 +16,7 @@ from vauban.core.surgery import replaced, submodule
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import ALL, BoundThreat
 from vauban.threats import registry
-from vauban.threats.base import Threat, is_random, rules_of
+from vauban.threats.base import Threat, is_random, refuse_keyed, rules_of
 
 
 @registry.register("adaptive")
@@ -39,10 +39,13 @@ class Adaptive(Threat):
     eot: Count | None = None
     registered: ClassVar[str] = "adaptive"
     grants: ClassVar[frozenset[str]] = ALL
+    holds_key: ClassVar[bool] = False
 
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> BoundThreat:
+        if not self.holds_key:
+            refuse_keyed(defended, self.name)
         sources = members(defended)
         shown = sources == ((defended, 1.0),)
         networks = [network for network, _ in sources]
@@ -62,6 +65,21 @@ class Adaptive(Threat):
             limit=limit,
             confirm=not shown and not is_random(defended),
         )
+
+
+@registry.register("leaked-key")
+@dataclass(frozen=True)
+class LeakedKey(Adaptive):
+    """The key has leaked: as `adaptive`, with the gradients of the keyed defence itself.
+
+    The control of every other threat to a keyed defence: what is left of it is not owed to the secret.
+
+    Attributes:
+        eot: Draws that a gradient is the mean of; None: the most that a card asks for.
+    """
+
+    registered: ClassVar[str] = "leaked-key"
+    holds_key: ClassVar[bool] = True
 
 
 @named_arguments

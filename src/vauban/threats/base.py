@@ -105,6 +105,15 @@ def rules_of(module: nn.Module, rules: Rules) -> dict[nn.Module, Backward]:
     return by_module
 
 
+def refuse_keyed(network: nn.Module, threat: str) -> None:
+    """Raises ContractError where a network depends on a key, which an attacker with its gradients would have to hold."""
+    if any(card.keyed for _, card in carded(network)):
+        raise ContractError(
+            f"expected a threat that says what is known of the key, got {threat!r} for a keyed defence, whose gradients "
+            "hold it; name keyed (everything but the key) or leaked-key (the key too)"
+        )
+
+
 def is_random(*modules: nn.Module) -> bool:
     """Whether a card anywhere in the modules declares randomness."""
     return any(card.random for module in modules for _, card in carded(module))

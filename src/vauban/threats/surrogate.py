@@ -13,7 +13,7 @@ from vauban.core.norms import Ball
 from vauban.core.parameters import Count
 from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
-from vauban.threats.base import Rules, Threat, is_random, rules_of
+from vauban.threats.base import Rules, Threat, is_random, refuse_keyed, rules_of
 
 GRADIENTS = frozenset({"gradients"})
 
@@ -87,6 +87,7 @@ class Removed(_Apart):
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> BoundThreat:
+        refuse_keyed(defended, self.name)
         # `random` seeds the draws of the defended network; the bare one alone would not ask for it.
         return BoundThreat(
             self.below(defended),

@@ -21,6 +21,7 @@ KINDS = (
     "defence",
     "fitter",
     "goal",
+    "key",
     "loss",
     "metric",
     "model",
