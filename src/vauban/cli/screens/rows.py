@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -52,25 +53,24 @@ def measured_so_far(batches: Sequence[Mapping[str, Any]]) -> str:
     return f"mean {sum(values) / len(values):.4g}" if values else "no value"
 
 
-def show_rows(head: str, jobs: Sequence[JobRows], names: Callable[[JobRows], Sequence[str]]) -> None:
-    """Print a line for each job of a kind, under a heading; nothing where there is none.
+def show_rows(jobs: Sequence[JobRows], words: Callable[[JobRows], Sequence[str]]) -> None:
+    """Print a line for each job of a kind, under headings.
 
     Args:
-        head: The heading.
-        jobs: The jobs.
-        names: What a line calls a job, field by field.
+        jobs: The jobs, in the order of their words.
+        words: What they are called: the last word names the line, those before it the heading.
     """
-    if not jobs:
-        return
-    console.print(f"\n[bold]{head}[/]", soft_wrap=True)
-    fields = [names(rows) for rows in jobs]
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for justify in ("left", *["left"] * len(fields[0]), "right", "left"):
-        table.add_column(justify="right" if justify == "right" else "left", overflow="fold")
-    for rows, words in zip(jobs, fields, strict=True):
-        done = f"{len(rows.columns['id'])}/{rows.meta['n']}"
-        table.add_row("  " + str(rows.meta["hash"])[:8], *map(escape, words), done, escape(state_of(rows)))
-    console.print(table)
+    for heading, group in groupby(jobs, key=lambda rows: " · ".join(words(rows)[:-1])):
+        console.print(f"\n[bold]{escape(heading)}[/]", soft_wrap=True)
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        for _ in range(2):
+            table.add_column(overflow="fold")
+        table.add_column(justify="right", overflow="fold")
+        table.add_column(overflow="fold")
+        for rows in group:
+            done = f"{len(rows.columns['id'])}/{rows.meta['n']}"
+            table.add_row("  " + str(rows.meta["hash"])[:8], escape(words(rows)[-1]), done, escape(state_of(rows)))
+        console.print(table)
 
 
 def state_of(rows: JobRows) -> str:

@@ -23,7 +23,7 @@ def show_status(directory: Path) -> None:
 
     The version of vauban is named where it is an earlier one.
     """
-    from vauban.report.run.certified import in_order_of_words, words_of
+    from vauban.report.run.certified import called, in_order_of_words
     from vauban.report.run.measured import in_order, measured_words
     from vauban.store import query
 
@@ -43,8 +43,8 @@ def show_status(directory: Path) -> None:
             table.add_row("  " + str(cell.meta["hash"])[:8], escape(str(cell.meta["attack"])), rows, state)
         console.print(table)
     show_missing(run)
-    show_rows("certificates", in_order_of_words(run.certificates), words_of)
-    show_rows("measurements", in_order(run.measurements), measured_words)
+    show_rows(in_order_of_words(run.certificates), called)
+    show_rows(in_order(run.measurements), measured_words)
     earlier = Counter(cell.earlier_version for cell in cells if cell.earlier_version)
     versions = "".join(f"; {n} made by vauban {version}" for version, n in earlier.items())
     states = [_state(cell, planned) for cell in cells]

@@ -73,7 +73,12 @@ def _view(rows: JobRows) -> CertifiedView:
 
 def where_of(rows: JobRows) -> str:
     """Model, defence, data and certificate in a line."""
-    return " · ".join(word if word != "none" else "undefended" for word in words_of(rows))
+    return " · ".join(called(rows))
+
+
+def called(rows: JobRows) -> list[str]:
+    """The same, as a page calls them."""
+    return [word if word != "none" else "undefended" for word in words_of(rows)]
 
 
 def _figure(rows: JobRows) -> DrawnFigure:

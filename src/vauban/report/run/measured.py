@@ -67,7 +67,9 @@ def network_of(rows: JobRows) -> str:
 
 def measured_words(rows: JobRows) -> list[str]:
     """Network, data, attack and metric."""
-    return list(measured_line(rows)[:4])
+    attack = rows.meta["attack"]
+    made = [] if attack is None else [f"images made by {attack}"]
+    return [network_of(rows), str(rows.meta["data"]), *made, str(rows.meta["metric"])]
 
 
 def measured_line(rows: JobRows) -> tuple[str, ...]:

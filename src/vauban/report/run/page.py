@@ -11,12 +11,13 @@ from markupsafe import Markup
 
 from vauban.report.reproduction import figure_layout
 from vauban.report.run.attack_labels import attack_labels
-from vauban.report.run.certified import certified_views
+from vauban.report.run.certified import certified_views, in_order_of_words, where_of
 from vauban.report.run.curves import chart_data, to_json
 from vauban.report.run.example_images import galleries
 from vauban.report.run.findings import finding_groups
 from vauban.report.run.headlines import CAVEAT, headlines
 from vauban.report.run.judged_cells import attacked_cells, judged_network
+from vauban.report.run.measured import in_order, measured_view, measured_words
 from vauban.report.run.result_grid import result_grids
 from vauban.report.run.result_rows import result_rows
 from vauban.report.run.tables import csv_text, formatted_row, headers, table_metrics
@@ -55,7 +56,7 @@ def page(run: Run) -> str:
     metrics, shown = table_metrics(rows), galleries(run)
     labels = attack_labels(run.cells)
     common, different = _settings(run.cells)
-    facts = [*(cell.meta for cell in run.cells), *(rows.meta for rows in run.certificates)]
+    facts = [*(cell.meta for cell in run.cells), *(rows.meta for rows in [*run.certificates, *run.measurements])]
     return template("run/template.html").render(
         title=run.study.get("title") or "Robustness evaluation",
         headlines=verdicts,
@@ -69,20 +70,28 @@ def page(run: Run) -> str:
         results_csv="data:text/csv;charset=utf-8," + quote(csv_text(rows)),
         metrics=metrics,
         charts=Markup(to_json(chart_data(run))),
-        certified_only=bool(run.certificates) and not run.cells,
+        attacked=bool(run.cells) or not (run.certificates or run.measurements),
         certified=certified_views(run.certificates),
+        measured=measured_view(run.measurements),
         layout=figure_layout,
         galleries=shown,
         magnified=any(e.views for _, by_attack in shown for gallery in by_attack for e in gallery.examples),
         troubles=_troubles(run, labels),
         common=common,
         settings=[(_where(cell, labels), facts) for cell, facts in zip(run.cells, different, strict=True)],
+        others=[
+            *((where_of(rows), _flat_facts(rows.meta)) for rows in in_order_of_words(run.certificates)),
+            *((" · ".join(measured_words(rows)), _flat_facts(rows.meta)) for rows in in_order(run.measurements)),
+        ],
         timings=[(_where(cell, labels), fmt.seconds(cell.meta["seconds"])) for cell in run.cells],
         total=fmt.seconds(sum(cell.meta["seconds"] for cell in run.cells)),
         images=max((h.clean.n for h in verdicts), default=0),
         samples=sum(len(cell.columns["id"]) for cell in run.cells),
         data=fmt.enumeration(
-            sorted({judged_network(cell)[2] for cell in run.cells} | {str(c.meta["data"]) for c in run.certificates})
+            sorted(
+                {judged_network(cell)[2] for cell in run.cells}
+                | {str(rows.meta["data"]) for rows in [*run.certificates, *run.measurements]}
+            )
         ),
         created=max((str(meta.get("created") or "") for meta in facts), default=""),
         command=_command(run.study.get("command")),
@@ -120,11 +129,15 @@ def _troubles(run: Run, labels: dict[str, str]) -> list[tuple[str, str, str]]:
 
 def _settings(cells: list[CellRows]) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Settings that all cells share, and for each cell the others; nested ones are joined with dots."""
-    flat = [_flatten({k: v for k, v in cell.meta.items() if k not in _UNSHOWN}) for cell in cells]
+    flat = [_flat_facts(cell.meta) for cell in cells]
     if len(flat) < 2:
         return (flat[0] if flat else {}), [{} for _ in flat]
     shared = {key: value for key, value in flat[0].items() if all(other.get(key) == value for other in flat)}
     return shared, [{key: value for key, value in facts.items() if key not in shared} for facts in flat]
+
+
+def _flat_facts(meta: dict[str, Any]) -> dict[str, str]:
+    return _flatten({key: value for key, value in meta.items() if key not in _UNSHOWN})
 
 
 def _flatten(value: dict[Any, Any], prefix: str = "") -> dict[str, str]:

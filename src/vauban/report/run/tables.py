@@ -1,9 +1,7 @@
-"""Results table as Markdown, CSV or LaTeX."""
+"""Tables of a run as Markdown, CSV or LaTeX."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +9,9 @@ from typing import Any
 from vauban.core.errors import UnknownName
 from vauban.report.run.metric_values import metric_head, metric_text, metrics_of_any
 from vauban.report.run.result_rows import ResultRow, result_rows
+from vauban.report.run.row_tables import certificates_text, measurements_text
 from vauban.report.shared import format as fmt
+from vauban.report.shared.text_tables import csv_lines, latex, markdown
 from vauban.store import MetricColumn, Run
 
 _FIRST = (
@@ -70,39 +70,15 @@ _RAW = (
 )
 _RAW_LAST = ("gradients", "queries", "notes")
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "∞": r"$\infty$",
-    "≤": r"$\le$",
-    "–": "--",
-    "−": "$-$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "\u00a0": "~",
-    "\u202f": r"\,",
-}
-
 
 def render(run: Run, form: str = "md", population: str = "correct") -> str:
-    """The results table of a run.
+    """The tables of a run: its cells, certificates and measurements, as far as there are any, an empty line between them.
 
     Args:
         run: The run.
         form: `md`, `csv` (raw numbers, one column per interval end) or `latex` (booktabs).
-        population: The set (`all`, `correct` or `common`) of all numbers but robust and clean accuracy, which are over
-            `all`.
+        population: The set (`all`, `correct` or `common`) of all numbers of cells but robust and clean accuracy, which are
+            over `all`.
 
     Raises:
         UnknownName: There is no such form or population.
@@ -110,7 +86,11 @@ def render(run: Run, form: str = "md", population: str = "correct") -> str:
     forms: dict[str, Callable[[Sequence[ResultRow]], str]] = {"md": _markdown, "csv": csv_text, "latex": _latex}
     if form not in forms:
         raise UnknownName("format", form, forms)
-    return forms[form](result_rows(run, population))
+    rows, others = result_rows(run, population), run.certificates or run.measurements
+    tables = [forms[form](rows)] if rows or not others else []
+    tables += [certificates_text(run.certificates, form)] if run.certificates else []
+    tables += [measurements_text(run.measurements, form)] if run.measurements else []
+    return "\n".join(tables)
 
 
 def table_metrics(rows: Sequence[ResultRow]) -> tuple[MetricColumn, ...]:
@@ -155,24 +135,15 @@ def _at(share: float, distance: float, norm: str) -> str:
 
 
 def _markdown(table: Sequence[ResultRow]) -> str:
-    def line(fields: Sequence[str]) -> str:
-        return "| " + " | ".join(map(fmt.markdown_text, fields)) + " |"
-
     metrics = table_metrics(table)
-    body = [line(formatted_row(row, metrics)) for row in table]
-    head = headers(metrics)
-    return "\n".join([line(head), "|" + "---|" * len(head), *body]) + "\n"
+    return markdown(headers(metrics), [formatted_row(row, metrics) for row in table])
 
 
 def csv_text(table: Sequence[ResultRow]) -> str:
     """Raw numbers, one line per row."""
     metrics = table_metrics(table)
-    text = io.StringIO()
     names = [*_RAW, *(name for metric in metrics for name in _raw_metric(metric, None))]
-    writer = csv.DictWriter(text, [*dict.fromkeys(names), *_RAW_LAST], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_raw(row) for row in table)
-    return text.getvalue()
+    return csv_lines([*dict.fromkeys(names), *_RAW_LAST], [_raw(row) for row in table])
 
 
 def _raw(row: ResultRow) -> dict[str, Any]:
@@ -192,7 +163,7 @@ def _raw(row: ResultRow) -> dict[str, Any]:
     for metric, value in row.metrics.items():
         fields |= _raw_metric(metric, value)
     fields |= dict(zip(_RAW_LAST, (row.gradients, row.queries, "; ".join(_notes(row))), strict=True))
-    return {name: _disarmed(value) for name, value in fields.items()}
+    return fields
 
 
 def _raw_metric(metric: MetricColumn, value: float | None) -> dict[str, Any]:
@@ -200,17 +171,7 @@ def _raw_metric(metric: MetricColumn, value: float | None) -> dict[str, Any]:
     return {f"metric_{name}": value, f"unit_{name}": metric.unit, f"direction_{name}": metric.direction}
 
 
-def _disarmed(value: Any) -> Any:
-    """A text that starts like a formula with a quote in front: a spreadsheet would run it."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
-
-
 def _latex(table: Sequence[ResultRow]) -> str:
-    def line(fields: Sequence[str]) -> str:
-        return " & ".join("".join(_LATEX.get(letter, letter) for letter in field) for field in fields) + r" \\"
-
     metrics = table_metrics(table)
-    body = [line(formatted_row(row, metrics)) for row in table]
     aligned = "l" * 6 + "r" * (10 + len(metrics)) + "l"
-    top = [rf"\begin{{tabular}}{{{aligned}}}", r"\toprule", line(headers(metrics)), r"\midrule"]
-    return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    return latex(headers(metrics), [formatted_row(row, metrics) for row in table], aligned)
