@@ -101,8 +101,8 @@ def carded(module: nn.Module) -> Iterator[tuple[nn.Module, Card]]:
             yield part, card
 
 
-TRAINED_BEHIND = "trained_keys"
-"""Attribute of a network that was loaded from a weights file: ids of the keys that it was trained behind."""
+TRAINED_BEHIND = "trained_behind"
+"""Attribute of a network from a weights file that was trained behind keys: `{"keys": their ids, "run": how}`."""
 
 
 def keys_of(module: nn.Module) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def keys_of(module: nn.Module) -> tuple[str, ...]:
 
 def check_keys(network: nn.Module, keys: tuple[str, ...]) -> None:
     """Raises ContractError, in one line, where a network was trained behind a key that is not among these."""
-    trained = [key for part in network.modules() for key in getattr(part, TRAINED_BEHIND, ())]
+    trained = [key for part in network.modules() for key in getattr(part, TRAINED_BEHIND, {"keys": ()})["keys"]]
     behind = {*keys, *keys_of(network)}
     if trained and not set(keys) <= set(trained):
         raise ContractError(

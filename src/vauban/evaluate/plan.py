@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -18,6 +19,7 @@ from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.settings import Settings
 from vauban.evaluate.unchanged import state_of
 from vauban.jobs.identity import describe
+from vauban.threats.base import Means, Threat
 from vauban.words import goal as goals
 from vauban.words.model import below
 from vauban.words.named import Named
@@ -33,8 +35,13 @@ def make_cells(
     data: Dataset,
     goal: Goal | str,
     settings: Settings,
+    means: Callable[[nn.Module | None, nn.Module], Means],
 ) -> list[Cell]:
     """Every combination that makes sense, in reading order.
+
+    Args:
+        models, defences, threats, attacks, data, goal, settings: What is combined.
+        means: From the network below a defence and the defended one to what an attacker can do before the attack.
 
     Without threats: white-box for each model, and for a defence whose card prescribes more, adaptive beside it. Raises
     AccessError, before anything runs, for an attack that a threat does not grant.
@@ -45,7 +52,10 @@ def make_cells(
             defended = defence.value.wrap(model.value).to(settings.device)
             facts = describe(defended)
             for threat in threats or _default_threats(defended):
-                bound = bind(threat, defended, data, settings, below(defence.value, model.value, defended))
+                network = below(defence.value, model.value, defended)
+                if isinstance(threat.value, Threat):
+                    threat = replace(threat, value=threat.value.prepare(means(network, defended)))
+                bound = bind(threat, defended, data, settings, network)
                 state = state_of(bound.parts)
                 for attack in attacks:
                     check_grants(attack, goals.load(goal), bound)
@@ -94,7 +104,7 @@ def _default_threats(defended: nn.Module) -> list[Named[Any]]:
     from vauban import threats
 
     if keys_of(defended):
-        return [Named("leaked-key", threats.leaked_key())]
+        return [Named("keyed", threats.keyed()), Named("leaked-key", threats.leaked_key())]
     chosen: list[Named[Any]] = [Named("white-box", threats.white_box())]
     if any(card.backward or card.draws > 1 for _, card in carded(defended)):
         chosen.append(Named("adaptive", threats.adaptive()))

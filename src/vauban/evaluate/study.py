@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import check
+from vauban.evaluate.attackers_means import RunMeans
 from vauban.evaluate.audit import due_audits
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import Cell
@@ -133,6 +135,7 @@ class Study:
         self.settings = Settings(seed, size, device, levels, budget, save_images, further_metrics(metrics, self.data))
         self.cells: list[Cell] = []
         reader = Reader()
+        means = partial(RunMeans, folder=Path(out) / "surrogates", root=root, device=device)
         named_defences = named(defences, defence_of, reader)
         named_threats = None if threats is None else named(threats, threat_of, reader)
         named_attacks = named(attacks, lambda word: attack_of(word, self.data), reader)
@@ -140,7 +143,9 @@ class Study:
             model = model_of(plain, rejects)
             model.value.to(device)
             labelled = own_labels(model, self.data, self.settings) if labels == "own" else self.data
-            self.cells += make_cells([model], defended, named_threats, named_attacks, labelled, goal, self.settings)
+            self.cells += make_cells(
+                [model], defended, named_threats, named_attacks, labelled, goal, self.settings, means
+            )
         self.missing = reader.missing
         lacking = [error for cell in self.cells if (error := cell.lacking) is not None]
         if len(lacking) == len(self.cells) and (errors := [*self.missing.values(), *lacking]):

@@ -138,8 +138,9 @@ def load_into(module: nn.Module, path: Path) -> nn.Module:
     state, target = read(path), bare(module)
     whole = target is not module and any(names.keys() == module.state_dict().keys() for _, names in unwrapped(state))
     fit_state(module if whole else target, state, path)
-    if keys := metadata(path).get("keys"):
-        setattr(module, TRAINED_BEHIND, tuple(keys))
+    meta = metadata(path)
+    if meta.get("keys"):  # of networks behind a key alone: what is set here is part of an identity
+        setattr(module, TRAINED_BEHIND, {"keys": list(meta["keys"]), "run": meta.get("run", {})})
     return module
 
 

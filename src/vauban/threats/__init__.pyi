@@ -14,6 +14,7 @@ from vauban.threats.base import Threat as Threat
 from vauban.threats.base import refusal as refusal
 from vauban.threats.input_transforms import Diverse as Diverse
 from vauban.threats.input_transforms import Translated as Translated
+from vauban.threats.keyed import Keyed as Keyed
 from vauban.threats.objectives import Ensemble as Ensemble
 from vauban.threats.objectives import Hybrid as Hybrid
 from vauban.threats.objectives import Transfer as Transfer
@@ -26,6 +27,7 @@ adaptive = Adaptive
 ensemble = Ensemble
 gray_box = GrayBox
 hybrid = Hybrid
+keyed = Keyed
 labels_only = LabelsOnly
 leaked_key = LeakedKey
 removed = Removed

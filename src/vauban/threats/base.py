@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Protocol
 
 from torch import nn
 
@@ -16,13 +16,37 @@ from vauban.core.errors import ContractError, plural
 from vauban.core.norms import Ball
 from vauban.core.parameters import Parameters, Range, fits
 from vauban.core.surgery import submodule
+from vauban.data import Dataset
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import BoundThreat
+from vauban.training.run import TrainingRun
 
 Rules = Mapping[str, Backward] | str
 """BPDA by submodule name: a substitute or None for the identity; a string `a+b` names identities."""
 Weight = Annotated[float, Range()]
 """A finite number, of either sign."""
+
+
+class Means(Protocol):
+    """What an attacker can do before the attack: train networks, read data, ask the target.
+
+    Attributes:
+        network: The network below the defences; None where they are part of it.
+        defended: The network that is attacked.
+    """
+
+    @property
+    def network(self) -> nn.Module | None: ...
+    @property
+    def defended(self) -> nn.Module: ...
+    def train(self, run: TrainingRun) -> nn.Module:
+        """The network of a training behind what it was trained behind; made once and kept."""
+
+    def data(self, name: str) -> Dataset:
+        """A data set by name."""
+
+    def tell(self, sentence: str) -> None:
+        """Say what came of it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +81,14 @@ class Threat(Parameters, ABC):
 
         Raises:
             ContractError: The threat needs it, and it is not known.
+        """
+        return self
+
+    def prepare(self, means: Means) -> Threat:
+        """The same threat with what the attacker has trained or learnt before the attack; most need nothing.
+
+        Args:
+            means: What the attacker can do.
         """
         return self
 
