@@ -27,6 +27,7 @@ from vauban.engine import BoundThreat, Oracle, Result
 
 RADIUS = {"linf": 0.15, "l2": 1.2, "l1": 8.0, "l0": 12.0}  # 0.15 is 38.25 levels
 CHEAP = {"steps": 8, "search_steps": 2, "n_target": 2, "queries": 12, "most": 40, "tries": 10, "classes": 4, "inner": 4}
+CHEAP |= {"pairs": 6, "coordinates": 6, "population": 8, "candidates": 8}
 CASES = [(entry.name, norm) for entry in registry for norm in entry.facts.get("norms", ())]
 IDS = torch.tensor([11, 4, 9, 2, 7, 30])
 

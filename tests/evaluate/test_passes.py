@@ -12,7 +12,8 @@ from vauban.attacks import registry
 from vauban.core.norms import norm_by_name
 from vauban.engine import BoundThreat, Oracle
 
-FEW = {"steps": 4, "search_steps": 2, "n_target": 3, "queries": 30, "tries": 6, "classes": 4}
+FEW = {"steps": 4, "search_steps": 2, "n_target": 3, "queries": 30, "tries": 6, "classes": 4, "pairs": 3}
+FEW |= {"coordinates": 5, "population": 6, "candidates": 6}
 LOOSE = {"hopskipjump", "jsma", "fab"}
 """The bisections end where two blends round alike; no pair of features is left to move; a success is searched further."""
 
