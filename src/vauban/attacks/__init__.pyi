@@ -3,8 +3,10 @@
 from typing import Any
 
 from vauban.attacks.autoattack import AutoAttack as AutoAttack
+from vauban.attacks.blackbox.boundary import BoundaryAttack as BoundaryAttack
 from vauban.attacks.blackbox.hopskipjump import HopSkipJump as HopSkipJump
 from vauban.attacks.blackbox.nes import NES as NES
+from vauban.attacks.blackbox.rays import RayS as RayS
 from vauban.attacks.blackbox.spsa import SPSA as SPSA
 from vauban.attacks.blackbox.square import Square as Square
 from vauban.attacks.fixed_budget.apgd import APGD as APGD

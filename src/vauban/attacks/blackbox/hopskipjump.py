@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.parts.decision import boundary, reached, room, same
+from vauban.attacks.parts.decision import BISECTIONS, begin, boundary, check_starts, reached, room, same
 from vauban.core.contracts import check_images
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Linf, Norm, norm_by_name
@@ -22,7 +22,6 @@ from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
 
 HALVINGS = 25  # of the step along the estimated gradient; the paper sets no bound
-BISECTIONS = 21  # until the interval is at the resolution of float32, see `decision.boundary`
 
 
 @dataclass(frozen=True)
@@ -98,18 +97,14 @@ class HopSkipJump(Steps[HopSkipJumpState]):
         return 1 + start + BISECTIONS + asked + 1, 0
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> HopSkipJumpState:
-        if self.starts is None and oracle.goal.target is not None:
-            raise ContractError("a targeted hopskipjump needs images of the target classes: pass starts=(n, ...)")
-        if self.starts is not None and self.starts.shape[1:] != oracle.domain.x0.shape[1:]:
-            shapes = tuple(self.starts.shape[1:]), tuple(oracle.domain.x0.shape[1:])
-            raise ContractError(f"expected starting images of shape {shapes[1]}, got {shapes[0]}")
+        check_starts(oracle, self.starts, "hopskipjump")
         return HopSkipJumpState(
             oracle.domain.x0, torch.zeros(len(oracle), dtype=torch.bool, device=oracle.domain.x0.device)
         )
 
     def step(self, oracle: Oracle, state: HopSkipJumpState, t: int) -> HopSkipJumpState:
         if t == 0:
-            return self._start(oracle)
+            return HopSkipJumpState(*begin(oracle, self.norm, self.tries, self.starts))
         index = state.alive.nonzero().squeeze(1)
         if not len(index):
             return state
@@ -118,33 +113,6 @@ class HopSkipJump(Steps[HopSkipJumpState]):
         v = self._direction(view, x, count, t)
         x = boundary(view, self.norm, self._walk(view, x, v, count > 0, t), count > 0)
         return replace(state, x=state.x.index_copy(0, index, x))
-
-    def _start(self, oracle: Oracle) -> HopSkipJumpState:
-        """Step 0: an adversarial image for each sample, brought to the boundary; adversarial originals need none."""
-        x = oracle.domain.quantise(oracle.domain.x0)
-        clean = reached(oracle, x, room(oracle) > 0)
-        alive = torch.zeros_like(clean)
-        order = self._order(oracle)
-        for k in range(self.tries if order is None else order.shape[1]):
-            missing = ~clean & ~alive & (room(oracle) > 0)
-            if not bool(missing.any()):
-                break
-            if order is None:
-                image = oracle.rng.uniform("noise", tuple(x.shape[1:]), draw=k, dtype=x.dtype)
-            else:
-                assert self.starts is not None
-                image = self.starts.to(x)[order[:, k]]
-            image = oracle.domain.quantise(image)
-            hit = reached(oracle, image, missing)
-            x, alive = where(hit, image, x), alive | hit
-        return HopSkipJumpState(boundary(oracle, self.norm, x, alive), alive)
-
-    def _order(self, oracle: Oracle) -> Tensor | None:
-        """The starting images of each sample, nearest first, `(batch, n)`."""
-        if self.starts is None:
-            return None
-        sizes = torch.stack([self.norm.size(image - oracle.domain.x0) for image in self.starts.to(oracle.domain.x0)], 1)
-        return sizes.sort(dim=1, stable=True).indices
 
     def _count(self, oracle: Oracle, t: int) -> Tensor:
         """Queries for the gradient of each sample, whole lots, `(batch,)`."""

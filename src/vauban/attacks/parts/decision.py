@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Norm
 from vauban.core.tensors import flat, like, where
 from vauban.engine import Oracle
+
+BISECTIONS = 21
+"""Queries of `boundary` at most: the interval is then at the resolution of float32."""
 
 
 def room(oracle: Oracle) -> Tensor:
@@ -73,3 +77,51 @@ def blend(norm: Norm, x0: Tensor, x: Tensor, size: Tensor, share: Tensor) -> Ten
     if norm is L2:
         return torch.lerp(x0, x, like(share, x))
     return x0 + norm.project(x - x0, share * size)
+
+
+def check_starts(oracle: Oracle, starts: Tensor | None, owner: str) -> None:
+    """Raises ContractError for starting images of another shape than the images, or a targeted goal without any."""
+    if starts is None and oracle.goal.target is not None:
+        raise ContractError(f"a targeted {owner} needs images of the target classes: pass starts=(n, ...)")
+    if starts is not None and starts.shape[1:] != oracle.domain.x0.shape[1:]:
+        shapes = tuple(starts.shape[1:]), tuple(oracle.domain.x0.shape[1:])
+        raise ContractError(f"expected starting images of shape {shapes[1]}, got {shapes[0]}")
+
+
+def begin(oracle: Oracle, norm: Norm, tries: int, starts: Tensor | None) -> tuple[Tensor, Tensor]:
+    """An adversarial image for each sample, brought to the boundary; originals that are adversarial need none.
+
+    Costs 1 query, one for each image that is tried, and at most `BISECTIONS`.
+
+    Args:
+        oracle: Access to the network.
+        norm: Norm of the attack.
+        tries: Uniform noise images that are tried.
+        starts: Images `(n, ...)` that are tried in place of noise, nearest first.
+
+    Returns:
+        Images `(batch, ...)` as the network sees them, and where they are adversarial at the boundary, `(batch,)`.
+    """
+    x = oracle.domain.quantise(oracle.domain.x0)
+    clean = reached(oracle, x, room(oracle) > 0)
+    alive = torch.zeros_like(clean)
+    order = None if starts is None else _nearest_first(oracle, norm, starts)
+    for k in range(tries if order is None else order.shape[1]):
+        missing = ~clean & ~alive & (room(oracle) > 0)
+        if not bool(missing.any()):
+            break
+        if order is None:
+            image = oracle.rng.uniform("noise", tuple(x.shape[1:]), draw=k, dtype=x.dtype)
+        else:
+            assert starts is not None
+            image = starts.to(x)[order[:, k]]
+        image = oracle.domain.quantise(image)
+        hit = reached(oracle, image, missing)
+        x, alive = where(hit, image, x), alive | hit
+    return boundary(oracle, norm, x, alive), alive
+
+
+def _nearest_first(oracle: Oracle, norm: Norm, starts: Tensor) -> Tensor:
+    """Positions of the starting images in the order of their distance from each sample, `(batch, n)`."""
+    sizes = torch.stack([norm.size(image - oracle.domain.x0) for image in starts.to(oracle.domain.x0)], 1)
+    return sizes.sort(dim=1, stable=True).indices
