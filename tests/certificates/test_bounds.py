@@ -9,13 +9,17 @@ from torch import Tensor, nn
 
 import vauban as vb
 from vauban.certificates import CROWN, IBP
-from vauban.certificates.bounds import Region, linear_margins, relaxed
+from vauban.certificates.bounds import LinearBounds, linear_margins
+from vauban.certificates.linear_rows import Region, Rows
+from vauban.certificates.search import last_proved
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.norms import L2, Linf
 from vauban.core.rng import Stream
 from vauban.models.bounded_relu import BoundedReLU
 from vauban.models.intervals import differences, interval_margins
+from vauban.models.lines import clipped_lines, leaky_lines
 from vauban.models.sequential import steps_of
+from vauban.models.steps import Affine
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -54,7 +58,25 @@ def true_margins(network: nn.Module, x: Tensor, label: Tensor) -> Tensor:
     return z.gather(1, label[:, None]) - z
 
 
-CASES = [(dense(), (6,)), (dense(3, 0.1), (6,)), (convolutional(), (1, 6, 6))]
+def pooled() -> nn.Module:
+    """Windows that reach over the edge, overlapping max pools, bounded activations."""
+    layers = [
+        nn.Conv2d(1, 4, 3, padding=1),
+        BoundedReLU(0.4),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Conv2d(4, 4, 2),
+        nn.BatchNorm2d(4),
+    ]
+    network = nn.Sequential(
+        *layers, nn.ReLU6(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)
+    )
+    seeded(network)
+    network[4].running_mean.copy_(torch.tensor([0.1, -0.2, 0.0, 0.3]))
+    network[4].running_var.copy_(torch.tensor([0.05, 0.2, 0.1, 0.1]))
+    return network
+
+
+CASES = [(dense(), (6,)), (dense(3, 0.1), (6,)), (convolutional(), (1, 6, 6)), (pooled(), (1, 6, 6))]
 
 
 @pytest.mark.parametrize(("network", "shape"), CASES)
@@ -66,7 +88,7 @@ def test_bounds_hold_at_random_points_and_are_in_order(
     steps, label = steps_of(network, x[:1], "test", True), network(x).argmax(1)
     region = Region(x.double(), torch.linspace(0.02, 0.5, len(x), dtype=torch.float64), norm)
     with torch.no_grad():
-        low, tight = interval_margins(steps, region.box, label), linear_margins(steps, region, label)
+        low, tight = interval_margins(steps, region.box, label, True), linear_margins(steps, region, label)
         assert bool((low <= tight + 1e-9).all())
         worst = torch.full_like(low, torch.inf)
         for k in range(300):
@@ -105,19 +127,78 @@ def test_the_radius_of_a_linear_classifier_is_its_distance() -> None:
         assert torch.equal(bound.label, label)
 
 
+@pytest.mark.parametrize("t", [None, 0.5, 2.0])
 @pytest.mark.parametrize("slope", [0.0, 0.1])
-def test_lines_enclose_the_activation(slope: float) -> None:
-    low, high = torch.tensor([[-2.0, -0.5, 0.5, -3.0]]).double(), torch.tensor([[1.0, 2.0, 3.0, -1.0]]).double()
-    for sign in (1.0, -1.0):
-        rows, constant = relaxed(sign * torch.eye(4).double()[None], (low, high), slope)
-        for share in torch.linspace(0, 1, 11):
-            z = low + share * (high - low)
-            line = (rows * z[:, None]).sum(2) + constant
-            value = sign * nn.functional.leaky_relu(z, slope)
-            # Each row bounds its own neuron; the constants of a row are those of its neuron alone.
-            assert bool((line <= value + 1e-9).all())
-            if share in (0, 1) and sign < 0:
-                assert torch.allclose(line, value)
+def test_lines_enclose_the_activation(slope: float, t: float | None) -> None:
+    ends = torch.linspace(-3, 3, 25, dtype=torch.float64)
+    low, high = (grid.flatten() for grid in torch.meshgrid(ends, ends, indexing="ij"))
+    low, high = torch.minimum(low, high), torch.maximum(low, high)
+    if t is None:
+        lines = leaky_lines(low, high, slope)
+    else:
+        lines = clipped_lines(low, high, *torch.tensor([slope, slope + t], dtype=torch.float64))
+    for share in torch.linspace(0, 1, 21):
+        z = low + share * (high - low)
+        value = nn.functional.leaky_relu(z, slope) if t is None else z.clamp(slope, slope + t)
+        assert bool((lines.below_slope * z + lines.below <= value + 1e-12).all())
+        assert bool((lines.above_slope * z + lines.above >= value - 1e-12).all())
+    assert bool(((lines.below_slope >= 0) & (lines.above_slope <= 1 + 1e-12)).all())
+    corners = [0.0] if t is None else [slope, slope + t]
+    straight = torch.stack([(high <= c) | (low >= c) for c in corners]).all(0)
+    for one, other in ((lines.below_slope, lines.above_slope), (lines.below, lines.above)):
+        assert torch.allclose(one[straight & (high > low)], other[straight & (high > low)])
+
+
+def test_a_window_is_taken_back_as_the_whole_is() -> None:
+    first = nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2))
+    network = seeded(nn.Sequential(first, nn.Conv2d(3, 4, 2), nn.Flatten()))
+    x = images((2, 7, 5))
+    steps = steps_of(network, x[:1], "test", False)
+    bounds = LinearBounds(steps, Region(x.double(), torch.full((5,), 0.1).double(), Linf))
+    for row, column in ((0, 0), (1, 3), (2, 5)):
+        rows = Rows.start(torch.eye(4).double()[:, :, None, None], torch.zeros(4, dtype=torch.int64), (row, column))
+        plain = rows.whole(bounds.shapes[2])
+        for i in (1, 0):
+            step = steps[i]
+            assert isinstance(step, Affine)
+            rows = rows.before(step, bounds.shapes[i], bounds.shapes[i + 1])
+            folded, added = step.folded(plain.coefficients, bounds.shapes[i])
+            plain = Rows(folded, plain.constant + added, plain.owner, plain.error)
+        assert torch.allclose(rows.whole(bounds.shapes[0]).coefficients, plain.coefficients)
+        assert torch.allclose(rows.constant, plain.constant)
+        assert rows.coefficients.shape[2] < 7
+
+
+def test_bounds_are_rounded_outwards() -> None:
+    """At radius 0 a bound is the margin itself, less at least what float64 can err by, and not much less."""
+    for network, shape in CASES:
+        x = images(shape)
+        steps, label = steps_of(network, x[:1], "test", True), network(x).argmax(1)
+        z = x.double()
+        for step in steps:
+            z = step.apply(z)
+        exact = z.gather(1, label[:, None]) - z
+        other = torch.arange(3) != label[:, None]
+        region = Region(x.double(), torch.zeros(len(x), dtype=torch.float64), Linf)
+        for low in (interval_margins(steps, region.box, label, True), linear_margins(steps, region, label)):
+            assert bool((low < exact)[other].all())
+            assert torch.allclose(low, exact, atol=1e-10)
+
+
+def test_the_last_multiple_that_is_proved_is_found_with_few_evaluations() -> None:
+    roots = torch.tensor([0.0, 1e-5, 0.013, 0.0251, 0.3, 0.4999, 0.5, 2.0], dtype=torch.float64)
+    asked = []
+    for shape in (lambda d: d, lambda d: d**3, lambda d: d.sign(), lambda d: d.exp() - 1):
+
+        def margin(index: torch.Tensor, radius: torch.Tensor, shape: object = shape) -> torch.Tensor:
+            asked.append(len(index))
+            return shape(roots[index] - radius)  # type: ignore[operator]
+
+        radius = last_proved(margin, len(roots), 0.5, 12, torch.device("cpu"))
+        step = 0.5 / 2**12
+        expected = ((roots / step).ceil() - 1).clamp(0, 2**12) * step  # the margin is above 0 below the root alone
+        assert torch.allclose(radius, expected, atol=1e-12)
+    assert sum(asked) <= 4 * len(roots) * 13
 
 
 def test_radii_are_in_order_and_attacks_reach_no_further() -> None:
@@ -143,7 +224,7 @@ def test_rising_functions_have_intervals_and_no_lines() -> None:
     noise = 0.05 * (2 * torch.rand(200, *x.shape, generator=generator(2)) - 1)
     for e in noise:
         assert bool((low <= true_margins(network, (x + e).clamp(0, 1), label) + 1e-5).all())
-    with pytest.raises(ContractError, match=r"expected affine layers and \(leaky\) ReLU for CROWN, got Tanh at 0.1"):
+    with pytest.raises(ContractError, match=r"max pools for CROWN, got Tanh at 0\.1"):
         CROWN().check(network, x[:1])
 
 

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from vauban.certificates import registry
-from vauban.certificates.bounds import Region, linear_margins
+from vauban.certificates.bounds import linear_margins
 from vauban.certificates.deterministic import Deterministic
+from vauban.certificates.linear_rows import Region
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Linf, Norm
 from vauban.models.intervals import interval_margins
-from vauban.models.sequential import Step
+from vauban.models.steps import Step
 
 
 @registry.register("crown", norms=("linf", "l2"), bounds="plain")
@@ -43,7 +44,7 @@ class CROWN(Deterministic):
             raise ContractError(f"expected norm of CROWN as linf or l2, got {self.norm.name}")
 
     def margins(self, steps: Sequence[Step], region: Region, label: Tensor) -> Tensor:
-        low = interval_margins(steps, region.box, label)
+        low = interval_margins(steps, region.box, label, True)
         own = torch.arange(low.shape[1], device=low.device) == label[:, None]
         left = (~((low > 0) | own).all(1)).nonzero().squeeze(1)  # what intervals prove needs no lines
         if len(left):

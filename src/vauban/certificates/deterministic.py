@@ -11,22 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from vauban.certificates.base import WITHHELD, Bound, Certificate
-from vauban.certificates.bounds import Region
+from vauban.certificates.linear_rows import Region
+from vauban.certificates.search import last_proved
 from vauban.core.answers import predicted
 from vauban.core.norms import Linf
 from vauban.core.parameters import Count, Positive
 from vauban.core.rng import Stream
 from vauban.engine.network import predict, quiet
-from vauban.models.sequential import Step, steps_of
+from vauban.models.sequential import steps_of
+from vauban.models.steps import Step
 
 
 @dataclass(frozen=True)
 class Deterministic(Certificate):
-    """Base of bounds of the plain network: bisection over the radius, whose lower end is always one that was proved.
+    """Base of bounds of the plain network: a search over radii, of which the largest that is proved counts.
 
     Attributes:
         largest: The largest radius that is tried, pixel units of [0,1].
-        rounds: Halvings of [0, largest].
+        rounds: Radii are multiples of largest / 2^rounds.
     """
 
     rising: ClassVar[bool] = False
@@ -57,20 +59,21 @@ class Deterministic(Certificate):
 
     def bound(self, network: nn.Module, x: Tensor, rng: Stream) -> Bound:
         label, steps = self.answer(network, x, rng, ""), self._steps(network, x[:1])
-        low = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        high = torch.full_like(low, self.largest)
-        radius = high
-        for _ in range(self.rounds + 1):
-            proved = self._proved(steps, x, label, radius)
-            low, high = torch.where(proved, radius, low), torch.where(proved, high, radius)
-            radius = (low + high) / 2
-        return Bound(label.where(low > 0, WITHHELD), low)
 
-    def _proved(self, steps: Sequence[Step], x: Tensor, label: Tensor, radius: Tensor) -> Tensor:
-        with quiet([]), torch.no_grad():
-            margins = self.margins(steps, Region(x.double(), radius, self.norm), label.clamp_min(0))
-        own = torch.nn.functional.one_hot(label.clamp_min(0), margins.shape[1]).bool()
-        return (margins.masked_fill(own, torch.inf) > 0).all(1) & (label != WITHHELD)
+        def least(rows: Tensor, radius: Tensor) -> Tensor:
+            """The least margin of some images at a radius each."""
+            with quiet([]), torch.no_grad():
+                margins = self.margins(steps, Region(x[rows].double(), radius, self.norm), label[rows])
+            own = torch.nn.functional.one_hot(label[rows], margins.shape[1]).bool()
+            return margins.masked_fill(own, torch.inf).amin(1)
+
+        radius = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        asked = (label != WITHHELD).nonzero().squeeze(1)
+        if len(asked):
+            radius[asked] = last_proved(
+                lambda i, at: least(asked[i], at), len(asked), self.largest, self.rounds, x.device
+            )
+        return Bound(label.where(radius > 0, WITHHELD), radius)
 
     def answer(self, network: nn.Module, x: Tensor, rng: Stream, tag: str) -> Tensor:
         with quiet(list(network.modules())):

@@ -9,11 +9,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from vauban.certificates import registry
-from vauban.certificates.bounds import Region
 from vauban.certificates.deterministic import Deterministic
+from vauban.certificates.linear_rows import Region
 from vauban.core.norms import Linf, Norm
 from vauban.models.intervals import interval_margins
-from vauban.models.sequential import Step
+from vauban.models.steps import Step
 
 
 @registry.register("ibp", norms=("linf",), bounds="plain")
@@ -38,4 +38,4 @@ class IBP(Deterministic):
         return Linf
 
     def margins(self, steps: Sequence[Step], region: Region, label: Tensor) -> Tensor:
-        return interval_margins(steps, region.box, label)
+        return interval_margins(steps, region.box, label, True)

@@ -12,7 +12,8 @@ from vauban.core.errors import ContractError
 from vauban.engine.network import quiet
 from vauban.models.bounded_relu import BoundedReLU, LearnedReLU
 from vauban.models.intervals import shapes_of
-from vauban.models.sequential import Affine, Step, steps_of
+from vauban.models.sequential import steps_of
+from vauban.models.steps import Affine, Step
 
 CAVEAT = "no certificate: it says nothing of the order of the classes, and holds for every image alike"
 

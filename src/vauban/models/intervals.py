@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vauban.models.sequential import Affine, Rising, Step
+from vauban.models.steps import Affine, Rising, Step
 
 Box = tuple[Tensor, Tensor]
 """Lowest and highest values `(batch, ...)`."""
@@ -23,15 +23,31 @@ def lowest_in(rows: Tensor, box: Box) -> Tensor:
     return (rows.clamp_min(0) * low + rows.clamp_max(0) * high).flatten(2).sum(2)
 
 
-def through(steps: Sequence[Step], box: Box) -> Box:
-    """Interval bounds after steps."""
+def rounding(terms: int, dtype: torch.dtype) -> float:
+    """A bound of the relative error of sums of products, of the sum of their absolute values.
+
+    n roundings in a row err by at most n u / (1 - n u), u half of eps (Higham, "Accuracy and stability of numerical
+    algorithms", (3.5)); 2 (n + 64) u here: for the products, constants and few operations that stand beside a sum.
+    """
+    return (terms + 64) * torch.finfo(dtype).eps
+
+
+def through(steps: Sequence[Step], box: Box, outward: bool = False) -> Box:
+    """Interval bounds after steps; outward: widened by all that rounding can have done."""
     low, high = box
     for step in steps:
         if isinstance(step, Affine):
-            centre, half = step.apply((low + high) / 2), step.spread((high - low) / 2)
-            low, high = centre - half, centre + half
+            centre, half = (low + high) / 2, (high - low) / 2
+            error: Tensor | float = 0.0
+            if outward:
+                error = rounding(centre[0].numel(), low.dtype) * step.size(centre.abs() + half)
+            centre, half = step.apply(centre), step.spread(half)
+            low, high = centre - half - error, centre + half + error
         else:
             low, high = step.apply(low), step.apply(high)
+            if outward:
+                slack, eps = step.slack, 8 * torch.finfo(low.dtype).eps
+                low, high = low - low.abs() * eps - slack, high + high.abs() * eps + slack
     return low, high
 
 
@@ -65,8 +81,23 @@ def folded(steps: Sequence[Step], shapes: Sequence[torch.Size], rows: Tensor) ->
     return rows, constant
 
 
-def interval_margins(steps: Sequence[Step], box: Box, label: Tensor) -> Tensor:
+def interval_margins(steps: Sequence[Step], box: Box, label: Tensor, outward: bool = False) -> Tensor:
     """Lower bounds of z_y - z_k by intervals, the last affine layers folded into the difference: `(batch, classes)`."""
-    shapes, at = shapes_of(steps, box[0]), last_rising(steps)
-    rows, constant = folded(steps[at:], shapes[at:-1], differences(label, shapes[-1][0], box[0].dtype))
-    return lowest_in(rows, through(steps[:at], box)) + constant
+    at = last_rising(steps)
+    return margins_after(steps, through(steps[:at], box, outward), label, outward)
+
+
+def margins_after(steps: Sequence[Step], box: Box, label: Tensor, outward: bool) -> Tensor:
+    """The same from bounds after the last step that is not affine."""
+    last = steps[last_rising(steps) :]
+    shapes = shapes_of(last, box[0])
+    rows, constant = folded(last, shapes[:-1], differences(label, shapes[-1].numel(), box[0].dtype))
+    low = lowest_in(rows, box) + constant
+    if not outward:
+        return low
+    size = torch.maximum(box[0].abs(), box[1].abs())
+    for step in last:
+        assert isinstance(step, Affine)
+        size = step.size(size)
+    terms = sum(shape.numel() for shape in shapes)
+    return low - rounding(terms, low.dtype) * (size + size.gather(1, label[:, None]))
