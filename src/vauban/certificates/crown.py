@@ -24,13 +24,14 @@ class CROWN(Deterministic):
     """Linear bounds of the network itself: each ReLU between two lines, the class differences taken back to the image.
 
     The bounds before each ReLU come from the same method and are cut by intervals, and so are the class differences: a
-    radius is never below that of `ibp`. Sequential networks of affine layers and (leaky) ReLU; images outside [0,1] are
-    not considered. The cost grows with the number of neurons times that of a backward pass.
+    radius is never below that of `ibp`. Sequential networks of affine layers, (leaky, bounded) ReLU and max pools; images
+    outside [0,1] are not considered. The cost grows with the number of neurons times that of a backward pass, which for a
+    neuron of a convolution goes through its window alone.
 
     Attributes:
         norm: L-infinity or L2.
         largest: The largest radius that is tried, pixel units of [0,1].
-        rounds: Halvings of [0, largest]: the radius is the largest of those tried that is proved.
+        rounds: Radii are multiples of largest / 2^rounds: the radius is the largest of those tried that is proved.
 
     Raises:
         ContractError: Another norm.

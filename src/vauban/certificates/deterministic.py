@@ -43,8 +43,8 @@ class Deterministic(Certificate):
     def claim(self) -> str:
         name = "L-infinity" if self.norm == Linf else self.norm.name.upper()
         return (
-            "the network itself keeps its class for every image of [0,1] within the radius in "
-            f"{name}, without a probability, in exact arithmetic"
+            f"the network itself keeps its class for every image of [0,1] within the radius in {name}, without a "
+            "probability; what rounding does to the bound is taken off, what it does to the network is not"
         )
 
     @property

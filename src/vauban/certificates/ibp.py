@@ -28,7 +28,7 @@ class IBP(Deterministic):
 
     Attributes:
         largest: The largest radius that is tried, pixel units of [0,1].
-        rounds: Halvings of [0, largest]: the radius is within largest / 2^rounds of the largest that is proved.
+        rounds: Radii are multiples of largest / 2^rounds: the radius is the largest of them that is proved.
     """
 
     rising: ClassVar[bool] = True

@@ -26,7 +26,7 @@ def last_proved(
         rounds: As above.
         device: Of the result.
     """
-    end = 2**rounds
+    end = 1 << rounds
     low, high = torch.zeros(n, dtype=torch.int64, device=device), torch.full((n,), end + 1, device=device)
     at_low, at_high = (torch.full((n,), torch.nan, dtype=torch.float64, device=device) for _ in range(2))
     at = torch.full((n,), max(1, end // FIRST), device=device)
