@@ -251,7 +251,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "recipes": summaries(training.registry),
     "criteria": summaries(criteria),
     "reference-attacks": reference(attacks.registry, attacks.fitters),
-    "reference-defences": reference(defences.registry),
+    "reference-defences": reference(defences.registry, defences.fitters),
     "reference-metrics": reference(metrics.registry),
     "reference-threats": reference(threats.registry),
     "reference-training": reference(training.registry, criteria, selections),

@@ -161,6 +161,7 @@ def test_every_kind_is_loaded_by_name() -> None:
         "defence": "bit-depth:bits=2+jpeg",
         "fitter": "universal:eps=0.1",
         "goal": "targeted:3",
+        "key": "public:7",
         "loss": "margin",
         "metric": "ssim",
         "model": "digits-cnn",

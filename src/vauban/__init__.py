@@ -50,6 +50,7 @@ face(
         "cross_entropy": "vauban.core.losses:cross_entropy",
         "data": "vauban.data",
         "defences": "vauban.defences",
+        "fit": "vauban.evaluate.fit:fit",
         "load": "vauban.words:load",
         "margin": "vauban.core.losses:margin",
         "measure": "vauban.evaluate.measure:measure",

@@ -34,6 +34,7 @@ from vauban.engine.iterate import Steps as Steps
 from vauban.engine.oracle import Oracle as Oracle
 from vauban.engine.result import Result as Result
 from vauban.evaluate.attack import attack as attack
+from vauban.evaluate.fit import fit as fit
 from vauban.evaluate.measure import measure as measure
 from vauban.evaluate.study import Study as Study
 from vauban.evaluate.train import train as train

@@ -19,7 +19,7 @@ from vauban.store import query
 
 Run = Callable[..., Any]
 WORDS = {
-    "--attack": "universal:norm=linf,eps=0.3,epochs=2",
+    "--fitter": "universal:norm=linf,eps=0.3,epochs=2",
     "--model": "mine.py:net",
     "--data": "digits/train[:30]",
     "--out": "u.safetensors",
@@ -76,10 +76,10 @@ def test_behind_a_defence_and_to_a_target(fit: Run, project: Path) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, str], str]] = {
-    "an attack that is not fitted": ({"attack": "pgd:eps=0.1"}, "unknown attack to fit 'pgd'"),
-    "a parameter of the fit": ({"attack": "universal:eps=0.1,epoch=3"}, "'epochs'"),
-    "norm": ({"attack": "universal:norm=l1,eps=2"}, "linf, l2"),
-    "a parameter out of range": ({"attack": "universal:eps=0.1,rate=2"}, "rate"),
+    "an attack that is not fitted": ({"fitter": "pgd:eps=0.1"}, "unknown attack or defence to fit 'pgd'"),
+    "a parameter of the fit": ({"fitter": "universal:eps=0.1,epoch=3"}, "'epochs'"),
+    "norm": ({"fitter": "universal:norm=l1,eps=2"}, "linf, l2"),
+    "a parameter out of range": ({"fitter": "universal:eps=0.1,rate=2"}, "rate"),
     "suffix": ({"out": "u.pt"}, ".safetensors"),
     "model": ({"model": "nowhere.py:net"}, "does not exist"),
     "threat": ({"threat": "labels-only"}, "does not grant"),
@@ -104,7 +104,7 @@ def test_a_file_for_other_images_is_one_line(evaluate: Run, project: Path) -> No
     UniversalPerturbation(torch.zeros(3, 9, 9), Linf(0.1)).save(project / "other.safetensors", {})
     for words, told in {
         "universal:file=other.safetensors": "(3, 9, 9)",
-        "universal": "vauban fit --attack universal",
+        "universal": "vauban fit --fitter universal",
         "universal:file=absent.safetensors": "absent.safetensors does not exist",
         "universal:file=other.safetensors,norm=l2,eps=1": "norm=linf",
     }.items():

@@ -49,6 +49,7 @@ NOWHERE = DataLocation(Path("nowhere"), False)
 REGISTRIES: dict[str, Registry[Any]] = {
     "attack": attacks.registry,
     "fitter": attacks.fitters,
+    "defence fitter": defences.fitters,
     "defence": defences.registry,
     "threat": threats.registry,
     "metric": metrics.registry,
@@ -130,7 +131,7 @@ every = pytest.mark.parametrize(
 def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
     """The thing, with what it cannot do without and few steps where nothing else is given."""
     base: dict[str, Any] = (
-        {} if kind == "fitter" else dict(NEEDED.get(f"{kind} {entry.name}", NEEDED.get(entry.name, {})))
+        {} if kind.endswith("fitter") else dict(NEEDED.get(f"{kind} {entry.name}", NEEDED.get(entry.name, {})))
     )
     if kind == "data":
         base |= {"split": None, "place": NOWHERE} | ({"path": "nowhere"} if entry.name == "folder" else {})
@@ -139,6 +140,8 @@ def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
         base |= {key: value for key, value in FEW.items() if key in known}
     if kind == "fitter":
         base |= {"epochs": 1, "steps": 2}
+    if kind == "defence fitter":
+        base |= {"codewords": 4}
     if kind == "metric":
         return words.load("metric", entry.name, **given)
     return entry.build(kind, {**base, **given})
@@ -211,11 +214,16 @@ def run(kind: str, entry: Entry[Any], thing: Any) -> None:
         assert thing(X, (X + 0.1).clamp(0, 1)).isfinite().all()
     elif kind == "fitter":
         thing.fit(BoundThreat(NET), [Batch(X, Y, torch.arange(3))])
+    elif kind == "defence fitter":
+        thing.fit(NET, [Batch(X, Y, torch.arange(3))])
     elif kind == "data":
         assert len(thing.take(2)) == 2
 
 
-REFUSED_WHEN_RUN = "images within|rounding of torch.float32|submodule|for which the universal|larger than|of shape"
+REFUSED_WHEN_RUN = (
+    "images within|rounding of torch.float32|submodule|for which the universal|larger than|of shape"
+    "|unknown layer of|expected maps|codewords, "
+)
 """What only the images or the network can tell."""
 
 

@@ -1,9 +1,10 @@
-"""`vauban fit`: an attack that is fitted on images first, one file."""
+"""`vauban fit`: an attack or a defence that is fitted on images first, one file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +13,6 @@ from vauban.cli.options import (
     DefenceOption,
     DeviceOption,
     DownloadOption,
-    ModelOption,
     RejectsOption,
     RootOption,
     device_of,
@@ -21,21 +21,27 @@ from vauban.cli.options import (
 
 
 def fit(
-    attack: Annotated[str, typer.Option(help="Attack and how to fit it, e.g. universal:norm=linf,eps=10/255.")],
-    model: ModelOption,
+    fitter: Annotated[
+        str, typer.Option(help="Attack or defence and how to fit it, e.g. universal:norm=linf,eps=10/255.")
+    ],
     data: Annotated[str, typer.Option(help="Images to fit on, e.g. mnist/train[:500].")],
     out: Annotated[Path, typer.Option(parser=output_path, help="What is fitted, .safetensors.")],
+    model: Annotated[
+        str | None, typer.Option(help="Model: a name, a weights file or file.py:name; none where only images are read.")
+    ] = None,
     defence: DefenceOption = "none",
-    threat: Annotated[str, typer.Option(help="Threat that grants gradients, scores and labels.")] = "white-box",
-    goal: Annotated[str, typer.Option(help="untargeted, or targeted:3.")] = "untargeted",
+    threat: Annotated[
+        str | None, typer.Option(help="Of an attack: threat that grants gradients, scores and labels; white-box.")
+    ] = None,
+    goal: Annotated[str | None, typer.Option(help="Of an attack: untargeted, or targeted:3.")] = None,
     rejects: RejectsOption = False,
-    seed: Annotated[int, typer.Option(help="Seed of a random network.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random numbers.")] = 0,
     device: DeviceOption = "cpu",
     data_root: RootOption = None,
     download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Fit an attack on images and write what was fitted.
+    """Fit an attack or a defence on images and write what was fitted.
 
     The file holds the parameters of the fit and the fingerprints of data and model.
     """
@@ -43,24 +49,34 @@ def fit(
     from vauban.evaluate.outputs import FittedFile
     from vauban.jobs.perform import obtain
     from vauban.models import weights
-    from vauban.report.shared import format as fmt
 
+    network = None if model is None else words.load("model", model, rejects=rejects)
     output = FittedFile(
-        attack,
-        words.load("defence", defence).wrap(words.load("model", model, rejects=rejects)),
+        fitter,
+        None if network is None else words.load("defence", defence).wrap(network),
         words.load("data", data, root=data_root, download=download),
         out,
         threat=threat,
-        goal=words.load("goal", goal),
+        goal=None if goal is None else words.load("goal", goal),
         seed=seed,
         device=device_of(device),
-        name=model if defence == "none" else f"{model} behind {defence}",
+        name=str(model) if defence == "none" else f"{model} behind {defence}",
     )
     before = "" if obtain(output) else ", fitted before by the same words"
-    cost = weights.metadata(out)["fit"]
-    forwards, backwards = cost["forwards"], cost["backwards"]
-    typer.echo(
-        f"{out}: fooling rate {cost['rate']:.1%} on {fmt.plural(cost['images'], 'image')} after "
-        f"{fmt.plural(cost['epochs'], 'pass')} over them, {fmt.plural(forwards, 'forward', f'{forwards:,}')} and "
-        f"{fmt.plural(backwards, 'backward', f'{backwards:,}')}{before}"
+    typer.echo(f"{out}: {_told(weights.metadata(out)['fit'])}{before}")
+
+
+def _told(cost: Mapping[str, Any]) -> str:
+    """What a fit has reached and cost."""
+    from vauban.report.shared import format as fmt
+
+    images, forwards = (
+        fmt.plural(cost["images"], "image"),
+        fmt.plural(cost["forwards"], "forward", f"{cost['forwards']:,}"),
     )
+    if "rate" not in cost:
+        reached = ", ".join(f"{name} {value:.4g}" for name, value in cost["reached"].items())
+        return f"{reached} on {images}, {forwards}"
+    backwards = fmt.plural(cost["backwards"], "backward", f"{cost['backwards']:,}")
+    passes = fmt.plural(cost["epochs"], "pass")
+    return f"fooling rate {cost['rate']:.1%} on {images} after {passes} over them, {forwards} and {backwards}"

@@ -9,14 +9,19 @@ from vauban.core.registry import Registry
 
 registry: Registry[Any] = Registry("defence", "vauban.defences")
 """Facts: `random` and `differentiable`, as on the card; `example`, parameters of one that cannot be made without any."""
+fitters: Registry[Any] = Registry("defence to fit", "vauban.defences")
+"""What fits a defence, under the name of the defence."""
 
 face(
     __name__,
     registry,
+    fitters,
     extras={
         "Apply": "vauban.defences.base:Apply",
         "Chain": "vauban.defences.compose:Chain",
         "Defence": "vauban.defences.base:Defence",
+        "DefenceFit": "vauban.defences.fitter:DefenceFit",
+        "DefenceFitter": "vauban.defences.fitter:DefenceFitter",
         "DifferentiableJPEG": "vauban.defences.inputs.jpeg:DifferentiableJPEG",
         "InputDefence": "vauban.defences.base:InputDefence",
         "KeyedDefence": "vauban.defences.keyed.base:KeyedDefence",

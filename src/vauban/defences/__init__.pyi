@@ -12,6 +12,10 @@ from vauban.defences.base import register as register
 from vauban.defences.compose import Chain as Chain
 from vauban.defences.compose import UserDefence as UserDefence
 from vauban.defences.compose import chain as chain
+from vauban.defences.features.patch_fitter import FitPatches as FitPatches
+from vauban.defences.features.patches import Patches as Patches
+from vauban.defences.fitter import DefenceFit as DefenceFit
+from vauban.defences.fitter import DefenceFitter as DefenceFitter
 from vauban.defences.inputs.bilateral import Bilateral as Bilateral
 from vauban.defences.inputs.bit_depth import BitDepth as BitDepth
 from vauban.defences.inputs.diagonal_filter import DiagonalFilter as DiagonalFilter
@@ -35,4 +39,5 @@ from vauban.defences.voting import Voting as Voting
 from vauban.defences.voting import vote as vote
 from vauban.words.defence import load as load
 
+fitters: Registry[Any]
 registry: Registry[Any]

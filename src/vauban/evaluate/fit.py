@@ -1,8 +1,8 @@
-"""Fitting an attack on a data set into a file, with everything in its metadata that the fit followed from."""
+"""Fitting an attack or a defence on a data set into a file, with everything in its metadata that the fit followed from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from vauban.attacks.parts.fitter import FitCallback, FitResult
+from vauban.attacks.parts.fitter import FitResult, Fitter
 from vauban.core.arguments import named_arguments
 from vauban.core.contracts import Batch
 from vauban.core.device import check_device
-from vauban.core.errors import exits_are_errors
+from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.goals import Goal, Untargeted
 from vauban.core.parameters import check
 from vauban.data import Dataset
+from vauban.defences.fitter import DefenceFit, DefenceFitter
 from vauban.evaluate.batch_size import automatic_batch_size
-from vauban.evaluate.cell import data_name
+from vauban.evaluate.cell import answers, data_name
 from vauban.evaluate.diagnostics.attack_checks import radius_findings
 from vauban.evaluate.diagnostics.first_look import LOOKED_AT, first_look, tell
 from vauban.jobs.identity import address, describe
 from vauban.models import weights
 from vauban.words import data as datasets
-from vauban.words.fitter import fitter_of
+from vauban.words.fitter import AnyFitter, fitter_of
+from vauban.words.named import Named
 from vauban.words.threat import threat_of
 
 
@@ -44,62 +46,117 @@ class Visits:
 @named_arguments
 @exits_are_errors()
 def fit(
-    attack: Any,
-    model: nn.Module,
+    fitter: Any,
+    model: nn.Module | None,
     data: Any,
     out: str | Path,
     *,
-    threat: Any = "white-box",
+    threat: Any = None,
     goal: Goal | None = None,
     seed: int = 0,
     device: str = "cpu",
     name: str = "",
-    callback: FitCallback | None = None,
-) -> FitResult[Any]:
-    """Fit an attack and write it. The images are not rounded while fitting; what is crafted later is.
+    callback: Callable[..., None] | None = None,
+) -> FitResult[Any] | DefenceFit[Any]:
+    """Fit an attack or a defence and write it. The images are not rounded while fitting; what is crafted later is.
 
-    What makes the numbers of a network doubtful is logged before the fit.
+    What makes the numbers of a network doubtful is logged before an attack is fitted.
 
     Args:
-        attack: `universal:eps=10/255`, or a fitter.
-        model: The network to fit on.
+        fitter: `universal:eps=10/255`, an attack or a defence by name with the parameters of its fit, or an object.
+        model: The network to fit on; None for a defence that is fitted on images alone.
         data: The images to fit on, as `vauban.data.load` takes them.
-        out: File to write, .safetensors. Its metadata hold the attack's parameters, the goal, the seed, the threat, the
-            name and the fingerprint of data and model, and what the fit has cost and reached.
-        threat: What the fit may ask of the network.
-        goal: What it is fitted for; untargeted by default.
-        seed: Of a random network.
+        out: File to write, .safetensors. Its metadata hold the fitter's parameters, the seed, the name and the fingerprint
+            of data and model, and what the fit has cost and reached; of an attack also the goal and the threat.
+        threat: What the fit of an attack may ask of the network; white-box by default.
+        goal: What an attack is fitted for; untargeted by default.
+        seed: Of a random network, and of a defence's own random numbers.
         device: Where to fit.
         name: The model's name in the metadata.
-        callback: Called after each pass over the images.
+        callback: Of an attack called after each pass over the images, of a defence after each batch.
 
     Returns:
-        The fitted attack and its cost.
+        The fitted attack or defence, and its cost.
 
     Raises:
-        ContractError: Another suffix, and what the words, the fitter and the oracle raise.
+        ContractError: Another suffix, a threat or a goal for a defence, no network where one is read, and what the words,
+            the fitter and the oracle raise.
     """
     check("fit", "seed", seed, int)
     check_device(device)
     path, data = weights.output(out), datasets.load(data)
-    fitter, named_threat = fitter_of(attack, data), threat_of(threat)
-    tell(radius_findings(getattr(fitter.value, "ball", None), data.shape, len(data)))
-    model = model.to(device)
+    named_fitter = fitter_of(fitter, data)
+    model = network_to_read(named_fitter, model, threat, goal)
+    if isinstance(named_fitter.value, DefenceFitter):
+        return _fit_defence(named_fitter.value, model, data, path, seed, device, name, callback)
+    assert model is not None
+    return _fit_attack(named_fitter.value, model.to(device), data, path, threat, goal, seed, device, name, callback)
+
+
+def network_to_read(
+    fitter: Named[AnyFitter], model: nn.Module | None, threat: Any = None, goal: Goal | None = None
+) -> nn.Module | None:
+    """The network that a fit reads; None where it reads images alone, whatever network is named.
+
+    Raises:
+        ContractError: None is there where one is read, or a threat or a goal for a defence, which has neither.
+    """
+    defence = isinstance(fitter.value, DefenceFitter)
+    if defence and (threat is not None or goal is not None):
+        raise ContractError(
+            f"expected no threat and no goal to fit the defence {fitter.name!r}, got "
+            f"{threat if threat is not None else goal}; they are those of an attack"
+        )
+    if isinstance(fitter.value, DefenceFitter) and not fitter.value.reads_network:
+        return None
+    if model is None:
+        raise ContractError(f"expected a network to fit {fitter.name!r} on, got none; name one (--model)")
+    return model
+
+
+def _fit_attack(
+    fitter: Fitter,
+    model: nn.Module,
+    data: Dataset,
+    path: Path,
+    threat: Any,
+    goal: Goal | None,
+    seed: int,
+    device: str,
+    name: str,
+    callback: Callable[..., None] | None,
+) -> FitResult[Any]:
+    named_threat, goal = threat_of("white-box" if threat is None else threat), goal or Untargeted()
+    tell(radius_findings(getattr(fitter, "ball", None), data.shape, len(data)))
     bound = named_threat.value.bind(model, levels=None, budget=None)
-    goal = goal or Untargeted()
     tell(first_look(bound, data.take(LOOKED_AT).to(device), "gradients", seed, data.known_classes, data.y)[1])
-    fitted = fitter.value.fit(bound, visits(data, device), goal, seed=seed, callback=callback)
-    meta = {
-        "recipe": describe(fitter.value),
-        "goal": str(goal),
-        "threat": named_threat.name,
-        "seed": seed,
-        "data": named(data),
-        "model": {"name": name, "fingerprint": address({"module": describe(model)})},
-        "torch": torch.__version__,
-    }
-    fitter.value.save(fitted, path, meta)
+    fitted = fitter.fit(bound, visits(data, device), goal, seed=seed, callback=callback)
+    told = {"goal": str(goal), "threat": named_threat.name}
+    fitter.save(fitted, path, {**_meta(fitter, model, data, seed, name), **told})
     return fitted
+
+
+def _fit_defence(
+    fitter: DefenceFitter,
+    model: nn.Module | None,
+    data: Dataset,
+    path: Path,
+    seed: int,
+    device: str,
+    name: str,
+    callback: Callable[..., None] | None,
+) -> DefenceFit[Any]:
+    if model is not None:
+        model = model.to(device)
+        answers(model, data.take(LOOKED_AT).to(device).x)
+    fitted = fitter.fit(model, visits(data, device), seed=seed, callback=callback)
+    fitter.save(fitted, path, _meta(fitter, model, data, seed, name))
+    return fitted
+
+
+def _meta(fitter: AnyFitter, model: nn.Module | None, data: Dataset, seed: int, name: str) -> dict[str, Any]:
+    network = None if model is None else {"name": name, "fingerprint": address({"module": describe(model)})}
+    return {"recipe": describe(fitter), "seed": seed, "data": named(data), "model": network, "torch": torch.__version__}
 
 
 def visits(data: Dataset, device: str = "cpu") -> Visits:

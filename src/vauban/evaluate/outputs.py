@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import nn
 
-from vauban.attacks.parts.fitter import FitCallback
 from vauban.core.contracts import Artefact, Words
 from vauban.core.goals import Goal, Untargeted
 from vauban.data import Dataset
-from vauban.evaluate.fit import fit
+from vauban.defences.fitter import DefenceFitter
+from vauban.evaluate.fit import fit, network_to_read
 from vauban.evaluate.training import carry_out
 from vauban.evaluate.training_identity import training_identity
 from vauban.jobs.identity import computed_by, describe, source_digests
@@ -99,34 +99,34 @@ class TrainedWeights(Output):
 
 @dataclass(frozen=True, eq=False)
 class FittedFile(Output):
-    """The file of an attack that is fitted on a data set.
+    """The file of an attack or a defence that is fitted on a data set.
 
     Attributes:
-        attack: `universal:eps=10/255`, or a fitter.
-        model: The network to fit on.
+        fitter: `universal:eps=10/255`, or an object that fits.
+        model: The network to fit on; None for a defence that is fitted on images alone.
         data: The images to fit on.
         path: File to write, .safetensors.
-        threat: What the fit may ask of the network.
-        goal: What it is fitted for.
-        seed: Of a random network.
+        threat: What the fit of an attack may ask of the network; white-box by default.
+        goal: What an attack is fitted for; untargeted by default.
+        seed: Of a random network, and of a defence's own random numbers.
         device: Where to fit.
         name: The model's name, for the file.
-        callback: Called after each pass over the images.
+        callback: As that of `evaluate.fit.fit`.
 
     Raises:
         ContractError: Another suffix.
     """
 
-    attack: Any
-    model: nn.Module
+    fitter: Any
+    model: nn.Module | None
     data: Dataset
     path: Path
-    threat: Any = "white-box"
+    threat: Any = None
     goal: Goal | None = None
     seed: int = 0
     device: str = "cpu"
     name: str = ""
-    callback: FitCallback | None = None
+    callback: Callable[..., None] | None = None
 
     @property
     def label(self) -> str:
@@ -134,24 +134,30 @@ class FittedFile(Output):
 
     @cached_property
     def follows_from(self) -> Mapping[str, Any]:
-        """The fitter, the network, the threat, the goal, the seed, the data, the device's type, torch's minor version and
-        the code."""
-        fitter, threat = fitter_of(self.attack, self.data).value, threat_of(self.threat).value
+        """The fitter, the network where it is read, the threat and the goal of an attack, the seed, the data, the device's
+        type, torch's minor version and the code."""
+        named = fitter_of(self.fitter, self.data)
+        fitter, model = named.value, network_to_read(named, self.model, self.threat, self.goal)
+        parts: list[Any] = [fitter] if model is None else [fitter, model]
+        aims: dict[str, Any] = {}
+        if not isinstance(fitter, DefenceFitter):
+            threat = threat_of("white-box" if self.threat is None else self.threat).value
+            aims = {"threat": describe(threat), "goal": str(self.goal or Untargeted())}
+            parts.append(threat)
         return {
             "fitter": describe(fitter),
-            "model": describe(self.model),
-            "threat": describe(threat),
-            "goal": str(self.goal or Untargeted()),
+            "model": describe(model),
+            **aims,
             "seed": self.seed,
             "data": self.data.fingerprint,
             **computed_by(self.device),
-            "sources": source_digests(source_files(fitter, self.model, threat)),
+            "sources": source_digests(source_files(*parts, extra=named.files)),
         }
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
         """Fit; the callback is told of each pass."""
         fit(
-            self.attack,
+            self.fitter,
             self.model,
             self.data,
             self.path,

@@ -15,6 +15,7 @@ from vauban.core.users_call import call_users
 from vauban.defences.base import Defence
 from vauban.defences.compose import Chain, UserDefence, chain
 from vauban.words.files import files_in, from_file
+from vauban.words.labels import with_base_names
 from vauban.words.named import Named, instance, resolved
 
 TRAINED = "trained"
@@ -42,7 +43,7 @@ def defence_of(word: Any) -> Named[Any]:
     if word == TRAINED:
         return Named(TRAINED, None)
     if isinstance(word, str):
-        return Named(word, load(word), files_in(word))
+        return Named(with_base_names(word), load(word), files_in(word))
     if isinstance(word, Named):
         return word
     word = instance(word, "a defence")

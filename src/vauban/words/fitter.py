@@ -1,41 +1,65 @@
-"""Fitters: what fits an attack, by the attack's name: `universal:eps=10/255,epochs=5`."""
+"""Fitters: what fits an attack or a defence, by its name: `universal:eps=10/255,epochs=5`, or `file.py:name`."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
-from vauban import attacks
+from vauban import attacks, defences
 from vauban.attacks.parts.fitter import Fitter
 from vauban.core.arguments import named_arguments
-from vauban.core.errors import ContractError
-from vauban.core.text import parse
+from vauban.core.errors import ContractError, UnknownName
+from vauban.core.registry import Entry
+from vauban.core.text import Spec, parse
 from vauban.data import Dataset
+from vauban.defences.fitter import DefenceFitter
 from vauban.words.attack import arguments
+from vauban.words.files import files_in, made
 from vauban.words.labels import display
-from vauban.words.named import Named
+from vauban.words.named import Named, resolved
+
+AnyFitter = Fitter | DefenceFitter
+METHODS = ("fit", "save", "load")
 
 
 @named_arguments
-def load(word: Any, data: Dataset | None = None) -> Fitter:
-    """What fits the attack of that name, as `fitter_of` takes it."""
+def load(word: Any, data: Dataset | None = None) -> AnyFitter:
+    """What fits the attack or the defence of that name, as `fitter_of` takes it."""
     return fitter_of(word, data).value
 
 
-def fitter_of(word: Any, data: Dataset | None = None) -> Named[Fitter]:
-    """What fits an attack: the attack's name with the parameters of the fit, or an object with `fit`, `save` and `load`.
+def fitter_of(word: Any, data: Dataset | None = None) -> Named[AnyFitter]:
+    """What fits an attack or a defence: its name with the parameters of the fit, or an object with `fit`, `save`, `load`.
 
     Raises:
-        UnknownName: No such attack is fitted, or a parameter is not known.
+        UnknownName: Nothing of that name is fitted, or a parameter is not known.
         ContractError: A value is refused, or an object fits nothing.
     """
     if isinstance(word, Named):
         return word
-    if isinstance(word, str):
-        spec = parse(word)
-        entry = attacks.fitters.get(spec.name)
-        given = arguments(entry, spec.params, data)
-        return Named(display(spec, given.get("ball")), entry.build(attacks.fitters.kind, given))
-    if not all(hasattr(word, method) for method in ("fit", "save", "load")) or inspect.isclass(word):
-        raise ContractError(f"expected something that fits an attack, with fit, save and load, got {word!r}")
-    return Named(type(word).__name__.lower(), word)
+    if not isinstance(word, str):
+        return Named(type(word).__name__.lower(), _checked(word))
+    spec = parse(word)
+    if spec.file is not None:
+        return Named(word, _checked(made(spec, lambda make: dict(spec.params))), files_in(word))
+    return _registered(spec, data)
+
+
+def _registered(spec: Spec, data: Dataset | None) -> Named[AnyFitter]:
+    known: dict[str, Entry[Any]] = {entry.name: entry for entry in (*defences.fitters, *attacks.fitters)}
+    if spec.name not in known:
+        raise UnknownName("attack or defence to fit", spec.name, sorted(known))
+    entry = known[spec.name]
+    if spec.name in defences.fitters.names():
+        given = resolved(spec.params, entry.words)
+        return Named(spec.shown(), entry.build(defences.fitters.kind, given))
+    given = arguments(entry, spec.params, data)
+    return Named(display(spec, given.get("ball")), entry.build(attacks.fitters.kind, given))
+
+
+def _checked(word: Any) -> Any:
+    if not all(hasattr(word, method) for method in METHODS) or inspect.isclass(word):
+        raise ContractError(
+            f"expected something that fits an attack or a defence, with fit, save and load, got {word!r}"
+        )
+    return word

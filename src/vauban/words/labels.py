@@ -1,8 +1,9 @@
-"""Labels of attacks in tables and reports."""
+"""Labels of attacks and defences in tables and reports."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,8 +17,13 @@ from vauban.engine import Attack
 def display(spec: Spec, ball: Ball | None = None) -> str:
     """The text of an attack, with the radius of its ball where the data set gave it."""
     if ball is None or {"eps", "ball"} & set(spec.params):
-        return spec.shown()
-    return spec.shown(f"eps={fraction(float(ball.radius))}")
+        return with_base_names(spec.shown())
+    return with_base_names(spec.shown(f"eps={fraction(float(ball.radius))}"))
+
+
+def with_base_names(text: str) -> str:
+    """A text with its .safetensors files by their base names: they count by their content, wherever they lie."""
+    return re.sub(r"=[^=,+|\[\]]*/(?=[^/=,+|\[\]]+\.safetensors)", "=", text)
 
 
 def fraction(value: float) -> str:

@@ -21,7 +21,7 @@ from vauban.models import weights as files
 
 KIND = "universal"
 FIT = (
-    "fit one: vauban fit --attack universal --model MODEL --data SET/train --out u.safetensors, then use "
+    "fit one: vauban fit --fitter universal --model MODEL --data SET/train --out u.safetensors, then use "
     "--attack universal:file=u.safetensors"
 )
 

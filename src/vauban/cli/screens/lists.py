@@ -23,6 +23,7 @@ def registries() -> dict[str, Any]:
         "attacks": attacks.registry,
         "fitters": attacks.fitters,
         "defences": defences.registry,
+        "defence-fitters": defences.fitters,
         "models": models.registry,
         "datasets": data.registry,
         "threats": threats.registry,
@@ -40,8 +41,8 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
     """Entries of a registry as plain data.
 
     Args:
-        kind: `attacks`, `fitters`, `defences`, `models`, `datasets`, `threats`, `metrics`, `network-metrics`,
-            `certificates`, `losses`, `recipes`, `criteria`, `selections` or `experiments`.
+        kind: `attacks`, `fitters`, `defences`, `defence-fitters`, `models`, `datasets`, `threats`, `metrics`,
+            `network-metrics`, `certificates`, `losses`, `recipes`, `criteria`, `selections` or `experiments`.
 
     Returns:
         Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.

@@ -1,0 +1,75 @@
+"""Fitting of defences on images before they stand in front of a network: the interface, and the result with its cost."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from torch import nn
+
+from vauban.core.contracts import Batch
+from vauban.core.parameters import Parameters
+from vauban.defences.base import Defence
+
+D = TypeVar("D")
+Passed = Callable[[int], None]
+"""Called as callback(images) after every batch, with the number of images read so far."""
+
+
+@dataclass(frozen=True)
+class DefenceFit(Generic[D]):
+    """A fitted defence, and what fitting it cost, apart from what running it will.
+
+    Attributes:
+        defence: The fitted defence.
+        reached: What the fit has reached on the images, by name: `{"mean squared distance": 0.004}`.
+        images: Images fitted on.
+        forwards: Forward passes through the network, over all images; 0 where it is not read.
+    """
+
+    defence: D
+    reached: Mapping[str, float]
+    images: int
+    forwards: int
+
+
+class DefenceFitter(Parameters, ABC):
+    """Hyper-parameters of a defence that has to be fitted, a frozen dataclass registered in `defences.fitters`.
+
+    Attributes:
+        kind: Name of the defence that it fits.
+    """
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def reads_network(self) -> bool:
+        """Whether the fit asks the network; one that reads images alone needs none."""
+        return True
+
+    @abstractmethod
+    def fit(
+        self, module: nn.Module | None, batches: Iterable[Batch], *, seed: int = 0, callback: Passed | None = None
+    ) -> DefenceFit[Any]:
+        """Fit the defence to images.
+
+        Args:
+            module: The network; None where the fit does not read it.
+            batches: Images, read as a stream: what is held in memory does not grow with their number.
+            seed: Of every random number.
+            callback: Called after every batch.
+
+        Raises:
+            ContractError: What cannot be fitted, before it costs anything where it can be told then.
+        """
+
+    @abstractmethod
+    def save(self, fitted: DefenceFit[Any], path: Path, meta: Mapping[str, Any]) -> None:
+        """Write what was fitted with `meta` beside it, whole or not at all."""
+
+    @abstractmethod
+    def load(self, path: Path) -> Defence:
+        """The defence that a file holds."""
