@@ -31,6 +31,9 @@ def reproduce(
     ),
     images: Annotated[int | None, typer.Option(help="Fewer images than the scale has.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seeds in place of the scale's.")] = None,
+    training_seed: Annotated[
+        list[int] | None, typer.Option(help="Seeds of the trainings in place of the scale's.")
+    ] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Fetch no weights: a trial run.")] = False,
     device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = "auto",
@@ -55,6 +58,7 @@ def reproduce(
         out,
         images=images,
         seeds=seed or None,
+        training_seeds=training_seed or None,
         data_root=data_root,
         device=device_of(device),
         batch_size=batch_size_of(batch_size),

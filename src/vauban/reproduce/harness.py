@@ -31,6 +31,7 @@ def run(
     untrained: bool = False,
     progress: Told | None = None,
     workers: int = 1,
+    training_seeds: Sequence[int] | None = None,
 ) -> Path:
     """Run what is not stored yet and write `reproduction.json`, `table.md` and `report.html`.
 
@@ -38,7 +39,7 @@ def run(
         name: The id of the experiment, or a user's `file.py:name`.
         scale: How much is run.
         out: Folder that all experiments share.
-        images, seeds, data_root, device, batch_size, command, untrained: As the attributes of `Options`.
+        images, seeds, data_root, device, batch_size, command, untrained, training_seeds: As the attributes of `Options`.
         progress: Told of finished work, see `Told`.
         workers: Processes over which the parts of jobs are spread; 1 works in this one.
 
@@ -50,8 +51,8 @@ def run(
         ContractError: A declaration that does not hold.
         MissingData: A data set is not there.
     """
-    given = None if seeds is None else tuple(seeds)
-    options = Options(images, given, data_root, device, batch_size, command, untrained)
+    given, trained = (None if some is None else tuple(some) for some in (seeds, training_seeds))
+    options = Options(images, given, data_root, device, batch_size, command, untrained, trained)
     told = progress or (lambda *_: None)
     files.check_output(Path(out), folder=True)
     run = prepared(name, scale, Path(out), options)

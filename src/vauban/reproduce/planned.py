@@ -38,6 +38,7 @@ class Options:
     Attributes:
         images: At most the scale's; None for all of them.
         seeds: None for the scale's.
+        training_seeds: Seeds of its trainings; None for the scale's.
         data_root: Folder of the data sets; None for the default one.
         device: Where the networks are.
         batch_size: None chooses one from the image size; it is part of the identity of what is stored.
@@ -52,6 +53,7 @@ class Options:
     batch_size: int | None = None
     command: str = ""
     untrained: bool = False
+    training_seeds: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,8 @@ def prepared(name: str, scale: str, out: Path, options: Options) -> PlannedExper
     """
     experiment = load(name)
     chosen = scale_of(experiment, scale)
+    if options.training_seeds:
+        chosen = _with_training_seeds(chosen, options.training_seeds)
     if options.untrained:
         chosen = replace(chosen, setting="stand-in", note=UNTRAINED)
     experiment = replace(experiment, scales={**experiment.scales, scale: chosen})
@@ -102,6 +106,16 @@ def prepared(name: str, scale: str, out: Path, options: Options) -> PlannedExper
     return PlannedExperiment(experiment, chosen, cells, shown, beside_them, work)
 
 
+def _with_training_seeds(scale: Scale, seeds: tuple[int, ...]) -> Scale:
+    """The scale with other training seeds. Raises ContractError for one whose networks are trained with one seed, or not."""
+    if not scale.training_seeds:
+        raise ContractError(
+            "expected a scale that trains its networks with several seeds for --training-seed, got another"
+        )
+    note = f"{scale.note}; here with the training seeds {', '.join(map(str, seeds))} (--training-seed)"
+    return replace(scale, training_seeds=seeds, note=note)
+
+
 def _as_words(options: Options) -> dict[str, Any]:
     root = options.data_root
     return asdict(replace(options, command="", data_root=None if root is None else str(root)))
@@ -110,7 +124,8 @@ def _as_words(options: Options) -> dict[str, Any]:
 @lru_cache(maxsize=2)
 def _planned(name: str, scale: str, out: str, options: str) -> dict[str, Job | Artefact]:
     given = json.loads(options)
-    given["seeds"] = None if given["seeds"] is None else tuple(given["seeds"])
+    for name_of in ("seeds", "training_seeds"):
+        given[name_of] = None if given[name_of] is None else tuple(given[name_of])
     run = prepared(name, scale, Path(out), Options(**given))
     return {address: work for job in run.work.jobs() for address, work in _addresses(job)}
 

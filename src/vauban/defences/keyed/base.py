@@ -6,7 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from vauban.core.secret import Secret
 from vauban.defences import registry
 from vauban.defences.base import Apply, InputDefence, Transformed, check_module
 
+Unknown = Literal["order", "signs"]
 REFERENCE = "Taran, Rezaeifar, Voloshynovskiy 2018, arXiv:1809.01715"
 
 
@@ -52,6 +53,23 @@ class KeyedDefence(InputDefence):
     @abstractmethod
     def inverse(self, x: Tensor) -> Tensor:
         """The images of which these are the transformed ones."""
+
+    def unknowns(self, shape: tuple[int, ...]) -> tuple[Unknown, int]:
+        """What an attacker without the key does not know of images of a shape: an order of n things, or n signs.
+
+        Raises:
+            ContractError: It is neither.
+        """
+        raise ContractError(f"expected a keyed defence whose key gives an order or signs, got {self.name}")
+
+    def softly(self, x: Tensor, guess: Tensor) -> Tensor:
+        """The transform by a guess in place of the key, differentiable in it.
+
+        Args:
+            x: Images `(batch, ...)`.
+            guess: A matrix `(n, n)`, row i the weights of what comes to place i; or signs `(n,)` in [-1, 1].
+        """
+        raise ContractError(f"expected a keyed defence whose key gives an order or signs, got {self.name}")
 
     def apply(self, x: Tensor) -> Tensor:
         return self.transformed(x, *_made(self, tuple(x.shape[1:]), x.device))

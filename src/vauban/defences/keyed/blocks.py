@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.parameters import Count
-from vauban.defences.keyed.base import KeyedDefence, register, sides
+from vauban.defences.keyed.base import KeyedDefence, Unknown, register, sides
 
 
 @register("block-permutation")
@@ -28,14 +28,22 @@ class BlockPermutation(KeyedDefence):
     within: bool = True
 
     def made(self, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-        height, width = sides(shape, self.block, self.registered)
-        n = shape[0] * self.block**2 if self.within else height * width // self.block**2
+        _, n = self.unknowns(shape)
         return (self.key.permutation(n, f"{self.use}|{n}"),)
 
     def transformed(self, x: Tensor, *made: Tensor) -> Tensor:
         (order,) = made
         tiles = blocks_of(x, self.block)
         return images_of(tiles.index_select(2 if self.within else 1, order), x, self.block)
+
+    def unknowns(self, shape: tuple[int, ...]) -> tuple[Unknown, int]:
+        height, width = sides(shape, self.block, self.registered)
+        return "order", shape[0] * self.block**2 if self.within else height * width // self.block**2
+
+    def softly(self, x: Tensor, guess: Tensor) -> Tensor:
+        tiles = blocks_of(x, self.block)
+        mixed = tiles @ guess.T if self.within else guess @ tiles
+        return images_of(mixed, x, self.block)
 
     def inverse(self, x: Tensor) -> Tensor:
         (order,) = self.made(tuple(x.shape[1:]))

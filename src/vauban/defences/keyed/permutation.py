@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vauban.defences.keyed.base import KeyedDefence, register
+from vauban.defences.keyed.base import KeyedDefence, Unknown, register
 
 
 @register("pixel-permutation")
@@ -27,7 +27,7 @@ class PixelPermutation(KeyedDefence):
     channels: Literal["together", "apart"] = "together"
 
     def made(self, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-        n = prod(shape[1:]) if self._pixels(shape) else prod(shape)
+        _, n = self.unknowns(shape)
         return (self.key.permutation(n, f"{self.use}|{n}"),)
 
     def _pixels(self, shape: tuple[int, ...]) -> bool:
@@ -37,6 +37,13 @@ class PixelPermutation(KeyedDefence):
         (order,) = made
         flat = x.flatten(2) if self._pixels(tuple(x.shape[1:])) else x.flatten(1)
         return flat.index_select(-1, order).view(x.shape)
+
+    def unknowns(self, shape: tuple[int, ...]) -> tuple[Unknown, int]:
+        return "order", prod(shape[1:]) if self._pixels(shape) else prod(shape)
+
+    def softly(self, x: Tensor, guess: Tensor) -> Tensor:
+        flat = x.flatten(2) if self._pixels(tuple(x.shape[1:])) else x.flatten(1)
+        return (flat @ guess.T).view(x.shape)
 
     def inverse(self, x: Tensor) -> Tensor:
         (order,) = self.made(tuple(x.shape[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Share
-from vauban.defences.keyed.base import KeyedDefence, register
+from vauban.defences.keyed.base import KeyedDefence, Unknown, register
 
 
 @register("keyed-signs")
@@ -45,6 +46,13 @@ class KeyedSigns(KeyedDefence):
         order = frequency.flatten().argsort(stable=True).argsort().view(last)
         kept = (order < n - round(self.share * n)) | (order == 0)
         return (torch.where(kept, 1.0, signs), *bases)
+
+    def unknowns(self, shape: tuple[int, ...]) -> tuple[Unknown, int]:
+        return "signs", prod(shape[1:]) if len(shape) > 1 else shape[0]
+
+    def softly(self, x: Tensor, guess: Tensor) -> Tensor:
+        signs, *bases = self.made(tuple(x.shape[1:]))
+        return self.transformed(x, guess.view(signs.shape), *(part.to(x.device) for part in bases))
 
     def transformed(self, x: Tensor, *made: Tensor) -> Tensor:
         signs, *bases = (part.to(x.dtype) for part in made)

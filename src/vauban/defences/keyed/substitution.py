@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.cards import Backward, Card
-from vauban.defences.keyed.base import KeyedDefence, register
+from vauban.defences.keyed.base import KeyedDefence, Unknown, register
 
 LEVELS = 256
 
@@ -48,6 +48,13 @@ class PixelSubstitution(KeyedDefence):
             return torch.where(places, 1 - x, x)
         level = (x.detach() * (LEVELS - 1)).round().long().clamp(0, LEVELS - 1)
         return torch.where(places, table.to(x.dtype)[level], x)
+
+    def unknowns(self, shape: tuple[int, ...]) -> tuple[Unknown, int]:
+        return ("signs", prod(shape)) if self.values == "inverted" else super().unknowns(shape)
+
+    def softly(self, x: Tensor, guess: Tensor) -> Tensor:
+        share = (1 + guess.view(x.shape[1:])) / 2
+        return x + share * (1 - 2 * x)
 
     def inverse(self, x: Tensor) -> Tensor:
         places, table = (part.to(x.device) for part in self.made(tuple(x.shape[1:])))
