@@ -107,7 +107,7 @@ def prepared(name: str, scale: str, out: Path, options: Options) -> PlannedExper
 
 
 def _with_training_seeds(scale: Scale, seeds: tuple[int, ...]) -> Scale:
-    """The scale with other training seeds. Raises ContractError for one whose networks are trained with one seed, or not."""
+    """The scale with other training seeds. Raises ContractError for one whose networks are trained once, or not at all."""
     if not scale.training_seeds:
         raise ContractError(
             "expected a scale that trains its networks with several seeds for --training-seed, got another"
