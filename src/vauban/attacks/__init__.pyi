@@ -5,10 +5,13 @@ from typing import Any
 from vauban.attacks.autoattack import AutoAttack as AutoAttack
 from vauban.attacks.blackbox.boundary import BoundaryAttack as BoundaryAttack
 from vauban.attacks.blackbox.hopskipjump import HopSkipJump as HopSkipJump
+from vauban.attacks.blackbox.local_search import LocalSearch as LocalSearch
 from vauban.attacks.blackbox.nes import NES as NES
+from vauban.attacks.blackbox.one_pixel import OnePixel as OnePixel
 from vauban.attacks.blackbox.rays import RayS as RayS
 from vauban.attacks.blackbox.spsa import SPSA as SPSA
 from vauban.attacks.blackbox.square import Square as Square
+from vauban.attacks.blackbox.zoo import ZOO as ZOO
 from vauban.attacks.fixed_budget.apgd import APGD as APGD
 from vauban.attacks.fixed_budget.apgd_t import APGDT as APGDT
 from vauban.attacks.fixed_budget.bim import BIM as BIM

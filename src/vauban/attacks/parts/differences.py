@@ -73,3 +73,27 @@ def estimate(
         weight = (rise / (2 * length) ** 2).view(*rise.shape, *(1,) * (x.dim() - 1))
         total = total + (weight * shift).sum(1)
     return total / pairs
+
+
+def partials(oracle: Oracle, x: Tensor, index: Tensor, h: float, lot: int, loss: Loss) -> Tensor:
+    """Partial derivatives of a loss by symmetric difference quotients, `(batch, k)`; 2 k queries.
+
+    They are over the displacement that the network saw: a coordinate that [0,1] stops on one side has a one-sided
+    quotient, one that cannot move the derivative 0.
+
+    Args:
+        oracle: Access to the network.
+        x: Images `(batch, ...)`.
+        index: Flat positions of the coordinates, `(batch, k)`.
+        h: Half the width of a difference, in pixel units; at least one level where the oracle rounds.
+        lot: Coordinates that go at once.
+        loss: Function of logits and goal.
+    """
+    length, parts = reach(oracle, h), []
+    for some in torch.split(index, lot, 1):
+        off = torch.zeros(*some.shape, x[0].numel(), dtype=x.dtype, device=x.device).scatter(2, some[..., None], length)
+        off = off.view(*some.shape, *x.shape[1:])
+        rise, shift = differences(oracle, x[:, None] + off, x[:, None] - off, loss)
+        width = shift.flatten(2).gather(2, some[..., None]).squeeze(2)
+        parts.append(torch.where(width > 0, rise / width, torch.zeros_like(rise)))
+    return torch.cat(parts, 1)

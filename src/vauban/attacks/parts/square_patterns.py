@@ -18,7 +18,9 @@ def frame(x: Tensor) -> tuple[int, int, int]:
         return 1, 1, x.shape[1]
     if x.dim() == 4:
         return x.shape[1], x.shape[2], x.shape[3]
-    raise ContractError(f"expected images (batch, channel, height, width) or vectors for square, got {tuple(x.shape)}")
+    raise ContractError(
+        f"expected images (batch, channel, height, width) or vectors for this attack, got {tuple(x.shape)}"
+    )
 
 
 def flat_unit(v: Tensor) -> Tensor:
