@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vauban.report.run import page
-from vauban.report.run.certified import certified_table, contradicted, remarks_of
+from vauban.report.run.certified import certified_table, remarks_of
+from vauban.report.run.contradicted import contradicted
 from vauban.store.certificates import CERTIFICATES
 
 FACTS = {

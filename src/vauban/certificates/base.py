@@ -66,6 +66,11 @@ class Certificate(Parameters, ABC):
     def attacks(self) -> tuple[str, ...]:
         """Texts of the attacks that the empirical curve is made with where none is named."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is about the network itself, so that what any attack has reached on it counts against the bound."""
+        return False
+
     @abstractmethod
     def check(self, network: nn.Module, x: Tensor) -> None:
         """Refuse a network of which nothing can be proved, by one image `(1, ...)`. Raises ContractError."""

@@ -21,6 +21,7 @@ from vauban.jobs.progress import Tell
 from vauban.jobs.recall import words_of
 from vauban.jobs.rows_job import run_all
 from vauban.store.files import check_output
+from vauban.store.query import load
 from vauban.words.attack import attack_of
 from vauban.words.named import Named
 from vauban.words.opened import OpenedNetwork, open_network
@@ -93,7 +94,8 @@ def certify(
             jobs.append(replace(job, origin=words_of("vauban.certificates.certify:certificate_job", words)))
         outcomes = run_all(jobs, workers, tell)
         read = tuple(job.read() for job in jobs)
-    return CertificateResults(folder, read, outcomes)
+        cells = [] if out is None else load(folder, pictures=False).cells
+    return CertificateResults(folder, read, outcomes, cells)
 
 
 def certificate_job(

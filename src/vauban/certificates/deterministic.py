@@ -40,6 +40,10 @@ class Deterministic(Certificate):
         """Lower bounds of z_y - z_k over a region, `(batch, classes)`; 0 for y itself."""
 
     @property
+    def plain(self) -> bool:
+        return True
+
+    @property
     def claim(self) -> str:
         name = "L-infinity" if self.norm == Linf else self.norm.name.upper()
         return (

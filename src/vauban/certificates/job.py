@@ -56,6 +56,7 @@ class CertificateJob(RowsJob):
         return {
             "certificate": self.certificate.name,
             "claim": certificate.claim,
+            "plain": certificate.plain,
             "norm": certificate.norm.name,
             "stability": stability(self.opened.defended, first),
             "alpha": certificate.alpha_of_bound,

@@ -186,6 +186,7 @@ class Cell:
         return {
             "model": self.model.name,
             "defence": self.defence.name,
+            "network": address(describe(self.defended)),
             "data": data_name(self.data),
             "data_fingerprint": self.data.fingerprint,
             "threat": self.threat_name,

@@ -151,6 +151,7 @@ class RowsJob(ABC):
             **self.facts,
             "model": self.opened.model.name,
             "defence": self.opened.defence.name,
+            "network": address(describe(self.opened.defended)),
             "data": f"{data.name}/{data.split}" if data.split else data.name,
             "data_fingerprint": data.fingerprint,
             "n": len(data),

@@ -11,20 +11,14 @@ import numpy as np
 from vauban.core.errors import plural
 from vauban.report.reproduction.figure_layout import DrawnFigure
 from vauban.report.reproduction.figures import draw_figure
+from vauban.report.run.contradicted import contradicted, contradictions_text
 from vauban.report.shared import format as fmt
 from vauban.report.shared.axes import tick_step
-from vauban.statistics.certified import (
-    Contradictions,
-    certified_accuracy,
-    contradictions,
-    empirical_accuracy,
-    mean_radius,
-    radii_drawn,
-)
+from vauban.statistics.certified import certified_accuracy, empirical_accuracy, mean_radius, radii_drawn
 from vauban.statistics.estimates import Estimate
 from vauban.statistics.intervals import Interval, wilson
-from vauban.statistics.summary import tolerance_of
 from vauban.store.job_rows import JobRows
+from vauban.store.query import CellRows
 
 MOST = 6  # radii of a table
 
@@ -49,9 +43,9 @@ class CertifiedView:
     remarks: tuple[Remark, ...]
 
 
-def certified_views(certificates: Sequence[JobRows]) -> list[CertifiedView]:
+def certified_views(certificates: Sequence[JobRows], cells: Sequence[CellRows] = ()) -> list[CertifiedView]:
     """Those that have rows, by model, defence and name."""
-    return [_view(rows) for rows in in_order_of_words(certificates) if len(rows.columns["id"])]
+    return [_view(rows, cells) for rows in in_order_of_words(certificates) if len(rows.columns["id"])]
 
 
 def in_order_of_words(certificates: Sequence[JobRows]) -> list[JobRows]:
@@ -64,10 +58,15 @@ def words_of(rows: JobRows) -> list[str]:
     return [str(rows.meta[word]) for word in ("model", "defence", "data", "certificate")]
 
 
-def _view(rows: JobRows) -> CertifiedView:
+def _view(rows: JobRows, cells: Sequence[CellRows]) -> CertifiedView:
     table = certified_lines(rows)
     return CertifiedView(
-        where_of(rows), str(rows.meta["claim"]), _figure(rows), table[0], tuple(table[1:]), tuple(remarks_of(rows))
+        where_of(rows),
+        str(rows.meta["claim"]),
+        _figure(rows),
+        table[0],
+        tuple(table[1:]),
+        tuple(remarks_of(rows, cells)),
     )
 
 
@@ -133,22 +132,18 @@ def _attacked(rows: JobRows) -> bool:
     return bool(len(values)) and not bool(np.isnan(values).any())
 
 
-def contradicted(rows: JobRows) -> Contradictions:
-    """Attacked images that contradict the bounds, against what chance allows."""
-    alpha, answer = float(rows.meta.get("alpha", 0.0)), float(rows.meta.get("alpha_answer", 0.0))
-    attacks = 1 + len(rows.meta.get("attacks", ()))
-    return contradictions(rows.columns, alpha, answer, attacks, tolerance_of(rows.meta))
-
-
-def remarks_of(rows: JobRows) -> list[Remark]:
+def remarks_of(rows: JobRows, cells: Sequence[CellRows] = ()) -> list[Remark]:
     """What is to be said of a certificate: withheld answers, mean radius, contradictions, what is missing."""
     n = len(rows.columns["id"])
     told = [Remark(f"Average certified radius {mean_radius(rows.columns):.4g} over {plural(n, 'image')}.")] if n else []
     withheld = int((np.asarray(rows.columns["label"]) < 0).sum())
     if withheld:
         told.append(Remark(f"The answer is withheld on {plural(withheld, 'image')}, which count as wrong."))
+    seen = contradicted(rows, cells)
+    if seen.checked or _attacked(rows):
+        text = contradictions_text(rows, seen, cells)
+        told.append(Remark(f"The bound or its code is wrong: {text}" if seen.refuted else text, seen.refuted))
     if _attacked(rows):
-        told.append(_contradictions(contradicted(rows)))
         named = ", ".join(map(str, rows.meta.get("attacks", ())))
         told.append(Remark(f"Attacks: {named}; their images are not rounded."))
     if rows.meta.get("stability"):
@@ -159,14 +154,6 @@ def remarks_of(rows: JobRows) -> list[Remark]:
     if rows.changed:
         told.append(Remark(f"made by code that has changed since: {', '.join(rows.changed)}", doubt=True))
     return told
-
-
-def _contradictions(seen: Contradictions) -> Remark:
-    text = (
-        f"{plural(seen.count, 'contradiction')} among {plural(seen.checked, 'certified image')} that were attacked: "
-        f"another class, not withheld, inside the radius; up to {seen.allowed} would be chance."
-    )
-    return Remark(f"The bound or its code is wrong: {text}" if seen.refuted else text, seen.refuted)
 
 
 def certified_table(rows: JobRows) -> str:

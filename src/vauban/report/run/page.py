@@ -71,7 +71,7 @@ def page(run: Run) -> str:
         metrics=metrics,
         charts=Markup(to_json(chart_data(run))),
         attacked=bool(run.cells) or not (run.certificates or run.measurements),
-        certified=certified_views(run.certificates),
+        certified=certified_views(run.certificates, run.cells),
         measured=measured_view(run.measurements),
         layout=figure_layout,
         galleries=shown,

@@ -20,6 +20,7 @@ from vauban.report.shared.text_tables import csv_lines, latex
 from vauban.statistics.certified import certified_accuracy, empirical_accuracy
 from vauban.statistics.intervals import wilson
 from vauban.store.job_rows import JobRows
+from vauban.store.query import CellRows
 
 _CERTIFIED = (
     "model",
@@ -53,7 +54,7 @@ _MEASURED = (
 )
 
 
-def certificates_text(certificates: Sequence[JobRows], form: str) -> str:
+def certificates_text(certificates: Sequence[JobRows], form: str, cells: Sequence[CellRows] = ()) -> str:
     """Certified accuracy against radius: a table for each certificate, in CSV one for all."""
     shown = [rows for rows in in_order_of_words(certificates) if len(rows.columns["id"])]
     if form == "csv":
@@ -61,7 +62,7 @@ def certificates_text(certificates: Sequence[JobRows], form: str) -> str:
     if form == "latex":
         return "\n".join(_latex_certified(rows) for rows in shown)
     return "\n".join(
-        "\n".join([certified_table(rows), *(remark.text for remark in remarks_of(rows)), ""]) for rows in shown
+        "\n".join([certified_table(rows), *(remark.text for remark in remarks_of(rows, cells)), ""]) for rows in shown
     )
 
 

@@ -88,7 +88,7 @@ def render(run: Run, form: str = "md", population: str = "correct") -> str:
         raise UnknownName("format", form, forms)
     rows, others = result_rows(run, population), run.certificates or run.measurements
     tables = [forms[form](rows)] if rows or not others else []
-    tables += [certificates_text(run.certificates, form)] if run.certificates else []
+    tables += [certificates_text(run.certificates, form, run.cells)] if run.certificates else []
     tables += [measurements_text(run.measurements, form)] if run.measurements else []
     return "\n".join(tables)
 
