@@ -23,6 +23,8 @@ from vauban.threats.base import Threat, Weight, is_random, weighted
 class Transfer(Threat):
     """Gradients of other networks; the verdict is on the target, of which the attacker sees nothing.
 
+    Defences of these networks that are not differentiable get what their cards prescribe (BPDA), being the attacker's own.
+
     Attributes:
         sources: One network or several with the target's classes.
         weights: One for each, by default equal with sum one.
@@ -152,7 +154,7 @@ def _bound(
     limit: Ball | None,
     budget: int | None,
 ) -> BoundThreat:
-    """The threat to `target`, with the gradients of weighted models."""
+    """The threat to `target`, with the gradients of weighted models, by the rules of the cards in them."""
     sources = weighted(models, weights)
     return BoundThreat(
         target,
@@ -160,6 +162,7 @@ def _bound(
         sources,
         threat.grants,
         budget=budget,
+        backward=prescription(*(net for net, _ in sources))[0],
         random=is_random(*(net for net, _ in sources)),
         levels=levels,
         limit=limit,

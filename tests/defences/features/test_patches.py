@@ -160,6 +160,16 @@ def test_soft_assignment_is_smooth_and_hardens(book: Codebook) -> None:
     assert Oracle.open(bound, X, Y).gradient(X, margin)[1][0].abs().sum() > 0
 
 
+def test_an_attacker_with_a_codebook_of_his_own_has_gradients() -> None:
+    """Those of BPDA through his, whatever the codebook of the target."""
+    own, target = fitted(codewords=9).wrap(NET), fitted(codewords=12).wrap(NET)
+    adaptive = Oracle.open(vb.threats.adaptive().bind(own, levels=None), X, Y).gradient(X, margin)[1][0]
+    for threat in (vb.threats.transfer(own), vb.threats.ensemble([own])):
+        got = Oracle.open(threat.bind(target, levels=None), X, Y).gradient(X, margin)[1][0]
+        assert bool((got.flatten(1).abs().amax(1) > 0).all())
+        assert torch.equal(got, adaptive)
+
+
 def stream(*sizes: int, images: Tensor = X) -> Iterator[Batch]:
     ids = torch.arange(len(images))
     for x, i in zip(images.split(sizes), ids.split(sizes), strict=True):
