@@ -92,10 +92,11 @@ def main() -> None:
     torch.manual_seed(0)
     rows = replacement(torch.rand(options.images, *SHAPE), options.words, options.rounds, CLOCKS[options.clock])
     sizes = ", ".join(f"{learned(n, options.words)} MiB with {n} images" for n in (500, 4000))
+    rate = lattice(200_000, options.rounds, CLOCKS[options.clock]) / 1e6
     head = ["network", "bare, ms", "behind patches, ms", "ratio"]
     text = (
         f"A batch of {options.images} images 3x32x32, random weights, K = {options.words}, patches 3x3x1 at step 1, "
-        f"{options.clock} time.\n\n{table(head, rows)}\n\nE8: {lattice(200_000, options.rounds, CLOCKS[options.clock]) / 1e6:.1f} million "
+        f"{options.clock} time.\n\n{table(head, rows)}\n\nE8: {rate:.1f} million "
         f"vectors a second. Learning a codebook from 50 000 places, two iterations, a process holds at most {sizes}."
     )
     publish("patches", text, setting.machine(), options.write)
