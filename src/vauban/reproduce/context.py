@@ -180,4 +180,4 @@ def network_measure_identity(
 
 def _described(context: Context, role: str, path: tuple[Before, ...]) -> list[tuple[Any, Any]]:
     """A network and what stands before it, each with its description."""
-    return [(context.networks.describe(role), context.networks.code(role)), *((describe(part), part) for part in path)]
+    return [(context.networks.describe(role), context.networks.held(role)), *((describe(part), part) for part in path)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from vauban.attacks.parts.fitter import Fitter
 from vauban.core.cards import Path as Path
+from vauban.defences.fitter import DefenceFitter
 from vauban.engine import Attack
 from vauban.metrics import network_registry
 from vauban.training.run import TrainingRun
@@ -120,13 +121,35 @@ class TableCell:
 
 
 @dataclass(frozen=True)
+class DefenceOnUse:
+    """A defence that is fitted on first use and kept in `OUT/fitted`: on all images of `data`, none of which is attacked,
+    and on the undefended network of its role.
+
+    options: parameters of the defence beside its file.
+    """
+
+    fitter: DefenceFitter
+    data: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class DefendedRole:
+    """A role that is the network of another one behind `parts`, the first of which an image meets first."""
+
+    network: str
+    parts: tuple[DefenceOnUse | Path, ...]
+
+
+@dataclass(frozen=True)
 class Scale:
     """How much of an experiment is run, on which data, with which network in each role.
 
     models: specs by role; `{weights}` in a spec is the folder of the packaged weights, `{data}` the data root. minutes:
     expected, on two CPU cores. recipes: networks of further roles, trained on first use
     and kept in `OUT/networks`; `start` of one is a role. training_seeds: every recipe is trained with each of them, and a
-    number that rests on one has a value for each; empty: once, with its own seed.
+    number that rests on one has a value for each; empty: once, with its own seed. defended: networks of further roles,
+    behind defences that are fitted on first use; not together with training seeds.
     setting: "same" as in the paper, or "stand-in" for other data or networks, which `note` names.
     """
 
@@ -139,3 +162,4 @@ class Scale:
     note: str
     recipes: Mapping[str, TrainingRun] = field(default_factory=dict)
     training_seeds: tuple[int, ...] = ()
+    defended: Mapping[str, DefendedRole] = field(default_factory=dict)

@@ -10,16 +10,17 @@ from torch import nn
 
 from vauban import models
 from vauban.core.cards import Backward, lacking
-from vauban.core.contracts import Words
+from vauban.core.contracts import Artefact, Words
 from vauban.core.errors import ContractError, MissingExtra, UnknownName
 from vauban.data.location import default_root
 from vauban.engine import BoundThreat
 from vauban.evaluate.unchanged import State, check_unchanged, state_of
 from vauban.jobs.identity import address, describe
 from vauban.jobs.perform import file_of_artefact
-from vauban.reproduce.declarations import Craft, Judge
+from vauban.reproduce.declarations import Craft, DefendedRole, Judge
 from vauban.reproduce.declarations import Path as Before
-from vauban.reproduce.training import TrainedNetwork, TrainedNetworks
+from vauban.reproduce.defended_roles import DefendedRoles
+from vauban.reproduce.training import TrainedNetworks
 from vauban.threats.adaptive import prescription
 from vauban.threats.base import is_random
 from vauban.training.run import TrainingRun
@@ -31,7 +32,8 @@ PRETRAINED = "pretrained=true"
 class Networks:
     """Roles and what they stand for. In a spec, `{weights}` is the folder of the packaged weights and `{data}` that of the
     data sets (None: the default one). A network is loaded when it is first asked for, once for every spec. recipes: those
-    that are trained first, and kept in the folder `trained`. untrained: where a spec would fetch pretrained weights or a
+    that are trained first, and kept in the folder `trained`. defended: roles that are networks of others behind defences,
+    which are fitted first, and kept in `fitted` beside it. untrained: where a spec would fetch pretrained weights or a
     recipe would train, random ones from a fixed seed.
 
     Raises UnknownName for a role that the scale does not name, and what `models.load` raises.
@@ -46,12 +48,18 @@ class Networks:
         recipes: Mapping[str, TrainingRun] | None = None,
         trained: Path = Path("networks"),
         origin: Words | None = None,
+        defended: Mapping[str, DefendedRole] | None = None,
     ) -> None:
         places = {"{weights}": WEIGHTS, "{data}": default_root() if data is None else data}
         self.specs = {role: _filled(spec, places) for role, spec in specs.items()}
         self.recipes = {} if recipes is None else recipes
-        if both := sorted(set(self.specs) & set(self.recipes)):
-            raise ContractError(f"expected each role once, got {both[0]!r} among the models and the recipes")
+        fitted, root = trained.with_name("fitted"), data
+        self.defended = DefendedRoles(fitted, defended or {}, self, root, device, origin, untrained)
+        named = [*self.specs, *self.recipes, *self.defended.declared]
+        if twice := sorted(role for role in set(named) if named.count(role) > 1):
+            raise ContractError(
+                f"expected each role once, got {twice[0]!r} twice among models, recipes and defended ones"
+            )
         self.device, self.untrained = device, untrained
         self._trained = TrainedNetworks(trained, self.recipes, self.specs, data, device, origin)
         self._loaded: dict[tuple[str, str], nn.Module] = {}
@@ -63,24 +71,43 @@ class Networks:
         if role in self.recipes:
             return str(self.recipes[role])
         if role not in self.specs:
-            raise UnknownName("role", role, [*self.specs, *self.recipes])
+            raise UnknownName("role", role, [*self.specs, *self.recipes, *self.defended.declared])
         return self.specs[role]
 
-    def artefacts(self, roles: Iterable[str]) -> list[TrainedNetwork]:
-        """What must be trained before the networks of these roles can be asked."""
-        return [] if self.untrained else [self._trained[role] for role in dict.fromkeys(roles) if role in self.recipes]
+    def artefacts(self, roles: Iterable[str]) -> list[Artefact]:
+        """What must be trained, and what fitted, before the networks of these roles can be asked."""
+        if self.untrained:
+            return []
+        made: list[Artefact] = []
+        for role in dict.fromkeys(roles):
+            if role in self.defended:
+                made += [*self.artefacts([self.defended.declared[role].network]), *self.defended.fitted(role)]
+            elif role in self.recipes:
+                made.append(self._trained[role])
+        return list(dict.fromkeys(made))
 
     def code(self, role: str) -> nn.Module:
-        """The network, or one of its architecture where it is still to be trained."""
+        """The network, or one of its architecture where it is still to be trained; of one behind defences that below."""
+        if role in self.defended:
+            return self.code(self.defended.declared[role].network)
         return self._trained[role].architecture if role in self.recipes and not self.untrained else self[role]
+
+    def held(self, role: str) -> tuple[Any, ...]:
+        """What decides with its code how the network of a role answers: the network, and the defences in front of it."""
+        return (self.code(role), *self.defended.parts_of(role)) if role in self.defended else (self.code(role),)
 
     def __getitem__(self, role: str) -> nn.Module:
         key = self._key(role)
         if key not in self._loaded:
-            made = self._made(role) if role in self.recipes else self._found(self.spec(role))
+            made = self._built(role)
             self._loaded[key] = made.to(self.device)
             self._states[key] = state_of(self._loaded[key].modules())
         return self._loaded[key]
+
+    def _built(self, role: str) -> nn.Module:
+        if role in self.defended:
+            return self.defended.wrapped(role)
+        return self._made(role) if role in self.recipes else self._found(self.spec(role))
 
     def _unchanged(self, role: str) -> nn.Module:
         """The network as it was loaded. Raises StateChanged where other work has changed it."""
@@ -90,6 +117,8 @@ class Networks:
 
     def _key(self, role: str) -> tuple[str, str]:
         """The same for two roles of one spec."""
+        if role in self.defended:
+            return ("defended", role)
         return ("recipe", role) if role in self.recipes else ("spec", self.spec(role))
 
     def _made(self, role: str) -> nn.Module:
@@ -115,6 +144,8 @@ class Networks:
     def describe(self, role: str) -> Any:
         """The structure, the attributes and the bytes of the weights, as in the identity of a cell; of a network that is
         trained for the experiment, what its training follows from."""
+        if role in self.defended:
+            return self.defended.describe(role)
         if role in self.recipes and not self.untrained:
             return {"artefact": address(self._trained[role].identity())}
         key = self._key(role)

@@ -102,7 +102,10 @@ def prepared(name: str, scale: str, out: Path, options: Options) -> PlannedExper
     wanted = [*cells, *panels.needed(shown)]
     words = {"name": name, "scale": scale, "out": str(out), "options": _as_words(options)}
     context = opened(chosen, out, options, Words("vauban.reproduce.planned:planned_work", words))
+    if chosen.defended and chosen.training_seeds:
+        raise ContractError("expected no training seeds beside defences that are fitted on first use, got both")
     work = plan(context, [seeded_cells(cell, chosen) for cell in wanted], seeds_of(chosen, options))
+    context.networks.defended.check_apart(context.data)
     return PlannedExperiment(experiment, chosen, cells, shown, beside_them, work)
 
 
@@ -178,7 +181,9 @@ def opened(scale: Scale, out: Path, options: Options, origin: Words | None = Non
         )
     dataset = dataset[_spread(wanted, min(scale.images, len(dataset)))]
     root, trained = _folder(options.data_root), out / "networks"
-    networks = Networks(scale.models, options.device, root, options.untrained, seeded_recipes(scale), trained, origin)
+    networks = Networks(
+        scale.models, options.device, root, options.untrained, seeded_recipes(scale), trained, origin, scale.defended
+    )
     batch_size = size or automatic_batch_size(dataset)
     return Context(dataset, networks, out, batch_size, options.device, options.data_root, origin)
 

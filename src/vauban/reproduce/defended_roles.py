@@ -1,0 +1,187 @@
+"""Networks of an experiment behind defences that are fitted on first use, each as a role of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from vauban import data, defences
+from vauban.core.contracts import Artefact, Words
+from vauban.core.errors import ContractError
+from vauban.data import Dataset
+from vauban.defences.base import Defence
+from vauban.defences.fitter import DefenceFitter
+from vauban.evaluate.fit import named, visits
+from vauban.evaluate.unchanged import check_unchanged, state_of
+from vauban.jobs.identity import address, computed_by, describe, source_digests
+from vauban.jobs.perform import file_of_artefact
+from vauban.jobs.provenance import source_files
+from vauban.reproduce.declarations import DefenceOnUse, DefendedRole
+
+log = logging.getLogger("vauban")
+
+
+class Roles(Protocol):
+    """The networks that stand below defences, by role."""
+
+    def __getitem__(self, role: str) -> nn.Module: ...
+    def describe(self, role: str) -> Any: ...
+    def code(self, role: str) -> nn.Module: ...
+    def artefacts(self, roles: Sequence[str]) -> Sequence[Artefact]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class FittedDefence:
+    """The file of a defence that is fitted on the undefended network of a role, named by all that it follows from.
+
+    Attributes:
+        fitter: What fits it.
+        dataset: The images to fit on.
+        role: The network.
+        roles: The networks by role.
+        folder: Where the file is kept.
+        root: Of the data.
+        device: Where to fit.
+        origin: The words that make this artefact again, without its address.
+    """
+
+    fitter: DefenceFitter
+    dataset: Dataset
+    role: str
+    roles: Roles
+    folder: Path
+    device: str = "cpu"
+    origin: Words | None = None
+
+    @property
+    def label(self) -> str:
+        return f"fitting {self.fitter.kind} on {self.dataset.name}/{self.dataset.split}"
+
+    @cached_property
+    def path(self) -> Path:
+        return self.folder / f"{self.fitter.kind}-{address(self.identity())}.safetensors"
+
+    def identity(self) -> Mapping[str, Any]:
+        """The fitter, the network where it is read, the data, the device's type, torch's minor version and the code."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> Mapping[str, Any]:
+        reads = self.fitter.reads_network
+        parts = (self.fitter, self.roles.code(self.role)) if reads else (self.fitter,)
+        return {
+            "fitter": describe(self.fitter),
+            "network": self.roles.describe(self.role) if reads else None,
+            **computed_by(self.device),
+            "data": self.dataset.fingerprint,
+            "sources": source_digests(source_files(*parts)),
+        }
+
+    def needs(self) -> Sequence[Artefact]:
+        return self.roles.artefacts([self.role]) if self.fitter.reads_network else ()
+
+    def words(self) -> Words | None:
+        origin = self.origin
+        return None if origin is None else Words(origin.call, {**origin.arguments, "address": str(self.path)})
+
+    def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
+        """Fit; progress counts the images read. Raises StateChanged where the network is no longer what was loaded."""
+        log.info("fitting %s: %s", self.path.name, self.fitter)
+        total = len(self.dataset)
+        tell(0, total)
+        network = self.roles[self.role] if self.fitter.reads_network else None
+        modules = [] if network is None else list(network.modules())
+        state = state_of(modules)
+        fitted = self.fitter.fit(network, visits(self.dataset, self.device), callback=lambda n: tell(n, total))
+        check_unchanged(modules, state)
+        self.fitter.save(fitted, self.path, {**self.identity(), "data": named(self.dataset)})
+
+
+@dataclass(frozen=True, eq=False)
+class DefendedRoles:
+    """The roles that stand for a network behind defences.
+
+    Attributes:
+        folder: Where files are kept.
+        declared: By role.
+        roles: All networks by role.
+        root: Of the data.
+        device: Where to fit.
+        origin: The words that make an artefact again, without its address.
+        untrained: Whether nothing is fitted: a defence then has its file's place only, and the network stands bare.
+    """
+
+    folder: Path
+    declared: Mapping[str, DefendedRole]
+    roles: Roles
+    root: Path | None = None
+    device: str = "cpu"
+    origin: Words | None = None
+    untrained: bool = False
+    _made: dict[tuple[str, DefenceOnUse], FittedDefence] = field(default_factory=dict, repr=False)
+
+    def __contains__(self, role: object) -> bool:
+        return role in self.declared
+
+    def fitted(self, role: str) -> list[FittedDefence]:
+        """What is fitted for a role, in the order of its parts."""
+        below = self.declared[role]
+        return [self._fit(below.network, part) for part in below.parts if isinstance(part, DefenceOnUse)]
+
+    def _fit(self, network: str, part: DefenceOnUse) -> FittedDefence:
+        key = (network, part)
+        if key not in self._made:
+            dataset = data.load(part.data, root=self.root)
+            self._made[key] = FittedDefence(
+                part.fitter, dataset, network, self.roles, self.folder, self.device, self.origin
+            )
+        return self._made[key]
+
+    def wrapped(self, role: str) -> nn.Module:
+        """The network of a role behind its parts, the first of which an image meets first."""
+        below = self.declared[role]
+        network = self.roles[below.network]
+        for part in reversed(below.parts):
+            if not isinstance(part, DefenceOnUse):
+                network = part.wrap(network)
+            elif not self.untrained:
+                network = self._loaded(below.network, part).wrap(network)
+        return network
+
+    def _loaded(self, network: str, part: DefenceOnUse) -> Defence:
+        file = file_of_artefact(self._fit(network, part))
+        made: Defence = defences.registry.get(part.fitter.kind).build("defence", {"file": file, **dict(part.options)})
+        return made
+
+    def describe(self, role: str) -> Any:
+        """What the answers of a role follow from: the network's description, and those of its parts."""
+        below = self.declared[role]
+        parts = [
+            {"artefact": address(self._fit(below.network, part).identity()), "options": dict(part.options)}
+            if isinstance(part, DefenceOnUse)
+            else describe(part)
+            for part in below.parts
+        ]
+        return {"network": self.roles.describe(below.network), "behind": parts}
+
+    def parts_of(self, role: str) -> list[Any]:
+        """The defences of a role, and what fits them, for their code."""
+        parts = self.declared[role].parts
+        classes = [defences.registry.get(part.fitter.kind).make for part in parts if isinstance(part, DefenceOnUse)]
+        return [*parts, *classes]
+
+    def check_apart(self, attacked: Dataset) -> None:
+        """Raises ContractError where an image that a defence is fitted on is attacked."""
+        for fitted in self._made.values():
+            own = fitted.dataset
+            both = {*own.rows.tolist()} & {*attacked.rows.tolist()}
+            if both and (own.name, own.split) == (attacked.name, attacked.split):
+                raise ContractError(
+                    f"expected to fit on other images than those attacked, got image {min(both)} in both"
+                )
