@@ -12,6 +12,8 @@ from vauban.threats.adaptive import members as members
 from vauban.threats.adaptive import prescription as prescription
 from vauban.threats.base import Threat as Threat
 from vauban.threats.base import refusal as refusal
+from vauban.threats.chosen_inputs import ChosenInputs as ChosenInputs
+from vauban.threats.chosen_inputs import LeakedActivation as LeakedActivation
 from vauban.threats.input_transforms import Diverse as Diverse
 from vauban.threats.input_transforms import Translated as Translated
 from vauban.threats.keyed import Keyed as Keyed
@@ -24,11 +26,13 @@ from vauban.words.threat import load as load
 
 registry: Registry[Any]
 adaptive = Adaptive
+chosen_inputs = ChosenInputs
 ensemble = Ensemble
 gray_box = GrayBox
 hybrid = Hybrid
 keyed = Keyed
 labels_only = LabelsOnly
+leaked_activation = LeakedActivation
 leaked_key = LeakedKey
 removed = Removed
 scores_only = ScoresOnly

@@ -71,6 +71,15 @@ class KeyedDefence(InputDefence):
         """
         raise ContractError(f"expected a keyed defence whose key gives an order or signs, got {self.name}")
 
+    def marked(self, x: Tensor, marks: Tensor) -> Tensor:
+        """Images in which the things that the key puts in order are changed: x + marks, laid out as the things are.
+
+        Args:
+            x: An image `(1, ...)`.
+            marks: What is added to each thing, `(images, n)`.
+        """
+        raise ContractError(f"expected a keyed defence whose key gives an order, got {self.name}")
+
     def apply(self, x: Tensor) -> Tensor:
         return self.transformed(x, *_made(self, tuple(x.shape[1:]), x.device))
 

@@ -45,6 +45,15 @@ class BlockPermutation(KeyedDefence):
         mixed = tiles @ guess.T if self.within else guess @ tiles
         return images_of(mixed, x, self.block)
 
+    def marked(self, x: Tensor, marks: Tensor) -> Tensor:
+        tiles = blocks_of(x, self.block)
+        added = (
+            marks[:, None, :].expand(-1, tiles.shape[1], -1)
+            if self.within
+            else marks[:, :, None].expand(-1, -1, tiles.shape[2])
+        )
+        return x + images_of(added.contiguous(), x.expand(len(marks), *x.shape[1:]), self.block)
+
     def inverse(self, x: Tensor) -> Tensor:
         (order,) = self.made(tuple(x.shape[1:]))
         return self.transformed(x, torch.argsort(order).to(x.device))

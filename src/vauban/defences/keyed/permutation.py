@@ -45,6 +45,10 @@ class PixelPermutation(KeyedDefence):
         flat = x.flatten(2) if self._pixels(tuple(x.shape[1:])) else x.flatten(1)
         return (flat @ guess.T).view(x.shape)
 
+    def marked(self, x: Tensor, marks: Tensor) -> Tensor:
+        shape = tuple(x.shape[1:])
+        return x + marks.view(-1, *((1, *shape[1:]) if self._pixels(shape) else shape))
+
     def inverse(self, x: Tensor) -> Tensor:
         (order,) = self.made(tuple(x.shape[1:]))
         return self.transformed(x, torch.argsort(order).to(x.device))

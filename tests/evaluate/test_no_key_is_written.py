@@ -1,0 +1,154 @@
+"""Nothing that is written or printed holds a key, or what it gives: rows, weights, reports, logs, failures, killed workers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import vauban as vb
+from vauban.core.secret import HEAD, Secret
+
+PYTHON = [sys.executable, "-m", "vauban"]
+BROKEN = """
+import torch
+from vauban.core.errors import ContractError
+
+class Broken(torch.nn.Module):
+    def forward(self, x):
+        raise RuntimeError("the network is broken")
+"""
+
+
+def forms(path: Path) -> dict[str, bytes]:
+    """The key and the permutation that it gives for digits, in every form in which they could stand in a file."""
+    digits = path.read_text().strip().removeprefix(HEAD)
+    defence = vb.defences.load("pixel-permutation", key=Secret.read(path))
+    assert isinstance(defence, vb.defences.KeyedDefence)
+    (order,) = defence.made((1, 8, 8))
+    listed = [int(i) for i in order]
+    return {
+        "the key in hexadecimal": digits.encode(),
+        "the key": bytes.fromhex(digits),
+        "the key in decimal": ", ".join(str(byte) for byte in bytes.fromhex(digits)).encode(),
+        "the order as int64": order.numpy().tobytes(),
+        "the order as int32": order.to(torch.int32).numpy().tobytes(),
+        "the order as float32": order.to(torch.float32).numpy().tobytes(),
+        "the order as text": ", ".join(map(str, listed)).encode(),
+        "the order as JSON": ",".join(map(str, listed)).encode(),
+        "its inverse as int64": order.argsort().numpy().tobytes(),
+    }
+
+
+def written(folder: Path, key: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file but the key itself, and what compressed streams in it hold."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file != key:
+            content = file.read_bytes()
+            yield str(file), content
+            for found in re.finditer(rb"x[\x01\x5e\x9c\xda]", content):
+                try:
+                    yield f"{file} at {found.start()}", zlib.decompressobj().decompress(content[found.start() :])
+                except zlib.error:
+                    continue
+
+
+def vauban(*arguments: str, folder: Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+    done = subprocess.run(
+        [*PYTHON, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_training_a_study_a_failure_and_a_killed_worker_hold_no_key(tmp_path: Path) -> None:
+    key = tmp_path / "a.key"
+    Secret.new().write(key)
+    (tmp_path / "broken.py").write_text(BROKEN)
+    behind = ["--defence", f"pixel-permutation:key={key}"]
+    said = vauban(
+        *(
+            "train",
+            "--model",
+            "digits-cnn",
+            "--data",
+            "digits/train[:80]",
+            "--epochs",
+            "1",
+            "--out",
+            "w.safetensors",
+            *behind,
+        ),
+        folder=tmp_path,
+    )
+    study = [
+        *("evaluate", "--model", "w.safetensors", "--defence", "trained", "--data", "digits/test[:16]", "--out", "run"),
+        *("--threat", "leaked-key", "--threat", "keyed:keys=1", "--attack", "pgd:eps=0.1,steps=3", "--save-images"),
+    ]
+    said += vauban(*study, folder=tmp_path)
+    said += vauban(*study[:-1], "--batch-size", "4", "--seed", "1", "--workers", "2", folder=tmp_path)
+    said += vauban(
+        *("measure", "--metric", "loss-sensitivity", "--model", "w.safetensors", "--data", "digits/test[:8]"),
+        *behind,
+        folder=tmp_path,
+    )
+    failing = [
+        "evaluate",
+        "--model",
+        "broken.py:Broken",
+        *behind,
+        "--data",
+        "digits/test[:8]",
+        "--attack",
+        "fgsm:eps=0.1",
+    ]
+    said += vauban(*failing, "--out", "failed", "--debug", folder=tmp_path)
+    said += vauban(*study[:-1], "--defence", "pixel-permutation:key=public:3", "--debug", folder=tmp_path)
+    said += vauban("report", "run", folder=tmp_path) + vauban("status", "run", folder=tmp_path)
+    process = subprocess.Popen(
+        [*PYTHON, *study, "--seed", "2", "--batch-size", "2", "--workers", "2"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(4)
+    process.kill()
+    process.wait()
+    (tmp_path / "said.txt").write_text(said)
+    assert Secret.read(key).id in "".join(content.decode("utf-8", "ignore") for _, content in written(tmp_path, key))
+    secrets = forms(key)
+    shown = [
+        (name, form) for name, content in written(tmp_path, key) for form, value in secrets.items() if value in content
+    ]
+    assert not shown
+    assert "broken" in said
+
+
+@pytest.mark.slow
+def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
+    """The search is no search that cannot fail: an order that is saved, plainly or compressed, is found."""
+    key = tmp_path / "a.key"
+    Secret.new().write(key)
+    defence = vb.defences.load("pixel-permutation", key=Secret.read(key))
+    assert isinstance(defence, vb.defences.KeyedDefence)
+    (order,) = defence.made((1, 8, 8))
+    (tmp_path / "plain").write_bytes(b"abc" + order.numpy().tobytes())
+    (tmp_path / "packed").write_bytes(b"abc" + zlib.compress(str(order.tolist()).encode()))
+    secrets = forms(key)
+    shown = {
+        Path(name.split(" at ")[0]).name
+        for name, content in written(tmp_path, key)
+        for value in secrets.values()
+        if value in content
+    }
+    assert shown == {"plain", "packed"}
