@@ -1,4 +1,4 @@
-"""Nothing that is written or printed holds a key, or what it gives: rows, weights, reports, logs, failures, killed workers."""
+"""Nothing that is written or printed holds a key, or what it gives: rows, weights, reports, failures, killed workers."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def written(folder: Path, key: Path) -> Iterator[tuple[str, bytes]]:
         if file.is_file() and file != key:
             content = file.read_bytes()
             yield str(file), content
-            for found in re.finditer(rb"x[\x01\x5e\x9c\xda]", content):
+            for start in re.finditer(rb"x[\x01\x5e\x9c\xda]", content):
                 try:
-                    yield f"{file} at {found.start()}", zlib.decompressobj().decompress(content[found.start() :])
+                    yield f"{file} at {start.start()}", zlib.decompressobj().decompress(content[start.start() :])
                 except zlib.error:
                     continue
 
