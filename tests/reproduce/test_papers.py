@@ -14,7 +14,7 @@ from vauban.reproduce import load, registry
 ROOT = Path(papers.__file__).parent
 PREFIX = "vauban.reproduce.papers."
 SHARED = {"setting", "networks", "scales", "attacks"}
-BEYOND_THE_PAPERS = {"adaptive", "converged", "frontier"}
+BEYOND_THE_PAPERS = {"adaptive", "converged", "frontier", "kerckhoffs"}
 FILES = sorted(file for file in ROOT.glob("*/*.py") if file.stem != "__init__")
 TABLES = [file for file in FILES if file.stem not in SHARED]
 
@@ -52,13 +52,17 @@ def file_of(experiment: str) -> str:
         return "thesis4/converged"
     if experiment.startswith("efficient-adaptive-"):
         return "efficient/adaptive"
-    numbered = re.fullmatch(r"(cia-|thesis-|efficient-)(fig)?(?:(\d)\.)?(\d+)(-.*)?", experiment)
+    if experiment.startswith("keyed-kerckhoffs-"):
+        return "keyed/kerckhoffs"
+    numbered = re.fullmatch(r"(cia-|thesis-|efficient-|keyed-)(fig)?(?:(\d)\.)?(\d+)(-.*)?", experiment)
     paper = f"thesis{numbered[3]}" if numbered[1] == "thesis-" else numbered[1].rstrip("-")
     return f"{paper}/{'figure' if numbered[2] else 'table'}{numbered[4]}"
 
 
 def test_every_experiment_has_the_file_of_its_number() -> None:
-    ours = [name for name in registry.names() if name.startswith(("cia-", "thesis-", "efficient-", "frontier-"))]
+    ours = [
+        name for name in registry.names() if name.startswith(("cia-", "thesis-", "efficient-", "keyed-", "frontier-"))
+    ]
     assert {file_of(name) for name in ours} == {name_of(file) for file in TABLES}
 
 
@@ -66,7 +70,7 @@ def test_every_experiment_has_the_file_of_its_number() -> None:
 def test_a_file_says_first_which_table_or_figure_it_is(file: Path) -> None:
     first = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))).split("\n")[0]
     kind = re.match(r"[a-z]+", file.stem)[0].capitalize()
-    chapter = {"cia": "", "efficient": "", "thesis4": "4.", "thesis5": "5."}[file.parent.name]
+    chapter = {"cia": "", "efficient": "", "keyed": "", "thesis4": "4.", "thesis5": "5."}[file.parent.name]
     numbered = first.startswith(f"{kind} {chapter}{file.stem.removeprefix(kind.lower())}: ")
     assert numbered or file.stem in BEYOND_THE_PAPERS
 

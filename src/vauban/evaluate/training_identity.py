@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from vauban import defences
+from vauban.core.cards import keys_of
 from vauban.data import Dataset
 from vauban.jobs.identity import computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
@@ -34,6 +35,7 @@ def training_identity(
     network = architecture(run.model).build(run.seed) if module is None else module
     selection = selections.load(run.selection, data)
     stands_behind = None if run.defence == "none" else defences.load(run.defence)
+    keys = () if stands_behind is None else keys_of(stands_behind.wrap(network))
     words = (
         run.model,
         run.defence,
@@ -49,6 +51,7 @@ def training_identity(
             "start": start,
         },
         **({} if module is None else {"module": describe(module)}),
+        **({"keys": list(keys)} if keys else {}),
         "data": data.fingerprint,
         **computed_by(device),
         "sources": source_digests(source_files(optimise, network, recipe, selection, stands_behind, extra=named)),

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from vauban import models
+from vauban import defences, models
 from vauban.core.cards import Backward, lacking
 from vauban.core.contracts import Artefact, Words
 from vauban.core.errors import ContractError, MissingExtra, UnknownName
@@ -24,6 +24,7 @@ from vauban.reproduce.training import TrainedNetworks
 from vauban.threats.adaptive import prescription
 from vauban.threats.base import is_random
 from vauban.training.run import TrainingRun
+from vauban.words.defence import TRAINED
 
 WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = "pretrained=true"
@@ -94,7 +95,10 @@ class Networks:
 
     def held(self, role: str) -> tuple[Any, ...]:
         """What decides with its code how the network of a role answers: the network, and the defences in front of it."""
-        return (self.code(role), *self.defended.parts_of(role)) if role in self.defended else (self.code(role),)
+        if role in self.defended:
+            return (self.code(role), *self.defended.parts_of(role))
+        behind_it = self.recipes[role].defence if role in self.recipes else "none"
+        return (self.code(role),) if behind_it == "none" else (self.code(role), defences.load(behind_it))
 
     def __getitem__(self, role: str) -> nn.Module:
         key = self._key(role)
@@ -122,10 +126,12 @@ class Networks:
         return ("recipe", role) if role in self.recipes else ("spec", self.spec(role))
 
     def _made(self, role: str) -> nn.Module:
-        if self.untrained:
-            module: nn.Module = self._trained[role].architecture
-            return module
-        return models.load(self.recipes[role].model, file_of_artefact(self._trained[role]))
+        run = self.recipes[role]
+        if not self.untrained:
+            file = file_of_artefact(self._trained[role])
+            return models.load(run.model, file) if run.defence == "none" else models.load(f"{TRAINED}|{file}")
+        module: nn.Module = self._trained[role].architecture
+        return module if run.defence == "none" else defences.load(run.defence).wrap(module)
 
     def _found(self, spec: str) -> nn.Module:
         if self.untrained and PRETRAINED in spec:

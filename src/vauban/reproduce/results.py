@@ -16,7 +16,7 @@ from vauban.statistics.compare import ComparisonRow, compare
 from vauban.statistics.estimates import Estimate, conditional_mean, median, p_upp, rate
 
 UNFINISHED = "It is not finished: a batch failed, or a package is not installed. The same command tries again."
-NOT_KEYS = ("value", "certain", "raw", "note")  # columns that say what was printed, not what was measured
+NOT_KEYS = ("value", "certain", "raw", "note", "n")  # columns that say what was printed, not what was measured
 DISTANCES = ("D_avg_L2", "D_median_L2", "MAD_avg", "roughness_avg")
 NONE_COMMON = "No image is fooled by both, so there is nothing to compare."
 
@@ -156,7 +156,7 @@ def row(
         per_seed=ours.per_seed,
         n=ours.n,
         printed=facts.value,
-        printed_n=max(1, round(experiment.printed_n * ours.n / images)),
+        printed_n=max(1, round(int(facts.columns.get("n") or experiment.printed_n) * ours.n / images)),
         setting=setting,
         certain=facts.certain,
         raw=facts.raw,

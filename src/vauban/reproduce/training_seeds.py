@@ -26,6 +26,8 @@ def trained_again(role: str) -> str:
 def seeded_recipes(scale: Scale) -> Mapping[str, TrainingRun]:
     """The recipes of a scale by role, one for each of its training seeds; what one starts from has the same seed.
 
+    In the defence that a network is trained behind, `{seed}` is the seed: a key of its own for each.
+
     Raises:
         ContractError: A seed comes twice.
     """
@@ -39,7 +41,9 @@ def seeded_recipes(scale: Scale) -> Mapping[str, TrainingRun]:
         return seeded_role(run.start, seed) if run.start is not None and run.start in scale.recipes else run.start
 
     return {
-        seeded_role(role, seed): replace(run, seed=seed, start=start(run, seed))
+        seeded_role(role, seed): replace(
+            run, seed=seed, start=start(run, seed), defence=run.defence.replace("{seed}", str(seed))
+        )
         for role, run in scale.recipes.items()
         for seed in seeds
     }

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from vauban.statistics.compare import ComparisonRow
 
-_NOT_A_PLACE = ("metric", "value", "certain", "raw", "note")
+_NOT_A_PLACE = ("metric", "value", "certain", "raw", "note", "n")
 
 
 def key_columns(rows: Sequence[ComparisonRow]) -> list[str]:
