@@ -24,7 +24,7 @@ def plural(n: float, word: str, shown: str | None = None) -> str:
     if word.endswith("y") and not word.endswith(("ay", "ey", "oy", "uy")):
         many = f"{word[:-1]}ies"
     else:
-        many = f"{word}es" if word.endswith(("ch", "s")) else f"{word}s"
+        many = f"{word}es" if word.endswith(("tch", "s")) else f"{word}s"
     return f"{n if shown is None else shown} {word if n == 1 else many}"
 
 
