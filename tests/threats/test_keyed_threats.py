@@ -131,6 +131,21 @@ def test_weights_give_away_a_key(text: str) -> None:
     assert float((network(x).argmax(1) == y).double().mean()) < 0.8
 
 
+def test_a_substitute_learns_the_labels_and_counts_what_it_asked(means: Told) -> None:
+    asked: list[int] = []
+    handle = means.defended.register_forward_hook(lambda module, args, out: asked.append(len(args[0])))
+    threat = threats.Substitute("digits-cnn", "digits/train[300:340]", rounds=3, epochs=15, lr=3e-3)
+    prepared = threat.prepare(means)
+    handle.remove()
+    assert sum(asked) == 40 * 2**3
+    assert means.sentences[0].startswith("substitute: 320 labels were asked for")
+    assert float(means.sentences[0].split("gives ")[1].split("%")[0]) > 60
+    bound = prepared.bind(means.defended, levels=256)
+    assert bound.sources == ((prepared.trained, 1.0),)
+    with pytest.raises(ContractError, match="trains the substitute before the attack"):
+        threat.bind(means.defended, levels=256)
+
+
 def test_a_table_cannot_be_guessed(means: Told) -> None:
     table = defences.load("pixel-substitution:values=table", key=KEY)
     assert isinstance(table, defences.KeyedDefence)
@@ -148,6 +163,7 @@ def test_a_study_takes_every_threat_by_name(file: Path, tmp_path: Path) -> None:
         "labels-only",
         "scores-only",
     ]
+    names.append("substitute:model=digits-cnn,data='digits/train[300:320]',rounds=1,epochs=1")
     for threat in names:
         attack = "square:steps=20" if threat == "scores-only" else "pgd:eps=0.1,steps=3"
         attack = "hopskipjump:steps=2,queries=10,norm=linf" if threat == "labels-only" else attack

@@ -51,6 +51,9 @@ class RunMeans:
                 carry_out(run, data, path, scratch=self.folder, device=self.device)
         return models.load(f"{TRAINED}|{path}")
 
+    def build(self, model: str, seed: int) -> nn.Module:
+        return models.build(model, seed).to(self.device)
+
     def data(self, name: str) -> Dataset:
         return datasets.load(name, root=self.root)
 

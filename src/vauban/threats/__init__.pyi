@@ -20,6 +20,7 @@ from vauban.threats.keyed import Keyed as Keyed
 from vauban.threats.objectives import Ensemble as Ensemble
 from vauban.threats.objectives import Hybrid as Hybrid
 from vauban.threats.objectives import Transfer as Transfer
+from vauban.threats.substitute import Substitute as Substitute
 from vauban.threats.surrogate import GrayBox as GrayBox
 from vauban.threats.surrogate import Removed as Removed
 from vauban.words.threat import load as load
@@ -36,5 +37,6 @@ leaked_activation = LeakedActivation
 leaked_key = LeakedKey
 removed = Removed
 scores_only = ScoresOnly
+substitute = Substitute
 transfer = Transfer
 white_box = WhiteBox

@@ -42,6 +42,9 @@ class Means(Protocol):
     def train(self, run: TrainingRun) -> nn.Module:
         """The network of a training behind what it was trained behind; made once and kept."""
 
+    def build(self, model: str, seed: int) -> nn.Module:
+        """A network of an architecture, untrained."""
+
     def data(self, name: str) -> Dataset:
         """A data set by name."""
 

@@ -1,0 +1,104 @@
+"""Substitute trained on a target's labels (Papernot et al. 2017, Practical black-box attacks, arXiv:1602.02697)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vauban.core.answers import predicted
+from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError
+from vauban.core.losses import logit_of
+from vauban.core.norms import Ball
+from vauban.core.parameters import Count, Share, Whole
+from vauban.engine.network import differentiate, predict, quiet
+from vauban.engine.threat import BoundThreat
+from vauban.threats import registry
+from vauban.threats.base import Means, Threat
+from vauban.training.loop import optimise
+
+LOT = 256  # images of a query batch
+
+
+@registry.register("substitute", words={"trained": "model"})
+@dataclass(frozen=True, eq=False)
+class Substitute(Threat):
+    """A network of the attacker's, trained on the labels that the target gives, and attacked in its place.
+
+    Papernot et al., algorithm 1: the target labels a few images; the network is trained on them; every image x with label y
+    gives another, clip(x + lambda sign(dz_y/dx)), along which the network's answer changes most (Jacobian-based
+    augmentation); these are labelled in turn. After `rounds` rounds images 2^rounds have been asked about, which a sentence
+    says before the attack; the attack itself asks nothing.
+
+    Attributes:
+        model: Architecture of the network, `mnist-c4`.
+        data: Images to begin with, apart from those that are attacked: `mnist/train[:150]`. Their labels are not used.
+        rounds: Rounds of augmentation.
+        epochs: Of each training, from the weights of the one before.
+        step: lambda, pixel units.
+        lr: Learning rate of Adam.
+        seed: Of the network's initial weights and the order of the images.
+        trained: The network; made before the attack.
+
+    Departures: the paper trains from new weights in each round; here training goes on. Its reservoir sampling is left
+    out.
+    """
+
+    model: str
+    data: str
+    rounds: Whole = 5
+    epochs: Count = 10
+    step: Share = 0.1
+    lr: float = 1e-3
+    seed: int = 0
+    trained: nn.Module | None = field(default=None, repr=False, kw_only=True)
+    registered: ClassVar[str] = "substitute"
+    grants: ClassVar[frozenset[str]] = frozenset({"gradients"})
+
+    def prepare(self, means: Means) -> Substitute:
+        if self.trained is not None:
+            return self
+        network, known = means.build(self.model, self.seed), means.data(self.data).all()
+        device = next(network.parameters()).device
+        x, y = known.x.to(device), torch.empty(0, dtype=torch.int64, device=device)
+        for number in range(self.rounds + 1):
+            y = torch.cat([y, labels(means.defended, x[len(y) :])])
+            batch = Batch(x, y, torch.arange(len(y), device=device), None)
+            optimise(network.train(), batch, epochs=self.epochs, lr=self.lr, seed=self.seed + number)
+            if number < self.rounds:
+                x = torch.cat([x, (x + self.step * slopes(network.eval(), x, y).sign()).clamp(0, 1)])
+        with quiet(list(network.modules())):
+            agreed = float((predicted(predict(network, x)) == y).double().mean())
+        means.tell(f"substitute: {len(x)} labels were asked for; the substitute gives {agreed:.1%} of them")
+        return replace(self, trained=network.eval())
+
+    def bind(
+        self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
+    ) -> BoundThreat:
+        if self.trained is None:
+            raise ContractError(
+                "expected a study (vauban evaluate), which trains the substitute before the attack, or trained=NETWORK, "
+                "got an attack alone"
+            )
+        sources = ((self.trained, 1.0),)
+        return BoundThreat(defended, self.name, sources, self.grants, budget=budget, levels=levels, limit=limit)
+
+
+def labels(target: nn.Module, x: Tensor) -> Tensor:
+    """The labels that a target gives images, int64 `(batch,)`; 0 where it gives none."""
+    with quiet(list(target.modules())):
+        return torch.cat([predicted(predict(target, part)) for part in torch.split(x, LOT)]).clamp_min(0)
+
+
+def slopes(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """dz_y/dx of every image, `(batch, ...)`."""
+    made = []
+    for part, label in zip(torch.split(x, LOT), torch.split(y, LOT), strict=True):
+        with quiet(list(network.modules())):
+            _, _, (g,), _ = differentiate(network, part, [partial(logit_of, label=label)])
+        made.append(g)
+    return torch.cat(made)
