@@ -26,8 +26,10 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.norms import L0, L1, L2, Linf, Norm
 from vauban.core.registry import Entry, Registry
+from vauban.core.secret import Secret
 from vauban.core.text import parse, written
 from vauban.data.location import DataLocation
+from vauban.defences.keyed.permutation import PixelPermutation
 from vauban.engine import BoundThreat, Oracle
 from vauban.training import registry as recipes
 from vauban.training.objectives.standard import StandardTraining
@@ -66,6 +68,16 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "transfer": {"sources": NET},
     "ensemble": {"models": [NET]},
     "hybrid": {"models": NET, "path": defences.registry.get("bit-depth").make()},
+    **{
+        entry.name: {"key": Secret.public(7)}
+        for entry in defences.registry
+        if "key" in inspect.signature(entry.make).parameters
+    },
+    "keyed-channels": {"transform": PixelPermutation(Secret.public(7))},
+    "keyed": {"surrogates": NET},
+    "chosen-inputs": {"guess": NET},
+    "leaked-activation": {"guess": NET},
+    "substitute": {"model": "digits-cnn", "data": "digits/train", "trained": NET},
     "at": {"attack": FGSM()},
     "epoch-at": {"attack": FGSM()},
     "trades": {"attack": FGSM()},

@@ -14,7 +14,7 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.losses import logit_of
 from vauban.core.norms import Ball
-from vauban.core.parameters import Count, Share, Whole
+from vauban.core.parameters import Count, NonNegative, Share, Whole
 from vauban.engine.network import differentiate, predict, quiet
 from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
@@ -53,7 +53,7 @@ class Substitute(Threat):
     rounds: Whole = 5
     epochs: Count = 10
     step: Share = 0.1
-    lr: float = 1e-3
+    lr: NonNegative = 1e-3
     seed: int = 0
     trained: nn.Module | None = field(default=None, repr=False, kw_only=True)
     registered: ClassVar[str] = "substitute"

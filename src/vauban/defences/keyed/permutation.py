@@ -27,16 +27,18 @@ class PixelPermutation(KeyedDefence):
     channels: Literal["together", "apart"] = "together"
 
     def made(self, shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """The order of all components, those of a pixel together: one selection along one axis is the fastest."""
         _, n = self.unknowns(shape)
-        return (self.key.permutation(n, f"{self.use}|{n}"),)
+        order = self.key.permutation(n, f"{self.use}|{n}")
+        planes = prod(shape) // n
+        return ((torch.arange(planes)[:, None] * n + order).flatten(),)
 
     def _pixels(self, shape: tuple[int, ...]) -> bool:
         return self.channels == "together" and len(shape) > 1
 
     def transformed(self, x: Tensor, *made: Tensor) -> Tensor:
         (order,) = made
-        flat = x.flatten(2) if self._pixels(tuple(x.shape[1:])) else x.flatten(1)
-        return flat.index_select(-1, order).view(x.shape)
+        return x.flatten(1).index_select(1, order).view(x.shape)
 
     def unknowns(self, shape: tuple[int, ...]) -> tuple[Unknown, int]:
         return "order", prod(shape[1:]) if self._pixels(shape) else prod(shape)
