@@ -70,8 +70,8 @@ def test_every_experiment(name: str) -> None:
                 *cell.judge.networks,
                 *(t.network for craft in (cell.craft, *cell.also) if craft for t in craft.through),
             }
-            assert roles <= {*scale.models, *scale.recipes}, (
-                f"{name}: {roles - {*scale.models, *scale.recipes}} have no network"
+            assert roles <= {*scale.models, *scale.recipes, *scale.defended}, (
+                f"{name}: {roles - {*scale.models, *scale.recipes, *scale.defended}} have no network"
             )
     if "paper" in experiment.scales:
         assert unmatched(experiment, list(experiment.cells(experiment.scales["paper"]))) == []

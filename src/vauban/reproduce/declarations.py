@@ -132,6 +132,10 @@ class DefenceOnUse:
     data: str
     options: tuple[tuple[str, Any], ...] = ()
 
+    def __str__(self) -> str:
+        given = "".join(f",{name}={value}" for name, value in self.options)
+        return f"{self.fitter.kind}:file=...{given}, fitted by {self.fitter} on {self.data}"
+
 
 @dataclass(frozen=True)
 class DefendedRole:
@@ -139,6 +143,10 @@ class DefendedRole:
 
     network: str
     parts: tuple[DefenceOnUse | Path, ...]
+
+    def __str__(self) -> str:
+        parts = " + ".join(str(part) if isinstance(part, DefenceOnUse) else part.name for part in self.parts)
+        return f"{self.network} behind {parts}"
 
 
 @dataclass(frozen=True)

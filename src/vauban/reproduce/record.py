@@ -84,7 +84,7 @@ def summary(
         "data": {"name": scale.data, "fingerprint": context.data.fingerprint},
         "models": {
             role: {
-                "spec": str(recipes[role]) if role in recipes else scale.models[role],
+                "spec": str({**scale.models, **recipes, **scale.defended}[role]),
                 "fingerprint": _fingerprint(context.networks, role),
             }
             for role in roles

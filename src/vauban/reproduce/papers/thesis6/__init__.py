@@ -1,0 +1,1 @@
+"""H. Zhang's thesis, chapter 6: patch replacement."""
