@@ -39,7 +39,7 @@ def label(kind: str, layer: str) -> str:
 
 
 def distortion(kind: str, scale: Scale, layer: str, name: str) -> TableCell:
-    metric = f"layer-distortion:layer={name}" if name else "layer-distortion"
+    metric = f"layer-distortion:layer='{name}'" if name else "layer-distortion"
     return TableCell(made(kind, scale)[0], Judge(("network",)), metric, {}, label(kind, layer))
 
 
