@@ -62,11 +62,12 @@ BASES: Mapping[str, Base] = {
             8,
             "stand-in",
             "small-branched (0.2 million parameters) on 500 CIFAR-10 test images in place of ResNet-50 on 1000 of "
-            "ImageNet; codebooks from 2000 training images, 20 000 places",
+            "ImageNet; codebooks from 2000 training images, 10 000 places",
         ),
         BRANCHED_LAYERS,
         "cifar10/train[::25]",
-        20_000,
+        10_000,
+        5,
     ),
     "small-mnist": Base(
         Scale(
@@ -77,12 +78,13 @@ BASES: Mapping[str, Base] = {
             10,
             "stand-in",
             "C4 on 500 MNIST test images in place of ResNet-50 on 1000 of ImageNet; codebooks from 2000 training images, "
-            "20 000 places",
+            "10 000 places",
             recipes={"network": C4},
         ),
         {"0": "image", "1": "0", "4": "2"},
         "mnist/train[::30]",
-        20_000,
+        10_000,
+        5,
     ),
     "small-imagenet": Base(
         Scale(
@@ -93,11 +95,12 @@ BASES: Mapping[str, Base] = {
             30,
             "stand-in",
             "SqueezeNet 1.0 on 50 ImageNet validation images in place of ResNet-50 on 1000, the thesis's protocol alone; "
-            "codebooks from 50 other validation images, 20 000 places",
+            "codebooks from 50 other validation images, 10 000 places",
         ),
         {"0": "image", "1": "module.features.0", "4": "module.features.3", "7": "module.features.4"},
         "imagenet/val1000[10:1000:20]:crop=227",
-        20_000,
+        10_000,
+        5,
     ),
     "paper": Base(
         Scale(
