@@ -70,7 +70,9 @@ def test_every_experiment_has_the_file_of_its_number() -> None:
 def test_a_file_says_first_which_table_or_figure_it_is(file: Path) -> None:
     first = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))).split("\n")[0]
     kind = re.match(r"[a-z]+", file.stem)[0].capitalize()
-    chapter = {"cia": "", "efficient": "", "keyed": "", "thesis4": "4.", "thesis5": "5.", "thesis6": "6."}[file.parent.name]
+    chapter = {"cia": "", "efficient": "", "keyed": "", "thesis4": "4.", "thesis5": "5.", "thesis6": "6."}[
+        file.parent.name
+    ]
     numbered = first.startswith(f"{kind} {chapter}{file.stem.removeprefix(kind.lower())}: ")
     assert numbered or file.stem in BEYOND_THE_PAPERS
 
