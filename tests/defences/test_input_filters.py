@@ -84,6 +84,23 @@ def test_median_filter_is_scipys_rank_filter(size: int) -> None:
     np.testing.assert_array_equal(MedianFilter(size).apply(x).numpy(), expected)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_median_filter_selects_one_pixel_where_many_are_equal(size: int) -> None:
+    x = images(2, 3, 9, 7).mul(3).round().div(3).requires_grad_()
+    out = MedianFilter(size).apply(x)
+    assert torch.equal(out, MedianFilter(size).apply(x.detach()))
+    (gradient,) = torch.autograd.grad(out.sum(), x)
+    assert torch.equal(gradient, gradient.round())
+    assert int(gradient.sum()) == out.numel()
+
+
+def test_median_of_a_window_with_nan_is_nan() -> None:
+    x = images(1, 1, 7, 7)
+    x[0, 0, 3, 3] = torch.nan
+    for image in (x, x.clone().requires_grad_()):
+        assert int(MedianFilter(3).apply(image).isnan().sum()) == 9
+
+
 def test_median_of_an_even_window_by_hand() -> None:
     x = torch.tensor([[[[0.1, 0.4], [0.2, 0.3]]]])
     out = MedianFilter(2).apply(x)

@@ -18,6 +18,7 @@ from vauban.defences.fitter import DefenceFit as DefenceFit
 from vauban.defences.fitter import DefenceFitter as DefenceFitter
 from vauban.defences.inputs.bilateral import Bilateral as Bilateral
 from vauban.defences.inputs.bit_depth import BitDepth as BitDepth
+from vauban.defences.inputs.crop_ensemble import CropEnsemble as CropEnsemble
 from vauban.defences.inputs.diagonal_filter import DiagonalFilter as DiagonalFilter
 from vauban.defences.inputs.gaussian_filter import GaussianFilter as GaussianFilter
 from vauban.defences.inputs.gaussian_noise import GaussianNoise as GaussianNoise
@@ -26,8 +27,12 @@ from vauban.defences.inputs.jpeg import DifferentiableJPEG as DifferentiableJPEG
 from vauban.defences.inputs.jpeg_approximation import JPEGApproximation as JPEGApproximation
 from vauban.defences.inputs.mean_filter import MeanFilter as MeanFilter
 from vauban.defences.inputs.median_filter import MedianFilter as MedianFilter
+from vauban.defences.inputs.non_local_means import NonLocalMeans as NonLocalMeans
+from vauban.defences.inputs.pixel_deflection import PixelDeflection as PixelDeflection
 from vauban.defences.inputs.random_jpeg import RandomJPEG as RandomJPEG
+from vauban.defences.inputs.random_resize import RandomResize as RandomResize
 from vauban.defences.inputs.sign_noise import SignNoise as SignNoise
+from vauban.defences.inputs.total_variation import TotalVariation as TotalVariation
 from vauban.defences.inputs.uniform_noise import UniformNoise as UniformNoise
 from vauban.defences.keyed.base import KeyedDefence as KeyedDefence
 from vauban.defences.keyed.blocks import BlockPermutation as BlockPermutation
