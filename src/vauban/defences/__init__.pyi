@@ -27,7 +27,6 @@ from vauban.defences.inputs.jpeg import DifferentiableJPEG as DifferentiableJPEG
 from vauban.defences.inputs.jpeg_approximation import JPEGApproximation as JPEGApproximation
 from vauban.defences.inputs.mean_filter import MeanFilter as MeanFilter
 from vauban.defences.inputs.median_filter import MedianFilter as MedianFilter
-from vauban.defences.inputs.non_local_means import NonLocalMeans as NonLocalMeans
 from vauban.defences.inputs.pixel_deflection import PixelDeflection as PixelDeflection
 from vauban.defences.inputs.random_jpeg import RandomJPEG as RandomJPEG
 from vauban.defences.inputs.random_resize import RandomResize as RandomResize
