@@ -24,6 +24,11 @@ GRANTS = {
     "transfer": {"gradients"},
     "ensemble": {"gradients"},
     "hybrid": {"gradients"},
+    "keyed": {"gradients"},
+    "leaked-key": {"gradients", "scores", "labels"},
+    "chosen-inputs": {"gradients", "labels"},
+    "leaked-activation": {"gradients", "labels"},
+    "substitute": {"gradients"},
 }
 
 
@@ -105,6 +110,10 @@ def make(name: str) -> threats.Threat:
         "transfer": {"sources": Net(1.0, 2.0, 3.0)},
         "ensemble": {"models": [Net(1.0, 2.0, 3.0)]},
         "hybrid": {"models": Net(1.0, 2.0, 3.0), "path": Halved()},
+        "keyed": {"surrogates": Net(1.0, 2.0, 3.0)},
+        "chosen-inputs": {"guess": Net(1.0, 2.0, 3.0)},
+        "leaked-activation": {"guess": Net(1.0, 2.0, 3.0)},
+        "substitute": {"model": "", "data": "", "trained": Net(1.0, 2.0, 3.0)},
     }
     return threats.load(name, **params.get(name, {}))
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
-from vauban.core.parameters import Count, Share
+from vauban.core.parameters import Range, Share
 from vauban.core.surgery import submodule
 from vauban.engine.network import predict, quiet
 from vauban.engine.threat import BoundThreat
@@ -20,6 +20,8 @@ from vauban.threats.key_recovery import Guessable, Guessed, assigned, by_respons
 from vauban.threats.keyed import run_of
 
 LOT = 256  # images of a query batch
+Queries = Annotated[int, Range(2)]
+"""A whole number of questions: the grey image, and one or more that are changed."""
 GREY = 0.25
 """Value of the image of which one thing at a time is changed: the same everywhere, so no order changes it."""
 
@@ -70,7 +72,7 @@ class ChosenInputs(_Responding):
         ContractError: When prepared: a key that gives no order.
     """
 
-    queries: Count | None = None
+    queries: Queries | None = None
     step: Share = 0.5
     registered: ClassVar[str] = "chosen-inputs"
 
@@ -97,7 +99,7 @@ class LeakedActivation(_Responding):
     """
 
     layer: str = "transform"
-    queries: Count | None = None
+    queries: Queries | None = None
     step: Share = 0.5
     registered: ClassVar[str] = "leaked-activation"
 

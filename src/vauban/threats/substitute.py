@@ -54,7 +54,7 @@ class Substitute(Threat):
     epochs: Count = 10
     step: Share = 0.1
     lr: NonNegative = 1e-3
-    seed: int = 0
+    seed: Whole = 0
     trained: nn.Module | None = field(default=None, repr=False, kw_only=True)
     registered: ClassVar[str] = "substitute"
     grants: ClassVar[frozenset[str]] = frozenset({"gradients"})
