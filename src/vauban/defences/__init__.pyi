@@ -3,6 +3,7 @@
 from typing import Any
 
 from vauban.core.registry import Registry as Registry
+from vauban.defences.architecture.activation_pruning import StochasticActivationPruning as StochasticActivationPruning
 from vauban.defences.base import Apply as Apply
 from vauban.defences.base import Defence as Defence
 from vauban.defences.base import InputDefence as InputDefence
@@ -27,10 +28,15 @@ from vauban.defences.inputs.jpeg import DifferentiableJPEG as DifferentiableJPEG
 from vauban.defences.inputs.jpeg_approximation import JPEGApproximation as JPEGApproximation
 from vauban.defences.inputs.mean_filter import MeanFilter as MeanFilter
 from vauban.defences.inputs.median_filter import MedianFilter as MedianFilter
+from vauban.defences.inputs.non_local_means import NonLocalMeans as NonLocalMeans
 from vauban.defences.inputs.pixel_deflection import PixelDeflection as PixelDeflection
+from vauban.defences.inputs.quilting import FitQuilting as FitQuilting
+from vauban.defences.inputs.quilting import Quilting as Quilting
 from vauban.defences.inputs.random_jpeg import RandomJPEG as RandomJPEG
 from vauban.defences.inputs.random_resize import RandomResize as RandomResize
 from vauban.defences.inputs.sign_noise import SignNoise as SignNoise
+from vauban.defences.inputs.sparse_reconstruction import FitSparseReconstruction as FitSparseReconstruction
+from vauban.defences.inputs.sparse_reconstruction import SparseReconstruction as SparseReconstruction
 from vauban.defences.inputs.total_variation import TotalVariation as TotalVariation
 from vauban.defences.inputs.uniform_noise import UniformNoise as UniformNoise
 from vauban.defences.keyed.base import KeyedDefence as KeyedDefence
