@@ -37,8 +37,8 @@ class NonLocalMeans(InputDefence):
     """
 
     reference = "Buades, Coll, Morel 2005; Xu, Evans, Qi 2017, arXiv:1704.01155"
-    search: Annotated[int, Range(3, 63)] = 11
-    patch: Annotated[int, Range(3, 31)] = 3
+    search: Annotated[int, Range(1, 63)] = 11
+    patch: Annotated[int, Range(1, 31)] = 3
     strength: Annotated[float, Range(1e-3, 1e3)] = 4 / 255
 
     def __post_init__(self) -> None:
@@ -75,5 +75,5 @@ class NonLocalMeans(InputDefence):
     def _kernel(self, x: Tensor) -> Tensor:
         """One axis of g, `(1, 1, patch, 1)`."""
         offsets = torch.arange(self.patch, dtype=x.dtype, device=x.device) - self.patch // 2
-        g = torch.exp(-(offsets**2) / (2 * ((self.patch - 1) / 4) ** 2))
+        g = torch.exp(-(offsets**2) / (2 * ((self.patch - 1) / 4 or 1) ** 2))  # a patch of one pixel has no spread
         return (g / g.sum())[None, None, :, None]
