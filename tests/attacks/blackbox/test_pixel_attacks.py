@@ -226,7 +226,7 @@ def test_three_others_are_others_and_equally_likely() -> None:
 
 
 def test_a_generation_is_the_formula() -> None:
-    """Children of equation 3 take the place of parents that are no fitter, and only of those."""
+    """Children take the place of parents that are no fitter, and only of those."""
     x = dark(2, 1, 4, 4)
     oracle = door(Decisive(1, 1, level=2.0), x)
     attack = OnePixel(population=6, pixels=2)

@@ -1,5 +1,5 @@
 """Greedy local search. Narodytska, Kasiviswanathan, Simple black-box adversarial attacks on deep neural networks, 2017
-(arXiv:1612.06299), algorithm LocSearchAdv, equations 1 and 2."""
+(arXiv:1612.06299), algorithm LocSearchAdv."""
 
 from __future__ import annotations
 

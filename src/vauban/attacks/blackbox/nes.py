@@ -1,5 +1,5 @@
 """NES. Ilyas, Engstrom, Athalye, Lin, Black-box adversarial attacks with limited queries and information, 2018
-(arXiv:1804.08598), algorithm 1 and section 3.2."""
+(arXiv:1804.08598), algorithm 1 and section 3.1."""
 
 from __future__ import annotations
 

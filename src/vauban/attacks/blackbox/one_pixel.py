@@ -1,5 +1,5 @@
 """One-pixel attack. Su, Vargas, Sakurai, One pixel attack for fooling deep neural networks, 2019 (arXiv:1710.08864),
-sections III-A and III-B, equation 3; differential evolution is Storn's and Price's (1997)."""
+section III; differential evolution is Storn's and Price's (1997)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OnePixel(Steps[OnePixelState]):
 
     A member is row, column and colour of `pixels` pixels. Step 0 draws the population: places uniformly, colours from
     N(1/2, 1/2). Every later step makes one child per member, g_1 + factor (g_2 - g_3) of three other members drawn
-    at random (equation 3, no crossover), which takes its parent's place where p(y) is no higher (targeted: p(t) no
+    at random (no crossover), which takes its parent's place where p(y) is no higher (targeted: p(t) no
     lower). A step costs `population` queries. At most `pixels` pixels change, in all channels. Images `(batch, channel,
     height, width)`; vectors are one row of pixels.
 
@@ -93,7 +93,7 @@ class OnePixel(Steps[OnePixelState]):
         return OnePixelState(genes, value, self._images(oracle, genes.gather(1, best)).squeeze(1))
 
     def _children(self, oracle: Oracle, genes: Tensor, t: int) -> Tensor:
-        """One child per member, of three others (equation 3)."""
+        """One child per member, of three others."""
         u = oracle.rng.uniform("parents", (self.population, 3), t=t, dtype=torch.float64)
         index = others(u)
         shape = genes.shape

@@ -1,5 +1,5 @@
 """SPSA. Uesato, O'Donoghue, van den Oord, Kohli, Adversarial risk and the dangers of evaluating against weak attacks,
-2018 (arXiv:1802.05666), section 4.1 and algorithm 1; the estimate is Spall's (1992)."""
+2018 (arXiv:1802.05666), algorithm 1; the estimate is Spall's (1992)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """ZOO. Chen, Zhang, Sharma, Yi, Hsieh, ZOO: zeroth order optimization based black-box attacks to deep neural networks
-without training substitute models, 2017 (arXiv:1708.03999), algorithms 1 and 2, sections 3.1 to 3.5."""
+without training substitute models, 2017 (arXiv:1708.03999), algorithm 2, equations 4 to 6."""
 
 from __future__ import annotations
 

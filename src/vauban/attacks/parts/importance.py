@@ -13,7 +13,7 @@ from vauban.engine import Oracle
 
 
 def importance(oracle: Oracle, x: Tensor, region: int, uniform: float) -> Tensor:
-    """Probability of each coordinate of being drawn, `(batch, features)`: large where much has changed (section 3.5)."""
+    """Probability of each coordinate of being drawn, `(batch, features)`: large where much has changed."""
     change = (x - oracle.domain.x0).abs()
     if x.dim() == 4:
         height, width = x.shape[2:]
