@@ -30,7 +30,7 @@ class NES(Steps[Point], StepSize):
         ball: The budget, in linf or l2.
         steps: Number of steps.
         pairs: Antithetic pairs of an estimate, 2 queries each.
-        sigma: Search variance: standard deviation of a probe in pixel units; at least one level where the oracle rounds.
+        sigma: Standard deviation of a probe in pixel units; at least one level where the oracle rounds.
         rel_stepsize: alpha, the length of a step as a share of the radius eps; None: 0.2, the paper's 0.01 at eps 0.05.
         abs_stepsize: The length of a step in pixel units, in the place of rel_stepsize.
         loss: f, which is raised; any but `auto`, which is two losses.
