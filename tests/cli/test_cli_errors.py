@@ -277,7 +277,7 @@ def test_an_interruption_says_how_to_go_on(evaluate: Run, monkeypatch: pytest.Mo
     [
         (["evaluate"], "finished batches are stored"),
         (["train", "--model", "m", "--data", "d", "--out", "w.safetensors"], "the last whole epoch is kept"),
-        (["fit", "--attack", "a", "--model", "m", "--data", "d", "--out", "w.safetensors"], "nothing is kept of a fit"),
+        (["fit", "--fitter", "a", "--model", "m", "--data", "d", "--out", "w.safetensors"], "nothing is kept of a fit"),
         (["report", "run"], "nothing was written"),
     ],
 )

@@ -14,6 +14,7 @@ from vauban.reproduce.jobs import JUDGED
 from vauban.reproduce.judged import per_image
 from vauban.reproduce.panels import needed
 from vauban.reproduce.printed import beside, printed, rows_of, unmatched
+from vauban.reproduce.training_seeds import AGAIN
 from vauban.statistics.estimates import conditional_mean
 
 JUDGE = Judge(("A",))
@@ -66,10 +67,12 @@ def test_every_experiment(name: str) -> None:
         for cell in cells:
             beside(cell, rows)
         for cell in [*cells, *needed(drawn)]:
-            roles = {
+            named = {
                 *cell.judge.networks,
                 *(t.network for craft in (cell.craft, *cell.also) if craft for t in craft.through),
             }
+            assert len(scale.training_seeds) > 1 or not any(role.endswith(AGAIN) for role in named)
+            roles = {role.removesuffix(AGAIN) for role in named}
             assert roles <= {*scale.models, *scale.recipes, *scale.defended}, (
                 f"{name}: {roles - {*scale.models, *scale.recipes, *scale.defended}} have no network"
             )

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError
 
 BYTES = 32
@@ -31,6 +32,7 @@ class Secret:
 
     __slots__ = ("__key", "id")
 
+    @named_arguments
     def __init__(self, key: bytes) -> None:
         """Args: key: 32 bytes. Raises ContractError for another number of them."""
         if not isinstance(key, bytes) or len(key) != BYTES:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import nn
 
+from vauban.core.arguments import NamedArguments
 from vauban.core.contracts import Batch
 from vauban.core.parameters import Parameters
 from vauban.defences.base import Defence
@@ -20,7 +21,7 @@ Passed = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class DefenceFit(Generic[D]):
+class DefenceFit(NamedArguments, Generic[D]):
     """A fitted defence, and what fitting it cost, apart from what running it will.
 
     Attributes:

@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 from torch import nn
 
@@ -19,7 +19,6 @@ from vauban.core.surgery import submodule
 from vauban.data import Dataset
 from vauban.engine.network import WeightedModule
 from vauban.engine.threat import BoundThreat
-from vauban.training.run import TrainingRun
 
 Rules = Mapping[str, Backward] | str
 """BPDA by submodule name: a substitute or None for the identity; a string `a+b` names identities."""
@@ -39,8 +38,8 @@ class Means(Protocol):
     def network(self) -> nn.Module | None: ...
     @property
     def defended(self) -> nn.Module: ...
-    def train(self, run: TrainingRun) -> nn.Module:
-        """The network of a training behind what it was trained behind; made once and kept."""
+    def train(self, run: Any) -> nn.Module:
+        """The network of a `TrainingRun` behind what it was trained behind; made once and kept."""
 
     def build(self, model: str, seed: int) -> nn.Module:
         """A network of an architecture, untrained."""

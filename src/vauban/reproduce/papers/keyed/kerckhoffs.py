@@ -15,7 +15,7 @@ from vauban.reproduce.claims import FEW, Claim, Larger
 from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
-from vauban.reproduce.papers.keyed.networks import CLASSICAL, OWN, PERMUTED, SMALL, SMOKE, TABLES, paper, role
+from vauban.reproduce.papers.keyed.networks import CLASSICAL, OWN, PERMUTED, SMOKE, TABLES, paper, role, small
 from vauban.reproduce.papers.keyed.setting import NOTES, SOURCE, error, made_on
 from vauban.reproduce.registry import register
 from vauban.reproduce.training_seeds import trained_again
@@ -95,7 +95,7 @@ def kerckhoffs() -> Experiment:
         "Beyond the paper: a keyed network against what its attacker knows and asks, MNIST",
         SOURCE,
         cells,
-        {"smoke": SMOKE, "small": SMALL, "paper": paper("mnist")},
+        {"smoke": SMOKE, "small": small("mnist"), "paper": paper("mnist")},
         None,
         notes=(
             *NOTES,

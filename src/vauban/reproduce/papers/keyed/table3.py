@@ -14,7 +14,7 @@ from vauban.engine import Attack
 from vauban.reproduce.claims import FEW, Claim, Larger
 from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.papers.keyed.networks import CLASSICAL, OWN, PERMUTED, SMALL, SMOKE, TABLES, paper, role
+from vauban.reproduce.papers.keyed.networks import CLASSICAL, OWN, PERMUTED, SMOKE, TABLES, paper, role, small
 from vauban.reproduce.papers.keyed.setting import AMBIGUOUS, NOTES, SOURCE, error, made_on
 from vauban.reproduce.printed import rows_of
 from vauban.reproduce.registry import register
@@ -94,14 +94,13 @@ CLAIMS = (
 
 
 def table3(data: str, title: str) -> Experiment:
-    """The experiment on one of the two data sets; scale small is on MNIST alone, Fashion-MNIST needs its files."""
-    small = {"small": SMALL} if data == "mnist" else {}
+    """The experiment on one of the two data sets."""
     return Experiment(
         f"keyed-3-{data}",
         f"Table 3: errors of classical and permuted networks under attacks made elsewhere, {title}",
         SOURCE,
         lambda scale: cells_of(data, scale),
-        {"smoke": SMOKE, **small, "paper": paper(data)},
+        {"smoke": SMOKE, "small": small(data), "paper": paper(data)},
         f"keyed-table3-{data}.csv",
         printed_n=1000,
         ambiguous=AMBIGUOUS,
