@@ -234,7 +234,7 @@ def run(kind: str, entry: Entry[Any], thing: Any) -> None:
 
 REFUSED_WHEN_RUN = (
     "images within|rounding of torch.float32|submodule|for which the universal|larger than|of shape"
-    "|unknown layer of|expected maps|codewords, "
+    "|unknown layer of|expected maps|codewords, |activations that are modules"
 )
 """What only the images or the network can tell."""
 
