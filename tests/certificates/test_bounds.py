@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import vauban as vb
 from vauban.certificates import CROWN, IBP
 from vauban.certificates.bounds import LinearBounds, linear_margins
-from vauban.certificates.linear_rows import Region, Rows
+from vauban.certificates.linear_rows import LinearRows, Region
 from vauban.certificates.search import last_proved
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.norms import L2, Linf
@@ -156,14 +156,16 @@ def test_a_window_is_taken_back_as_the_whole_is() -> None:
     steps = steps_of(network, x[:1], "test", False)
     bounds = LinearBounds(steps, Region(x.double(), torch.full((5,), 0.1).double(), Linf))
     for row, column in ((0, 0), (1, 3), (2, 5)):
-        rows = Rows.start(torch.eye(4).double()[:, :, None, None], torch.zeros(4, dtype=torch.int64), (row, column))
+        rows = LinearRows.start(
+            torch.eye(4).double()[:, :, None, None], torch.zeros(4, dtype=torch.int64), (row, column)
+        )
         plain = rows.whole(bounds.shapes[2])
         for i in (1, 0):
             step = steps[i]
             assert isinstance(step, Affine)
             rows = rows.before(step, bounds.shapes[i], bounds.shapes[i + 1])
             folded, added = step.folded(plain.coefficients, bounds.shapes[i])
-            plain = Rows(folded, plain.constant + added, plain.owner, plain.error)
+            plain = LinearRows(folded, plain.constant + added, plain.owner, plain.error)
         assert torch.allclose(rows.whole(bounds.shapes[0]).coefficients, plain.coefficients)
         assert torch.allclose(rows.constant, plain.constant)
         assert rows.coefficients.shape[2] < 7

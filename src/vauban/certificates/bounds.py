@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vauban.certificates.linear_rows import Region, Rows
+from vauban.certificates.linear_rows import LinearRows, Region
 from vauban.core.norms import L2
 from vauban.models.intervals import Box, differences, last_rising, margins_after, rounding, shapes_of, through
 from vauban.models.lines import Lines
@@ -54,7 +54,7 @@ class LinearBounds:
             self._pass(i)
         classes = self.shapes[-1].numel()
         owner = torch.arange(len(label), device=label.device).repeat_interleave(classes)
-        low = self._lowest(Rows.start(differences(label, classes).flatten(0, 1), owner), len(self.steps))
+        low = self._lowest(LinearRows.start(differences(label, classes).flatten(0, 1), owner), len(self.steps))
         return torch.maximum(margins_after(self.steps, self.boxes[at], label, True), low.view(len(label), classes))
 
     def _advance(self, i: int) -> None:
@@ -92,14 +92,14 @@ class LinearBounds:
         high = torch.maximum(low, high)  # equal but for rounding
         return low.view(-1, *shape), high.view(-1, *shape)
 
-    def _units(self, i: int, either: Tensor, shape: torch.Size) -> Iterator[tuple[Rows, int, Tensor]]:
+    def _units(self, i: int, either: Tensor, shape: torch.Size) -> Iterator[tuple[LinearRows, int, Tensor]]:
         """Single outputs before step i of the images for which they are wanted, and their places.
 
         They are taken back through the affine steps that they follow from, at `at`, once for all images.
         """
         numbers = torch.arange(shape.numel(), device=either.device).view(shape)
         for unit, corner, index in _outputs(numbers, either.any(0)):
-            rows, at = Rows.start(unit, torch.zeros_like(index), corner), i
+            rows, at = LinearRows.start(unit, torch.zeros_like(index), corner), i
             sizes = []
             while at > 0 and isinstance(self.steps[at - 1], Affine):
                 at -= 1
@@ -112,7 +112,7 @@ class LinearBounds:
                     error = sum((errors[image] * size[chosen] for errors, size in sizes), some.error)
                     yield replace(some, error=error), at, index[chosen]
 
-    def _before(self, rows: Rows, i: int) -> Rows:
+    def _before(self, rows: LinearRows, i: int) -> LinearRows:
         step = self.steps[i]
         if isinstance(step, Affine):
             return rows.before(step, self.shapes[i], self.shapes[i + 1])
@@ -128,7 +128,7 @@ class LinearBounds:
             self.lines[i] = step.lines(*self.boxes[i])
         return self.lines[i]
 
-    def _lowest(self, rows: Rows, at: int) -> Tensor:
+    def _lowest(self, rows: LinearRows, at: int) -> Tensor:
         """Lower bounds of functions of the outputs of the first `at` steps, `(n,)`."""
         for i in range(at - 1, -1, -1):
             rows = self._before(replace(rows, error=rows.error + self.errors[i][rows.owner] * rows.size), i)

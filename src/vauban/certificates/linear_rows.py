@@ -35,7 +35,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Rows:
+class LinearRows:
     """Linear functions of outputs: constant + <coefficients, outputs>.
 
     Attributes:
@@ -55,12 +55,12 @@ class Rows:
     image: int | None = None
 
     @classmethod
-    def start(cls, coefficients: Tensor, owner: Tensor, corner: Corner | None = None) -> Rows:
+    def start(cls, coefficients: Tensor, owner: Tensor, corner: Corner | None = None) -> LinearRows:
         """Functions without constants."""
         none = coefficients.new_zeros(len(coefficients))
         return cls(coefficients, none, owner, none, corner)
 
-    def of_image(self, rows: Tensor, image: int) -> Rows:
+    def of_image(self, rows: Tensor, image: int) -> LinearRows:
         """Some of the functions, by index, as functions of an image."""
         return replace(
             self,
@@ -72,7 +72,7 @@ class Rows:
         )
 
     @property
-    def negated(self) -> Rows:
+    def negated(self) -> LinearRows:
         return replace(self, coefficients=-self.coefficients, constant=-self.constant)
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ class Rows:
             values = values[:, :, top : top + high, left : left + wide]
         return values[self.owner] if self.image is None else values[self.image : self.image + 1]
 
-    def whole(self, shape: torch.Size) -> Rows:
+    def whole(self, shape: torch.Size) -> LinearRows:
         """The same without a window."""
         if self.corner is None:
             return self
@@ -100,7 +100,7 @@ class Rows:
         full[:, :, top : top + high, left : left + wide] = self.coefficients
         return replace(self, coefficients=full, corner=None)
 
-    def before(self, step: Affine, shape: torch.Size, after: torch.Size) -> Rows:
+    def before(self, step: Affine, shape: torch.Size, after: torch.Size) -> LinearRows:
         """The same functions of the inputs of an affine step, whose shapes are given."""
         if step.back is not None and len(after) == 3:
             back, added, corner = step.back(self.coefficients, self.corner or (0, 0), shape)
@@ -108,7 +108,7 @@ class Rows:
         back, added = step.folded(self.whole(after).coefficients, shape)
         return replace(self, coefficients=back, constant=self.constant + added, corner=None)
 
-    def below(self, lines: Lines) -> Rows:
+    def below(self, lines: Lines) -> LinearRows:
         """Lower bounds by functions of the inputs of an activation, from the lines that hold there."""
         positive, negative = self.coefficients.clamp_min(0), self.coefficients.clamp_max(0)
         added = self._summed(positive, lines.below) + self._summed(negative, lines.above)
@@ -120,7 +120,7 @@ class Rows:
             return coefficients.flatten(1) @ self.of(values).flatten()
         return (coefficients * self.of(values)).flatten(1).sum(1)
 
-    def below_pool(self, step: Pooled, box: Box, after: torch.Size) -> Rows:
+    def below_pool(self, step: Pooled, box: Box, after: torch.Size) -> LinearRows:
         """Lower bounds by functions of the inputs of a max pool, which lie in a box.
 
         max_i x_i >= x_j for any j, here the one with the highest middle. With c the larger of the highest lower end and the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
-from vauban.reproduce.papers.thesis6.networks import Base, Part, Parts, base_of, role_of
+from vauban.reproduce.papers.thesis6.networks import Base, Parts, PatchedLayer, base_of, role_of
 from vauban.reproduce.papers.thesis6.setting import bare, clean_and_ddn, register_experiment
 
 LAYERS = (("0", 0.005, 1), ("1", 0.3, 4))
@@ -12,7 +12,7 @@ LAYERS = (("0", 0.005, 1), ("1", 0.3, 4))
 
 def settings(base: Base) -> list[Parts]:
     return [
-        (Part(*layer, step=step, universal=universal),)
+        (PatchedLayer(*layer, step=step, universal=universal),)
         for layer in LAYERS
         for step, universal in ((1, False), (3, False), (1, True))
     ]
@@ -23,7 +23,7 @@ def cells(scale: Scale) -> list[TableCell]:
 
 
 def told(layer: tuple[str, float, int], kind: str, step: int = 1, universal: bool = False) -> str:
-    return f"{role_of((Part(*layer, step=step, universal=universal),))}; {kind}"
+    return f"{role_of((PatchedLayer(*layer, step=step, universal=universal),))}; {kind}"
 
 
 CLAIMS = (

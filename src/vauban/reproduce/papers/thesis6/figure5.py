@@ -5,7 +5,7 @@ from __future__ import annotations
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.figures import Panel
-from vauban.reproduce.papers.thesis6.networks import Base, Part, Parts, base_of, role_of
+from vauban.reproduce.papers.thesis6.networks import Base, Parts, PatchedLayer, base_of, role_of
 from vauban.reproduce.papers.thesis6.setting import bare, clean_and_ddn, register_experiment, sweep
 
 SHARES = (0.001, 0.005, 0.02, 0.1, 0.3)
@@ -17,7 +17,7 @@ def quantised(base: Base) -> dict[str, list[tuple[float, Parts]]]:
     """The settings of a curve for each layer and depth, by the share that K is of the places."""
     shares = SHARES[1:2] if base.sample < 1000 else SHARES
     return {
-        f"layer {layer}, d {depth}": [(share, (Part(layer, share, depth),)) for share in shares]
+        f"layer {layer}, d {depth}": [(share, (PatchedLayer(layer, share, depth),)) for share in shares]
         for layer in base.layers
         for depth in DEPTHS[layer]
     }
@@ -26,7 +26,7 @@ def quantised(base: Base) -> dict[str, list[tuple[float, Parts]]]:
 def lattices(base: Base) -> dict[str, list[tuple[float, Parts]]]:
     """The settings of a curve for each layer, by the scale of E8."""
     scales = LATTICE[1:2] if base.sample < 1000 else LATTICE
-    return {f"layer {layer}, E8": [(s, (Part(layer, lattice=s),)) for s in scales] for layer in base.layers}
+    return {f"layer {layer}, E8": [(s, (PatchedLayer(layer, lattice=s),)) for s in scales] for layer in base.layers}
 
 
 def settings(base: Base) -> list[Parts]:
@@ -45,7 +45,7 @@ def panels(scale: Scale) -> list[Panel]:
     ]
 
 
-def ddn(*part: Part) -> str:
+def ddn(*part: PatchedLayer) -> str:
     return f"{role_of(part)}; DDN"
 
 
@@ -53,13 +53,16 @@ CLAIMS = (
     Claim(
         "Accuracy under attack is not monotone in the number of codewords, in the image",
         "section 6.4.2",
-        (Larger(ddn(Part("0", 0.005)), ddn(Part("0", 0.001))), Larger(ddn(Part("0", 0.005)), ddn(Part("0", 0.3)))),
+        (
+            Larger(ddn(PatchedLayer("0", 0.005)), ddn(PatchedLayer("0", 0.001))),
+            Larger(ddn(PatchedLayer("0", 0.005)), ddn(PatchedLayer("0", 0.3))),
+        ),
     ),
     Claim(
         "An earlier layer is better on attacked images",
         "section 6.4.2",
         tuple(
-            Larger(ddn(Part(first, share, depth)), ddn(Part(later, share, 4)))
+            Larger(ddn(PatchedLayer(first, share, depth)), ddn(PatchedLayer(later, share, 4)))
             for first, depth, later in (("0", 1, "1"), ("1", 4, "4"))
             for share in (0.005, 0.1)
         ),
@@ -67,7 +70,7 @@ CLAIMS = (
     Claim(
         "E8 is below product quantisation on attacked images",
         "section 6.4.2",
-        tuple(Larger(ddn(Part("0", 0.005)), ddn(Part("0", lattice=s))) for s in (0.1, 0.3)),
+        tuple(Larger(ddn(PatchedLayer("0", 0.005)), ddn(PatchedLayer("0", lattice=s))) for s in (0.1, 0.3)),
         "at fixed settings, not at equal clean accuracy",
     ),
 )

@@ -6,7 +6,7 @@ from vauban.defences.features.strategies import Strategy
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.figures import Panel
-from vauban.reproduce.papers.thesis6.networks import Base, Part, Parts, base_of, role_of
+from vauban.reproduce.papers.thesis6.networks import Base, Parts, PatchedLayer, base_of, role_of
 from vauban.reproduce.papers.thesis6.setting import bare, clean_and_ddn, register_experiment, sweep
 
 GRIDS: dict[tuple[str, Strategy], tuple[float, ...]] = {
@@ -25,7 +25,8 @@ def curves(base: Base, layer: str) -> dict[str, list[tuple[float, Parts]]]:
     share, depth = BOOKS[layer]
     return {
         f"layer {layer}, {strategy}": [
-            (eps, (Part(layer, share, depth, strategy, eps),)) for eps in (grid[2:3] if base.sample < 1000 else grid)
+            (eps, (PatchedLayer(layer, share, depth, strategy, eps),))
+            for eps in (grid[2:3] if base.sample < 1000 else grid)
         ]
         for (where, strategy), grid in GRIDS.items()
         if where == layer
@@ -33,7 +34,7 @@ def curves(base: Base, layer: str) -> dict[str, list[tuple[float, Parts]]]:
 
 
 def settings(base: Base) -> list[Parts]:
-    plain: list[Parts] = [(Part(layer, *book),) for layer, book in BOOKS.items()]
+    plain: list[Parts] = [(PatchedLayer(layer, *book),) for layer, book in BOOKS.items()]
     return [*plain, *(parts for layer in BOOKS for points in curves(base, layer).values() for _, parts in points)]
 
 
@@ -48,7 +49,7 @@ def panels(scale: Scale) -> list[Panel]:
 
 
 def told(layer: str, kind: str, strategy: Strategy = "plain", epsilon: float = 0.0) -> str:
-    return f"{role_of((Part(layer, *BOOKS[layer], strategy, epsilon),))}; {kind}"
+    return f"{role_of((PatchedLayer(layer, *BOOKS[layer], strategy, epsilon),))}; {kind}"
 
 
 CLAIMS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.figures import Panel
-from vauban.reproduce.papers.thesis6.networks import FIRST, Base, Part, Parts, base_of, role_of
+from vauban.reproduce.papers.thesis6.networks import FIRST, Base, Parts, PatchedLayer, base_of, role_of
 from vauban.reproduce.papers.thesis6.setting import bare, clean_and_ddn, register_experiment, sweep
 
 SHARES = (0.15, 0.2, 0.25, 0.3, 0.4)
@@ -14,7 +14,7 @@ SHARES = (0.15, 0.2, 0.25, 0.3, 0.4)
 
 def curves(base: Base) -> dict[str, list[tuple[float, Parts]]]:
     shares = SHARES[3:4] if base.sample < 1000 else SHARES
-    return {"layer 1 after the image": [(share, (FIRST, Part("1", share, 4))) for share in shares]}
+    return {"layer 1 after the image": [(share, (FIRST, PatchedLayer("1", share, 4))) for share in shares]}
 
 
 def settings(base: Base) -> list[Parts]:
@@ -30,7 +30,7 @@ def panels(scale: Scale) -> list[Panel]:
 
 
 def ddn(share: float) -> str:
-    return f"{role_of((FIRST, Part('1', share, 4)))}; DDN"
+    return f"{role_of((FIRST, PatchedLayer('1', share, 4)))}; DDN"
 
 
 CLAIMS = (

@@ -6,7 +6,7 @@ from vauban.defences.features.strategies import Strategy
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.figures import Panel
-from vauban.reproduce.papers.thesis6.networks import FIRST, SECOND, Base, Part, Parts, base_of, role_of
+from vauban.reproduce.papers.thesis6.networks import FIRST, SECOND, Base, Parts, PatchedLayer, base_of, role_of
 from vauban.reproduce.papers.thesis6.setting import bare, clean_and_ddn, register_experiment, sweep
 
 GRIDS: dict[Strategy, tuple[float, ...]] = {
@@ -20,7 +20,7 @@ def curves(base: Base) -> dict[str, list[tuple[float, Parts]]]:
     """The settings of a curve for each strategy, by epsilon."""
     return {
         strategy: [
-            (eps, (FIRST, Part("1", SECOND.share, SECOND.depth, strategy, eps)))
+            (eps, (FIRST, PatchedLayer("1", SECOND.share, SECOND.depth, strategy, eps)))
             for eps in (grid[:1] if base.sample < 1000 else grid)
         ]
         for strategy, grid in GRIDS.items()

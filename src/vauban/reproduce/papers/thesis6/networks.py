@@ -124,7 +124,7 @@ BASES: Mapping[str, Base] = {
 
 
 @dataclass(frozen=True)
-class Part:
+class PatchedLayer:
     """Patch replacement in one layer.
 
     Attributes:
@@ -176,7 +176,7 @@ class Part:
         return DefenceOnUse(fitter, base.fitted_on, tuple({**options, "step": self.step}.items()))
 
 
-Parts = tuple[Part, ...]
+Parts = tuple[PatchedLayer, ...]
 
 
 def role_of(parts: Parts) -> str:
@@ -204,10 +204,10 @@ def scales(parts: Callable[[Base], list[Parts]], names: tuple[str, ...] = tuple(
     return made
 
 
-FIRST = Part("0", 0.005, 1, "linf", 0.17)
+FIRST = PatchedLayer("0", 0.005, 1, "linf", 0.17)
 """The image in the final setting: spec (g)1 reads 71.7 / 64.5 as this strategy."""
-FIRST_PLAIN = Part("0", 0.005, 1)
-SECOND = Part("1", 0.4, 4, "linf", 0.01)
+FIRST_PLAIN = PatchedLayer("0", 0.005, 1)
+SECOND = PatchedLayer("1", 0.4, 4, "linf", 0.01)
 FINAL: Mapping[str, Parts] = {
     "patch replacement": (FIRST, SECOND),
     "patch replacement, image plain": (FIRST_PLAIN, SECOND),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vauban.reproduce.declarations import Scale, TableCell
-from vauban.reproduce.papers.thesis6.networks import Base, Part, Parts, base_of
+from vauban.reproduce.papers.thesis6.networks import Base, Parts, PatchedLayer, base_of
 from vauban.reproduce.papers.thesis6.setting import bare, clean_and_ddn, register_experiment
 
 PRINTED = 785_568
@@ -42,7 +42,7 @@ FEW = 2  # settings of the grid at scale smoke
 
 def parts(base: Base) -> list[Parts]:
     grid: list[Parts] = [
-        (Part(layer, round(count / PRINTED, 4), depth),)
+        (PatchedLayer(layer, round(count / PRINTED, 4), depth),)
         for (layer, depth), counts in GRID.items()
         if layer in base.layers
         for count in counts
