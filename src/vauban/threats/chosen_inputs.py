@@ -16,7 +16,7 @@ from vauban.engine.network import predict, quiet
 from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
 from vauban.threats.base import Means, Threat
-from vauban.threats.key_recovery import Guessable, Guessed, assigned, by_responses, guessable
+from vauban.threats.key_recovery import Guessable, Guessed, by_responses, guessable
 from vauban.threats.keyed import run_of
 
 LOT = 256  # images of a query batch
@@ -152,9 +152,9 @@ def asked(means: Means, queries: int | None, step: float, seen: Any, what: str) 
     with quiet([*means.defended.modules(), *network.modules()]):
         known = _changes(network, seen, _one_changed(defence, grey, torch.arange(n), step), grey, device)
         answered = _changes(means.defended, seen, _one_changed(defence, grey, things, step), grey, device)
-    guess = _placed(known, answered, things)
+    guess = by_responses(answered, known, things)
     means.tell(f"{what} of {len(things) + 1} chosen images: the order of {len(things)} of {n} things is guessed")
-    return Guessed(network, defence, guess.to(device))
+    return Guessed(network, defence, guess.float().to(device))
 
 
 def _one_changed(defence: Guessable, grey: Tensor, things: Tensor, step: float) -> Tensor:
@@ -167,14 +167,3 @@ def _one_changed(defence: Guessable, grey: Tensor, things: Tensor, step: float) 
 def _changes(network: nn.Module, seen: Any, x: Tensor, grey: Tensor, device: torch.device) -> Tensor:
     base = seen(network, grey.to(device))
     return torch.cat([seen(network, part.to(device)) - base for part in torch.split(x, LOT)])
-
-
-def _placed(known: Tensor, answered: Tensor, things: Tensor) -> Tensor:
-    """The permutation matrix `(n, n)` in which the things that were asked about have the places that fit them best."""
-    n = len(known)
-    if len(things) == n:
-        return by_responses(answered[things.argsort()], known)
-    cost = torch.cdist(known.double(), answered.double())
-    whole = cost.max() * torch.ones(n, n, dtype=cost.dtype)
-    whole[:, things] = cost
-    return assigned(whole).float()

@@ -133,14 +133,20 @@ def _accuracy(network: nn.Module, defence: Guessable, guess: Tensor, batch: Batc
     return float((logits.argmax(1) == batch.y[:held]).double().mean())
 
 
-def by_responses(defended: Tensor, known: Tensor) -> Tensor:
+def by_responses(answered: Tensor, known: Tensor, things: Tensor | None = None) -> Tensor:
     """The permutation matrix of an order of n things, from what a network answers where one of them is changed.
 
     Args:
-        defended: Answers of the keyed network, the i-th thing changed, `(n, answers)`.
+        answered: Answers of the keyed network, each of `things` changed in turn, `(things, answers)`.
         known: Answers of the network behind it, the j-th of the things that it is given changed, `(n, answers)`.
+        things: Which were changed; None: all, in their order. The others fill the places that are left.
 
     Returns:
-        Row j has its one at the i whose change was seen as that of j: what comes to place j.
+        Row j has its one at the thing whose change was seen as that of j: what comes to place j.
     """
-    return assigned(torch.cdist(known.double(), defended.double()))
+    cost = torch.cdist(known.double(), answered.double())
+    if things is None:
+        return assigned(cost)
+    whole = cost.max().expand(len(known), len(known)).clone()
+    whole[:, things] = cost
+    return assigned(whole)

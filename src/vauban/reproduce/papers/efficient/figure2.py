@@ -35,13 +35,14 @@ COLOURS = torch.tensor([[0.13, 0.40, 0.67], [0.70, 0.09, 0.17]])
 """Of the two classes."""
 LEVELS = (0.6, 0.7, 0.8, 0.9, 0.99)
 """Of the confidence, drawn as contours."""
+SIZES = {"smoke": (40, 2, 0.1), "small": (300, 150, 1.0), "paper": (1000, 300, 4.0)}
+"""Points, epochs and expected minutes by scale."""
 DRAWN = {
     name: Scale(
         "circles/test:n=2", {}, 2, (0,), minutes, "same", f"{points} points, {epochs} epochs: computed, not measured"
     )
-    for name, points, epochs, minutes in (("smoke", 40, 2, 0.1), ("small", 300, 150, 1.0), ("paper", 1000, 300, 4.0))
+    for name, (points, epochs, minutes) in SIZES.items()
 }
-SIZES = {"smoke": (40, 2), "small": (300, 150), "paper": (1000, 300)}
 
 
 def added(name: str) -> Mapping[str, RecipePart]:
@@ -125,7 +126,7 @@ def draw(name: str, points: int, epochs: int) -> tuple[Tensor, str]:
 
 
 def panels(scale: Scale) -> list[Panel]:
-    points, epochs = SIZES[next(name for name, one in DRAWN.items() if one == scale)]
+    points, epochs, _ = SIZES[next(name for name, one in DRAWN.items() if one == scale)]
     titles = {"circles": "Concentric circles", "moons": "Half-moons"}
     return [ComputedPicture(title, partial(draw, name, points, epochs)) for name, title in titles.items()]
 
