@@ -178,3 +178,10 @@ def test_a_study_takes_every_threat_by_name(file: Path, tmp_path: Path) -> None:
         )
         results = study.run(progress=False)
         assert not [outcome for outcome in results.outcomes if outcome.state == "failed"], threat
+
+
+def test_the_cards_of_surrogates_are_followed(digits_cnn: nn.Module) -> None:
+    """Behind a table of values the plain gradient is gone at half of the places; the card's identity is taken there."""
+    table = defences.load("pixel-substitution:values=table", key=Secret.public(8))
+    bound = threats.keyed(surrogates=table.wrap(digits_cnn)).bind(digits_cnn, levels=256)
+    assert list(bound.backward.values()) == [None]

@@ -15,8 +15,9 @@ from vauban.core.norms import Ball
 from vauban.core.parameters import Count, Whole
 from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
-from vauban.threats.base import Means, Threat, is_random, weighted
+from vauban.threats.base import Means, Threat
 from vauban.threats.key_recovery import Guessed, by_assignment, guessable
+from vauban.threats.objectives import bound_to
 from vauban.training.run import TrainingRun
 
 FIRST_KEY = 1000
@@ -73,17 +74,7 @@ class Keyed(Threat):
                 "expected surrogates=[DEFENCE|MODEL][...] for the threat keyed, got none; a study (vauban evaluate) trains "
                 "them where the target is a weights file"
             )
-        sources = weighted(self.surrogates, None)
-        return BoundThreat(
-            defended,
-            self.name,
-            sources,
-            self.grants,
-            budget=budget,
-            random=is_random(*(network for network, _ in sources)),
-            levels=levels,
-            limit=limit,
-        )
+        return bound_to(self, defended, self.surrogates, None, levels=levels, limit=limit, budget=budget)
 
 
 def recovered(means: Means, steps: int, seed: int) -> nn.Module:

@@ -46,7 +46,7 @@ class Transfer(Threat):
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> BoundThreat:
-        return _bound(self, defended, self.sources, self.weights, levels=levels, limit=limit, budget=budget)
+        return bound_to(self, defended, self.sources, self.weights, levels=levels, limit=limit, budget=budget)
 
 
 @registry.register("ensemble", words={"models": "models"})
@@ -77,7 +77,7 @@ class Ensemble(Threat):
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
     ) -> BoundThreat:
-        return _bound(self, defended, self.models, self.weights, levels=levels, limit=limit, budget=budget)
+        return bound_to(self, defended, self.models, self.weights, levels=levels, limit=limit, budget=budget)
 
 
 @registry.register("hybrid", words={"models": "models", "path": "defence"})
@@ -144,7 +144,7 @@ class Hybrid(Threat):
         return tuple((net, weight) for net, weight in kept if weight)
 
 
-def _bound(
+def bound_to(
     threat: Threat,
     target: nn.Module,
     models: nn.Module | Sequence[nn.Module],
