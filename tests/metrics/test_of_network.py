@@ -83,6 +83,19 @@ def test_layer_distortion_by_hand(layer: str | int) -> None:
     assert torch.allclose(values, exact, atol=1e-6)
 
 
+def test_layer_distortion_behind_a_defence_by_hand() -> None:
+    network = nn.Sequential(linear(6), nn.ReLU(), linear(3, 6))
+    halved = vb.defences.BitDepth(1).wrap(network)
+    x = torch.rand(4, 5)
+    image = (x + 0.2).clamp(0, 1)
+    for original, one, other in (("behind", x.round(), image.round()), ("without", x, image.round())):
+        before, after = (network[0](z).double() for z in (one, other))
+        exact = (after - before).norm(dim=1) / before.norm(dim=1)
+        metric = vb.metrics.LayerDistortion("0", original)
+        assert torch.allclose(metric.values(given(halved, x, image)), exact, atol=1e-6)
+        assert metric.attacked == (original == "behind")  # without the defence there is a distortion of its own
+
+
 def test_a_layer_that_is_not_there_is_named() -> None:
     with pytest.raises(ContractError, match="'nine'"):
         vb.metrics.LayerDistortion("nine").values(given(linear(), images()))

@@ -12,8 +12,21 @@ import pytest
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.cli.screens import show_reproduction
 from vauban.core.norms import Linf
-from vauban.reproduce import Claim, Craft, Experiment, Judge, Larger, Scale, TableCell, WeightedNetwork, reproduce
+from vauban.reproduce import (
+    AnyOf,
+    Claim,
+    Craft,
+    CurveAbove,
+    Experiment,
+    Judge,
+    Larger,
+    Scale,
+    TableCell,
+    WeightedNetwork,
+    reproduce,
+)
 from vauban.reproduce.claims import answered
+from vauban.statistics.difference import difference
 from vauban.statistics.estimates import Estimate, rate
 
 
@@ -47,6 +60,47 @@ def test_answers(needs: list[Larger], answer: str) -> None:
     assert (told["answer"], told["seen"], len(told["comparisons"])) == (answer, answer, len(needs))
     stand_in = answered(claim, NUMBERS, "stand-in")
     assert (stand_in["answer"], stand_in["seen"]) == ("cannot be told here", answer)
+
+
+CURVES = {
+    **{f"x{i}": of(100 * i) for i in (1, 2, 3)},
+    **{f"up{i}": of(90 * i) for i in (1, 2, 3)},
+    **{"between x": of(150), "between y": of(60), "outside x": of(390), "outside y": of(1)},
+}
+UP = tuple((f"x{i}", f"up{i}") for i in (3, 1, 2))
+
+
+def test_a_curve_above_another_at_equal_x() -> None:
+    lower = (("between x", "between y"), ("outside x", "outside y"))
+    told = answered(Claim("above", "here", (CurveAbove("up", "down", UP, lower),)), CURVES, "same")
+    assert told["seen"] == "holds"  # 135 of 400 on the line at 150 of 400, against 60
+    line, point = of(135), of(60)
+    (words,) = told["comparisons"]
+    assert "at 1 of 2 points" in words
+    low, high = (float(end) for end in words[words.index("[") + 1 : words.index("]")].split(", "))
+    exact = difference(line, point)
+    assert (low, high) == (pytest.approx(exact.low, abs=0.01), pytest.approx(exact.high, abs=0.01))
+    below = CurveAbove("down", "up", (*lower, ("x1", "between y")), UP)
+    assert answered(Claim("below", "here", (below,)), CURVES, "same")["seen"] == "does not hold"
+
+
+def test_curves_without_a_common_x_or_with_a_missing_cell_tell_nothing() -> None:
+    for other in ((("outside x", "outside y"),), (("x1", "absent"),)):
+        told = answered(Claim("above", "here", (CurveAbove("up", "down", UP, other),)), CURVES, "same")
+        assert told["seen"] == "cannot be told here"
+
+
+@pytest.mark.parametrize(
+    ("needs", "answer"),
+    [
+        ((Larger("low", "high"), Larger("high", "low")), "holds"),
+        ((Larger("low", "high"), Larger("low", "middle")), "does not hold"),
+        ((Larger("low", "high"), Larger("near", "middle")), "within noise"),
+        ((Larger("high", "low"), Larger("high", "absent")), "cannot be told here"),
+    ],
+)
+def test_any_of_several(needs: tuple[Larger, ...], answer: str) -> None:
+    assert answered(Claim("any", "here", (AnyOf(needs),)), NUMBERS, "same")["seen"] == answer
 
 
 def test_claims_stand_in_the_record_the_page_and_the_table(

@@ -50,6 +50,8 @@ def file_of(experiment: str) -> str:
         return "thesis5/frontier"
     if experiment == "thesis-4-converged":
         return "thesis4/converged"
+    if experiment == "thesis-6-adaptive":
+        return "thesis6/adaptive"
     if experiment.startswith("efficient-adaptive-"):
         return "efficient/adaptive"
     if experiment.startswith("keyed-kerckhoffs-"):

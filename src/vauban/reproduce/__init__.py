@@ -9,7 +9,7 @@ from typing import Any
 from vauban.core.errors import VaubanError
 from vauban.core.text import parse
 from vauban.core.users_call import call_users
-from vauban.reproduce.claims import Claim, Larger
+from vauban.reproduce.claims import AnyOf, Claim, CurveAbove, Larger
 from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import (
@@ -48,10 +48,12 @@ def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **optio
 
 
 __all__ = [
+    "AnyOf",
     "Claim",
     "ComputedFigure",
     "ComputedPicture",
     "Craft",
+    "CurveAbove",
     "Experiment",
     "FirstImages",
     "FitOnUse",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
+
+import numpy as np
 
 from vauban.reproduce.declarations import Setting
 from vauban.statistics.difference import difference
@@ -32,6 +34,34 @@ class Larger:
 
 
 @dataclass(frozen=True)
+class CurveAbove:
+    """A curve lies above another where the two have an x in common, in the mean over the points of the other.
+
+    Between its points the first curve is straight. Points share their images, so that the half width of the mean is at most
+    the mean of theirs, which is taken; the sampling of x is not in it.
+
+    Attributes:
+        name, than: What the two are called.
+        curve, other: Labels of the cells of x and of y, a pair for each point, in any order.
+    """
+
+    name: str
+    than: str
+    curve: tuple[tuple[str, str], ...]
+    other: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one of several comparisons holds."""
+
+    needs: tuple[Larger | CurveAbove, ...]
+
+
+Need = Larger | CurveAbove | AnyOf
+
+
+@dataclass(frozen=True)
 class Claim:
     """A sentence that a paper claims.
 
@@ -44,7 +74,7 @@ class Claim:
 
     text: str
     source: str
-    needs: tuple[Larger, ...]
+    needs: tuple[Need, ...]
     why: str = ""
 
 
@@ -86,8 +116,53 @@ def answered(claim: Claim, numbers: Mapping[str, Estimate], setting: Setting) ->
     }
 
 
-def _compared(need: Larger, numbers: Mapping[str, Estimate]) -> tuple[Interval | None, str]:
-    """The interval of cell - than - by, and the comparison in words; None where it cannot be made."""
+def _compared(need: Need, numbers: Mapping[str, Estimate]) -> tuple[Interval | None, str]:
+    """The interval of by how much a comparison holds, and the comparison in words; None where it cannot be made."""
+    if isinstance(need, AnyOf):
+        return _any(need, numbers)
+    return _above(need, numbers) if isinstance(need, CurveAbove) else _larger(need, numbers)
+
+
+def _any(need: AnyOf, numbers: Mapping[str, Estimate]) -> tuple[Interval | None, str]:
+    told = [_compared(part, numbers) for part in need.needs]
+    limits = [interval for interval, _ in told if interval is not None]
+    words = "; or ".join(text for _, text in told)
+    if len(limits) < len(told):
+        return None, words
+    return Interval(max(each.low for each in limits), max(each.high for each in limits)), words
+
+
+def _above(need: CurveAbove, numbers: Mapping[str, Estimate]) -> tuple[Interval | None, str]:
+    name = f"{need.name} above {need.than}"
+    first, second = (
+        [(_estimate(x, numbers), _estimate(y, numbers)) for x, y in points] for points in (need.curve, need.other)
+    )
+    ours = sorted(((x.value, y) for x, y in first if x is not None and y is not None), key=lambda point: point[0])
+    theirs = [(x.value, y) for x, y in second if x is not None and y is not None]
+    if len(ours) < len(first) or len(theirs) < len(second):
+        return None, f"{name}: not measured, or on fewer than {FEW} images"
+    apart = [difference(_between(ours, x), y) for x, y in theirs if ours[0][0] <= x <= ours[-1][0]]
+    if not apart:
+        return None, f"{name}: no x in common"
+    low, high = (sum(ends) / len(apart) for ends in zip(*((each.low, each.high) for each in apart), strict=True))
+    return Interval(
+        low, high
+    ), f"{name}: mean difference [{low:.3g}, {high:.3g}] at {len(apart)} of {len(theirs)} points"
+
+
+def _between(curve: Sequence[tuple[float, Estimate]], x: float) -> Estimate:
+    """The estimate at x on the straight lines through the points of a curve, sorted, which x lies between."""
+    at = [point[0] for point in curve]
+
+    def read(values: Sequence[float]) -> float:
+        return float(np.interp(x, at, values))
+
+    low, high = read([y.interval.low for _, y in curve]), read([y.interval.high for _, y in curve])
+    return Estimate((read([y.value for _, y in curve]),), Interval(low, high), min(y.n for _, y in curve))
+
+
+def _larger(need: Larger, numbers: Mapping[str, Estimate]) -> tuple[Interval | None, str]:
+    """The interval of cell - than - by."""
     first, second = _estimate(need.cell, numbers), _estimate(need.than, numbers)
     name = f"{need.cell} > {need.than}" + (f" {'+' if need.by > 0 else '-'} {abs(need.by):g}" if need.by else "")
     if first is None or second is None:

@@ -42,12 +42,15 @@ class NetworkMetric(Parameters, ABC):
     Attributes:
         unit: Of its values; "1" for a number without unit.
         direction: Which values speak for the network, `lower` or `higher`; "" where neither does.
-        attacked: Whether it says something of an attack's images, and needs one.
     """
 
     unit: ClassVar[str] = "1"
     direction: ClassVar[Literal["lower", "higher", ""]] = ""
-    attacked: ClassVar[bool] = False
+
+    @property
+    def attacked(self) -> bool:
+        """Whether it says something of an attack's images, and needs one."""
+        return False
 
     @abstractmethod
     def values(self, given: MeasuredBatch) -> Tensor:

@@ -26,7 +26,10 @@ class EmpiricalRobustness(NetworkMetric):
     """
 
     direction: ClassVar[Literal["lower", "higher", ""]] = "higher"
-    attacked: ClassVar[bool] = True
+
+    @property
+    def attacked(self) -> bool:
+        return True
 
     def values(self, given: MeasuredBatch) -> Tensor:
         x = given.batch.x.double()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from vauban.core.cards import bare
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2
 from vauban.core.parameters import Whole
@@ -25,26 +26,33 @@ class LayerDistortion(NetworkMetric):
     How far a change has grown on its way through the network; NaN where h(x) is 0.
 
     Attributes:
-        layer: Dotted name of the layer, as in `network.named_modules()`, or a number; "" for the logits.
+        layer: Dotted name of the layer in the network below its defences, as in `named_modules()`, or a number; "" for the
+            logits.
+        original: Whether h(x) is asked "behind" the defence, as h(x') is, or of the network "without" it: then what the
+            defence itself moves is in it, and there is a distortion without an attack too, x' = x.
 
     Raises:
         ContractError: When measured: there is no such layer, or it gives no tensor of one row for each image.
     """
 
     direction: ClassVar[Literal["lower", "higher", ""]] = "lower"
-    attacked: ClassVar[bool] = True
     layer: str | Whole = ""
+    original: Literal["behind", "without"] = "behind"
+
+    @property
+    def attacked(self) -> bool:
+        return self.original == "behind"
 
     def values(self, given: MeasuredBatch) -> Tensor:
-        before, after = (self._output(given.network, x) for x in (given.batch.x, given.image))
+        origin = given.network if self.original == "behind" else bare(given.network)
+        before, after = self._output(origin, given.batch.x), self._output(given.network, given.image)
         size = L2.size(before)
         return torch.where(size > 0, L2.size(after - before) / size, torch.nan)
 
     def _output(self, network: nn.Module, x: Tensor) -> Tensor:
         kept: list[Any] = []
-        handle = submodule(network, str(self.layer), "layer of layer-distortion").register_forward_hook(
-            lambda module, args, out: kept.append(out)
-        )
+        layer = submodule(bare(network), str(self.layer), "layer of layer-distortion") if self.layer != "" else network
+        handle = layer.register_forward_hook(lambda module, args, out: kept.append(out))
         try:
             with quiet(list(network.modules())):
                 predict(network, x)

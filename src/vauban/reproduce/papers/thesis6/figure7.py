@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vauban.defences.features.strategies import Strategy
-from vauban.reproduce.claims import Claim, Larger
+from vauban.reproduce.claims import AnyOf, Claim, CurveAbove, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.figures import Panel
 from vauban.reproduce.papers.thesis6.networks import Base, Parts, PatchedLayer, base_of, role_of
@@ -52,6 +52,19 @@ def told(layer: str, kind: str, strategy: Strategy = "plain", epsilon: float = 0
     return f"{role_of((PatchedLayer(layer, *BOOKS[layer], strategy, epsilon),))}; {kind}"
 
 
+STRATEGIES: tuple[Strategy, ...] = ("l2", "linear", "linf")
+
+
+def compared(layer: str, above: Strategy, than: Strategy) -> CurveAbove:
+    """One strategy above another in a layer: accuracy under attack over clean accuracy."""
+
+    def points(strategy: Strategy) -> tuple[tuple[str, str], ...]:
+        grid = GRIDS[layer, strategy]
+        return tuple((told(layer, "clean", strategy, eps), told(layer, "DDN", strategy, eps)) for eps in grid)
+
+    return CurveAbove(f"layer {layer}, {above}", f"layer {layer}, {than}", points(above), points(than))
+
+
 CLAIMS = (
     Claim(
         "A strategy helps layer 1: clean and attacked images are answered better than with the plain one",
@@ -63,6 +76,16 @@ CLAIMS = (
         "In the image strategies hardly help: within one point of the plain one",
         "section 6.4.3",
         (Larger(told("0", "DDN"), told("0", "DDN", "linf", 0.1), by=-0.01),),
+    ),
+    Claim(
+        "No strategy dominates: in one of the two layers each is below another at equal clean accuracy",
+        "section 6.4.3",
+        tuple(
+            AnyOf(
+                tuple(compared(layer, other, strategy) for layer in BOOKS for other in STRATEGIES if other != strategy)
+            )
+            for strategy in STRATEGIES
+        ),
     ),
 )
 

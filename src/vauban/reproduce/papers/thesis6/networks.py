@@ -25,14 +25,18 @@ class Base:
         scale: Without defended roles.
         layers: Names of layers by the chapter's numbers; layer 1 is the output of the first convolution, raw.
         fitted_on: Clean images, none of which is attacked.
+        attackers: Other clean images, of which an attacker learns codebooks of his own.
         sample: Places sampled, of which numbers of codewords are shares.
+        mapped: The last layer whose maps are larger than one pixel, of which pixel deflection makes its map.
         iterations: Of k-means.
     """
 
     scale: Scale
     layers: Mapping[str, str]
     fitted_on: str
+    attackers: str
     sample: int
+    mapped: str
     iterations: int = 10
 
 
@@ -50,7 +54,9 @@ BASES: Mapping[str, Base] = {
         ),
         {"0": "image", "1": "0.0"},
         "colours/train:n=4",
+        "colours/train:n=8[4:]",
         400,
+        "5",
         1,
     ),
     "small": Base(
@@ -66,7 +72,9 @@ BASES: Mapping[str, Base] = {
         ),
         BRANCHED_LAYERS,
         "cifar10/train[::25]",
+        "cifar10/train[1::25]",
         10_000,
+        "5",
         5,
     ),
     "small-mnist": Base(
@@ -83,7 +91,9 @@ BASES: Mapping[str, Base] = {
         ),
         {"0": "image", "1": "0", "4": "2"},
         "mnist/train[::30]",
+        "mnist/train[1::30]",
         10_000,
+        "3",
         5,
     ),
     "small-imagenet": Base(
@@ -99,7 +109,9 @@ BASES: Mapping[str, Base] = {
         ),
         {"0": "image", "1": "module.features.0", "4": "module.features.3", "7": "module.features.4"},
         "imagenet/val1000[10:1000:20]:crop=227",
+        "imagenet/val1000[5:1000:20]:crop=227",
         10_000,
+        "module.features",
         5,
     ),
     "paper": Base(
@@ -117,7 +129,9 @@ BASES: Mapping[str, Base] = {
         ),
         {"0": "image", "1": "module.conv1", "4": "module.layer1.0", "7": "module.layer1.1", "10": "module.layer1.2"},
         "imagenet/train:crop=224",
+        "imagenet/val:crop=224",
         785_568,
+        "module.layer4",
         25,
     ),
 }
@@ -136,6 +150,7 @@ class PatchedLayer:
         lattice: In the place of a codebook, the scale of E8.
         backward: What BPDA differentiates.
         universal: One codebook for all slices.
+        attackers: Learned from the attacker's own images.
     """
 
     layer: str
@@ -147,12 +162,13 @@ class PatchedLayer:
     lattice: float | None = None
     backward: str = "identity"
     universal: bool = False
+    attackers: bool = False
 
     @property
     def text(self) -> str:
         """What roles and labels call it."""
         source = f"K {self.share * 100:g} %, d {self.depth}" if self.lattice is None else f"E8 scale {self.lattice:g}"
-        source += ", universal" if self.universal else ""
+        source += (", universal" if self.universal else "") + (", attacker's" if self.attackers else "")
         strategy = self.strategy if self.strategy == "plain" else f"{self.strategy} {self.epsilon:g}"
         more = ("" if self.step == 1 else ", no overlap") + (
             "" if self.backward == "identity" else f", {self.backward}"
@@ -173,7 +189,8 @@ class PatchedLayer:
             iterations=base.iterations,
             universal=self.universal,
         )
-        return DefenceOnUse(fitter, base.fitted_on, tuple({**options, "step": self.step}.items()))
+        learned_on = base.attackers if self.attackers else base.fitted_on
+        return DefenceOnUse(fitter, learned_on, tuple({**options, "step": self.step}.items()))
 
 
 Parts = tuple[PatchedLayer, ...]
@@ -189,18 +206,26 @@ def base_of(scale: Scale) -> Base:
     return next(base for base in BASES.values() if (base.scale.data, base.scale.models) == (scale.data, scale.models))
 
 
-def scales(parts: Callable[[Base], list[Parts]], names: tuple[str, ...] = tuple(BASES)) -> dict[str, Scale]:
+def inner_layers(scale: Scale) -> dict[str, str]:
+    """Names in the network by the chapter's numbers, the logits last."""
+    return {**{n: name for n, name in base_of(scale).layers.items() if name != "image"}, "logits": ""}
+
+
+def scales(
+    parts: Callable[[Base], list[Parts]], names: tuple[str, ...] = tuple(BASES), images: Mapping[str, int] | None = None
+) -> dict[str, Scale]:
     """The scales with the network behind each of the parts that an experiment asks for.
 
     Args:
         parts: Of a base, each the parts of one role.
         names: The scales.
+        images: How many are attacked where it is fewer, by scale.
     """
     made = {}
     for name in names:
         base = BASES[name]
         roles = {role_of(some): DefendedRole("network", tuple(part.on(base) for part in some)) for some in parts(base)}
-        made[name] = replace(base.scale, defended=roles)
+        made[name] = replace(base.scale, defended=roles, images=(images or {}).get(name, base.scale.images))
     return made
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from vauban.defences.inputs.bit_depth import BitDepth
 from vauban.defences.inputs.median_filter import MedianFilter
+from vauban.defences.inputs.pixel_deflection import PixelDeflection
 from vauban.reproduce.claims import Claim
 from vauban.reproduce.declarations import Judge, Path, Scale, TableCell
 from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import Panel, Sweep
 from vauban.reproduce.papers.thesis6.attacks import Runs, runs
-from vauban.reproduce.papers.thesis6.networks import BASES, FINAL, Base, Parts, role_of, scales
+from vauban.reproduce.papers.thesis6.networks import BASES, FINAL, Base, Parts, base_of, role_of, scales
 from vauban.reproduce.registry import register
 
 SOURCE = "H. Zhang, Deep learning in adversarial context, thesis, Rennes 2021, chapter 6"
@@ -25,15 +26,22 @@ AMBIGUOUS = (
 NOTES = (
     "Numbers of codewords are shares of the places sampled, as the printed ones are: 3927 is 0.5 % of 785 568.",
     "An epsilon inside a network is in units of its features, which differ between networks.",
-    "Pixel deflection is not among the competitors here.",
+    "Parameters of pixel deflection are not printed; those of its authors' program.",
 )
-COMPETITORS: Mapping[str, tuple[Path, ...]] = {
-    "bit3": (BitDepth(3),),
-    "bit5": (BitDepth(5),),
-    "ms2": (MedianFilter(2),),
-    "ms3": (MedianFilter(3),),
-}
-"""The defences of Tables 6.3 and 6.4 beside patch replacement, by their names there."""
+DEFLECTION = "pixel deflection"
+COMPETITORS = ("bit3", "bit5", "ms2", "ms3", DEFLECTION)
+"""The defences of Tables 6.3 and 6.4 that need no training beside patch replacement, by their names there."""
+
+
+def path_of(competitor: str, scale: Scale) -> tuple[Path, ...]:
+    """The path of an image behind a competitor."""
+    return {
+        "bit3": (BitDepth(3),),
+        "bit5": (BitDepth(5),),
+        "ms2": (MedianFilter(2),),
+        "ms3": (MedianFilter(3),),
+        DEFLECTION: (PixelDeflection(layer=base_of(scale).mapped),),
+    }[competitor]
 
 
 def accuracy(made: Runs | None, judge: Judge, label: str, key: Mapping[str, str] | None = None) -> TableCell:
@@ -82,11 +90,12 @@ def register_experiment(
     csv: str | None = None,
     claims: tuple[Claim, ...] = (),
     names: tuple[str, ...] = tuple(BASES),
+    images: Mapping[str, int] | None = None,
 ) -> None:
     """Register `thesis-<number>`.
 
     Args:
-        number: As in the chapter: "6.2", "fig6.5".
+        number: As in the chapter: "6.2", "fig6.5"; "6-adaptive" is beyond it.
         title: With which table or figure it is.
         cells: Of a scale.
         parts: The defended networks of a base.
@@ -94,6 +103,7 @@ def register_experiment(
         csv: The packaged printed values.
         claims: What the text says.
         names: The scales.
+        images: How many are attacked where it is fewer than the base has, by scale.
     """
 
     def experiment() -> Experiment:
@@ -102,7 +112,7 @@ def register_experiment(
             title,
             SOURCE,
             cells,
-            scales(parts, names),
+            scales(parts, names, images),
             csv,
             1000,
             AMBIGUOUS,

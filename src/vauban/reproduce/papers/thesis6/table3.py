@@ -8,7 +8,7 @@ from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Judge, Scale, TableCell
 from vauban.reproduce.papers.thesis6.attacks import Runs, craft, ddn, pgd
 from vauban.reproduce.papers.thesis6.networks import BASES, FINAL, ROBUST, Base, Parts, role_of
-from vauban.reproduce.papers.thesis6.setting import COMPETITORS, accuracy, register_experiment
+from vauban.reproduce.papers.thesis6.setting import COMPETITORS, accuracy, path_of, register_experiment
 from vauban.reproduce.printed import rows_of
 
 CSV = "thesis-table6.3.csv"
@@ -16,10 +16,10 @@ TRAINED = "adversarial training (PGD Linf eps 8/255)"
 EPS = 0.03
 
 
-def judges() -> Mapping[str, Judge]:
+def judges(scale: Scale) -> Mapping[str, Judge]:
     """Who answers, by the printed name of the defence."""
     patched = {name: Judge((role_of(parts),)) for name, parts in FINAL.items()}
-    others = {name: Judge(("network",), path) for name, path in COMPETITORS.items()}
+    others = {name: Judge(("network",), path_of(name, scale)) for name in COMPETITORS}
     return {**patched, **others, TRAINED: Judge((ROBUST,))}
 
 
@@ -46,7 +46,7 @@ def cells(scale: Scale) -> list[TableCell]:
     Images made on the undefended network cannot give 19.0 % under DDN beside 44.3 % under PGD; the other source of each
     stands below without a printed number.
     """
-    known = {name: judge for name, judge in judges().items() if {*judge.networks} <= roles(scale)}
+    known = {name: judge for name, judge in judges(scale).items() if {*judge.networks} <= roles(scale)}
     told = []
     for row in rows_of(CSV):
         defence, attack = row["defence"], row["attack"]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Judge, Scale, TableCell
-from vauban.reproduce.papers.thesis6.attacks import Runs, bpda
+from vauban.reproduce.papers.thesis6.attacks import Runs, bpda, trial
 from vauban.reproduce.papers.thesis6.networks import FINAL, Base, Parts, role_of
-from vauban.reproduce.papers.thesis6.setting import COMPETITORS, attained, register_experiment
+from vauban.reproduce.papers.thesis6.setting import COMPETITORS, DEFLECTION, attained, path_of, register_experiment
 from vauban.reproduce.printed import rows_of
 
 CSV = "thesis-table6.4.csv"
@@ -17,6 +17,8 @@ SOFT: Parts = tuple(replace(part, backward="soft") for part in LIKELIER)
 """The final setting with a soft assignment of codewords in BPDA."""
 OWN: Parts = tuple(replace(part, backward="own") for part in LIKELIER)
 """The final setting with the strategies' own derivatives."""
+SMOOTHED = 16
+"""Gradients averaged through the random competitor, beyond the thesis."""
 FURTHER = {"soft assignment": SOFT, "derivatives of the strategies": OWN}
 
 
@@ -27,7 +29,7 @@ def parts(base: Base) -> list[Parts]:
 def attack_on(defence: str, scale: Scale) -> tuple[Runs, Judge]:
     """The runs through a defence, and who answers."""
     if defence in COMPETITORS:
-        path = COMPETITORS[defence]
+        path = path_of(defence, scale)
         return bpda(scale, "network", path), Judge(("network",), path)
     role = role_of(FINAL[defence])
     return bpda(scale, role), Judge((role,))
@@ -48,6 +50,10 @@ def cells(scale: Scale) -> list[TableCell]:
         every += further
         beyond += [attained(further, answers, metric, f"{name}") for metric in ("P_suc", "D_avg_L2")]
     beyond += [attained(every, answers, metric, "nearest of all rules") for metric in ("P_suc", "D_avg_L2")]
+    path = path_of(DEFLECTION, scale)
+    averaged = bpda(scale, "network", path, 2 if trial(scale) else SMOOTHED)
+    judge = Judge(("network",), path)
+    beyond += [attained(averaged, judge, metric, f"EOT through {DEFLECTION}") for metric in ("P_suc", "D_avg_L2")]
     return [*printed, *beyond]
 
 
