@@ -19,6 +19,8 @@ from vauban.jobs.identity import state_digest
 from vauban.models import weights
 from vauban.models.bounded_relu import BoundedReLU, LearnedReLU
 from vauban.models.edits.brelu import BoundedActivations
+from vauban.models.edits.feature_denoising import DenoisingBlock
+from vauban.models.edits.thermometer import Thermometer
 from vauban.training.recipe import RecipePart
 from vauban.training.run import TrainingRun
 
@@ -81,6 +83,25 @@ def test_edits_are_replayed_on_load(recipe: Any, kind: type[nn.Module], tmp_path
         right = (loaded(x).argmax(1) == digits().all().y).float().mean().item()
         assert right == pytest.approx(meta["train_accuracy"])
     assert not any(isinstance(part, kind) for part in plain.modules())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [
+        ("thermometer:levels=4", Thermometer),
+        ("feature-denoising:denoiser=dot+thermometer:levels=3", Thermometer),
+        ("feature-denoising:denoiser=mean+feature-denoising:denoiser=dot", DenoisingBlock),
+    ],
+)
+def test_edits_with_modules_of_their_own_are_replayed_on_load(
+    recipe: str, kind: type[nn.Module], tmp_path: Path
+) -> None:
+    path = made(tmp_path, "digits-cnn", recipe)
+    meta, batch = weights.metadata(path), digits().all()
+    first, second = models.load(path), models.load(f"digits-cnn:weights={path}")
+    assert any(isinstance(part, kind) for part in first.modules())
+    assert torch.equal(first(batch.x), second(batch.x))
+    assert (first(batch.x).argmax(1) == batch.y).float().mean().item() == pytest.approx(meta["train_accuracy"])
 
 
 def test_training_goes_on_from_an_edited_network_with_its_edits(tmp_path: Path) -> None:
