@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import vauban as vb
 from benchmarks import setting
 from benchmarks.tables import publish, table
-from vauban import L1, L2, Linf, attacks
+from vauban import L0, L1, L2, Linf, attacks
 from vauban.core.losses import cross_entropy, margin
 from vauban.core.norms import Norm
 from vauban.data import Dataset
@@ -29,12 +29,20 @@ from vauban.engine import Attack, Bisection, BoundThreat, Oracle
 FAR = 1e3  # stands for a failure, so that quantiles are finite
 QUANTILES = torch.cat([torch.linspace(0.05, 0.97, 24), torch.tensor([0.99])])
 RESAMPLINGS = 2000
-NORMS = {"l2": L2, "linf": Linf, "l1": L1}
+NORMS = {"l2": L2, "linf": Linf, "l1": L1, "l0": L0}
 Makers = dict[str, Callable[[int], Attack]]
 
 
 def contenders(norm: Norm) -> Makers:
     """Attacks of a norm, made from the number of gradients, at most."""
+    if norm is L0:
+        return {
+            "sigma-zero": lambda n: attacks.SigmaZero(n),
+            "FMN": lambda n: attacks.FMN(n, norm),
+            "C&W L0": lambda n: attacks.CWL0(n),
+            "JSMA": lambda n: attacks.JSMA(n),
+            "JSMA, as printed": lambda n: attacks.JSMA(n, output="logits", signs="one"),
+        }
     common: Makers = {
         "Vanguard": lambda n: attacks.Vanguard(n, norm),
         "Sapper": lambda n: attacks.Sapper(n, norm),
@@ -148,15 +156,16 @@ def main() -> None:
     parser.add_argument("--norm", choices=list(NORMS), default="l2")
     parser.add_argument("--only", nargs="+", metavar="ATTACK", help="the attacks of these names")
     parser.add_argument("--ablation", action="store_true", help="Vanguard without each of its parts")
-    parser.add_argument("--of", default="Vanguard", help="the attack whose paired intervals are told")
+    parser.add_argument("--of", help="the attack whose paired intervals are told; Vanguard, in l0 sigma-zero")
     parser.add_argument("--seed", type=int, default=0, help="of the resamplings")
     options = setting.read(parser)
     network, data = vb.models.load(options.model), vb.data.load(options.data, root=options.data_root)
     norm = NORMS[options.norm]
     makers = parts(norm) if options.ablation else contenders(norm)
     makers = {name: make for name, make in makers.items() if not options.only or name in options.only}
-    if options.of not in makers:
-        parser.error(f"expected --of as one of {', '.join(makers)}, got {options.of!r}")
+    of = options.of or ("sigma-zero" if norm is L0 else "Vanguard")
+    if of not in makers:
+        parser.error(f"expected --of as one of {', '.join(makers)}, got {of!r}")
     text = (
         f"{Path(options.model).name} on {options.data}, {norm}, rounded to its grid; percent against the best other.\n"
     )
@@ -165,8 +174,8 @@ def main() -> None:
         measured = {name: distances(make(n), network, data, options.batch) for name, make in makers.items()}
         text += f"\n{n} gradients:\n\n{table(header, compared(measured))}\n"
         text += f"\n{table(['attack', *(f'{p} %' for p in range(10, 100, 10))], deciles(measured))}\n"
-        ratio = [f"{options.of} against", "images", "ratio of means", "from", "to"]
-        text += f"\n{table(ratio, paired(measured, options.of, options.seed))}\n"
+        ratio = [f"{of} against", "images", "ratio of means", "from", "to"]
+        text += f"\n{table(ratio, paired(measured, of, options.seed))}\n"
     publish("frontier", text, setting.machine(), options.write)
 
 
