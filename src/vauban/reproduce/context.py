@@ -122,8 +122,12 @@ def craft_identity(context: Context, craft: Craft, seed: int, fitted: Artefact |
         "grid": craft.grid,
         "keep": craft.keep,
         "saved": craft.saved,
+        **({} if craft.budget is None else {"budget": craft.budget}),
+        **({} if craft.threat is None else {"threat": describe(craft.threat)}),
     }
     parts = [(what["attack"], craft.attack), *source_parts(context, craft)]
+    if craft.threat is not None:
+        parts.append((what["threat"], craft.threat))
     return {**context.common, **what, "seed": seed, "sources": context.code(parts, craft_batch)}
 
 

@@ -11,6 +11,7 @@ from vauban.core.cards import Path as Path
 from vauban.defences.fitter import DefenceFitter
 from vauban.engine import Attack
 from vauban.metrics import network_registry
+from vauban.threats.base import Threat
 from vauban.training.run import TrainingRun
 
 Setting = Literal["same", "stand-in"]
@@ -68,6 +69,8 @@ class Craft:
     image is clipped to x +- clip before it is saved. mask: the name of a rule of `vauban.reproduce.masks`. grid: pixel
     levels that the images of every query are rounded to, None while attacking unrounded. keep: what is saved, the last
     iterate or the attack's own choice (nearest or first success). saved: as 8-bit PNG, or the float32 image as it is.
+    budget: forward passes per image at most; None: no bound. threat: who attacks the one network of `through`, and trains
+    or learns something before; None: somebody who has the gradients of all of `through`.
     """
 
     attack: Attack | FitOnUse
@@ -79,6 +82,8 @@ class Craft:
     grid: int | None = None
     keep: Literal["last", "best"] = "last"
     saved: Literal["png", "float"] = "png"
+    budget: int | None = None
+    threat: Threat | None = None
 
 
 @dataclass(frozen=True)
@@ -156,8 +161,9 @@ class Scale:
     models: specs by role; `{weights}` in a spec is the folder of the packaged weights, `{data}` the data root. minutes:
     expected, on two CPU cores. recipes: networks of further roles, trained on first use
     and kept in `OUT/networks`; `start` of one is a role. training_seeds: every recipe is trained with each of them, and a
-    number that rests on one has a value for each; empty: once, with its own seed. defended: networks of further roles,
-    behind defences that are fitted on first use; not together with training seeds.
+    number that rests on one has a value for each; empty: once, with its own seed. keys: for each training seed the key by
+    name that `{key}` stands for in what a recipe is trained behind; empty: `public:SEED`. defended: networks of further
+    roles, behind defences that are fitted on first use; not together with training seeds.
     setting: "same" as in the paper, or "stand-in" for other data or networks, which `note` names.
     """
 
@@ -170,4 +176,5 @@ class Scale:
     note: str
     recipes: Mapping[str, TrainingRun] = field(default_factory=dict)
     training_seeds: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
     defended: Mapping[str, DefendedRole] = field(default_factory=dict)

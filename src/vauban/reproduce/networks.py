@@ -9,11 +9,12 @@ from typing import Any
 from torch import nn
 
 from vauban import defences, models
-from vauban.core.cards import Backward, lacking
+from vauban.core.cards import Backward, bare, lacking
 from vauban.core.contracts import Artefact, Words
 from vauban.core.errors import ContractError, MissingExtra, UnknownName
 from vauban.data.location import default_root
 from vauban.engine import BoundThreat
+from vauban.evaluate.attackers_means import RunMeans
 from vauban.evaluate.unchanged import State, check_unchanged, state_of
 from vauban.jobs.identity import address, describe
 from vauban.jobs.perform import file_of_artefact
@@ -22,7 +23,7 @@ from vauban.reproduce.declarations import Path as Before
 from vauban.reproduce.defended_roles import DefendedRoles
 from vauban.reproduce.training import TrainedNetworks
 from vauban.threats.adaptive import prescription
-from vauban.threats.base import is_random
+from vauban.threats.base import Threat, is_random
 from vauban.training.run import TrainingRun
 from vauban.words.defence import TRAINED
 
@@ -61,7 +62,9 @@ class Networks:
             raise ContractError(
                 f"expected each role once, got {twice[0]!r} twice among models, recipes and defended ones"
             )
-        self.device, self.untrained = device, untrained
+        self.device, self.untrained, self.root = device, untrained, root
+        self.surrogates = trained.with_name("surrogates")
+        self._threats: dict[tuple[str, str], Threat] = {}
         self._trained = TrainedNetworks(trained, self.recipes, self.specs, data, device, origin)
         self._loaded: dict[tuple[str, str], nn.Module] = {}
         self._states: dict[tuple[str, str], State] = {}
@@ -166,8 +169,11 @@ class Networks:
         """The attacker of a craft: every source behind its path, with its backward rules; images are rounded to its grid.
 
         What an attack with a loop of its own calls success is read on the first source; where that is random, on the
-        network below its path. Raises StateChanged where a network is no longer what was loaded.
+        network below its path. Raises StateChanged where a network is no longer what was loaded, and what
+        the threat of the craft raises.
         """
+        if craft.threat is not None:
+            return self._bound(craft.threat, craft)
         sources, backward = [], {}
         for through in craft.through:
             network = self._unchanged(through.network)
@@ -177,8 +183,28 @@ class Networks:
         first = sources[0][0]
         target = self[craft.through[0].network] if is_random(first) else first
         return BoundThreat(
-            target, "reproduction", tuple(sources), backward=backward, draws=craft.draws, levels=craft.grid, limit=None
+            target,
+            "reproduction",
+            tuple(sources),
+            budget=craft.budget,
+            backward=backward,
+            draws=craft.draws,
+            levels=craft.grid,
+            limit=None,
         )
+
+    def _bound(self, threat: Threat, craft: Craft) -> BoundThreat:
+        """A threat by its own rules to the one network of a craft, prepared once: what it learns is kept in memory."""
+        if len(craft.through) != 1 or craft.through[0].path:
+            raise ContractError(f"expected one network behind no path for a craft with a threat, got {craft.through}")
+        role = craft.through[0].network
+        target = self._unchanged(role)
+        key = (role, address({"threat": describe(threat)}))
+        if key not in self._threats:
+            below = bare(target)
+            means = RunMeans(below, target, self.surrogates, self.root, self.device)
+            self._threats[key] = threat.around(below).prepare(means)
+        return self._threats[key].bind(target, levels=craft.grid, budget=craft.budget)
 
     def judges(self, judge: Judge) -> list[nn.Module]:
         """The networks that a judge asks, each behind the path. Raises StateChanged as `threat` does."""

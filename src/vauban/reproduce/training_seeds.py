@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, plural
 from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.training.run import TrainingRun
 
@@ -16,6 +16,8 @@ def seeded_role(role: str, seed: int) -> str:
 
 
 AGAIN = ", trained again"
+KEY = "{key}"
+"""What stands for the key of a training seed in a recipe's defence."""
 
 
 def trained_again(role: str) -> str:
@@ -26,10 +28,11 @@ def trained_again(role: str) -> str:
 def seeded_recipes(scale: Scale) -> Mapping[str, TrainingRun]:
     """The recipes of a scale by role, one for each of its training seeds; what one starts from has the same seed.
 
-    In the defence that a network is trained behind, `{seed}` is the seed: a key of its own for each.
+    In the defence that a network is trained behind, `{seed}` is the seed and `{key}` the key that the scale names for it,
+    `public:SEED` where it names none.
 
     Raises:
-        ContractError: A seed comes twice.
+        ContractError: A seed comes twice, or there is another number of keys.
     """
     seeds = scale.training_seeds
     if len(set(seeds)) != len(seeds):
@@ -40,12 +43,15 @@ def seeded_recipes(scale: Scale) -> Mapping[str, TrainingRun]:
     def start(run: TrainingRun, seed: int) -> str | None:
         return seeded_role(run.start, seed) if run.start is not None and run.start in scale.recipes else run.start
 
+    keys = scale.keys or tuple(f"public:{seed}" for seed in seeds)
+    if len(keys) != len(seeds):
+        raise ContractError(f"expected a key for each of {plural(len(seeds), 'training seed')}, got {len(keys)}")
     return {
         seeded_role(role, seed): replace(
-            run, seed=seed, start=start(run, seed), defence=run.defence.replace("{seed}", str(seed))
+            run, seed=seed, start=start(run, seed), defence=run.defence.replace("{seed}", str(seed)).replace(KEY, key)
         )
         for role, run in scale.recipes.items()
-        for seed in seeds
+        for seed, key in zip(seeds, keys, strict=True)
     }
 
 
