@@ -14,7 +14,7 @@ from vauban.reproduce import load, registry
 ROOT = Path(papers.__file__).parent
 PREFIX = "vauban.reproduce.papers."
 SHARED = {"setting", "networks", "scales", "attacks"}
-BEYOND_THE_PAPERS = {"adaptive", "converged", "frontier", "kerckhoffs"}
+BEYOND_THE_PAPERS = {"adaptive", "converged", "frontier", "fleet", "kerckhoffs", "queries"}
 FILES = sorted(file for file in ROOT.glob("*/*.py") if file.stem != "__init__")
 TABLES = [file for file in FILES if file.stem not in SHARED]
 
@@ -54,8 +54,8 @@ def file_of(experiment: str) -> str:
         return "thesis6/adaptive"
     if experiment.startswith("efficient-adaptive-"):
         return "efficient/adaptive"
-    if experiment.startswith("keyed-kerckhoffs-"):
-        return "keyed/kerckhoffs"
+    if beyond := re.fullmatch(r"keyed-([a-z]+)-.*", experiment):
+        return f"keyed/{beyond[1]}"
     numbered = re.fullmatch(r"(cia-|thesis-|efficient-|keyed-)(fig)?(?:(\d)\.)?(\d+)(-.*)?", experiment)
     paper = f"thesis{numbered[3]}" if numbered[1] == "thesis-" else numbered[1].rstrip("-")
     return f"{paper}/{'figure' if numbered[2] else 'table'}{numbered[4]}"

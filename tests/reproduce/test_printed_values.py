@@ -14,7 +14,7 @@ from vauban.reproduce.jobs import JUDGED
 from vauban.reproduce.judged import per_image
 from vauban.reproduce.panels import needed
 from vauban.reproduce.printed import beside, printed, rows_of, unmatched
-from vauban.reproduce.training_seeds import AGAIN
+from vauban.reproduce.training_seeds import AGAIN, seeded_recipes
 from vauban.statistics.estimates import conditional_mean
 
 JUDGE = Judge(("A",))
@@ -73,9 +73,8 @@ def test_every_experiment(name: str) -> None:
             }
             assert len(scale.training_seeds) > 1 or not any(role.endswith(AGAIN) for role in named)
             roles = {role.removesuffix(AGAIN) for role in named}
-            assert roles <= {*scale.models, *scale.recipes, *scale.defended}, (
-                f"{name}: {roles - {*scale.models, *scale.recipes, *scale.defended}} have no network"
-            )
+            known = {*scale.models, *scale.recipes, *seeded_recipes(scale), *scale.defended}
+            assert roles <= known, f"{name}: {roles - known} have no network"
     if "paper" in experiment.scales:
         assert unmatched(experiment, list(experiment.cells(experiment.scales["paper"]))) == []
     assert {"smoke", "small"} <= set(experiment.scales)

@@ -94,7 +94,7 @@ def small(data: str, minutes: float) -> Scale:
     """
     first, second = OPTIONS[data]
     narrow = second.replace(WIDE, "").rstrip(":,")
-    every = {"cifar10": 5}.get(data, 6)
+    every = {"cifar10": 5}.get(data, 10)
     return Scale(
         f"{data}/test[:100]",
         {},
