@@ -26,6 +26,23 @@ class Broken(torch.nn.Module):
     def forward(self, x):
         raise RuntimeError("the network is broken")
 """
+TABLE = """
+from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.core.norms import Linf
+from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, TrainingRun, WeightedNetwork
+from vauban.threats import ChosenInputs
+
+RUN = TrainingRun("digits-cnn", "digits/train[:80]", 1, holdout=0, defence="pixel-permutation:key={key}")
+
+def cells(scale):
+    craft = Craft(PGD(Linf(0.1), steps=3), (WeightedNetwork("keyed"),), targeted=False, threat=ChosenInputs())
+    return [TableCell(craft, Judge(("keyed",)), "misclassification_rate", {}, "chosen inputs")]
+
+SCALE = Scale(
+    "digits/test[:8]", {}, 8, (0,), 0.1, "stand-in", "eight digits", {"keyed": RUN}, training_seeds=(0,)
+)
+table = Experiment("mine", "A table", "nobody", cells, {"smoke": SCALE}, None)
+"""
 
 
 def forms(path: Path) -> dict[str, bytes]:
@@ -70,7 +87,7 @@ def vauban(*arguments: str, folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_training_a_study_a_failure_and_a_killed_worker_hold_no_key(tmp_path: Path) -> None:
+def test_a_training_a_study_a_reproduction_a_failure_and_a_killed_worker_hold_no_key(tmp_path: Path) -> None:
     key = tmp_path / "a.key"
     Secret.new().write(key)
     (tmp_path / "broken.py").write_text(BROKEN)
@@ -113,6 +130,13 @@ def test_a_training_a_study_a_failure_and_a_killed_worker_hold_no_key(tmp_path: 
     ]
     said += vauban(*failing, "--out", "failed", "--debug", folder=tmp_path)
     said += vauban(*study[:-1], "--defence", "pixel-permutation:key=public:3", "--debug", folder=tmp_path)
+    (tmp_path / "mine.py").write_text(TABLE)
+    reproduction = vauban(
+        *("reproduce", "mine.py:table", "--out", "tables", "--key", str(key), "--workers", "2", "--debug"),
+        folder=tmp_path,
+    )
+    assert "chosen inputs" in reproduction
+    said += reproduction
     said += vauban("report", "run", folder=tmp_path) + vauban("status", "run", folder=tmp_path)
     process = subprocess.Popen(
         [*PYTHON, *study, "--seed", "2", "--batch-size", "2", "--workers", "2"],

@@ -34,6 +34,12 @@ def reproduce(
     training_seed: Annotated[
         list[int] | None, typer.Option(help="Seeds of the trainings in place of the scale's.")
     ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Key file or env:NAME for each training seed, in place of the public keys of a keyed experiment."
+        ),
+    ] = None,
     random_weights: Annotated[bool, typer.Option("--random-weights", help="Fetch no weights: a trial run.")] = False,
     device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = "auto",
@@ -59,6 +65,7 @@ def reproduce(
         images=images,
         seeds=seed or None,
         training_seeds=training_seed or None,
+        keys=key or None,
         data_root=data_root,
         device=device_of(device),
         batch_size=batch_size_of(batch_size),

@@ -32,6 +32,7 @@ def run(
     progress: Told | None = None,
     workers: int = 1,
     training_seeds: Sequence[int] | None = None,
+    keys: Sequence[str] | None = None,
 ) -> Path:
     """Run what is not stored yet and write `reproduction.json`, `table.md` and `report.html`.
 
@@ -39,7 +40,8 @@ def run(
         name: The id of the experiment, or a user's `file.py:name`.
         scale: How much is run.
         out: Folder that all experiments share.
-        images, seeds, data_root, device, batch_size, command, untrained, training_seeds: As the attributes of `Options`.
+        images, seeds, data_root, device, batch_size, command, untrained, training_seeds, keys: As the attributes of
+            `Options`.
         progress: Told of finished work, see `Told`.
         workers: Processes over which the parts of jobs are spread; 1 works in this one.
 
@@ -52,7 +54,8 @@ def run(
         MissingData: A data set is not there.
     """
     given, trained = (None if some is None else tuple(some) for some in (seeds, training_seeds))
-    options = Options(images, given, data_root, device, batch_size, command, untrained, trained)
+    named = None if keys is None else tuple(keys)
+    options = Options(images, given, data_root, device, batch_size, command, untrained, trained, named)
     told = progress or (lambda *_: None)
     files.check_output(Path(out), folder=True)
     run = prepared(name, scale, Path(out), options)

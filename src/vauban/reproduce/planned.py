@@ -26,7 +26,8 @@ from vauban.reproduce.figures import Panel
 from vauban.reproduce.networks import Networks
 from vauban.reproduce.plan import Plan, plan
 from vauban.reproduce.printed import Printed, beside, printed
-from vauban.reproduce.training_seeds import seeded_cells, seeded_recipes
+from vauban.reproduce.training_seeds import KEY, seeded_cells, seeded_recipes
+from vauban.words.key import load as load_key
 
 UNTRAINED = "networks with random weights: a trial of the code, the numbers mean nothing"
 
@@ -44,6 +45,7 @@ class Options:
         batch_size: None chooses one from the image size; it is part of the identity of what is stored.
         command: The command line that starts the run again, for the page.
         untrained: Random weights where a scale would fetch or train some.
+        keys: Names of keys, one for each training seed, that keyed networks are trained behind; None for the scale's.
     """
 
     images: int | None = None
@@ -54,6 +56,7 @@ class Options:
     command: str = ""
     untrained: bool = False
     training_seeds: tuple[int, ...] | None = None
+    keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +96,8 @@ def prepared(name: str, scale: str, out: Path, options: Options) -> PlannedExper
     chosen = scale_of(experiment, scale)
     if options.training_seeds:
         chosen = _with_training_seeds(chosen, options.training_seeds)
+    if options.keys:
+        chosen = _with_keys(chosen, options.keys)
     if options.untrained:
         chosen = replace(chosen, setting="stand-in", note=UNTRAINED)
     experiment = replace(experiment, scales={**experiment.scales, scale: chosen})
@@ -119,6 +124,21 @@ def _with_training_seeds(scale: Scale, seeds: tuple[int, ...]) -> Scale:
     return replace(scale, training_seeds=seeds, note=note)
 
 
+def _with_keys(scale: Scale, keys: tuple[str, ...]) -> Scale:
+    """The scale with a user's keys. Raises ContractError where no network has one, for another number, for a bad one."""
+    if not any(KEY in run.defence for run in scale.recipes.values()):
+        raise ContractError("expected a scale whose networks are trained behind keys for --key, got another")
+    if len(keys) != len(scale.training_seeds):
+        wanted = plural(len(scale.training_seeds), "training seed")
+        raise ContractError(
+            f"expected --key once for each of the {wanted} of the scale, got it {plural(len(keys), 'time')}; "
+            "--training-seed takes fewer"
+        )
+    for key in keys:
+        load_key(key)
+    return replace(scale, keys=keys, note=f"{scale.note}; here with keys of the user's (--key)")
+
+
 def _as_words(options: Options) -> dict[str, Any]:
     root = options.data_root
     return asdict(replace(options, command="", data_root=None if root is None else str(root)))
@@ -127,7 +147,7 @@ def _as_words(options: Options) -> dict[str, Any]:
 @lru_cache(maxsize=2)
 def _planned(name: str, scale: str, out: str, options: str) -> dict[str, Job | Artefact]:
     given = json.loads(options)
-    for name_of in ("seeds", "training_seeds"):
+    for name_of in ("seeds", "training_seeds", "keys"):
         given[name_of] = None if given[name_of] is None else tuple(given[name_of])
     run = prepared(name, scale, Path(out), Options(**given))
     return {address: work for job in run.work.jobs() for address, work in _addresses(job)}

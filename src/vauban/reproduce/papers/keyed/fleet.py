@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from vauban.attacks.fixed_budget.pgd import PGD
-from vauban.core.losses import cross_entropy
-from vauban.core.norms import Linf
-from vauban.reproduce.claims import FEW, Claim, Larger
+from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.papers.keyed.attacks import pgd
 from vauban.reproduce.papers.keyed.networks import CLASSICAL, PERMUTED, TABLES, role
 from vauban.reproduce.papers.keyed.setting import error, experiment, made_on
 from vauban.reproduce.registry import register
@@ -32,13 +30,13 @@ def made_with(source: int | str, judge: int, eps: float, scale: Scale) -> Craft:
         eps: L-infinity radius.
         scale: For its seeds, and for a shorter attack on a few images.
     """
-    pgd = PGD(Linf(eps), steps=3 if scale.images < FEW else 40, rel_stepsize=0.1, loss=cross_entropy)
+    attack = pgd(eps, scale)
     seeds = scale.training_seeds
     if source == OTHERS:
-        return made_on(pgd, [member(seed) for seed in seeds if seed != judge])
+        return made_on(attack, [member(seed) for seed in seeds if seed != judge])
     if isinstance(source, int):
-        return made_on(pgd, [member(source)])
-    return made_on(pgd, [seeded_role(role(TABLES[0], CLASSICAL), judge)])
+        return made_on(attack, [member(source)])
+    return made_on(attack, [seeded_role(role(TABLES[0], CLASSICAL), judge)])
 
 
 def label(source: int | str, judge: int, eps: float) -> str:
@@ -92,18 +90,14 @@ CLAIMS = (
 )
 
 
-def fleet(data: str, minutes: float) -> Experiment:
-    """The experiment on one data set.
-
-    Args:
-        data: "mnist" or "cifar10".
-        minutes: Of scale small.
-    """
+@register("keyed-fleet-mnist")
+def fleet() -> Experiment:
+    """Images made with the key of one of a fleet, MNIST."""
     return experiment(
         "fleet",
-        data,
+        "mnist",
         "Beyond the paper: a fleet of networks, each with its own key",
-        minutes,
+        15,
         cells,
         notes=(
             "PGD has 40 steps of a tenth of eps; who holds a key has that network's gradients. Networks have other initial "
@@ -113,15 +107,3 @@ def fleet(data: str, minutes: float) -> Experiment:
         panels=panels,
         claims=CLAIMS,
     )
-
-
-@register("keyed-fleet-mnist")
-def fleet_mnist() -> Experiment:
-    """Images made with the key of one of a fleet, MNIST."""
-    return fleet("mnist", 15)
-
-
-@register("keyed-fleet-cifar10")
-def fleet_cifar10() -> Experiment:
-    """Images made with the key of one of a fleet, CIFAR-10."""
-    return fleet("cifar10", 30)

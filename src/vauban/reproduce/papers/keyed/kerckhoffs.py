@@ -2,87 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from vauban.attacks.fixed_budget.pgd import PGD
-from vauban.core.losses import cross_entropy
-from vauban.core.norms import Linf
-from vauban.engine import Attack
 from vauban.reproduce.claims import FEW, Claim, Larger
-from vauban.reproduce.declarations import Craft, Scale, TableCell
+from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
-from vauban.reproduce.papers.keyed.networks import CLASSICAL, MATCHED, OWN, PERMUTED, TABLES, role
+from vauban.reproduce.papers.keyed.attacks import (
+    AS_ACCURATE,
+    ASKED_TEXT,
+    CLASSICAL_TEXT,
+    ENSEMBLE_TEXT,
+    FIRST,
+    LEAKED_TEXT,
+    PLAIN,
+    TARGET,
+    WEIGHTS_TEXT,
+    first,
+    knowledge,
+    pgd,
+    rounds_of,
+    substitute,
+)
 from vauban.reproduce.papers.keyed.setting import error, experiment, made_on
 from vauban.reproduce.registry import register
-from vauban.reproduce.training_seeds import trained_again
 from vauban.threats.base import Threat
 from vauban.threats.chosen_inputs import ChosenInputs
-from vauban.threats.keyed import Keyed
-from vauban.threats.substitute import Substitute
 
 EPSILONS = (0.05, 0.1, 0.2)
 EPS = 0.1
 """Radius at which what is asked before the first image is counted."""
-TARGET, PLAIN, MINE, AS_ACCURATE = (role(TABLES[0], kind) for kind in (PERMUTED, CLASSICAL, OWN, MATCHED))
-FIRST = 150
-"""Images that the substitute begins with."""
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """What an attacker knows, and whose gradients follow from it.
-
-    Attributes:
-        text: In words.
-        through: The networks whose mean loss is followed.
-        threat: Who learns something about the one network of `through` before the attack; None: its gradients are known.
-    """
-
-    text: str
-    through: tuple[str, ...]
-    threat: Threat | None = None
-
-    def craft(self, attack: Attack) -> Craft:
-        return made_on(attack, self.through, threat=self.threat)
-
-
-CLASSICAL_TEXT = "1 the data: the classical network"
-ENSEMBLE_TEXT = "4 the recipe too: the classical network and two behind keys of the attacker's"
-WEIGHTS_TEXT = "5 the weights, not the key: the permutation by soft assignment"
-ASKED_TEXT = "6 the weights, and the scores of chosen images"
-LEAKED_TEXT = "7 the key (leaked)"
 BARE, ELSEWHERE = "without a key, its own gradients", "without a key, the classical network"
-
-
-def knowledge(scale: Scale) -> list[Knowledge]:
-    """Levels of what is known, each more than the one before but for labels, which come second."""
-    return [
-        Knowledge(CLASSICAL_TEXT, (PLAIN,)),
-        Knowledge("2 labels: a substitute trained on them", (TARGET,), substitute(scale, rounds_of(scale)[-1])),
-        Knowledge("3 the recipe: one network behind a key of the attacker's", (MINE,)),
-        Knowledge(ENSEMBLE_TEXT, (PLAIN, MINE, trained_again(MINE))),
-        Knowledge(WEIGHTS_TEXT, (TARGET,), Keyed(weights="known", steps=2 if scale.images < FEW else 200)),
-        Knowledge(ASKED_TEXT, (TARGET,), ChosenInputs()),
-        Knowledge(LEAKED_TEXT, (TARGET,)),
-    ]
-
-
-def rounds_of(scale: Scale) -> tuple[int, ...]:
-    """Rounds of augmentation of the substitute."""
-    return (0, 1) if scale.images < FEW else (0, 2, 4)
-
-
-def substitute(scale: Scale, rounds: int) -> Threat:
-    """The substitute of the target's architecture."""
-    run = scale.recipes[TARGET]
-    first = 6 if scale.images < FEW else FIRST
-    return Substitute(run.model, f"{run.data.partition('[')[0]}[:{first}]", rounds=rounds)
-
-
-def pgd(eps: float, scale: Scale) -> Attack:
-    return PGD(Linf(eps), steps=3 if scale.images < FEW else 40, rel_stepsize=0.1, loss=cross_entropy)
 
 
 def label(known: str, eps: float) -> str:
@@ -92,15 +42,19 @@ def label(known: str, eps: float) -> str:
 Curves = Mapping[str, list[tuple[float, TableCell]]]
 
 
+def radii(scale: Scale) -> tuple[float, ...]:
+    return (EPS,) if scale.images < FEW else EPSILONS
+
+
 def by_radius(scale: Scale) -> Curves:
     """The error of the keyed network over eps by what is known; of one without a key that is as accurate, beside."""
     curves = {
-        known.text: [(eps, error(known.craft(pgd(eps, scale)), TARGET, label(known.text, eps))) for eps in EPSILONS]
+        known.text: [(eps, error(known.craft(pgd(eps, scale)), TARGET, label(known.text, eps))) for eps in radii(scale)]
         for known in knowledge(scale)
     }
     for name, source in ((ELSEWHERE, PLAIN), (BARE, AS_ACCURATE)):
         curves[name] = [
-            (eps, error(made_on(pgd(eps, scale), [source]), AS_ACCURATE, label(name, eps))) for eps in EPSILONS
+            (eps, error(made_on(pgd(eps, scale), [source]), AS_ACCURATE, label(name, eps))) for eps in radii(scale)
         ]
     return curves
 
@@ -110,7 +64,7 @@ def by_level(scale: Scale) -> Curves:
     drawn, levels = by_radius(scale), [known.text for known in knowledge(scale)]
     return {
         f"eps {eps:g}": [(float(number), drawn[text][at][1]) for number, text in enumerate(levels, 1)]
-        for at, eps in enumerate(EPSILONS)
+        for at, eps in enumerate(radii(scale))
     }
 
 
@@ -118,13 +72,12 @@ def by_questions(scale: Scale) -> Curves:
     """The error at EPS over what is asked of the target once, before the first image is made."""
     run = scale.recipes[TARGET]
     pixels = 1024 if "size=32" in run.model else 784
-    first = 6 if scale.images < FEW else FIRST
-    threats: dict[str, list[tuple[int, Threat]]] = {
-        "labels, for a substitute": [(first * 2**n, substitute(scale, n)) for n in rounds_of(scale)],
+    threats: dict[str, Sequence[tuple[int, Threat]]] = {
+        "labels, for a substitute": [(first(scale) * 2**n, substitute(scale, n)) for n in rounds_of(scale)],
         "scores of chosen images, the weights known": [
-            (n, ChosenInputs(queries=n)) for n in (1 + pixels // 8, 1 + pixels // 4, 1 + pixels // 2)
-        ]
-        + [(1 + pixels, ChosenInputs())],
+            *((n, ChosenInputs(queries=n)) for n in (1 + pixels // 8, 1 + pixels // 4, 1 + pixels // 2)),
+            (1 + pixels, ChosenInputs()),
+        ],
     }
     return {
         name: [
@@ -204,18 +157,14 @@ CLAIMS = (
 )
 
 
-def kerckhoffs(data: str, minutes: float) -> Experiment:
-    """The experiment on one data set.
-
-    Args:
-        data: "mnist" or "cifar10".
-        minutes: Of scale small.
-    """
+@register("keyed-kerckhoffs-mnist")
+def kerckhoffs() -> Experiment:
+    """A keyed network against what its attacker knows, MNIST."""
     return experiment(
         "kerckhoffs",
-        data,
+        "mnist",
         "Beyond the paper: a keyed network against what its attacker knows",
-        minutes,
+        40,
         cells,
         notes=(
             "PGD has 40 steps of a tenth of eps. The substitute is of the target's architecture, trained on labels that "
@@ -225,15 +174,3 @@ def kerckhoffs(data: str, minutes: float) -> Experiment:
         panels=panels,
         claims=CLAIMS,
     )
-
-
-@register("keyed-kerckhoffs-mnist")
-def kerckhoffs_mnist() -> Experiment:
-    """A keyed network against what its attacker knows, MNIST."""
-    return kerckhoffs("mnist", 40)
-
-
-@register("keyed-kerckhoffs-cifar10")
-def kerckhoffs_cifar10() -> Experiment:
-    """A keyed network against what its attacker knows, CIFAR-10."""
-    return kerckhoffs("cifar10", 60)

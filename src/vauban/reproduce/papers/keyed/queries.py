@@ -11,21 +11,18 @@ from vauban.attacks.blackbox.one_pixel import OnePixel
 from vauban.attacks.blackbox.rays import RayS
 from vauban.attacks.blackbox.square import Square
 from vauban.attacks.blackbox.zoo import ZOO
-from vauban.attacks.fixed_budget.pgd import PGD
-from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
 from vauban.engine import Attack
 from vauban.reproduce.claims import FEW, Claim, Larger
 from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
-from vauban.reproduce.papers.keyed.networks import CLASSICAL, MATCHED, PERMUTED, TABLES, role
+from vauban.reproduce.papers.keyed.attacks import AS_ACCURATE, PLAIN, TARGET, pgd
 from vauban.reproduce.papers.keyed.setting import error, experiment, made_on
 from vauban.reproduce.registry import register
 
 EPS = 0.1
 """L-infinity radius; the image of an attack that looks for the nearest one is clipped to it."""
-TARGET, PLAIN, AS_ACCURATE = (role(TABLES[0], kind) for kind in (PERMUTED, CLASSICAL, MATCHED))
 MOST = {"smoke": (10, 20), "small": (100, 300, 1000), "paper": (100, 300, 1000, 3000, 10_000)}
 """Questions for each image."""
 KEYED, BARE = "keyed", "without a key, as accurate"
@@ -76,11 +73,10 @@ def curves(scale: Scale) -> dict[str, list[tuple[float, TableCell]]]:
 
 def cells(scale: Scale) -> list[TableCell]:
     """Clean errors and those of images of the classical network, which ask nothing; then those over questions."""
-    pgd = PGD(Linf(EPS), steps=3 if scale.images < FEW else 40, rel_stepsize=0.1, loss=cross_entropy)
     made = []
     for name, network in ((KEYED, TARGET), (BARE, AS_ACCURATE)):
         made.append(error(None, network, f"{name}: {CLEAN}"))
-        made.append(error(made_on(pgd, [PLAIN]), network, f"{name}: {TRANSFER}"))
+        made.append(error(made_on(pgd(EPS, scale), [PLAIN]), network, f"{name}: {TRANSFER}"))
     return made + [cell for points in curves(scale).values() for _, cell in points]
 
 
@@ -113,18 +109,14 @@ def claims(most: int) -> tuple[Claim, ...]:
     )
 
 
-def queries(data: str, minutes: float) -> Experiment:
-    """The experiment on one data set.
-
-    Args:
-        data: "mnist" or "cifar10".
-        minutes: Of scale small.
-    """
+@register("keyed-queries-mnist")
+def queries() -> Experiment:
+    """A keyed network against attackers who ask it, MNIST."""
     return experiment(
         "queries",
-        data,
+        "mnist",
         "Beyond the paper: a keyed network against attackers who ask it",
-        minutes,
+        60,
         cells,
         notes=(
             "Square, NES and ZOO ask for scores, RayS, HopSkipJump and the boundary attack for labels; one-pixel asks for "
@@ -134,9 +126,3 @@ def queries(data: str, minutes: float) -> Experiment:
         panels=panels,
         claims=claims(MOST["small"][-1]),
     )
-
-
-@register("keyed-queries-mnist")
-def queries_mnist() -> Experiment:
-    """A keyed network against attackers who ask it, MNIST."""
-    return queries("mnist", 60)

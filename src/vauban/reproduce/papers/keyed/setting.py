@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from vauban.engine import Attack
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
@@ -73,12 +73,11 @@ def made_on(
     attack: Attack,
     roles: Sequence[str],
     targeted: bool = False,
-    keep: str = "last",
+    keep: Literal["last", "best"] = "last",
     clip: float | None = None,
     budget: int | None = None,
     threat: Threat | None = None,
 ) -> Craft:
     """The images that an attack makes on the mean loss of networks, as floats; see `Craft`."""
     sources = tuple(WeightedNetwork(role, weight=1 / len(roles)) for role in roles)
-    kept = "best" if keep == "best" else "last"
-    return Craft(attack, sources, targeted, clip=clip, keep=kept, saved="float", budget=budget, threat=threat)
+    return Craft(attack, sources, targeted, clip=clip, keep=keep, saved="float", budget=budget, threat=threat)
