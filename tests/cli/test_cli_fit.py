@@ -76,7 +76,7 @@ def test_behind_a_defence_and_to_a_target(fit: Run, project: Path) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, str], str]] = {
-    "an attack that is not fitted": ({"fitter": "pgd:eps=0.1"}, "unknown attack or defence to fit 'pgd'"),
+    "an attack that is not fitted": ({"fitter": "pgd:eps=0.1"}, "unknown attack, defence or network to fit 'pgd'"),
     "a parameter of the fit": ({"fitter": "universal:eps=0.1,epoch=3"}, "'epochs'"),
     "norm": ({"fitter": "universal:norm=l1,eps=2"}, "linf, l2"),
     "a parameter out of range": ({"fitter": "universal:eps=0.1,rate=2"}, "rate"),

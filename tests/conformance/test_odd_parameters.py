@@ -31,6 +31,7 @@ from vauban.core.text import parse, written
 from vauban.data.location import DataLocation
 from vauban.defences.keyed.permutation import PixelPermutation
 from vauban.engine import BoundThreat, Oracle
+from vauban.threats.fitter import fitters as network_fitters
 from vauban.training import registry as recipes
 from vauban.training.objectives.standard import StandardTraining
 from vauban.words import attack as attack_words
@@ -52,6 +53,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "attack": attacks.registry,
     "fitter": attacks.fitters,
     "defence fitter": defences.fitters,
+    "network fitter": network_fitters,
     "defence": defences.registry,
     "threat": threats.registry,
     "metric": metrics.registry,
@@ -154,6 +156,8 @@ def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
         base |= {"epochs": 1, "steps": 2}
     if kind == "defence fitter":
         base |= {"codewords": 4}
+    if kind == "network fitter":
+        base |= {"model": "digits-cnn"}
     if kind == "metric":
         return words.load("metric", entry.name, **given)
     return entry.build(kind, {**base, **given})
@@ -243,7 +247,7 @@ def use(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> None:
     """Make it; what is accepted runs."""
     if any(isinstance(value, int) and value > 1000 for value in given.values()):
         return
-    if kind in ("model", "recipe") or (kind == "metric" and entry.name == "lpips"):
+    if kind in ("model", "recipe", "network fitter") or (kind == "metric" and entry.name == "lpips"):
         return
     thing = refused(functools.partial(make, kind, entry, given), *given)
     if thing is None:

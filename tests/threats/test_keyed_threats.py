@@ -13,7 +13,7 @@ import vauban as vb
 from vauban import defences, models, threats
 from vauban.core.cards import keys_of
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, VaubanError
 from vauban.core.secret import Secret
 from vauban.evaluate.attackers_means import RunMeans
 from vauban.threats.key_recovery import by_assignment, by_responses
@@ -144,6 +144,44 @@ def test_a_substitute_learns_the_labels_and_counts_what_it_asked(means: Told) ->
     assert bound.sources == ((prepared.trained, 1.0),)
     with pytest.raises(ContractError, match="trains the substitute before the attack"):
         threat.bind(means.defended, levels=256)
+
+
+def test_what_is_fitted_is_what_the_threat_trains(means: Told, tmp_path: Path) -> None:
+    """One network, by `vauban fit` into a weights file and by the threat before its attack; the target's labels counted."""
+    asked: list[int] = []
+    handle = means.defended.register_forward_hook(lambda module, args, out: asked.append(len(args[0])))
+    told: list[int] = []
+    words = "substitute:model=digits-cnn,rounds=2,epochs=2,lr=0.003"
+    path = tmp_path / "s.safetensors"
+    fitted = vb.fit(words, means.defended, "digits/train[300:340]", path, seed=3, callback=told.append)
+    handle.remove()
+    assert told == [40, 80, 160]
+    assert sum(asked) == 160 + 8  # the first images are looked at before anything is spent
+    assert (fitted.images, fitted.forwards, fitted.reached["labels asked for"]) == (40, 160, 160)
+    trained = threats.Substitute("digits-cnn", "digits/train[300:340]", 2, 2, lr=3e-3, seed=3).prepare(means).trained
+    assert trained is not None
+    written = models.load(str(path)).state_dict()
+    assert all(torch.equal(written[name], tensor) for name, tensor in trained.state_dict().items())
+    assert models.weights.metadata(path)["fit"]["forwards"] == 160
+    result = vb.attack("pgd:eps=0.3,steps=3", means.defended, "digits/test[:8]", threat=f"transfer:sources=[{path}]")
+    assert len(result.success) == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "message"),
+    [
+        ("substitute:model=mnist-c4", {}, "expected a model that takes"),
+        ("substitute:model=nothing", {}, "unknown model 'nothing'"),
+        ("substitute", {}, "needs model"),
+        ("substitute:model=digits-cnn,rounds=-1", {}, "rounds"),
+        ("substitute:model=digits-cnn", {"threat": "labels-only"}, "no threat and no goal to fit the network"),
+    ],
+)
+def test_a_substitute_that_cannot_be_fitted(words: str, given: dict[str, str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(VaubanError, match=message) as told:
+        vb.fit(words, "digits-cnn", "digits/train[:8]", tmp_path / "s.safetensors", **given)
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "s.safetensors").exists()
 
 
 def test_a_table_cannot_be_guessed(means: Told) -> None:

@@ -1,4 +1,4 @@
-"""`vauban fit`: an attack or a defence that is fitted on images first, one file."""
+"""`vauban fit`: an attack, a defence or a network that is fitted on images first, one file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from vauban.cli.options import (
 
 def fit(
     fitter: Annotated[
-        str, typer.Option(help="Attack or defence and how to fit it, e.g. universal:norm=linf,eps=10/255.")
+        str,
+        typer.Option(
+            help="Attack, defence or substitute network and how to fit it, e.g. universal:norm=linf,eps=10/255."
+        ),
     ],
     data: Annotated[str, typer.Option(help="Images to fit on, e.g. mnist/train[:500].")],
     out: Annotated[Path, typer.Option(parser=output_path, help="What is fitted, .safetensors.")],
@@ -41,7 +44,7 @@ def fit(
     download: DownloadOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Fit an attack or a defence on images and write what was fitted.
+    """Fit an attack, a defence or a substitute network on images and write what was fitted.
 
     The file holds the parameters of the fit and the fingerprints of data and model.
     """
@@ -49,11 +52,13 @@ def fit(
     from vauban.evaluate.outputs import FittedFile
     from vauban.jobs.perform import obtain
     from vauban.models import weights
+    from vauban.words.defence import TRAINED
 
-    network = None if model is None else words.load("model", model, rejects=rejects)
+    behind = f"{TRAINED}|{model}" if defence == TRAINED else model
+    network = None if behind is None else words.load("model", behind, rejects=rejects)
     output = FittedFile(
         fitter,
-        None if network is None else words.load("defence", defence).wrap(network),
+        None if network is None else words.load("defence", "none" if defence == TRAINED else defence).wrap(network),
         words.load("data", data, root=data_root, download=download),
         out,
         threat=threat,

@@ -43,8 +43,8 @@ def list_(
     kind: Annotated[
         str,
         typer.Argument(
-            help="attacks, fitters, defences, defence-fitters, models, datasets, threats, metrics, network-metrics, "
-            "certificates, losses, recipes, experiments, or a name: pgd."
+            help="attacks, fitters, defences, defence-fitters, models, datasets, threats, network-fitters, metrics, "
+            "network-metrics, certificates, losses, recipes, experiments, or a name: pgd."
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

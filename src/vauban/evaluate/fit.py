@@ -1,4 +1,4 @@
-"""Fitting an attack or a defence on a data set into a file, with everything in its metadata that the fit followed from."""
+"""Fitting an attack, a defence or a network on a data set into a file, with all that the fit followed from in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from typing_extensions import TypeIs
 
 from vauban.attacks.parts.fitter import FitResult, Fitter
 from vauban.core.arguments import named_arguments
@@ -23,10 +24,13 @@ from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import answers, data_name
 from vauban.evaluate.diagnostics.attack_checks import radius_findings
 from vauban.evaluate.diagnostics.first_look import LOOKED_AT, first_look, tell
+from vauban.evaluate.training_facts import named_architecture
 from vauban.jobs.identity import address, describe
 from vauban.models import weights
+from vauban.threats.fitter import NetworkFit, NetworkFitter
 from vauban.words import data as datasets
 from vauban.words.fitter import AnyFitter, fitter_of
+from vauban.words.model import architecture
 from vauban.words.named import Named
 from vauban.words.threat import threat_of
 
@@ -57,30 +61,34 @@ def fit(
     device: str = "cpu",
     name: str = "",
     callback: Callable[..., None] | None = None,
-) -> FitResult[Any] | DefenceFit[Any]:
-    """Fit an attack or a defence and write it. The images are not rounded while fitting; what is crafted later is.
+) -> FitResult[Any] | DefenceFit[Any] | NetworkFit:
+    """Fit an attack, a defence or a network and write it.
+
+    The images are not rounded while fitting; what is crafted later is.
 
     What makes the numbers of a network doubtful is logged before an attack is fitted.
 
     Args:
-        fitter: `universal:eps=10/255`, an attack or a defence by name with the parameters of its fit, or an object.
-        model: The network to fit on; None for a defence that is fitted on images alone.
+        fitter: `universal:eps=10/255`, an attack, a defence or a network (`substitute:model=mnist-c4`) by name with the
+            parameters of its fit, or an object.
+        model: The network to fit on, or to ask; None for a defence that is fitted on images alone.
         data: The images to fit on, as `vauban.data.load` takes them.
         out: File to write, .safetensors. Its metadata hold the fitter's parameters, the seed, the name and the fingerprint
             of data and model, and what the fit has cost and reached; of an attack also the goal and the threat.
         threat: What the fit of an attack may ask of the network; white-box by default.
         goal: What an attack is fitted for; untargeted by default.
-        seed: Of a random network, and of a defence's own random numbers.
+        seed: Of a random network, of a fitted one's weights, and of a defence's own random numbers.
         device: Where to fit.
         name: The model's name in the metadata.
-        callback: Of an attack called after each pass over the images, of a defence after each batch.
+        callback: Of an attack called after each pass over the images, of a defence after each batch, of a network after
+            each round.
 
     Returns:
-        The fitted attack or defence, and its cost.
+        The fitted attack, defence or network, and its cost.
 
     Raises:
-        ContractError: Another suffix, a threat or a goal for a defence, no network where one is read, and what the words,
-            the fitter and the oracle raise.
+        ContractError: Another suffix, a threat or a goal for what is no attack, no network where one is read, and what the
+            words, the fitter and the oracle raise.
     """
     check("fit", "seed", seed, int)
     check_device(device)
@@ -90,7 +98,14 @@ def fit(
     if isinstance(named_fitter.value, DefenceFitter):
         return _fit_defence(named_fitter.value, model, data, path, seed, device, name, callback)
     assert model is not None
+    if isinstance(named_fitter.value, NetworkFitter):
+        return _fit_network(named_fitter.value, model.to(device), data, path, seed, device, name, callback)
     return _fit_attack(named_fitter.value, model.to(device), data, path, threat, goal, seed, device, name, callback)
+
+
+def fits_attack(fitter: AnyFitter) -> TypeIs[Fitter]:
+    """Whether what is fitted is an attack, and no defence and no network."""
+    return not isinstance(fitter, (DefenceFitter, NetworkFitter))
 
 
 def network_to_read(
@@ -99,12 +114,12 @@ def network_to_read(
     """The network that a fit reads; None where it reads images alone, whatever network is named.
 
     Raises:
-        ContractError: None is there where one is read, or a threat or a goal for a defence, which has neither.
+        ContractError: None is there where one is read, or a threat or a goal for what is no attack and has neither.
     """
-    defence = isinstance(fitter.value, DefenceFitter)
-    if defence and (threat is not None or goal is not None):
+    if not fits_attack(fitter.value) and (threat is not None or goal is not None):
+        what = "defence" if isinstance(fitter.value, DefenceFitter) else "network"
         raise ContractError(
-            f"expected no threat and no goal to fit the defence {fitter.name!r}, got "
+            f"expected no threat and no goal to fit the {what} {fitter.name!r}, got "
             f"{threat if threat is not None else goal}; they are those of an attack"
         )
     if isinstance(fitter.value, DefenceFitter) and not fitter.value.reads_network:
@@ -151,6 +166,27 @@ def _fit_defence(
         answers(model, data.take(LOOKED_AT).to(device).x)
     fitted = fitter.fit(model, visits(data, device), seed=seed, callback=callback)
     fitter.save(fitted, path, _meta(fitter, model, data, seed, name))
+    return fitted
+
+
+def _fit_network(
+    fitter: NetworkFitter,
+    model: nn.Module,
+    data: Dataset,
+    path: Path,
+    seed: int,
+    device: str,
+    name: str,
+    callback: Callable[..., None] | None,
+) -> NetworkFit:
+    named_network, looked_at = architecture(fitter.model), data.take(LOOKED_AT).to(device).x
+    network = named_network.build(seed).to(device)
+    classes, own = answers(model, looked_at).shape[1], answers(network, looked_at).shape[1]
+    if own < classes:
+        raise ContractError(f"expected {fitter.model} to have the {classes} classes of the target, got {own}")
+    fitted = fitter.fit(model, network, visits(data, device), seed=seed, callback=callback)
+    told = {**named_architecture(named_network), "edits": ""}
+    fitter.save(fitted, path, {**_meta(fitter, model, data, seed, name), **told})
     return fitted
 
 

@@ -14,16 +14,18 @@ from torch import nn
 from vauban.core.contracts import Artefact, Words
 from vauban.core.goals import Goal, Untargeted
 from vauban.data import Dataset
-from vauban.defences.fitter import DefenceFitter
-from vauban.evaluate.fit import fit, network_to_read
+from vauban.evaluate.fit import fit, fits_attack, network_to_read
 from vauban.evaluate.training import carry_out
 from vauban.evaluate.training_identity import training_identity
 from vauban.jobs.identity import computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.models import weights
+from vauban.threats.fitter import NetworkFitter
 from vauban.training.history import Epoch
 from vauban.training.run import TrainingRun
+from vauban.words.files import files_in
 from vauban.words.fitter import fitter_of
+from vauban.words.model import architecture
 from vauban.words.threat import threat_of
 
 
@@ -99,7 +101,7 @@ class TrainedWeights(Output):
 
 @dataclass(frozen=True, eq=False)
 class FittedFile(Output):
-    """The file of an attack or a defence that is fitted on a data set.
+    """The file of an attack, a defence or a network that is fitted on a data set.
 
     Attributes:
         fitter: `universal:eps=10/255`, or an object that fits.
@@ -140,7 +142,10 @@ class FittedFile(Output):
         fitter, model = named.value, network_to_read(named, self.model, self.threat, self.goal)
         parts: list[Any] = [fitter] if model is None else [fitter, model]
         aims: dict[str, Any] = {}
-        if not isinstance(fitter, DefenceFitter):
+        own = files_in(fitter.model) if isinstance(fitter, NetworkFitter) else ()
+        if isinstance(fitter, NetworkFitter):
+            parts.append(architecture(fitter.model).build(self.seed))
+        if fits_attack(fitter):
             threat = threat_of("white-box" if self.threat is None else self.threat).value
             aims = {"threat": describe(threat), "goal": str(self.goal or Untargeted())}
             parts.append(threat)
@@ -151,7 +156,7 @@ class FittedFile(Output):
             "seed": self.seed,
             "data": self.data.fingerprint,
             **computed_by(self.device),
-            "sources": source_digests(source_files(*parts, extra=named.files)),
+            "sources": source_digests(source_files(*parts, extra=[*named.files, *own])),
         }
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:

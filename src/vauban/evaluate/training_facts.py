@@ -23,9 +23,14 @@ from vauban.words.recipe import recipe_of
 
 def architecture_facts(run: TrainingRun, recipe: Recipe, named: Architecture, start: Path | None) -> dict[str, Any]:
     """Architecture, parameters and edits; a file of the user's by its base name, and no architecture for a module alone."""
+    return {**named_architecture(named), "edits": edits_text(run, recipe, start)}
+
+
+def named_architecture(named: Architecture) -> dict[str, Any]:
+    """Architecture and parameters as a weights file names them; see `architecture_facts`."""
     name = re.sub(r"^.*/(?=[^/]+\.py:)", "", named.name)
     told = {"architecture": name} if name else {}
-    return {**told, "params": dict(named.params), "edits": edits_text(run, recipe, start)}
+    return {**told, "params": dict(named.params)}
 
 
 def edits_text(run: TrainingRun, recipe: Recipe, start: Path | None) -> str:

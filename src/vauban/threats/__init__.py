@@ -17,6 +17,9 @@ face(
     registry,
     extras={
         "Diverse": "vauban.threats.input_transforms:Diverse",
+        "FitSubstitute": "vauban.threats.substitute:FitSubstitute",
+        "NetworkFit": "vauban.threats.fitter:NetworkFit",
+        "NetworkFitter": "vauban.threats.fitter:NetworkFitter",
         "Threat": "vauban.threats.base:Threat",
         "Translated": "vauban.threats.input_transforms:Translated",
         "load": "vauban.words.threat:load",

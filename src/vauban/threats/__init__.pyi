@@ -14,12 +14,15 @@ from vauban.threats.base import Threat as Threat
 from vauban.threats.base import refusal as refusal
 from vauban.threats.chosen_inputs import ChosenInputs as ChosenInputs
 from vauban.threats.chosen_inputs import LeakedActivation as LeakedActivation
+from vauban.threats.fitter import NetworkFit as NetworkFit
+from vauban.threats.fitter import NetworkFitter as NetworkFitter
 from vauban.threats.input_transforms import Diverse as Diverse
 from vauban.threats.input_transforms import Translated as Translated
 from vauban.threats.keyed import Keyed as Keyed
 from vauban.threats.objectives import Ensemble as Ensemble
 from vauban.threats.objectives import Hybrid as Hybrid
 from vauban.threats.objectives import Transfer as Transfer
+from vauban.threats.substitute import FitSubstitute as FitSubstitute
 from vauban.threats.substitute import Substitute as Substitute
 from vauban.threats.surrogate import GrayBox as GrayBox
 from vauban.threats.surrogate import Removed as Removed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
@@ -19,9 +20,61 @@ from vauban.engine.network import differentiate, predict, quiet
 from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
 from vauban.threats.base import Means, Threat
+from vauban.threats.fitter import Asked, NetworkFit, NetworkFitter, fitters
 from vauban.training.loop import optimise
 
 LOT = 256  # images of a query batch
+
+
+@fitters.register("substitute")
+@dataclass(frozen=True)
+class FitSubstitute(NetworkFitter):
+    """A network trained on the labels that a target gives, with Jacobian-based augmentation.
+
+    Papernot et al., algorithm 1: the target labels a few images; the network is trained on them; every image x with label y
+    gives another, clip(x + lambda sign(dz_y/dx)), along which the network's answer changes most (Jacobian-based
+    augmentation); these are labelled in turn. After `rounds` rounds 2^rounds times the images have been asked about.
+    `vauban fit` writes a weights file, which the threats `transfer` and `ensemble` attack.
+
+    Attributes:
+        model: Architecture of the network, `mnist-c4`.
+        rounds: Rounds of augmentation.
+        epochs: Of each training, from the weights of the one before.
+        step: lambda, pixel units.
+        lr: Learning rate of Adam.
+
+    Departures: the paper trains from new weights in each round; here training goes on. Its reservoir sampling is left
+    out.
+    """
+
+    rounds: Whole = 5
+    epochs: Count = 10
+    step: Share = 0.1
+    lr: NonNegative = 1e-3
+
+    def fit(
+        self,
+        target: nn.Module,
+        network: nn.Module,
+        batches: Iterable[Batch],
+        *,
+        seed: int = 0,
+        callback: Asked | None = None,
+    ) -> NetworkFit:
+        """Fit the network; arguments as of `NetworkFitter.fit`."""
+        device = next(network.parameters()).device
+        x = torch.cat([batch.x for batch in batches]).to(device)
+        first, y = len(x), torch.empty(0, dtype=torch.int64, device=device)
+        for number in range(self.rounds + 1):
+            y = torch.cat([y, labels(target, x[len(y) :])])
+            batch = Batch(x, y, torch.arange(len(y), device=device), None)
+            optimise(network.train(), batch, epochs=self.epochs, lr=self.lr, seed=seed + number)
+            if callback is not None:
+                callback(len(y))
+            if number < self.rounds:
+                x = torch.cat([x, (x + self.step * slopes(network.eval(), x, y).sign()).clamp(0, 1)])
+        agreed = float((labels(network.eval(), x) == y).double().mean())
+        return NetworkFit(network, {"labels asked for": len(x), "agreement": agreed}, first, len(x))
 
 
 @registry.register("substitute", words={"trained": "model"})
@@ -29,23 +82,15 @@ LOT = 256  # images of a query batch
 class Substitute(Threat):
     """A network of the attacker's, trained on the labels that the target gives, and attacked in its place.
 
-    Papernot et al., algorithm 1: the target labels a few images; the network is trained on them; every image x with label y
-    gives another, clip(x + lambda sign(dz_y/dx)), along which the network's answer changes most (Jacobian-based
-    augmentation); these are labelled in turn. After `rounds` rounds images 2^rounds have been asked about, which a sentence
-    says before the attack; the attack itself asks nothing.
+    The network is that of `FitSubstitute`, trained anew for every cell; a sentence says before the attack how many labels
+    were asked for. The attack itself asks nothing.
 
     Attributes:
         model: Architecture of the network, `mnist-c4`.
         data: Images to begin with, apart from those that are attacked: `mnist/train[:150]`. Their labels are not used.
-        rounds: Rounds of augmentation.
-        epochs: Of each training, from the weights of the one before.
-        step: lambda, pixel units.
-        lr: Learning rate of Adam.
+        rounds, epochs, step, lr: As of `FitSubstitute`.
         seed: Of the network's initial weights and the order of the images.
         trained: The network; made before the attack.
-
-    Departures: the paper trains from new weights in each round; here training goes on. Its reservoir sampling is left
-    out.
     """
 
     model: str
@@ -62,19 +107,12 @@ class Substitute(Threat):
     def prepare(self, means: Means) -> Substitute:
         if self.trained is not None:
             return self
+        fitter = FitSubstitute(self.model, self.rounds, self.epochs, self.step, self.lr)
         network, known = means.build(self.model, self.seed), means.data(self.data).all()
-        device = next(network.parameters()).device
-        x, y = known.x.to(device), torch.empty(0, dtype=torch.int64, device=device)
-        for number in range(self.rounds + 1):
-            y = torch.cat([y, labels(means.defended, x[len(y) :])])
-            batch = Batch(x, y, torch.arange(len(y), device=device), None)
-            optimise(network.train(), batch, epochs=self.epochs, lr=self.lr, seed=self.seed + number)
-            if number < self.rounds:
-                x = torch.cat([x, (x + self.step * slopes(network.eval(), x, y).sign()).clamp(0, 1)])
-        with quiet(list(network.modules())):
-            agreed = float((predicted(predict(network, x)) == y).double().mean())
-        means.tell(f"substitute: {len(x)} labels were asked for; the substitute gives {agreed:.1%} of them")
-        return replace(self, trained=network.eval())
+        fitted = fitter.fit(means.defended, network, [known], seed=self.seed)
+        asked, agreed = fitted.forwards, fitted.reached["agreement"]
+        means.tell(f"substitute: {asked} labels were asked for; the substitute gives {agreed:.1%} of them")
+        return replace(self, trained=fitted.network)
 
     def bind(
         self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None

@@ -1,4 +1,4 @@
-"""Fitters: what fits an attack or a defence, by its name: `universal:eps=10/255,epochs=5`, or `file.py:name`."""
+"""Fitters: what fits an attack, a defence or a network, by its name: `universal:eps=10/255,epochs=5`, or `file.py:name`."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from vauban.core.registry import Entry
 from vauban.core.text import Spec, parse
 from vauban.data import Dataset
 from vauban.defences.fitter import DefenceFitter
+from vauban.threats.fitter import NetworkFitter
+from vauban.threats.fitter import fitters as network_fitters
 from vauban.words.attack import arguments
 from vauban.words.files import files_in, made
 from vauban.words.labels import display
 from vauban.words.named import Named, resolved
 
-AnyFitter = Fitter | DefenceFitter
+AnyFitter = Fitter | DefenceFitter | NetworkFitter
 METHODS = ("fit", "save", "load")
 
 
 @named_arguments
 def load(word: Any, data: Dataset | None = None) -> AnyFitter:
-    """What fits the attack or the defence of that name, as `fitter_of` takes it."""
+    """What fits the attack, the defence or the network of that name, as `fitter_of` takes it."""
     return fitter_of(word, data).value
 
 
 def fitter_of(word: Any, data: Dataset | None = None) -> Named[AnyFitter]:
-    """What fits an attack or a defence: its name with the parameters of the fit, or an object with `fit`, `save`, `load`.
+    """What fits an attack, a defence or a network: its name with the parameters of the fit, or an object that fits.
 
     Raises:
         UnknownName: Nothing of that name is fitted, or a parameter is not known.
@@ -46,18 +48,22 @@ def fitter_of(word: Any, data: Dataset | None = None) -> Named[AnyFitter]:
 
 
 def _registered(spec: Spec, data: Dataset | None) -> Named[AnyFitter]:
-    known: dict[str, Entry[Any]] = {entry.name: entry for entry in (*defences.fitters, *attacks.fitters)}
+    known: dict[str, Entry[Any]] = {
+        entry.name: entry for entry in (*defences.fitters, *network_fitters, *attacks.fitters)
+    }
     if spec.name not in known:
-        raise UnknownName("attack or defence to fit", spec.name, sorted(known))
+        raise UnknownName("attack, defence or network to fit", spec.name, sorted(known))
     entry = known[spec.name]
-    if spec.name in defences.fitters.names():
-        given = resolved(spec.params, entry.words)
-        return Named(spec.shown(), entry.build(defences.fitters.kind, given))
+    for registry in (defences.fitters, network_fitters):
+        if spec.name in registry.names():
+            return Named(spec.shown(), entry.build(registry.kind, resolved(spec.params, entry.words)))
     given = arguments(entry, spec.params, data)
     return Named(display(spec, given.get("ball")), entry.build(attacks.fitters.kind, given))
 
 
 def _checked(word: Any) -> Any:
+    if isinstance(word, NetworkFitter):
+        return word
     if not all(hasattr(word, method) for method in METHODS) or inspect.isclass(word):
         raise ContractError(
             f"expected something that fits an attack or a defence, with fit, save and load, got {word!r}"

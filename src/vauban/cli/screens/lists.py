@@ -15,6 +15,7 @@ def registries() -> dict[str, Any]:
     """Every registry under the name of its list."""
     from vauban import attacks, certificates, data, defences, metrics, models, threats
     from vauban import reproduce as experiments
+    from vauban.threats.fitter import fitters as network_fitters
     from vauban.training import registry as recipes
     from vauban.training.criteria import registry as criteria
     from vauban.training.selections import registry as selections
@@ -27,6 +28,7 @@ def registries() -> dict[str, Any]:
         "models": models.registry,
         "datasets": data.registry,
         "threats": threats.registry,
+        "network-fitters": network_fitters,
         "metrics": metrics.registry,
         "network-metrics": metrics.network_registry,
         "certificates": certificates.registry,
@@ -41,8 +43,8 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
     """Entries of a registry as plain data.
 
     Args:
-        kind: `attacks`, `fitters`, `defences`, `defence-fitters`, `models`, `datasets`, `threats`, `metrics`,
-            `network-metrics`, `certificates`, `losses`, `recipes`, `criteria`, `selections` or `experiments`.
+        kind: `attacks`, `fitters`, `defences`, `defence-fitters`, `models`, `datasets`, `threats`, `network-fitters`,
+            `metrics`, `network-metrics`, `certificates`, `losses`, `recipes`, `criteria`, `selections` or `experiments`.
 
     Returns:
         Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.
