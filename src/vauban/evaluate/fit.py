@@ -30,7 +30,7 @@ from vauban.models import weights
 from vauban.threats.fitter import NetworkFit, NetworkFitter
 from vauban.words import data as datasets
 from vauban.words.fitter import AnyFitter, fitter_of
-from vauban.words.model import architecture
+from vauban.words.model import architecture, model_of
 from vauban.words.named import Named
 from vauban.words.threat import threat_of
 
@@ -51,7 +51,7 @@ class Visits:
 @exits_are_errors()
 def fit(
     fitter: Any,
-    model: nn.Module | None,
+    model: Any,
     data: Any,
     out: str | Path,
     *,
@@ -71,7 +71,7 @@ def fit(
     Args:
         fitter: `universal:eps=10/255`, an attack, a defence or a network (`substitute:model=mnist-c4`) by name with the
             parameters of its fit, or an object.
-        model: The network to fit on, or to ask; None for a defence that is fitted on images alone.
+        model: The network to fit on, or to ask, as `vauban.attack` takes one; None for a defence that is fitted on images alone.
         data: The images to fit on, as `vauban.data.load` takes them.
         out: File to write, .safetensors. Its metadata hold the fitter's parameters, the seed, the name and the fingerprint
             of data and model, and what the fit has cost and reached; of an attack also the goal and the threat.
@@ -94,7 +94,7 @@ def fit(
     check_device(device)
     path, data = weights.output(out), datasets.load(data)
     named_fitter = fitter_of(fitter, data)
-    model = network_to_read(named_fitter, model, threat, goal)
+    model = network_to_read(named_fitter, None if model is None else model_of(model).value, threat, goal)
     if isinstance(named_fitter.value, DefenceFitter):
         return _fit_defence(named_fitter.value, model, data, path, seed, device, name, callback)
     assert model is not None
