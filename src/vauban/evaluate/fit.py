@@ -71,7 +71,8 @@ def fit(
     Args:
         fitter: `universal:eps=10/255`, an attack, a defence or a network (`substitute:model=mnist-c4`) by name with the
             parameters of its fit, or an object.
-        model: The network to fit on, or to ask, as `vauban.attack` takes one; None for a defence that is fitted on images alone.
+        model: The network to fit on, or to ask, as `vauban.attack` takes one; None for a defence that is fitted on images
+            alone.
         data: The images to fit on, as `vauban.data.load` takes them.
         out: File to write, .safetensors. Its metadata hold the fitter's parameters, the seed, the name and the fingerprint
             of data and model, and what the fit has cost and reached; of an attack also the goal and the threat.
