@@ -22,8 +22,11 @@ from vauban.engine.iterate import Stop
 from vauban.engine.record import Keep
 
 TINY = 1e-30
-HALF, RESUME = 0.5, 0.85  # of the steps of a short run: when stalls are looked for, when all march again
-FIRST = 0.28  # of the steps of a long run: Sapper's first march
+HALF, FIRST = 0.5, 0.28  # of the steps of a short and of a long run: when stalls are looked for
+RESUME = 0.85  # of the steps: when all march again
+STALLED = (
+    0.05  # of the distance: a march has settled that is no farther from its boundary, nor came so much nearer lately
+)
 NARROW = 0.05  # of the pixel range, in every pixel: the least radius at which an image without a success is annealed
 
 Annealed = Literal["auto", "all", "none"]
@@ -37,10 +40,14 @@ class VanguardState(SapperState):
     Attributes:
         eps: Radius of the annealed march, `(batch,)`.
         annealing: Whether the image is on that march, `(batch,)`.
+        halfway: Distance of the nearest success after half of the march that an image may leave, `(batch,)`.
+        stalled: Whether that march has not settled, `(batch,)`.
     """
 
     eps: Tensor
     annealing: Tensor
+    halfway: Tensor
+    stalled: Tensor
 
 
 @registry.register("vanguard", norms=("l2", "linf", "l1"), needs="gradients", targeted=True)
@@ -48,9 +55,10 @@ class VanguardState(SapperState):
 class Vanguard(Steps[VanguardState]):
     """Vanguard: Sapper's march, an annealed march for the images that need one, and Sapper's refinement of the nearer.
 
-    The march is `sapper`'s. With fewer than 60 steps an image leaves it that has no success after half of them, and is
-    back after 85 %. From 60 steps on all leave it at 28 %, in the place of Sapper's scouts, until the refinement begins at
-    70 %. Meanwhile they are moved by
+    The march is `sapper`'s. With fewer than 60 steps an image leaves it that has no success after half of them. From 60
+    steps on one leaves it that has not settled after 28 %, before Sapper's scouts: the second half of these steps has
+    brought the nearest success more than 5 % nearer, or the linearised boundary is still far from the last point y, |m| /
+    ||g||_q > 0.05 ||y - x0||_p with m the margin, g the gradient and q the dual of p. Until 85 % these images are moved by
 
         eps <- (1 - gamma_t) eps where x is adversarial, (1 + gamma_t) eps elsewhere
         x <- x0 + P(x - x0 + alpha_t g / ||g||_2)
@@ -59,8 +67,8 @@ class Vanguard(Steps[VanguardState]):
     that is saturated (`ddn`); in L-infinity and L1 with the ball, the margin, g zero where a pixel would leave [0,1], the
     first-order distance as radius until this march succeeds and the nearest success as its bound (`fmn`). gamma and
     alpha fall by a cosine. It begins at the original image, with the distance of the nearest success or of the iterate
-    as radius. At its end Sapper goes on from the nearest success of both. One gradient a step; each image decides by its
-    own successes alone.
+    as radius. At its end Sapper goes on from the nearest success of both. One gradient a step; each image decides by
+    what it has seen itself.
 
     No paper has this attack. Sapper is nearer on most networks, but on some it crosses the boundary far away and stays
     there; what each part costs and gains is in docs/attacks.md.
@@ -72,8 +80,7 @@ class Vanguard(Steps[VanguardState]):
         gamma_last: Its last share.
         alpha: First length of such a step, in pixel units (pixels in [0,1]) of L2.
         alpha_last: Its last length.
-        annealed: Which images leave Sapper's march: as above (`auto`), `all` also in a short run, or `none`, which is
-            Sapper.
+        annealed: Which images leave Sapper's march: those that stall, as above (`auto`), `all`, or `none`, which is Sapper.
     """
 
     steps: Count = 20
@@ -91,17 +98,20 @@ class Vanguard(Steps[VanguardState]):
         return Sapper(self.steps, self.norm)
 
     def start(self, oracle: Oracle, **per_sample: Tensor) -> VanguardState:
-        s, zero = self.sapper.start(oracle), torch.zeros_like(oracle.distance)
-        return VanguardState(s.x, s.crossed, s.over, s.toward, s.order, eps=zero, annealing=torch.zeros_like(s.crossed))
+        s, zero, no = self.sapper.start(oracle), torch.zeros_like(oracle.distance), oracle.distance < 0
+        return VanguardState(
+            s.x, s.crossed, s.over, s.toward, s.order, eps=zero, annealing=no, halfway=zero, stalled=no
+        )
 
     def step(self, oracle: Oracle, state: VanguardState, t: int) -> VanguardState:
-        leave, resume = self.window(oracle)
+        leave, resume = self.window
         state = self._entering(oracle, state, t)
         y = oracle.domain.quantise(state.x)
         march = self.sapper.raised(oracle, state, t)
         if self.annealed == "none" or not leave <= t < resume:
             logits, (g,) = oracle.gradient(y, march)
-            return self.sapper.march(oracle, state, t, y, logits, g)
+            watched = self._watched(oracle, state, t, y, logits, g)
+            return self.sapper.march(oracle, watched, t, y, logits, g)
         annealing, rise = state.annealing, auto if self.norm is L2 else margin
 
         def raised(logits: Tensor, goal: ResolvedGoal) -> Tensor:
@@ -112,16 +122,31 @@ class Vanguard(Steps[VanguardState]):
         x, eps = self._moved(oracle, state, t - leave, resume - leave, logits, g)
         return replace(marched, x=where(annealing, x, marched.x), eps=eps)
 
-    def window(self, oracle: Oracle) -> tuple[int, int]:
+    @property
+    def window(self) -> tuple[int, int]:
         """The steps before which images leave Sapper's march, and go back to it."""
-        refines = [t for t, (phase, _) in enumerate(self.sapper.marches(oracle)) if phase.refines]
-        if refines:
-            return round(FIRST * self.steps), refines[0]
-        return max(1, round(HALF * self.steps)), round(RESUME * self.steps)
+        leave = HALF if self.steps < SCOUTED else FIRST
+        return max(1, round(leave * self.steps)), round(RESUME * self.steps)
+
+    def _watched(
+        self, oracle: Oracle, state: VanguardState, t: int, y: Tensor, logits: Tensor, g: Tensor
+    ) -> VanguardState:
+        """The state with what step t, at y, says of whether the march has settled."""
+        leave, _ = self.window
+        if t == leave // 2 - 1:
+            return replace(state, halfway=oracle.distance)
+        if t != leave - 1:
+            return state
+        if self.steps < SCOUTED:
+            return replace(state, stalled=~oracle.succeeded)
+        away = margin(logits, oracle.goal).abs() / self.norm.dual(g).clamp_min(TINY)
+        far = away > STALLED * self.norm.size(y - oracle.domain.x0)
+        falls = state.halfway > (1 + STALLED) * oracle.distance
+        return replace(state, stalled=far | falls | ~oracle.succeeded)
 
     def _entering(self, oracle: Oracle, state: VanguardState, t: int) -> VanguardState:
         """The state before step t: of images that leave Sapper's march, or go back to it."""
-        leave, resume = self.window(oracle)
+        leave, resume = self.window
         annealing = state.annealing
         entered = self.sapper.entering(oracle, state, t)
         if t == resume:
@@ -134,9 +159,12 @@ class Vanguard(Steps[VanguardState]):
                 annealing=torch.zeros_like(annealing),
             )
         if t != leave or self.annealed == "none":
-            return replace(entered, x=where(annealing, state.x, entered.x))
-        every = self.annealed == "all" or self.steps >= SCOUTED
-        left = torch.ones_like(state.crossed) if every else ~oracle.succeeded
+            return replace(
+                entered,
+                x=where(annealing, state.x, entered.x),
+                crossed=torch.where(annealing, state.crossed, entered.crossed),
+            )
+        left = torch.ones_like(annealing) if self.annealed == "all" else state.stalled
         least = self.norm.size(torch.full_like(state.x, NARROW))
         far = torch.maximum(self.norm.size(state.x - oracle.domain.x0), least)
         return replace(
