@@ -63,7 +63,7 @@ def knowledge(scale: Scale) -> list[Knowledge]:
 
 def rounds_of(scale: Scale) -> tuple[int, ...]:
     """Rounds of augmentation of the substitute."""
-    return (0, 1) if scale.images < FEW else (0, 2, 4)
+    return (0, 1) if scale.images < FEW else (0, 2) if scale.images < 1000 else (0, 2, 4, 6)
 
 
 def first(scale: Scale) -> int:
