@@ -124,6 +124,41 @@ def test_a_shape_that_does_not_fit_is_refused_in_one_line(text: str, shape: tupl
     assert "\n" not in str(told.value)
 
 
+VECTORS = tuple(text for text in TRANSFORMS if not text.startswith("block"))
+
+
+@pytest.mark.parametrize("text", VECTORS)
+def test_vectors(text: str) -> None:
+    """Every transform but that of blocks takes feature vectors; an inverse and a guess of the key go with it."""
+    v = torch.rand(4, 64, generator=torch.Generator().manual_seed(2)).mul(255).round() / 255
+    defence = made(text)
+    hidden = defence.apply(v)
+    assert hidden.shape == v.shape
+    assert not torch.allclose(hidden, v)
+    torch.testing.assert_close(defence.inverse(hidden), v, rtol=0, atol=1e-5)
+    if "table" in text:
+        return
+    kind, n = defence.unknowns((64,))
+    assert n == 64
+    if kind == "order":
+        (order,) = defence.made((64,))
+        guess = torch.eye(64)[order]
+        assert torch.equal(defence.marked(v[:1], torch.eye(64)[3:5])[1] - v[0], torch.eye(64)[4])
+    else:
+        parts = defence.made((64,))
+        guess = parts[0].flatten().float() if parts[0].dtype != torch.bool else parts[0].flatten() * 2.0 - 1
+    torch.testing.assert_close(defence.softly(v, guess), hidden, rtol=0, atol=1e-5)
+
+
+def test_channels_of_vectors() -> None:
+    net, v = nn.Linear(64, 3).eval(), torch.rand(2, 64)
+    guarded = defences.KeyedChannels(made("pixel-permutation"), 2).wrap(net)
+    parts = [net(made("pixel-permutation", KEY.derived(f"channel {i}")).apply(v)) for i in range(2)]
+    torch.testing.assert_close(guarded(v), sum(parts) / 2)
+    with pytest.raises(ContractError, match="expected images"):
+        defences.KeyedChannels(made("block-permutation"), 2).wrap(net)(v)
+
+
 def test_a_network_goes_with_its_key(tmp_path: Path) -> None:
     """The weights hold the key's id; another key is refused wherever it is put in front, and none is warned of."""
     file = tmp_path / "w.safetensors"

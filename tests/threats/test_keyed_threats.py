@@ -223,3 +223,51 @@ def test_the_cards_of_surrogates_are_followed(digits_cnn: nn.Module) -> None:
     table = defences.load("pixel-substitution:values=table", key=Secret.public(8))
     bound = threats.keyed(surrogates=table.wrap(digits_cnn)).bind(digits_cnn, levels=256)
     assert list(bound.backward.values()) == [None]
+
+
+VECTORS = """
+import torch
+from vauban.data.dataset import Dataset, InMemory
+from vauban.data.digits import pixels_and_labels
+
+def vectors(split="train", n=300):
+    x, y = pixels_and_labels(split)
+    return Dataset("vectors", split, InMemory(x[:n].flatten(1).float() / 255), y[:n], tuple("0123456789"))
+
+def net():
+    return torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10))
+"""
+
+
+def test_feature_vectors_from_training_to_the_battery(tmp_path: Path) -> None:
+    """Who asks for each of the 64 components of a vector knows the order, and is as strong as who has the key."""
+    file = tmp_path / "vectors.py"
+    file.write_text(VECTORS)
+    path, data = tmp_path / "v.safetensors", f"{file}:vectors"
+    vb.train(f"{file}:net", data, path, defence="pixel-permutation:key=public:7", epochs=3, lr=1e-2, holdout=0)
+    names = ["leaked-key", "chosen-inputs", "keyed:keys=1", "keyed:weights=known,steps=5"]
+    names.append(f"substitute:model='{file}:net',data='{data}:n=20',rounds=1,epochs=1")
+    results = vb.Study(
+        tmp_path / "run",
+        data=f"{data}:split=test,n=16",
+        models=f"{file}:net:weights={path}",
+        attacks="pgd:eps=0.2,steps=5",
+        defences="trained",
+        threats=names,
+        preflight=False,
+    ).run(progress=False)
+    assert not [outcome for outcome in results.outcomes if outcome.state == "failed"]
+    leaked, asked = (
+        next(cell for cell in results.run.cells if cell.meta["threat"] == name).columns["success"].tolist()
+        for name in names[:2]
+    )
+    assert leaked == asked
+    assert any(leaked)
+
+
+def test_several_keyed_transforms_are_not_recovered_as_one(means: Told) -> None:
+    channels = defences.KeyedChannels(defences.load("pixel-permutation", key=KEY), 2)  # type: ignore[arg-type]
+    several = Told(means.network, channels.around(means.network), means.folder, None, "cpu")  # type: ignore[arg-type]
+    for threat in (threats.ChosenInputs(), threats.Keyed(weights="known")):
+        with pytest.raises(ContractError, match="one keyed transform in front of the network to recover, got 2"):
+            threat.prepare(several)

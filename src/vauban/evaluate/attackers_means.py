@@ -49,7 +49,7 @@ class RunMeans:
             if not path.is_file():
                 log.warning("training a surrogate: %s", run)
                 carry_out(run, data, path, scratch=self.folder, device=self.device)
-        return models.load(f"{TRAINED}|{path}")
+        return models.load(f"{TRAINED}|{models.with_weights(run.model, path)}")
 
     def build(self, model: str, seed: int) -> nn.Module:
         return models.build(model, seed).to(self.device)

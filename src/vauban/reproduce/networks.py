@@ -26,6 +26,7 @@ from vauban.threats.adaptive import prescription
 from vauban.threats.base import Threat, is_random
 from vauban.training.run import TrainingRun
 from vauban.words.defence import TRAINED
+from vauban.words.model import with_weights
 
 WEIGHTS = Path(__file__).parent / "weights"
 PRETRAINED = "pretrained=true"
@@ -132,7 +133,11 @@ class Networks:
         run = self.recipes[role]
         if not self.untrained:
             file = file_of_artefact(self._trained[role])
-            return models.load(run.model, file) if run.defence == "none" else models.load(f"{TRAINED}|{file}")
+            return (
+                models.load(run.model, file)
+                if run.defence == "none"
+                else models.load(f"{TRAINED}|{with_weights(run.model, file)}")
+            )
         module: nn.Module = self._trained[role].architecture
         return module if run.defence == "none" else defences.load(run.defence).wrap(module)
 

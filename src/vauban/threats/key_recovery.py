@@ -61,14 +61,14 @@ class Recovery:
 
 
 def guessable(defended: nn.Module) -> Guessable:
-    """The keyed transform in front of a network. Raises ContractError where there is none that can be guessed."""
-    for part in defended.modules():
-        defence = getattr(part, "defence", None)
-        if hasattr(defence, "softly"):
-            return cast("Guessable", defence)
-    raise ContractError(
-        "expected a keyed defence of vauban's in front of the network, got none; use keyed with surrogates"
-    )
+    """The keyed transform in front of a network. Raises ContractError where none can be guessed, or there are several."""
+    transforms = [part.defence for part in defended.modules() if hasattr(getattr(part, "defence", None), "softly")]
+    if len(transforms) != 1:
+        raise ContractError(
+            f"expected one keyed transform in front of the network to recover, got {len(transforms) or 'none'}; the threat "
+            "keyed without weights=known trains surrogates behind any"
+        )
+    return cast("Guessable", transforms[0])
 
 
 def by_assignment(network: nn.Module, defence: Guessable, batch: Batch, steps: int, seed: int) -> Recovery:

@@ -8,12 +8,15 @@ from typing import Any
 from torch import nn
 
 from vauban import defences
+from vauban.core.annotations import declared
 from vauban.core.arguments import named_arguments
 from vauban.core.errors import ContractError, short
+from vauban.core.secret import Secret
 from vauban.core.text import Spec, joined, parse
 from vauban.core.users_call import call_users
 from vauban.defences.base import Defence
 from vauban.defences.compose import Chain, UserDefence, chain
+from vauban.defences.keyed.base import KeyedDefence
 from vauban.words.files import files_in, from_file
 from vauban.words.labels import with_base_names
 from vauban.words.named import Named, instance, resolved
@@ -72,7 +75,9 @@ def _one(spec: Spec, params: dict[str, Any]) -> Defence:
 def _users(spec: Spec) -> Defence:
     named = from_file(replace(spec, params={}))
     if isinstance(named, type) and hasattr(named, "wrap"):
-        named = call_users(spec.text, named, spec.params)
+        keyed = issubclass(named, KeyedDefence)
+        keys = {name: "key" for name, hint in (declared(named) if keyed else {}).items() if hint is Secret}
+        named = call_users(spec.text, named, resolved(spec.params, keys))
     elif not hasattr(named, "wrap") and callable(named) and not isinstance(named, nn.Module):
         return UserDefence(spec.text, named, dict(spec.params))
     elif spec.params:

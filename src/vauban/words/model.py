@@ -63,6 +63,12 @@ def load(word: Any, weights: str | Path | None = None, rejects: bool = False) ->
     return value
 
 
+def with_weights(text: str, weights: Path) -> str:
+    """The text of an architecture, registered or of a user's file, with a weights file among its parameters."""
+    spec = parse(text)
+    return str(replace(spec, params={**spec.params, "weights": str(weights)}))
+
+
 def tell_behind(name: str, defence: str) -> None:
     """Say that a network is used without the defence that it was trained behind; nothing where there is none."""
     if defence != "none":

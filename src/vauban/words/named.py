@@ -82,12 +82,12 @@ def resolved(params: Mapping[str, Any], kinds: Mapping[str, str], **options: Any
     objects = dict(params)
     for key, value in params.items():
         kind = kinds.get(key)
-        if kind is not None and isinstance(value, (str, Bracketed)):
+        if kind == "key" or (kind is not None and isinstance(value, (str, Bracketed))):  # no key is given as a number
             objects[key] = _named(key, kind, value, options)
     return objects
 
 
-def _named(key: str, kind: str, value: str | Bracketed, options: Mapping[str, Any]) -> Any:
+def _named(key: str, kind: str, value: Any, options: Mapping[str, Any]) -> Any:
     texts = value.texts if isinstance(value, Bracketed) else (value,)
     if kind == "numbers":
         return _numbers(key, texts)
