@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -86,6 +87,19 @@ def vauban(*arguments: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
+def first_worker(process: subprocess.Popen[bytes]) -> int | None:
+    """A worker process of a study, as soon as there is one; None where the system does not tell, or none came."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for _ in range(600):
+        if process.poll() is not None or not children.exists():
+            return None
+        if workers := children.read_text().split():
+            time.sleep(1)  # it has read its part
+            return int(workers[0])
+        time.sleep(0.1)
+    return None
+
+
 @pytest.mark.slow
 def test_a_training_a_study_a_reproduction_a_failure_and_a_killed_worker_hold_no_key(tmp_path: Path) -> None:
     key = tmp_path / "a.key"
@@ -145,7 +159,10 @@ def test_a_training_a_study_a_reproduction_a_failure_and_a_killed_worker_hold_no
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    time.sleep(4)
+    worker = first_worker(process)
+    if worker is not None:
+        os.kill(worker, signal.SIGKILL)
+        time.sleep(2)  # another takes its place
     process.kill()
     process.wait()
     (tmp_path / "said.txt").write_text(said)

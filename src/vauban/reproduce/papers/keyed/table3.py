@@ -15,7 +15,7 @@ from vauban.reproduce.claims import FEW, Claim, Larger
 from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import Panel, Sweep
-from vauban.reproduce.papers.keyed.networks import CLASSICAL, OWN, PERMUTED, TABLES, role
+from vauban.reproduce.papers.keyed.networks import CLASSICAL, MATCHED, OWN, PERMUTED, TABLES, role
 from vauban.reproduce.papers.keyed.setting import AMBIGUOUS, error, experiment, made_on
 from vauban.reproduce.printed import rows_of
 from vauban.reproduce.registry import register
@@ -25,7 +25,6 @@ EPS = {"mnist": 0.3, "fashion-mnist": 0.1, "cifar10": 8 / 255}
 SWEEP = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 """Radii of FGSM: which gives the printed error of the classical network, and where a keyed one leaves it behind."""
 PENALTIES = ("CW-l2", "CW-l0", "CW-linf")
-JUDGES = (CLASSICAL, PERMUTED)
 
 
 def attacks(data: str, images: int) -> Mapping[str, Attack]:
@@ -84,6 +83,7 @@ def cells_of(data: str, scale: Scale) -> list[TableCell]:
     for name, attack in known.items():
         other = craft(name, attack, role(network_of(name), OWN))
         made.append(error(other, role(network_of(name), PERMUTED), label(name, OWN, PERMUTED)))
+    made.append(error(None, role(TABLES[0], MATCHED), f"{MATCHED}, original"))
     for name in PENALTIES:
         away = craft(name, known[name], role(TABLES[1], CLASSICAL), targeted=False)
         made.append(error(away, role(TABLES[1], PERMUTED), label(f"{name}, untargeted,", CLASSICAL, PERMUTED)))
@@ -91,9 +91,9 @@ def cells_of(data: str, scale: Scale) -> list[TableCell]:
 
 
 def curves(scale: Scale) -> dict[str, list[tuple[float, TableCell]]]:
-    """The error under FGSM over eps: on the classical network and on the permuted one, and of images made with a key."""
+    """The error under FGSM over eps by who makes the images and who answers; the matched network has no key either."""
     drawn, radii = {}, SWEEP[:1] if scale.images < FEW else SWEEP
-    for source, judge in ((CLASSICAL, CLASSICAL), (CLASSICAL, PERMUTED), (OWN, PERMUTED)):
+    for source, judge in ((CLASSICAL, CLASSICAL), (CLASSICAL, MATCHED), (CLASSICAL, PERMUTED), (OWN, PERMUTED)):
         crafts = {eps: craft("FGSM", fgsm(eps), role(TABLES[0], source)) for eps in radii}
         drawn[f"made on {source}, answered by {judge}"] = [
             (eps, error(made, role(TABLES[0], judge), label(f"FGSM {eps:g}", source, judge)))
