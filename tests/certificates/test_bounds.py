@@ -241,6 +241,8 @@ class Residual(nn.Sequential):
         (nn.Sequential(nn.Linear(6, 3), nn.LayerNorm(3)), "LayerNorm at 1"),
         (nn.Sequential(nn.Linear(6, 6), Residual(nn.Linear(6, 6))), "Residual at 1"),
         (vb.defences.GaussianNoise(0.1).wrap(nn.Linear(6, 3)), "Transformed at the top"),
+        (nn.Sequential(nn.Linear(6, 3), nn.ELU(-1.0)), "ELU at 1"),  # it falls below 0
+        (nn.Sequential(nn.Linear(6, 3)).bfloat16(), "float32 or float64 for"),
     ],
 )
 def test_layers_without_bounds_are_named(network: nn.Module, message: str) -> None:

@@ -53,6 +53,7 @@ def test_the_width_of_a_bounded_relu_and_the_caveat() -> None:
     assert "no certificate" in text
     assert "t ||1|| = 1.12" in text
     assert stability(nn.Sequential(nn.LayerNorm(4)), torch.rand(1, 4)) == ""
+    assert stability(nn.Sequential(nn.Linear(4, 3), nn.ELU(2.0)), torch.rand(1, 4)) == ""  # of slope 2
 
 
 def test_it_stands_beside_a_certificate() -> None:

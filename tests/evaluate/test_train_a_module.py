@@ -96,3 +96,46 @@ def test_the_arguments_are_the_fields_of_a_run() -> None:
         vb.train(None, pair())  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match="did you mean 'recipe'"):
         vb.train(network(), pair(), recipes="gda")
+
+
+@pytest.mark.parametrize("recipe", ["thermometer:levels=2", "feature-denoising"])
+def test_layers_that_an_edit_adds_follow_from_the_seed(recipe: str) -> None:
+    with seeded(3):
+        net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 10))
+    there = torch.get_rng_state()
+    first = vb.train(net, pair(20), recipe=recipe, epochs=1, batch=20).network.state_dict()
+    assert torch.equal(torch.get_rng_state(), there)
+    torch.rand(1)
+    second = vb.train(net, pair(20), recipe=recipe, epochs=1, batch=20).network.state_dict()
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+def test_what_cannot_be_trained_is_told_in_one_line_before_the_first_epoch() -> None:
+    x, y = pair(20)
+    late, told = torch.cat([y[:-1], torch.tensor([10])]), []
+    wide = torch.zeros(4, 3, 8, 8)
+    frozen = network()
+    frozen[1].weight.requires_grad_(False)
+    frozen[4].weight.requires_grad_(False)
+    vector = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    for net, data, more, message in (
+        (network(), (x, late), {}, r"labels in \[0, 9\]"),
+        (network(), (x, y), {"validation": (x, late)}, r"labels in \[0, 9\]"),
+        (network(), (x, y), {"validation": (wide, y[:4])}, "a model that takes"),
+        (network(), (x[:1], y[:1]), {}, "set batch to 2 or more"),
+        (frozen, (x, y), {"recipe": "awp:objective=[standard]"}, "weights to move for awp"),
+        (network(), (x, y), {"recipe": "awp:objective=[awp:objective=[standard]]"}, "objective of awp to be one"),
+        (vector, (x.flatten(1), y), {"recipe": "awp:objective=[ibp]"}, "its answers alone, got ibp"),
+        (vector, (x.flatten(1), y), {"recipe": "mirror-shift"}, "images .* for mirror-shift, got"),
+        (network().bfloat16(), (x, y), {"recipe": "ibp"}, "known layers|float32 or float64 for ibp"),
+        (torch.jit.script(network()), (x, y), {}, "got TorchScript"),
+    ):
+        with pytest.raises(ContractError, match=message) as refused:
+            vb.train(net, data, epochs=1, batch=8, callback=told.append, **more)
+        assert "\n" not in str(refused.value)
+    assert not told
+
+
+def test_training_in_float16_says_what_to_do_where_it_fails() -> None:
+    with pytest.raises(ContractError, match="train in float32"):
+        vb.train(network().half(), pair(20), epochs=1, batch=20)

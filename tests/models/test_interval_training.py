@@ -91,3 +91,11 @@ def test_parameters_out_of_range_are_refused(word: str) -> None:
 def test_the_recipe_is_read_back_from_its_text() -> None:
     text = "ibp:eps=0.3,warmup=20,ramp=50"
     assert vb.load("recipe", str(vb.load("recipe", text))) == vb.load("recipe", text)
+
+
+def test_images_in_half_precision_are_shown_to_it_in_the_networks_type() -> None:
+    net, given = network(), batch(8)
+    halved = Batch(given.x.half(), given.y, given.ids, None)
+    same = Batch(halved.x.float(), given.y, given.ids, None)
+    objective = IntervalTraining(eps=0.1, kappa=0.3, warmup=0, ramp=1).objective(0)
+    assert torch.equal(objective(net, halved, 5)[0], objective(net, same, 5)[0])

@@ -35,12 +35,17 @@ def stability(network: nn.Module, x: Tensor) -> str:
         return ""
     told = []
     with torch.no_grad(), quiet(list(network.modules())):
-        if not any(isinstance(part, nn.MaxPool2d) for part in network.modules()):  # windows may overlap
+        if not any(map(_steep, network.modules())):
             told.append(f"the logits move by at most M = {lipschitz(steps, x.double()):.3g} times a change in L2")
         bound = bounded_width(network, x)
     if bound is not None:
         told.append(f"the outputs of its last bounded ReLU by at most t ||1|| = {bound:.3g}, whatever the change")
     return f"Stability bound of section 3.1 (arXiv:1707.06728), {CAVEAT}: {'; '.join(told)}." if told else ""
+
+
+def _steep(part: nn.Module) -> bool:
+    """Whether a rising layer may move its outputs by more than its inputs: windows of a pool may overlap."""
+    return isinstance(part, nn.MaxPool2d) or (isinstance(part, nn.ELU) and float(part.alpha) > 1)
 
 
 def lipschitz(steps: Sequence[Step], x: Tensor) -> float:

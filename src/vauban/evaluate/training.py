@@ -15,7 +15,7 @@ from vauban import defences
 from vauban.core.cards import keys_of
 from vauban.core.contracts import check_labels
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError, plural
+from vauban.core.errors import ContractError, plural, short
 from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack
@@ -90,7 +90,7 @@ def carry_out(
     out: str | Path | None = None,
     *,
     module: nn.Module | None = None,
-    validation: Samples | None = None,
+    validation: Dataset | None = None,
     scratch: str | Path | None = None,
     device: str = "cpu",
     callback: Callable[[Epoch], None] | None = None,
@@ -121,7 +121,8 @@ def carry_out(
     start = None if run.start is None else Path(run.start).expanduser()
     trained, named = _started(run, start, recipe, _architecture(run, module), device)
     network = trained if run.defence == "none" else defences.load(run.defence).wrap(trained)
-    _fits(network, samples, device)
+    for asked in (data, held) if validation is not None else (data,):
+        _fits(network, asked, device)
     derived = recipe.samples(training_samples(samples), run.seed)
     recipe.check(network, derived.changed(derived.batch(torch.tensor([len(derived) - 1])), 0).to(device))
     history, checkpoint = TrainingHistory(()), None
@@ -179,6 +180,10 @@ def _architecture(run: TrainingRun, module: nn.Module | None) -> Architecture:
     """
     if module is None:
         return architecture(run.model)
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ContractError(
+            f"expected a network in Python to train, got TorchScript ({short(module)}); train what it was made of"
+        )
     try:
         made = copy.deepcopy(module)
     except (RuntimeError, TypeError) as error:
@@ -210,12 +215,12 @@ def _tell_odd_attacks(recipe: Recipe, data: Dataset) -> None:
     tell([finding for attack in attacks for finding in parameter_findings(attack, data.shape, len(data), None)])
 
 
-def _fits(network: nn.Module, samples: Samples, device: str) -> None:
+def _fits(network: nn.Module, data: Dataset, device: str) -> None:
     """Ask the network for the first image. Raises ContractError where it fails, or knows fewer classes than the labels."""
-    batch = samples.batch(torch.arange(1)).to(device)
+    batch = data.take(1).to(device)
     with quiet(list(network.modules())), seeded("fits", device=batch.x.device):
         logits = first_answer(network, batch.x)
-    check_labels(batch.y, 1, logits.shape[1])
+    check_labels(data.y, len(data), logits.shape[1])
 
 
 def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple[Samples, Samples | None]:
@@ -239,5 +244,6 @@ def _started(
     module = named.build(run.seed)
     if start is not None:
         weights.load_into(module, start)
-    module = recipe.edit(module).to(device)
+    with seeded(run.seed, "edit"):
+        module = recipe.edit(module).to(device)
     return module.to(memory_format=torch.channels_last), named  # training is up to 1.4 x faster on a CPU

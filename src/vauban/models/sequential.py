@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
+from vauban.core.precision import HALF
 from vauban.engine.network import predict, quiet
 from vauban.models.bounded_relu import BoundedReLU, LearnedReLU
 from vauban.models.lines import leaky_lines
@@ -44,8 +45,13 @@ def steps_of(network: nn.Module, x: Tensor, needs: str, rising: bool) -> tuple[S
         rising: Whether rising functions without linear bounds are allowed.
 
     Raises:
-        ContractError: A layer is none of those that are known, or the network is not the sequence of its layers.
+        ContractError: A layer is none of those that are known, or the network is not the sequence of its layers or in half
+            precision.
     """
+    if half := next((p.dtype for p in network.parameters() if p.dtype in HALF), None):
+        raise ContractError(
+            f"expected a network in float32 or float64 for {needs}, got {half}; convert it, net.float()"
+        )
     with quiet(list(network.modules())), torch.no_grad():
         steps = tuple(_steps(network, "", needs))
         for step in steps:
@@ -95,7 +101,7 @@ def _steps(module: nn.Module, at: str, needs: str, trained: bool = False) -> Ite
         yield pooling(module, name)
     elif kind is nn.Softplus:
         yield softplus(module, name)
-    elif kind in (nn.Sigmoid, nn.Tanh, nn.ELU):
+    elif kind in (nn.Sigmoid, nn.Tanh) or (kind is nn.ELU and float(getattr(module, "alpha", 1.0)) >= 0):
         yield Rising(name, without_writing(module))
     elif kind not in (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d):
         raise _unknown(name, needs, "a sequence of known layers (Linear, Conv2d, BatchNorm, pools, activations)")

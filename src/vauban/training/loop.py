@@ -87,8 +87,8 @@ def optimise(
         callback: Called after each epoch of this run.
 
     Raises:
-        ContractError: Labels outside the network's classes, nothing to train, a loss that is no longer finite, or the
-            checkpoint of another training.
+        ContractError: Labels outside the network's classes, nothing to train, a loss or weights that are no longer
+            finite, or the checkpoint of another training.
     """
     parameters = list(trainable(network))
     if epochs < 1 or batch < 1 or not parameters:
@@ -112,8 +112,11 @@ def optimise(
         for number in range(len(history), epochs):
             started = time.perf_counter()
             loss, share = run.epoch(number, parameters[0].device)
-            if not math.isfinite(loss):
-                raise ContractError(f"the training loss became {loss} in epoch {number + 1}; lower lr (now {lr})")
+            if not math.isfinite(loss) or not all(bool(p.isfinite().all()) for p in parameters):
+                what = "weights became nan or infinite" if math.isfinite(loss) else f"training loss became {loss}"
+                half = any(p.dtype == torch.float16 for p in parameters)
+                remedy = "train in float32, net.float(), and convert afterwards" if half else f"lower lr (now {lr})"
+                raise ContractError(f"the {what} in epoch {number + 1}; {remedy}")
             checked = None if held is None else accuracy(network, held)
             score = None if best is None else best.score()
             history.append(Epoch(number + 1, loss, share, checked, time.perf_counter() - started, score))
@@ -135,7 +138,7 @@ def _kept_epoch(network: nn.Module, selection: Selection | None, held: Samples |
         return None
     if held is None:
         raise ContractError(
-            f"expected samples that are held out of training for selection={selection}, got none; set a holdout above 0"
+            f"expected samples that are held out of training for selection={selection}, got none; set a larger holdout"
         )
     return KeptEpoch(network, selection, held, seed)
 

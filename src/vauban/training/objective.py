@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -16,6 +16,7 @@ from vauban.core.precision import working_type
 from vauban.core.spelling import spelled
 from vauban.engine import Oracle
 from vauban.engine.attack import Attack
+from vauban.engine.first_answer import out_of_memory, reason
 from vauban.engine.iterate import Steps, iterate
 from vauban.engine.network import predict, quiet, shown
 from vauban.engine.threat import BoundThreat, probe_classes
@@ -59,7 +60,10 @@ class Staged(ABC, Generic[M]):
         again_passes: Of a second `value` for what `again` gives.
         passes: Of a step.
         repeats: Steps in a row on one batch.
+        asks_answers: Whether `value` asks the network for its answers alone, so that AWP can give it others.
     """
+
+    asks_answers: ClassVar[bool] = True
 
     @property
     def made_passes(self) -> Passes:
@@ -202,6 +206,16 @@ def together(*passes: Passes) -> Passes:
 
 def logits_of(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Logits `(batch, classes)`, those of half precision in float32; the labels y are checked against them."""
-    logits = check_logits(network(shown(network, x.clone())), len(x)).to(working_type(x.dtype))
+    try:
+        answer = network(shown(network, x.clone()))
+    except Exception as error:
+        if isinstance(error, VaubanError) or out_of_memory(error):
+            raise
+        alone = "; set batch to 2 or more, or put batch normalisation into evaluation mode" if len(x) == 1 else ""
+        raise ContractError(
+            f"expected a network that takes images of shape {tuple(x.shape)} in the modes of training, but it failed: "
+            f"{reason(error)}{alone}"
+        ) from error
+    logits = check_logits(answer, len(x)).to(working_type(x.dtype))
     check_labels(y, len(x), logits.shape[1])
     return logits

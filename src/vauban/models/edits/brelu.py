@@ -18,7 +18,7 @@ from vauban.training.recipe import RecipePart
 
 RECTIFIERS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU),
-    *(nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, BoundedReLU, LearnedReLU),
+    *(nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.Softplus, BoundedReLU, LearnedReLU),
 )
 """Modules that a bounded ReLU takes the place of."""
 

@@ -22,6 +22,7 @@ NAMES = frozenset(
         "selu",
         "gelu",
         "silu",
+        "hardswish",
         "mish",
         "softplus",
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import nn
 
 from vauban.core.contracts import Batch
 from vauban.core.parameters import Count, Positive, Range, Whole
-from vauban.engine.network import quiet
+from vauban.engine.network import quiet, shown
 from vauban.models.intervals import interval_margins
 from vauban.models.sequential import steps_of, trained_steps
 from vauban.training import registry
@@ -44,6 +44,7 @@ class IntervalObjective(Staged[Tightness]):
     warmup: int
     ramp: int
     criterion: Criterion = PLAIN
+    asks_answers: ClassVar[bool] = False
 
     @property
     def value_passes(self) -> Passes:
@@ -55,7 +56,8 @@ class IntervalObjective(Staged[Tightness]):
 
     def value(self, network: nn.Module, batch: Batch, made: Tightness) -> Value:
         logits = logits_of(network, batch.x, batch.y)
-        box = (batch.x - made.eps).clamp_min(0), (batch.x + made.eps).clamp_max(1)
+        x = shown(network, batch.x)
+        box = (x - made.eps).clamp_min(0), (x + made.eps).clamp_max(1)
         worst = -interval_margins(trained_steps(network, "ibp"), box, batch.y)
         loss = made.kappa * self.criterion(logits, batch.y) + (1 - made.kappa) * self.criterion(worst, batch.y)
         return loss, logits.detach()

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError
 from vauban.core.parameters import Whole
 from vauban.core.rng import Stream
 from vauban.training import registry
@@ -42,7 +43,9 @@ class _Shifted(DerivedSamples):
 
 
 def mirror_shift(x: Tensor, rng: Stream, step: int, reach: int) -> Tensor:
-    """The images x `(batch, channel, height, width)` mirrored and shifted by random numbers of the step."""
+    """The images x `(batch, channel, height, width)` mirrored and shifted, anew at each step. Raises ContractError."""
+    if x.dim() != 4:
+        raise ContractError(f"expected images (batch, channel, height, width) for mirror-shift, got {tuple(x.shape)}")
     height, width = x.shape[2:]
     mirror = rng.integers("mirror", 2, t=step).bool()
     x = torch.where(mirror[:, None, None, None], x.flip(3), x)

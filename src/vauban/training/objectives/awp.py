@@ -54,7 +54,7 @@ class PerturbedWeights(Staged[Any]):
         return self.inner.made(network, batch, step)
 
     def value(self, network: nn.Module, batch: Batch, made: Any) -> Value:
-        weights = {name: p for name, p in network.named_parameters() if p.requires_grad and p.dim() > 1}
+        weights = movable(network)
         here, logits = self.inner.value(network, batch, made)
         gradients = torch.autograd.grad(here, list(weights.values()), allow_unused=True)
         moved = {
@@ -70,6 +70,11 @@ class PerturbedWeights(Staged[Any]):
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         if isinstance(self.inner, Stateful):
             self.inner.load_state(state)
+
+
+def movable(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The tensors that are moved: those that are trained, of two axes or more."""
+    return {name: p for name, p in network.named_parameters() if p.requires_grad and p.dim() > 1}
 
 
 class _AtWeights(nn.Module):
@@ -93,7 +98,7 @@ class WeightPerturbation(RecipePart):
         gamma: Length of the move of the weights, as a share of their own.
 
     Raises:
-        ContractError: A part that gives no objective.
+        ContractError: A part that gives no objective, another AWP, or a network without weights to move.
     """
 
     around: RecipePart
@@ -101,7 +106,7 @@ class WeightPerturbation(RecipePart):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.around.decides:
+        if not self.around.decides or isinstance(self.around, WeightPerturbation):
             raise ContractError(f"expected objective of awp to be one, such as at or trades, got {self.around}")
 
     @property
@@ -110,13 +115,19 @@ class WeightPerturbation(RecipePart):
         return shorter if self.gamma == type(self).gamma else f"{shorter},gamma={spelled(self.gamma)}"
 
     def check(self, network: nn.Module, batch: Batch) -> None:
+        if not movable(network):
+            raise ContractError(
+                f"expected weights to move for awp, tensors of two axes or more that are trained, got none in "
+                f"{type(network).__name__}"
+            )
         self.around.check(network, batch)
 
     def objective(self, seed: int) -> PerturbedWeights:
         inner = self.around.objective(seed)
-        if not isinstance(inner, Staged):
+        if not isinstance(inner, Staged) or not inner.asks_answers:
             raise ContractError(
-                f"expected objective of awp to be in two stages (training.objective.Staged), got {self.around}"
+                "expected objective of awp to be in two stages (training.objective.Staged) of which the value asks the "
+                f"network for its answers alone, got {self.around}"
             )
         return PerturbedWeights(inner, self.gamma)
 
