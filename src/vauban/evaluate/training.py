@@ -121,7 +121,7 @@ def carry_out(
     start = None if run.start is None else Path(run.start).expanduser()
     trained, named = _started(run, start, recipe, _architecture(run, module), device)
     network = trained if run.defence == "none" else defences.load(run.defence).wrap(trained)
-    for asked in (data, held) if validation is not None else (data,):
+    for asked in (data,) if validation is None else (data, validation):
         _fits(network, asked, device)
     derived = recipe.samples(training_samples(samples), run.seed)
     recipe.check(network, derived.changed(derived.batch(torch.tensor([len(derived) - 1])), 0).to(device))
