@@ -97,7 +97,7 @@ def fleet() -> Experiment:
         "fleet",
         "mnist",
         "Beyond the paper: a fleet of networks, each with its own key",
-        15,
+        10,
         cells,
         notes=(
             "PGD has 40 steps of a tenth of eps; who holds a key has that network's gradients. Networks have other initial "

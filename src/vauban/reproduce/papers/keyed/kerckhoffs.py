@@ -164,7 +164,7 @@ def kerckhoffs() -> Experiment:
         "kerckhoffs",
         "mnist",
         "Beyond the paper: a keyed network against what its attacker knows",
-        40,
+        30,
         cells,
         notes=(
             "PGD has 40 steps of a tenth of eps. The substitute is of the target's architecture, trained on labels that "

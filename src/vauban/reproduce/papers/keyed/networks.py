@@ -85,27 +85,31 @@ SMOKE = Scale(
 )
 
 
-def small(data: str, minutes: float) -> Scale:
+EVERY = 10
+"""At scale small the networks are trained on every tenth training image."""
+
+
+def small(data: str, minutes: float, images: int) -> Scale:
     """The scale of two cores on a data set, with five keys.
 
     Args:
         data: The data set.
         minutes: Of the trainings and the attacks with all keys.
+        images: How many are attacked.
     """
     first, second = OPTIONS[data]
     narrow = second.replace(WIDE, "").rstrip(":,")
-    every = {"cifar10": 5}.get(data, 10)
     return Scale(
-        f"{data}/test[:100]",
+        f"{data}/test[:{images}]",
         {},
-        100,
+        images,
         (0,),
         minutes,
         "stand-in",
-        f"trained on every {every}th training image by Adam, 4 epochs for FGSM and 6 for C&W (the narrow network of "
-        "Table 2), with 5 keys and seeds; the first 100 test images; shorter attacks",
+        "trained on every tenth training image by Adam, 4 epochs for FGSM and 6 for C&W (the narrow network of "
+        "Table 2), with 5 keys and seeds; the first {images} test images; shorter attacks",
         runs(
-            trainings(f"{data}/train[::{every}]", (4, 6), (first, narrow), 60 / every), f"{data}/train[::{3 * every}]"
+            trainings(f"{data}/train[::{EVERY}]", (4, 6), (first, narrow), 60 / EVERY), f"{data}/train[::{3 * EVERY}]"
         ),
         training_seeds=(0, 1, 2, 3, 4),
     )
@@ -129,11 +133,12 @@ def paper(data: str) -> Scale:
     )
 
 
-def scales(data: str, minutes: float) -> dict[str, Scale]:
+def scales(data: str, minutes: float, images: int = 100) -> dict[str, Scale]:
     """The scales of an experiment on a data set.
 
     Args:
         data: The data set.
         minutes: Of scale small, its trainings and its attacks, with all keys.
+        images: Of scale small.
     """
-    return {"smoke": SMOKE, "small": small(data, minutes), "paper": paper(data)}
+    return {"smoke": SMOKE, "small": small(data, minutes, images), "paper": paper(data)}

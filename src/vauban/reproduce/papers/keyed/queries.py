@@ -116,8 +116,9 @@ def queries() -> Experiment:
         "queries",
         "mnist",
         "Beyond the paper: a keyed network against attackers who ask it",
-        60,
+        35,
         cells,
+        images=60,
         notes=(
             "Square, NES and ZOO ask for scores, RayS, HopSkipJump and the boundary attack for labels; one-pixel asks for "
             "scores, changes one pixel by whatever it likes and has no eps. The image of ZOO, RayS, HopSkipJump and "

@@ -39,7 +39,13 @@ NOTES = (
 
 
 def experiment(
-    name: str, data: str, title: str, minutes: float, cells: Callable[[Scale], Sequence[TableCell]], **more: Any
+    name: str,
+    data: str,
+    title: str,
+    minutes: float,
+    cells: Callable[[Scale], Sequence[TableCell]],
+    images: int = 100,
+    **more: Any,
 ) -> Experiment:
     """An experiment of the paper on a data set, `keyed-NAME-DATA`.
 
@@ -49,6 +55,7 @@ def experiment(
         title: Of its page, without the data.
         minutes: Of scale small.
         cells: Numbers at a scale.
+        images: Of scale small.
         more: Other fields of `Experiment`; notes are added to those of the paper.
     """
     notes = (*NOTES, *more.pop("notes", ()))
@@ -57,7 +64,7 @@ def experiment(
         f"{title}, {TITLES[data]}",
         SOURCE,
         cells,
-        scales(data, minutes),
+        scales(data, minutes, images),
         more.pop("printed", None),
         notes=notes,
         **more,
