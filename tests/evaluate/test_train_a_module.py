@@ -139,3 +139,23 @@ def test_what_cannot_be_trained_is_told_in_one_line_before_the_first_epoch() -> 
 def test_training_in_float16_says_what_to_do_where_it_fails() -> None:
     with pytest.raises(ContractError, match="train in float32"):
         vb.train(network().half(), pair(20), epochs=1, batch=20)
+
+
+@pytest.mark.parametrize("attack", ["pgd:eps=0.1,steps=2", "deepfool:steps=2"])
+def test_an_attack_that_cannot_follow_the_network_is_refused_before_the_first_epoch(attack: str) -> None:
+    """A step in front of a network has no gradient, also where the untrained network is wrong already."""
+    told: list[Any] = []
+    x, y = pair(20)
+    for more in (
+        {"recipe": f"+at:attack=[{attack}]"},
+        {"recipe": f"+epoch-at:attack=[{attack}]"},
+        {"selection": "best"},
+    ):
+        with seeded(3):
+            net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 10))
+        recipe = "thermometer:levels=2" + more.get("recipe", "")
+        selection = f"best:attack=[{attack}]" if "selection" in more else "last"
+        for labels in (y, (y + 3) % 10):
+            with pytest.raises(ContractError, match="an attack that works with labels, white-box access"):
+                vb.train(net, (x, labels), recipe=recipe, selection=selection, epochs=1, callback=told.append)
+    assert not told

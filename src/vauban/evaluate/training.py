@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from vauban import defences
 from vauban.core.cards import keys_of
 from vauban.core.contracts import check_labels
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError, plural, short
+from vauban.core.errors import ContractError, plural
 from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack
@@ -117,7 +117,7 @@ def carry_out(
     recipe, selection = recipe_of(run.recipe, data), selections.load(run.selection, data)
     _held_out(run, selection, validation)
     samples, held = _parts(run, data, validation)
-    _tell_odd_attacks(recipe, data)
+    _tell_odd_attacks((*every_part(recipe), selection), data)
     start = None if run.start is None else Path(run.start).expanduser()
     trained, named = _started(run, start, recipe, _architecture(run, module), device)
     network = trained if run.defence == "none" else defences.load(run.defence).wrap(trained)
@@ -125,6 +125,8 @@ def carry_out(
         _fits(network, asked, device)
     derived = recipe.samples(training_samples(samples), run.seed)
     recipe.check(network, derived.changed(derived.batch(torch.tensor([len(derived) - 1])), 0).to(device))
+    if held is not None:
+        selection.check(network, held)
     history, checkpoint = TrainingHistory(()), None
     if run.epochs:
         if scratch is not None:
@@ -181,9 +183,7 @@ def _architecture(run: TrainingRun, module: nn.Module | None) -> Architecture:
     if module is None:
         return architecture(run.model)
     if isinstance(module, torch.jit.ScriptModule):
-        raise ContractError(
-            f"expected a network in Python to train, got TorchScript ({short(module)}); train what it was made of"
-        )
+        raise ContractError("expected a network in Python to train, got TorchScript; train what it was made of")
     try:
         made = copy.deepcopy(module)
     except (RuntimeError, TypeError) as error:
@@ -209,9 +209,9 @@ def _held_out(run: TrainingRun, selection: Selection, validation: Samples | None
         )
 
 
-def _tell_odd_attacks(recipe: Recipe, data: Dataset) -> None:
-    """Say what the parameters of the attacks of a recipe make doubtful."""
-    attacks = [value for part in every_part(recipe) for value in vars(part).values() if isinstance(value, Attack)]
+def _tell_odd_attacks(parts: Iterable[object], data: Dataset) -> None:
+    """Say what the parameters of the attacks of a recipe's parts and of a selection make doubtful."""
+    attacks = [value for part in parts for value in vars(part).values() if isinstance(value, Attack)]
     tell([finding for attack in attacks for finding in parameter_findings(attack, data.shape, len(data), None)])
 
 

@@ -57,7 +57,7 @@ def steps_of(network: nn.Module, x: Tensor, needs: str, rising: bool) -> tuple[S
         for step in steps:
             lined = isinstance(step, Affine) or step.lines is not None or getattr(step, "window", None) is not None
             if not lined and not rising:
-                raise _unknown(step.name, needs, "affine layers, (leaky, bounded) ReLU and max pools")
+                raise _unknown(step.name, needs, "affine layers, (leaky, bounded) ReLU and plain max pools")
         z = x.double()
         for step in steps:
             z = step.apply(z)
@@ -104,4 +104,5 @@ def _steps(module: nn.Module, at: str, needs: str, trained: bool = False) -> Ite
     elif kind in (nn.Sigmoid, nn.Tanh) or (kind is nn.ELU and float(getattr(module, "alpha", 1.0)) >= 0):
         yield Rising(name, without_writing(module))
     elif kind not in (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d):
-        raise _unknown(name, needs, "a sequence of known layers (Linear, Conv2d, BatchNorm, pools, activations)")
+        known = "Linear, Conv2d, pools, activations" if trained else "Linear, Conv2d, BatchNorm, pools, activations"
+        raise _unknown(name, needs, f"a sequence of known layers ({known})")

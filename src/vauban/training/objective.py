@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
+from vauban.core.answers import predicted
 from vauban.core.contracts import Batch, check_labels, check_logits
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.precision import working_type
@@ -159,10 +161,17 @@ class CraftedObjective(Staged[M]):
         Raises:
             ContractError: It cannot, for want of something that a recipe does not give, or for images outside [0,1].
         """
-        one = replace(batch, x=batch.x[:1], y=batch.y[:1], ids=batch.ids[:1])
+        one = answered(network, batch)
         with refusing(self.attack), quiet(list(network.modules())):
             answer = predict(network, one.x) if reference else None
             replace(self, batch_norm="evaluation").images(network, one, 0, answer)
+
+
+def answered(network: nn.Module, batch: Batch) -> Batch:
+    """The first sample under the network's own answer, so that an attack that is tried on it has something to do."""
+    with quiet(list(network.modules())):
+        answer = predicted(predict(network, batch.x[:1]))
+    return replace(batch, x=batch.x[:1], y=torch.where(answer < 0, batch.y[:1], answer), ids=batch.ids[:1])
 
 
 @contextmanager

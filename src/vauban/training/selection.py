@@ -24,6 +24,9 @@ class Selection(Parameters):
     def measures(self) -> bool:
         return True
 
+    def check(self, network: nn.Module, held: Samples) -> None:
+        """Look at what is about to be measured, before anything is trained. Raises ContractError: it cannot be."""
+
     def score(self, network: nn.Module, held: Samples, seed: int) -> float | None:
         """What the network of an epoch is worth, larger is better; None where each takes the place of the one before.
 

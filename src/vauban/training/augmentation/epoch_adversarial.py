@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -12,7 +12,7 @@ from vauban.engine.attack import Attack
 from vauban.engine.samples import Concatenated, Samples
 from vauban.training import registry
 from vauban.training.adversarial_set import adversarial_set
-from vauban.training.objective import refusing
+from vauban.training.objective import answered, refusing
 from vauban.training.recipe import RecipePart
 from vauban.training.samples import DerivedSamples, TrainingSamples
 
@@ -35,9 +35,8 @@ class EpochAdversarial(RecipePart):
     first: bool = False
 
     def check(self, network: nn.Module, batch: Batch) -> None:
-        one = replace(batch, x=batch.x[:1], y=batch.y[:1], ids=batch.ids[:1])
         with refusing(self.attack):
-            adversarial_set(self.attack, network, one)
+            adversarial_set(self.attack, network, answered(network, batch))
 
     def samples(self, data: TrainingSamples, seed: int) -> TrainingSamples:
         return _Beside(data, self.attack, self.first, seed)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from vauban.engine.attack import Attack
-from vauban.engine.samples import Samples, accuracy
+from vauban.engine.samples import Samples, accuracy, device_of
 from vauban.training.adversarial_set import attacked_accuracy
+from vauban.training.objective import answered, refusing
 from vauban.training.selection import Selection
 from vauban.training.selections import registry
 
@@ -25,6 +27,12 @@ class BestEpoch(Selection):
     """
 
     attack: Attack | None = None
+
+    def check(self, network: nn.Module, held: Samples) -> None:
+        if self.attack is not None:
+            one = held.batch(torch.arange(1)).to(device_of(network))
+            with refusing(self.attack):
+                attacked_accuracy(self.attack, network, answered(network, one))
 
     def score(self, network: nn.Module, held: Samples, seed: int) -> float:
         if self.attack is None:
