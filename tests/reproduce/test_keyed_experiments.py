@@ -173,8 +173,9 @@ def test_a_threat_of_a_craft_stands_before_one_network() -> None:
 
     networks = Networks({"a": "digits-cnn", "b": "digits-cnn"})
     both = Craft(PGD3, (WeightedNetwork("a"), WeightedNetwork("b")), threat=ChosenInputs())
-    with pytest.raises(ContractError, match="one network behind no path"):
-        networks.threat(both)
+    for craft in (both, Craft(PGD3, (WeightedNetwork("a"),), draws=2, threat=ChosenInputs())):
+        with pytest.raises(ContractError, match="one network behind no path, and draws=1"):
+            networks.threat(craft)
 
 
 def test_the_matrix_has_every_pair_of_keys() -> None:

@@ -200,8 +200,11 @@ class Networks:
 
     def _bound(self, threat: Threat, craft: Craft) -> BoundThreat:
         """A threat by its own rules to the one network of a craft, prepared once: what it learns is kept in memory."""
-        if len(craft.through) != 1 or craft.through[0].path:
-            raise ContractError(f"expected one network behind no path for a craft with a threat, got {craft.through}")
+        if len(craft.through) != 1 or craft.through[0].path or craft.draws != 1:
+            got = f"{', '.join(t.network for t in craft.through)}, draws={craft.draws}"
+            raise ContractError(
+                f"expected one network behind no path, and draws=1, for a craft with a threat, which has its own; got {got}"
+            )
         role = craft.through[0].network
         target = self._unchanged(role)
         key = (role, address({"threat": describe(threat)}))
