@@ -192,7 +192,9 @@ def test_the_matrix_has_every_pair_of_keys() -> None:
     assert all({need.cell, need.than} <= labels for claim in load("keyed-fleet-mnist").claims for need in claim.needs)
 
 
-@pytest.mark.parametrize("name", ["keyed-3-mnist", "keyed-3-cifar10", "keyed-kerckhoffs-mnist", "keyed-queries-mnist"])
+@pytest.mark.parametrize(
+    "name", ["keyed-3-mnist", "keyed-3-cifar10", "keyed-kerckhoffs-mnist", "keyed-queries-mnist", "keyed-family-mnist"]
+)
 def test_claims_name_cells_that_are_there(name: str) -> None:
     labels = {cell.label for cell in load(name).cells(load(name).scales["small"])}
     needs = [need for claim in load(name).claims for need in claim.needs]

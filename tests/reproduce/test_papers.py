@@ -14,7 +14,7 @@ from vauban.reproduce import load, registry
 ROOT = Path(papers.__file__).parent
 PREFIX = "vauban.reproduce.papers."
 SHARED = {"setting", "networks", "scales", "attacks"}
-BEYOND_THE_PAPERS = {"adaptive", "converged", "frontier", "fleet", "kerckhoffs", "queries"}
+BEYOND_THE_PAPERS = {"adaptive", "converged", "frontier", "family", "fleet", "kerckhoffs", "queries"}
 FILES = sorted(file for file in ROOT.glob("*/*.py") if file.stem != "__init__")
 TABLES = [file for file in FILES if file.stem not in SHARED]
 
