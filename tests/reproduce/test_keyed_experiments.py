@@ -17,9 +17,11 @@ from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.core.secret import Secret
 from vauban.reproduce import Craft, Experiment, Judge, Scale, TableCell, TrainingRun, WeightedNetwork, load
+from vauban.reproduce.figures import Matrix, Panel
 from vauban.reproduce.harness import run
+from vauban.reproduce.panels import needed
 from vauban.reproduce.planned import Options, prepared
-from vauban.reproduce.training_seeds import seeded_recipes
+from vauban.reproduce.training_seeds import seeded_recipes, seeded_role
 from vauban.threats.chosen_inputs import ChosenInputs
 
 TABLE_1 = "Conv2D 64 8x8, ReLU, Conv2D 128 6x6, ReLU, Conv2D 128 5x5, ReLU, Flatten, Dense 10"
@@ -124,6 +126,39 @@ def test_who_has_asked_for_every_pixel_makes_the_images_of_a_leaked_key(tmp_path
     rates = {row["label"]: row["per_seed"] for row in told["beyond"]}
     assert rates["leaked"] == rates["asked"]
     assert len(rates["leaked"]) == 2
+
+
+def panels(scale: Scale) -> list[Panel]:
+    """One row for each seed's images, one column for each seed's network."""
+    members = [seeded_role("keyed", seed) for seed in scale.training_seeds]
+    crafts = {a: Craft(PGD3, (WeightedNetwork(a),), targeted=False, saved="float") for a in members}
+    rows = {
+        a: [TableCell(craft, Judge((b,)), "misclassification_rate", {}, f"{a}, {b}") for b in members]
+        for a, craft in crafts.items()
+    }
+    return [Matrix("Every pair", ("made on", "answered by"), members, rows)]
+
+
+@pytest.mark.usefixtures("trial")
+def test_a_matrix_has_a_rate_for_every_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its diagonal is what the cells of each seed say; the page shows every value with its interval."""
+    from vauban.reproduce import registry
+
+    monkeypatch.setattr(registry, "_entries", {})
+    registry.register("keyed-trial")(lambda: replace(experiment(), panels=panels))
+    folder = run("keyed-trial", "smoke", tmp_path)
+    told = json.loads((folder / "reproduction.json").read_text())
+    (matrix,) = told["matrices"]
+    assert (matrix["sides"], matrix["columns"]) == (["made on", "answered by"], ["keyed, seed 0", "keyed, seed 1"])
+    values = [[value[0] for value in row["values"]] for row in matrix["rows"]]
+    leaked = next(row["per_seed"] for row in told["beyond"] if row["label"] == "leaked")
+    assert [values[0][0], values[1][1]] == leaked
+    page = (folder / "report.html").read_text()
+    assert "Every pair" in page
+    assert all(f"{100 * value:.1f}" in page for row in values for value in row)
+    wrong = Matrix("Lame", ("a", "b"), ["one"], {"r": []})
+    with pytest.raises(ContractError, match="a rate for each of the 1 columns in 'Lame'"):
+        needed([wrong])
 
 
 def test_each_training_seed_has_a_key() -> None:

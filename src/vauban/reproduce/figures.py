@@ -105,4 +105,17 @@ class Scatter:
     metric: Averaged = "MAD_avg"
 
 
-Panel = OperatingCurves | Sweep | WorstCases | FirstImages | ComputedFigure | ComputedPicture | Scatter
+@dataclass(frozen=True)
+class Matrix:
+    """Rates in rows and columns: what is made of each network, answered by each.
+
+    sides: what the rows are, and what the columns are. rows: by name, a cell for each of the columns.
+    """
+
+    title: str
+    sides: tuple[str, str]
+    columns: Sequence[str]
+    rows: Mapping[str, Sequence[TableCell]]
+
+
+Panel = OperatingCurves | Sweep | WorstCases | FirstImages | ComputedFigure | ComputedPicture | Scatter | Matrix

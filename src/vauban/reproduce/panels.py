@@ -9,12 +9,13 @@ from typing import Any, get_args
 import numpy as np
 
 from vauban.core.errors import ContractError, plural
-from vauban.reproduce.declarations import Craft, Judge, TableCell
+from vauban.reproduce.declarations import RATES, Craft, Judge, TableCell
 from vauban.reproduce.figures import (
     Averaged,
     ComputedFigure,
     ComputedPicture,
     FirstImages,
+    Matrix,
     OperatingCurves,
     Panel,
     Scatter,
@@ -34,9 +35,10 @@ MOST = 1000  # points of a curve
 
 @dataclass(frozen=True)
 class DrawnPanels:
-    """figures and pictures as `reproduction.json` holds them."""
+    """figures, matrices and pictures as `reproduction.json` holds them."""
 
     figures: list[dict[str, Any]] = field(default_factory=list)
+    matrices: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -70,6 +72,12 @@ def _cells(panel: Panel) -> list[TableCell]:
         return [_runs(name, (craft,), judge) for name, (craft, judge) in panel.crafts.items()]
     if isinstance(panel, Sweep):
         return [cell for points in panel.curves.values() for _, cell in points]
+    if isinstance(panel, Matrix):
+        if any(
+            len(row) != len(panel.columns) or any(c.metric not in RATES for c in row) for row in panel.rows.values()
+        ):
+            raise ContractError(f"expected a rate for each of the {len(panel.columns)} columns in {panel.title!r}")
+        return [cell for row in panel.rows.values() for cell in row]
     if isinstance(panel, Scatter):
         if panel.metric not in get_args(Averaged):
             raise ContractError(f"expected metric= to be one of {', '.join(get_args(Averaged))}, got {panel.metric!r}")
@@ -106,6 +114,8 @@ def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged | None], fi
             )
         elif isinstance(panel, ComputedPicture):
             drawn.pictures.append(computed(panel))
+        elif isinstance(panel, Matrix):
+            drawn.matrices.append(_matrix(panel, taken))
         else:
             drawn.figures.append(_figure(panel, taken))
     return drawn
@@ -174,6 +184,16 @@ def _sweep(panel: Sweep, taken: Iterator[_Taken]) -> dict[str, Any]:
         series.append(Series(name, x, y))
     caption = f"{holes} points have no finite value and are left out." if holes else ""
     return _lines(panel.title, caption, panel.x_label, panel.y_label, series)
+
+
+def _matrix(panel: Matrix, taken: Iterator[_Taken]) -> dict[str, Any]:
+    """The rates with the ends of their intervals, row by row."""
+    rows = []
+    for name, cells in panel.rows.items():
+        told = [measured(one.cell, one.judged).estimate for one in (next(taken) for _ in cells)]
+        values = [None if one is None else [one.value, one.interval.low, one.interval.high] for one in told]
+        rows.append({"name": name, "values": values})
+    return {"title": panel.title, "sides": list(panel.sides), "columns": list(panel.columns), "rows": rows}
 
 
 def _scatter(panel: Scatter, taken: Iterator[_Taken]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.figures import Matrix, Panel
 from vauban.reproduce.papers.keyed.attacks import pgd
 from vauban.reproduce.papers.keyed.networks import CLASSICAL, PERMUTED, TABLES, role
 from vauban.reproduce.papers.keyed.setting import error, experiment, made_on
@@ -44,12 +44,12 @@ def label(source: int | str, judge: int, eps: float) -> str:
     return f"eps {eps:g}, made with {made}, answered by key {judge}"
 
 
-def rows(scale: Scale, eps: float) -> dict[str, list[tuple[float, TableCell]]]:
+def rows(scale: Scale, eps: float) -> dict[str, list[TableCell]]:
     """The matrix: a row for each key, one for all others together and one for none; a column for each judge."""
     sources: list[int | str] = [*scale.training_seeds, OTHERS, NONE]
     return {
-        f"made with {'key ' if isinstance(source, int) else ''}{source}": [
-            (float(judge), error(made_with(source, judge, eps, scale), member(judge), label(source, judge, eps)))
+        f"{'key ' if isinstance(source, int) else ''}{source}": [
+            error(made_with(source, judge, eps, scale), member(judge), label(source, judge, eps))
             for judge in scale.training_seeds
         ]
         for source in sources
@@ -59,12 +59,17 @@ def rows(scale: Scale, eps: float) -> dict[str, list[tuple[float, TableCell]]]:
 def cells(scale: Scale) -> list[TableCell]:
     """The clean error of each member, and the matrix for each eps; its diagonal is a leaked key."""
     made = [error(None, member(seed), f"clean images, answered by key {seed}") for seed in scale.training_seeds]
-    return made + [cell for eps in EPSILONS for points in rows(scale, eps).values() for _, cell in points]
+    return made + [cell for eps in EPSILONS for row in rows(scale, eps).values() for cell in row]
 
 
 def panels(scale: Scale) -> list[Panel]:
     return [
-        Sweep(f"Error by key, eps {eps:g}", "key of the network that answers", "classification error", rows(scale, eps))
+        Matrix(
+            f"Error, eps {eps:g}",
+            ("made with", "answered by"),
+            [f"key {judge}" for judge in scale.training_seeds],
+            rows(scale, eps),
+        )
         for eps in EPSILONS
     ]
 
