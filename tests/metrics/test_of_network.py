@@ -69,6 +69,8 @@ def test_empirical_robustness_of_what_was_fooled_alone() -> None:
     values = vb.metrics.EmpiricalRobustness().values(given(network, x, image, fooled))
     assert values[[0, 2]].tolist() == pytest.approx((0.1 / x.norm(dim=1))[[0, 2]].tolist(), rel=1e-5)
     assert math.isnan(values[1])
+    black = torch.zeros(1, 5)
+    assert vb.metrics.EmpiricalRobustness().values(given(network, black, image[:1], fooled[:1])).isnan().all()
 
 
 @pytest.mark.parametrize("layer", ["", 0, "1"])
@@ -177,3 +179,20 @@ def test_workers_need_words() -> None:
 def test_bad_input_is_one_line(word: str, message: str) -> None:
     with pytest.raises(VaubanError, match=message):
         vb.measure(word, "digits-cnn", "digits/test[:4]")
+
+
+def test_a_loss_that_is_not_finite_has_no_sensitivity() -> None:
+    class Root(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([x[:, 0].sqrt(), x[:, 1]], 1)
+
+    x = torch.tensor([[0.0, 0.5], [0.25, 0.5]])
+    values = vb.metrics.LossSensitivity().values(given(Root(), x))
+    assert values.isnan().tolist() == [True, False]
+
+
+def test_nothing_to_measure_or_to_certify_is_refused() -> None:
+    with pytest.raises(ContractError, match="at least one metric"):
+        vb.measure([], linear(), vb.data.from_torch((images(), torch.zeros(7, dtype=torch.int64)), levels=None))
+    with pytest.raises(ContractError, match="at least one certificate"):
+        vb.certify([], linear(), vb.data.from_torch((images(), torch.zeros(7, dtype=torch.int64)), levels=None))

@@ -77,6 +77,8 @@ def certify(
         ContractError: What is given does not go together, or nothing can be proved of the network.
     """
     check("vauban.certify", "seed", seed, int)
+    if isinstance(certificate, (list, tuple)) and not certificate:
+        raise ContractError("expected at least one certificate, got none; vauban list certificates names them")
     check("vauban.certify", "batch_size", batch_size, Count)
     if out is not None:
         check_output(Path(out), folder=True)

@@ -68,6 +68,8 @@ def measure(
         ContractError: What is given does not go together; a metric of an attack's images without an attack.
     """
     check("vauban.measure", "seed", seed, int)
+    if isinstance(metrics, (list, tuple)) and not metrics:
+        raise ContractError("expected at least one metric, got none; vauban list network-metrics names them")
     if out is not None:
         check_output(Path(out), folder=True)
     given = {"defence": defence, "device": device, "rejects": rejects, "download": download}

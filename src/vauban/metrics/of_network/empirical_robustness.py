@@ -21,8 +21,8 @@ class EmpiricalRobustness(NetworkMetric):
 
     Zantedeschi, Nicolae and Rawat 2017 (arXiv:1707.06728), Eq. (2), with `incremental-fgsm` as the attack; the norm of the
     change, which Eq. (2) leaves out, is L2 as in its text. An image that is not fooled has no value, and the share of those
-    that have one stands beside the mean; so do images that are wrong already. What a weak attack needs is not what is
-    needed: measure it with `ddn` too.
+    that have one stands beside the mean; nor have images that are wrong already, or black. What a weak attack needs is not
+    what is needed: measure it with `ddn` too.
     """
 
     direction: ClassVar[Literal["lower", "higher", ""]] = "higher"
@@ -36,5 +36,4 @@ class EmpiricalRobustness(NetworkMetric):
         change, whole = L2.size(given.image.double() - x), L2.size(x)
         if given.fooled is None:
             raise ContractError("expected images of an attack for empirical-robustness, got none; add attack='ddn'")
-        moved = given.fooled & (change > 0)
-        return torch.where(moved, change / whole.clamp_min(torch.finfo(x.dtype).tiny), torch.nan)
+        return torch.where(given.fooled & (change > 0) & (whole > 0), change / whole, torch.nan)
