@@ -201,7 +201,7 @@ def test_another_noise_than_that_of_the_training_is_said(recipe: str, doubt: str
 
 def test_the_recipe_of_a_weights_file_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     weights = tmp_path / "w.safetensors"
-    run = {"epochs": 1, "batch": 32, "recipe": "gda:sigma=0.1,n=1"}
+    run = {"epochs": 1, "batch": 32, "recipe": "gda:sigma=0.1,n=1+at:attack=[fgsm]"}  # eps is that of the training data
     vb.train("digits-cnn", "digits/train[:64]", weights, **run)
     with caplog.at_level("WARNING", "vauban"):
         vb.certify("smoothing:sigma=0.3,n=5,n0=2,predictions=5", weights, "digits/test[:2]", attacks=[])

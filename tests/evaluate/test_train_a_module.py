@@ -159,3 +159,21 @@ def test_an_attack_that_cannot_follow_the_network_is_refused_before_the_first_ep
             with pytest.raises(ContractError, match="an attack that works with labels, white-box access"):
                 vb.train(net, (x, labels), recipe=recipe, selection=selection, epochs=1, callback=told.append)
     assert not told
+
+
+def test_a_checkpoint_is_that_of_one_validation_set(tmp_path: Path) -> None:
+    """Without the set a part of the data is held out, and less is trained on: another training, not a damaged one."""
+
+    class KilledError(Exception): ...
+
+    def dies(epoch: Any) -> None:
+        raise KilledError
+
+    common: dict[str, Any] = {"epochs": 2, "batch": 20, "scratch": tmp_path}
+    with pytest.raises(KilledError):
+        vb.train(network(), pair(), validation=pair(20), callback=dies, **common)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert len(vb.train(network(), pair(), **common).history) == 2
+    resumed = vb.train(network(), pair(), validation=pair(20), **common)
+    assert [epoch.validation is not None for epoch in resumed.history] == [True, True]
+    assert not list(tmp_path.iterdir())

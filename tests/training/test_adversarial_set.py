@@ -22,6 +22,7 @@ from vauban.engine import BoundThreat, Oracle, Point, Steps
 from vauban.engine.samples import Concatenated, Subset, as_samples
 from vauban.training.adversarial_set import AdversarialSet, adversarial_set, frozen
 from vauban.training.augmentation.epoch_adversarial import EpochAdversarial
+from vauban.training.augmentation.noise import GaussianAugmentation
 from vauban.training.loop import optimise
 from vauban.training.objectives.standard import CleanObjective
 from vauban.training.samples import training_samples
@@ -262,6 +263,14 @@ def test_epochs_draw_their_own_numbers_and_parts_keep_their_ids():
     assert not torch.equal(made[0].values, made[1].values)
     assert torch.equal(made[1].values, adversarial_set(attack, module, part, seed=fold(4, "forge", 1)).values)
     assert torch.equal(made[1].ids, data.ids[10:20])
+
+
+def test_the_adversarial_images_of_an_epoch_are_made_of_the_copies_of_that_epoch():
+    copies = GaussianAugmentation(0.2, n=1, fresh=True).samples(training_samples(grey(8)), 0)
+    samples = EpochAdversarial(PGD(Linf(0.01), steps=1)).samples(copies, 0)
+    for number in (1, 2):
+        both = whole(samples.epoch(linear(), number))
+        assert float((both.x[16:] - both.x[:16]).abs().max()) <= 0.01 + 1e-6
 
 
 def test_an_attack_that_does_not_round_keeps_what_it_made():

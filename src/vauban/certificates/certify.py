@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,16 @@ from vauban.certificates.job import CertificateJob
 from vauban.certificates.results import CertificateResults
 from vauban.certificates.words import certificate_of
 from vauban.core.arguments import named_arguments
-from vauban.core.errors import ContractError, exits_are_errors
+from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.parameters import Count, check
+from vauban.core.text import joined
 from vauban.engine import Attack
 from vauban.jobs.progress import Tell
 from vauban.jobs.recall import words_of
 from vauban.jobs.rows_job import run_all
 from vauban.store.files import check_output
 from vauban.store.query import load
+from vauban.training.recipe import Recipe, RecipePart
 from vauban.words.attack import attack_of
 from vauban.words.named import Named
 from vauban.words.opened import OpenedNetwork, open_network
@@ -112,13 +115,22 @@ def _job(
     chosen: Named[Certificate], opened: OpenedNetwork, *, attacks: Any, out: str, seed: int, batch_size: int
 ) -> CertificateJob:
     model = opened.model
-    if model.recipe and (doubt := chosen.value.doubts(recipe_of(model.recipe))):
+    if model.recipe and (doubt := chosen.value.doubts(_readable(model.recipe))):
         log.warning("%s: %s", model.name, doubt)
     named = _attacks(chosen, attacks, opened.data)
     chosen.value.check(opened.defended, opened.data.take(1).to(opened.device).x)
     return CertificateJob(
         run=Path(out), opened=opened, certificate=chosen, attacks=named, seed=seed, batch_size=batch_size
     )
+
+
+def _readable(recipe: str) -> Recipe:
+    """The parts of a recipe that can be made again here: not a teacher whose file is gone, nor an attack without eps."""
+    parts: list[RecipePart] = []
+    for text in joined(recipe):
+        with suppress(VaubanError):
+            parts += recipe_of(text).parts
+    return Recipe(tuple(parts))
 
 
 def _attacks(certificate: Named[Certificate], words: Any, data: Any) -> tuple[Named[Attack], ...]:

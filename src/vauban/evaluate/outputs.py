@@ -83,8 +83,7 @@ class TrainedWeights(Output):
     def follows_from(self) -> Mapping[str, Any]:
         """The run, the bytes that it starts from, the data, the device's type, torch's minor version and the code."""
         start = None if self.run.start is None else weights.digest(Path(self.run.start).expanduser())
-        validation = None if self.validation is None else self.validation.fingerprint
-        return {**training_identity(self.run, self.data, start, self.device), "validation": validation}
+        return training_identity(self.run, self.data, start, self.device, validation=self.validation)
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
         """Train; the callback is told of each epoch."""

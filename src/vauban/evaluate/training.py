@@ -131,7 +131,8 @@ def carry_out(
     if run.epochs:
         if scratch is not None:
             begun = None if start is None else weights.digest(start)
-            checkpoint = Path(scratch) / f"{address(training_identity(run, data, begun, device, module))}.checkpoint"
+            follows_from = training_identity(run, data, begun, device, module, validation)
+            checkpoint = Path(scratch) / f"{address(follows_from)}.checkpoint"
             files.clean_leftovers(checkpoint.parent)
         history = optimise(
             network,

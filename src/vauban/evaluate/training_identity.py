@@ -20,7 +20,12 @@ from vauban.words.recipe import recipe_of
 
 
 def training_identity(
-    run: TrainingRun, data: Dataset, start: str | None, device: str, module: nn.Module | None = None
+    run: TrainingRun,
+    data: Dataset,
+    start: str | None,
+    device: str,
+    module: nn.Module | None = None,
+    validation: Dataset | None = None,
 ) -> dict[str, Any]:
     """Everything that a network follows from, as JSON.
 
@@ -30,6 +35,7 @@ def training_identity(
         start: Digest or identity of what it starts from.
         device: Where it trains.
         module: What is trained where it was handed over; None: what `run.model` names.
+        validation: What is validated on in the place of a part of the data, which is then trained on too.
     """
     recipe = recipe_of(run.recipe, data)
     network = architecture(run.model).build(run.seed) if module is None else module
@@ -53,6 +59,7 @@ def training_identity(
         **({} if module is None else {"module": describe(module)}),
         **({"keys": list(keys)} if keys else {}),
         "data": data.fingerprint,
+        **({} if validation is None else {"validation": validation.fingerprint}),
         **computed_by(device),
         "sources": source_digests(source_files(optimise, network, recipe, selection, stands_behind, extra=named)),
     }

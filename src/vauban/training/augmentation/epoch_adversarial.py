@@ -54,5 +54,5 @@ class _Beside(DerivedSamples):
         originals = self.data.epoch(network, number)
         if number == 0 and not self.first:
             return originals
-        made = adversarial_set(self.attack, network, self.data, seed=fold(self.seed, "forge", number))
+        made = adversarial_set(self.attack, network, originals, seed=fold(self.seed, "forge", number))
         return Concatenated(originals, made)
