@@ -34,7 +34,6 @@ def test_rows_are_made_once_and_shown(tmp_path: Path) -> None:
         (["--certificate", "smoothing"], "needs sigma"),
         (["--certificate", "smoothing:sigma=0"], "sigma"),
         (["--certificate", SMOOTH, "--attack", "pgd:eps=0.1"], "expected attacks in l2"),
-        (["--certificate", SMOOTH, "--defence", "trained"], "expected a defence by its own name"),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], message: str, tmp_path: Path) -> None:

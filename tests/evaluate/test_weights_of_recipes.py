@@ -28,6 +28,7 @@ NET = """
 from dataclasses import dataclass
 from torch import nn
 from vauban.training.recipe import RecipePart
+from vauban.words.opened import open_network
 
 def make(width=7):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
@@ -199,6 +200,20 @@ def test_a_study_puts_it_back(defences: str, warnings: int, tmp_path: Path, capl
     assert len(told(caplog)) == warnings
     wanted = "bit-depth:bits=2" if defences == "trained" else defences
     assert {cell.defence.name for cell in study.cells} == {wanted}
+
+
+@pytest.mark.parametrize(("defence", "warnings"), [("trained", 0), ("bit-depth:bits=2", 0), ("none", 1), ("jpeg", 1)])
+def test_certify_and_measure_put_it_back(
+    defence: str, warnings: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = made(tmp_path, "digits-cnn", "standard", defence="bit-depth:bits=2")
+    x = digits().all().x[:8]
+    with caplog.at_level(logging.WARNING, logger="vauban"):
+        opened = open_network(str(path), "digits/test[:4]", defence=defence)
+    assert len(told(caplog)) == warnings
+    assert opened.defence.name == ("bit-depth:bits=2" if defence == "trained" else defence)
+    if not warnings:
+        assert torch.equal(opened.defended(x), models.load(f"bit-depth:bits=2|{path}")(x))
 
 
 def test_trained_is_no_defence_of_a_network_that_was_trained_behind_none(tmp_path: Path) -> None:

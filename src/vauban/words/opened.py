@@ -11,7 +11,6 @@ from torch import nn
 from vauban.core.answers import check_answerable
 from vauban.core.cards import rejecting
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError
 from vauban.data import Dataset
 from vauban.engine.first_answer import first_answer
 from vauban.engine.network import quiet
@@ -26,7 +25,7 @@ class OpenedNetwork:
     """What a command about one network works on.
 
     Attributes:
-        model, defence: The network and what stands in front of it, named.
+        model, defence: The network and what stands in front of it, named; what it was trained behind for `trained`.
         defended: The network behind the defence, on the device.
         data: The images.
         device: Where the network is.
@@ -58,11 +57,9 @@ def open_network(
     check_device(device)
     behind, network = defence_of(defence), model_of(model, rejects)
     samples = datasets.load(data, root=root, download=download)
-    if behind.value is None:
-        raise ContractError(
-            f"expected a defence by its own name, got {TRAINED!r}; write it before the model: '{TRAINED}|...'"
-        )
-    tell_behind(network.name, network.behind)
+    behind = defence_of(network.behind) if behind.name == TRAINED else behind
+    if behind.name != network.behind:
+        tell_behind(network.name, network.behind)
     defended = behind.value.wrap(network.value).to(device)
     with quiet(list(defended.modules())):
         logits = first_answer(defended, samples.take(1).to(device).x).shape[1]
