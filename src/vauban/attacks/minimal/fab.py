@@ -58,8 +58,8 @@ class FAB(Steps[FABState]):
     to x0 by a final search.
 
     With `n_target`, FAB-T: a run toward each of the likeliest wrong classes t, whose only boundary is f_t, one backward a
-    step; success is any misclassification. A targeted goal has one boundary too, that of its margin; where the nearest image
-    lies at a corner of two boundaries it may end just outside of it.
+    step; success is any misclassification. A targeted goal has one boundary too, that of its margin; where the nearest
+    image lies at a corner of two boundaries it may end just outside of it.
 
     Departures: the `classes` largest logits of the clean image are looked at, as in DeepFool, where the paper looks at all;
     the final search is a false position on the margin.
