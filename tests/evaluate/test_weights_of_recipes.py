@@ -23,12 +23,12 @@ from vauban.models.edits.feature_denoising import DenoisingBlock
 from vauban.models.edits.thermometer import Thermometer
 from vauban.training.recipe import RecipePart
 from vauban.training.run import TrainingRun
+from vauban.words.opened import open_network
 
 NET = """
 from dataclasses import dataclass
 from torch import nn
 from vauban.training.recipe import RecipePart
-from vauban.words.opened import open_network
 
 def make(width=7):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
