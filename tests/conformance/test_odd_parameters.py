@@ -29,6 +29,8 @@ from vauban.core.registry import Entry, Registry
 from vauban.core.secret import Secret
 from vauban.core.text import parse, written
 from vauban.data.location import DataLocation
+from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
+from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.keyed.permutation import PixelPermutation
 from vauban.engine import BoundThreat, Oracle
 from vauban.threats.fitter import fitters as network_fitters
@@ -80,6 +82,8 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "chosen-inputs": {"guess": NET},
     "leaked-activation": {"guess": NET},
     "substitute": {"model": "digits-cnn", "data": "digits/train", "trained": NET},
+    "auto-encoder": {"trained": TrainedAutoEncoder(SegNet(1), (1, 8, 8))},
+    "s2snet": {"trained": TrainedAutoEncoder(SegNet(1), (1, 8, 8))},
     "at": {"attack": FGSM()},
     "epoch-at": {"attack": FGSM()},
     "trades": {"attack": FGSM()},

@@ -16,6 +16,9 @@ from vauban.core.errors import ContractError, UnknownName
 from vauban.core.parameters import Count
 from vauban.core.registry import Entry
 from vauban.defences import JPEG, BitDepth, Chain, GaussianFilter, MedianFilter, chain, load
+from vauban.defences.autoencoders import reconstruction
+from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
+from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.base import InputDefence, register
 
 NAMES = [
@@ -50,7 +53,13 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("entry", list(defences.registry), ids=lambda entry: entry.name)
-def test_the_facts_of_a_class_are_those_of_its_registry_entry_and_of_its_card(entry: Entry[Any]) -> None:
+def test_the_facts_of_a_class_are_those_of_its_registry_entry_and_of_its_card(
+    entry: Entry[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, _, file = entry.facts.get("example", "").partition("file=")
+    if file:
+        reconstruction.save(TrainedAutoEncoder(SegNet(3), (3, 16, 16)), entry.name, Path(file), {})
     defence = load(f"{entry.name}:{entry.facts.get('example', '')}".rstrip(":"))
     card = defence.card
     facts = {name: fact for name, fact in entry.facts.items() if name != "example"}

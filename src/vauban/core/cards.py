@@ -53,6 +53,7 @@ class Card(NamedArguments):
         objective: Weighted submodules whose summed losses, sum_i w_i L(f_i(x)), the adaptive attack differentiates in
             place of the module that carries the card (a vote); empty: the module's own loss.
         rejects: The network has one logit more than the data have classes, the last: 'rejected'.
+        fitted_to: Fingerprint of the network that the defence was fitted to; "": of none, or not known.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Card(NamedArguments):
     objective: tuple[tuple[str, float], ...] = ()
     rejects: bool = False
     keys: tuple[str, ...] = ()
+    fitted_to: str = ""
 
     @property
     def not_differentiable(self) -> tuple[str, ...]:

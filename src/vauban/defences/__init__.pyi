@@ -4,6 +4,10 @@ from typing import Any
 
 from vauban.core.registry import Registry as Registry
 from vauban.defences.architecture.activation_pruning import StochasticActivationPruning as StochasticActivationPruning
+from vauban.defences.autoencoders.autoencoder import AutoEncoder as AutoEncoder
+from vauban.defences.autoencoders.autoencoder import FitAutoEncoder as FitAutoEncoder
+from vauban.defences.autoencoders.s2snet import FitS2SNet as FitS2SNet
+from vauban.defences.autoencoders.s2snet import S2SNet as S2SNet
 from vauban.defences.base import Apply as Apply
 from vauban.defences.base import Defence as Defence
 from vauban.defences.base import InputDefence as InputDefence

@@ -14,6 +14,7 @@ from vauban.core.arguments import NamedArguments
 from vauban.core.contracts import Batch
 from vauban.core.parameters import Parameters
 from vauban.defences.base import Defence
+from vauban.engine.samples import Samples
 
 D = TypeVar("D")
 Passed = Callable[[int], None]
@@ -74,3 +75,32 @@ class DefenceFitter(Parameters, ABC):
     @abstractmethod
     def load(self, path: Path) -> Defence:
         """The defence that a file holds."""
+
+
+class TrainedDefenceFitter(DefenceFitter):
+    """Base of fitters that train by mini-batches, shuffled in every epoch, and go on after a kill."""
+
+    @abstractmethod
+    def train(
+        self,
+        module: nn.Module | None,
+        samples: Samples,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        checkpoint: Path | None = None,
+        callback: Passed | None = None,
+    ) -> DefenceFit[Any]:
+        """Train the defence.
+
+        Args:
+            module: The network; None where the fit does not read it.
+            samples: Images and labels, read as they are needed.
+            seed: Of every random number.
+            device: Where to train.
+            checkpoint: A file, or the stem of several, that a training goes on from and ends as if it had not been killed.
+            callback: Called after each epoch with the number of images so far.
+
+        Raises:
+            ContractError: What cannot be fitted, before it costs anything where it can be told then.
+        """

@@ -19,7 +19,7 @@ from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.goals import Goal, Untargeted
 from vauban.core.parameters import check
 from vauban.data import Dataset
-from vauban.defences.fitter import DefenceFit, DefenceFitter
+from vauban.defences.fitter import DefenceFit, DefenceFitter, TrainedDefenceFitter
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import answers, data_name
 from vauban.evaluate.diagnostics.attack_checks import radius_findings
@@ -60,6 +60,7 @@ def fit(
     seed: int = 0,
     device: str = "cpu",
     name: str = "",
+    scratch: str | Path | None = None,
     callback: Callable[..., None] | None = None,
 ) -> FitResult[Any] | DefenceFit[Any] | NetworkFit:
     """Fit an attack, a defence or a network and write it.
@@ -81,6 +82,7 @@ def fit(
         seed: Of a random network, of a fitted one's weights, and of a defence's own random numbers.
         device: Where to fit.
         name: The model's name in the metadata.
+        scratch: Folder from which a training of a defence goes on after a kill; None: none is kept.
         callback: Of an attack called after each pass over the images, of a defence after each batch, of a network after
             each round.
 
@@ -97,7 +99,7 @@ def fit(
     named_fitter = fitter_of(fitter, data)
     model = network_to_read(named_fitter, None if model is None else model_of(model).value, threat, goal)
     if isinstance(named_fitter.value, DefenceFitter):
-        return _fit_defence(named_fitter.value, model, data, path, seed, device, name, callback)
+        return _fit_defence(named_fitter.value, model, data, path, seed, device, name, scratch, callback)
     assert model is not None
     if isinstance(named_fitter.value, NetworkFitter):
         return _fit_network(named_fitter.value, model.to(device), data, path, seed, device, name, callback)
@@ -160,14 +162,32 @@ def _fit_defence(
     seed: int,
     device: str,
     name: str,
+    scratch: str | Path | None,
     callback: Callable[..., None] | None,
 ) -> DefenceFit[Any]:
     if model is not None:
         model = model.to(device)
         answers(model, data.take(LOOKED_AT).to(device).x)
-    fitted = fitter.fit(model, visits(data, device), seed=seed, callback=callback)
+    fitted = fitted_defence(fitter, model, data, seed=seed, device=device, scratch=scratch, callback=callback)
     fitter.save(fitted, path, _meta(fitter, model, data, seed, name))
     return fitted
+
+
+def fitted_defence(
+    fitter: DefenceFitter,
+    model: nn.Module | None,
+    data: Dataset,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    scratch: str | Path | None = None,
+    callback: Callable[..., None] | None = None,
+) -> DefenceFit[Any]:
+    """The fit of a defence: on a stream of batches, or trained, from what a kill has left in a folder."""
+    if not isinstance(fitter, TrainedDefenceFitter):
+        return fitter.fit(model, visits(data, device), seed=seed, callback=callback)
+    checkpoint = None if scratch is None else Path(scratch) / "fit.checkpoint"
+    return fitter.train(model, data, seed=seed, device=device, checkpoint=checkpoint, callback=callback)
 
 
 def _fit_network(

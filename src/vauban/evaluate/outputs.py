@@ -170,5 +170,6 @@ class FittedFile(Output):
             seed=self.seed,
             device=self.device,
             name=self.name,
+            scratch=scratch,
             callback=self.callback,
         )

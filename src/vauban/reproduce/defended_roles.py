@@ -17,7 +17,7 @@ from vauban.core.errors import ContractError
 from vauban.data import Dataset
 from vauban.defences.base import Defence
 from vauban.defences.fitter import DefenceFitter
-from vauban.evaluate.fit import named, visits
+from vauban.evaluate.fit import fitted_defence, named
 from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.perform import file_of_artefact
@@ -98,7 +98,9 @@ class FittedDefence:
         network = self.roles[self.role] if self.fitter.reads_network else None
         modules = [] if network is None else list(network.modules())
         state = state_of(modules)
-        fitted = self.fitter.fit(network, visits(self.dataset, self.device), callback=lambda n: tell(n, total))
+        fitted = fitted_defence(
+            self.fitter, network, self.dataset, device=self.device, scratch=scratch, callback=lambda n: tell(n, total)
+        )
         check_unchanged(modules, state)
         self.fitter.save(fitted, self.path, {**self.identity(), "data": named(self.dataset)})
 

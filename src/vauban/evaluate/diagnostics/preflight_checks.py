@@ -10,12 +10,14 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 
 from vauban.core.answers import NO_LABEL, predicted
+from vauban.core.cards import carded
 from vauban.core.losses import cross_entropy, margin
 from vauban.core.rng import Stream
 from vauban.core.tensors import flat, like
 from vauban.evaluate.diagnostics import preflight_rules as rules
 from vauban.evaluate.diagnostics.findings import Measured
 from vauban.evaluate.diagnostics.preflight_probe import Probe, Unavailable
+from vauban.jobs.identity import address, describe
 
 SINGLES = 8  # images asked alone for the batch check
 
@@ -83,6 +85,11 @@ def _fit(probe: Probe, logits: Tensor) -> Iterator[Measured]:
     extra = outputs - classes - probe.goal.rejects
     fires = extra > 0 and (extra > 1 or probe.goal.rejects)  # one undeclared column is a finding of its own
     yield rules.EXTRA_CLASSES.on(n if fires else 0, n, outputs=outputs, classes=classes, extra=extra)
+    for part, card in carded(probe.threat.target):
+        if card.fitted_to:
+            behind = getattr(part, "inner", part)
+            other = card.fitted_to != address({"module": describe(behind)})
+            yield rules.FITTED_ELSEWHERE.on(n if other else 0, n, defence=card.name)
     layers = [
         part for part in probe.threat.target.modules() if isinstance(part, _NormBase) and part.track_running_stats
     ]

@@ -193,6 +193,14 @@ EXTRA_CLASSES = Rule(
     "may head for it.",
     "use the model of this data, or one whose outputs are its classes",
 )
+FITTED_ELSEWHERE = Rule(
+    "fitted-elsewhere",
+    "warning",
+    0.0,
+    "what was tuned through one network is another defence in front of another one",
+    "{are} shown to a network behind {defence!r}, which was fitted to another network.",
+    "fit it to this one: vauban fit --fitter {defence}:... --model MODEL --data SET/train --out FILE",
+)
 UNTRAINED = Rule(
     "untrained-statistics",
     "warning",
