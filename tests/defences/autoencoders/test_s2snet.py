@@ -183,8 +183,8 @@ def test_bpda_differentiates_the_identity_where_it_is_asked_for(digits_cnn: nn.M
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("s2snet", "expected a file or an auto-encoder"),
-        ("auto-encoder", "expected a file or an auto-encoder"),
+        ("s2snet", "expected file or trained"),
+        ("auto-encoder", "expected file or trained"),
         ("s2snet:file={plain}", "holds no auto-encoder of the kind s2snet"),
         ("auto-encoder:file={weights}", "holds no auto-encoder of the kind auto-encoder"),
         ("auto-encoder:file=nowhere.safetensors", "does not exist"),

@@ -52,7 +52,7 @@ class Reconstructing(Parameters):
         if (self.file is None) == (self.trained is None):
             got = "neither" if self.file is None else "both"
             raise ContractError(
-                f"expected a file or an auto-encoder for {self.registered!r}, got {got}; fit one: vauban fit --fitter "
+                f"expected file or trained for {self.registered!r}, got {got}; fit an auto-encoder: vauban fit --fitter "
                 f"{self.registered} --data SET/train --out FILE"
             )
 
