@@ -136,6 +136,12 @@ def test_what_cannot_be_trained_is_told_in_one_line_before_the_first_epoch() -> 
     assert not told
 
 
+def test_a_scratch_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(ContractError, match="taken"):
+        vb.train(network(), pair(20), epochs=1, scratch=tmp_path / "taken")
+
+
 def test_training_in_float16_says_what_to_do_where_it_fails() -> None:
     with pytest.raises(ContractError, match="train in float32"):
         vb.train(network().half(), pair(20), epochs=1, batch=20)

@@ -98,8 +98,9 @@ def test_broken_and_missing_files_are_named(saved, tmp_path):
     fails("mnist-c4", "no.pt does not exist", weights=tmp_path / "no.pt")
     (tmp_path / "short.pt").write_bytes(b"PK\3\4")
     fails("mnist-c4", "short.pt", "not a readable PyTorch", weights=tmp_path / "short.pt")
-    save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"vauban": "{"})
-    fails(tmp_path / "odd.safetensors", "odd.safetensors", "unreadable metadata")
+    for odd in ("{", '{"architecture": 3}', '{"architecture": "digits-cnn", "edits": 5}', '{"params": []}'):
+        save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"vauban": odd})
+        fails(tmp_path / "odd.safetensors", "odd.safetensors", "unreadable metadata")
 
 
 def test_strict_loading_names_the_differences(tmp_path):

@@ -14,6 +14,7 @@ from vauban.core.errors import ContractError, exits_are_errors, short
 from vauban.data import Dataset
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.training import Trained, carry_out
+from vauban.store.files import check_output
 from vauban.training.history import Epoch
 from vauban.training.recipe import Recipe, RecipePart
 from vauban.training.run import TrainingRun
@@ -71,6 +72,8 @@ def train(
         ContractError: Values that do not go together, in one line before anything is trained.
     """
     given = {name: value for name, value in locals().items() if name in NAMES}
+    if scratch is not None:
+        check_output(Path(scratch), folder=True)
     samples: Dataset = datasets.load(data)
     if isinstance(model, TrainingRun):
         if said := [name for name, value in given.items() if value != getattr(TrainingRun, name)]:

@@ -90,7 +90,8 @@ def metadata(path: Path) -> dict[str, Any]:
         meta = {} if text is None else json.loads(text)
     except ValueError as error:
         raise ContractError(f"{path} carries unreadable metadata: {error}") from error
-    if not isinstance(meta, dict) or not isinstance(meta.get("params", {}), dict):
+    told = {"params": dict, "architecture": str, "edits": str}
+    if not isinstance(meta, dict) or not all(isinstance(meta.get(key, kind()), kind) for key, kind in told.items()):
         raise ContractError(f"{path} carries unreadable metadata: expected an object with params")
     return {"params": {}, **meta} if meta else {}
 
