@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from vauban.certificates import RandomisedSmoothing
 from vauban.certificates.base import WITHHELD
 from vauban.certificates.votes import SoftSmoothed, votes
 from vauban.core.errors import ContractError
-from vauban.core.rng import Stream
+from vauban.core.rng import Stream, seeded
 from vauban.jobs.executors.processes import SHOWN
 from vauban.jobs.recall import recalled
 from vauban.words.recipe import recipe_of
@@ -121,6 +122,16 @@ def test_the_soft_classifier_is_the_log_of_the_mean_probability() -> None:
     soft = SoftSmoothed(network, SIGMA, 8, x[:1], 0)
     by_hand = torch.stack([network(x + SIGMA * e).softmax(1) for e in soft.noise]).mean(0)
     assert torch.allclose(soft(x).exp(), by_hand, atol=1e-6)
+
+
+def test_the_soft_classifier_of_a_network_in_half_precision_is_nearly_that_of_the_same_in_float32() -> None:
+    x = points(4)
+    with seeded(0):
+        network = nn.Linear(2, 3)
+    whole = SoftSmoothed(network, SIGMA, 8, x[:1], 0)(x)
+    half = SoftSmoothed(copy.deepcopy(network).bfloat16(), SIGMA, 8, x[:1], 0)(x.bfloat16())
+    assert half.dtype == torch.float32
+    assert torch.allclose(half, whole, atol=0.05)
 
 
 def rows(**given: object) -> vb.certificates.certify.CertificateResults:  # type: ignore[name-defined]

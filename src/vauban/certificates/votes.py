@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vauban.core.answers import predicted
+from vauban.core.precision import working_type
 from vauban.core.rng import Stream, seeded
-from vauban.engine.network import predict, quiet
+from vauban.engine.network import predict, quiet, shown
 
 WIDTH = 256  # images of one forward pass, at most, but for batches that are larger
 
@@ -70,5 +71,7 @@ class SoftSmoothed(nn.Module):
         self.training = network.training
 
     def forward(self, x: Tensor) -> Tensor:
-        logs = [self.network(x + self.sigma * e).log_softmax(1) for e in self.noise]
+        kind = working_type(x.dtype)
+        noisy = (x.to(kind) + self.sigma * e.to(kind) for e in self.noise)
+        logs = [self.network(shown(self.network, image)).to(kind).log_softmax(1) for image in noisy]
         return torch.stack(logs).logsumexp(0) - math.log(len(logs))

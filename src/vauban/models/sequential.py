@@ -62,7 +62,7 @@ def steps_of(network: nn.Module, x: Tensor, needs: str, rising: bool) -> tuple[S
         for step in steps:
             z = step.apply(z)
         expected = predict(network, x).double()
-    if z.shape != expected.shape or not torch.allclose(z, expected, rtol=1e-3, atol=1e-4):
+    if z.shape != expected.shape or not torch.allclose(z, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
         raise ContractError(
             f"expected a network that answers as its layers one after the other for {needs}, got "
             f"{type(network).__name__}, which answers otherwise; it is not sequential"

@@ -138,7 +138,8 @@ def remarks_of(rows: JobRows, cells: Sequence[CellRows] = ()) -> list[Remark]:
     told = [Remark(f"Average certified radius {mean_radius(rows.columns):.4g} over {plural(n, 'image')}.")] if n else []
     withheld = int((np.asarray(rows.columns["label"]) < 0).sum())
     if withheld:
-        told.append(Remark(f"The answer is withheld on {plural(withheld, 'image')}, which count as wrong."))
+        verb = "counts" if withheld == 1 else "count"
+        told.append(Remark(f"The answer is withheld on {plural(withheld, 'image')}, which {verb} as wrong."))
     seen = contradicted(rows, cells)
     if seen.checked or _attacked(rows):
         text = contradictions_text(rows, seen, cells)
