@@ -31,6 +31,7 @@ from vauban.core.text import parse, written
 from vauban.data.location import DataLocation
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
+from vauban.defences.detectors.base import Calibration
 from vauban.defences.keyed.permutation import PixelPermutation
 from vauban.engine import BoundThreat, Oracle
 from vauban.threats.fitter import fitters as network_fitters
@@ -63,6 +64,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "data": data.registry,
     "model": models.registry,
 }
+AUTO = TrainedAutoEncoder(SegNet(1), (1, 8, 8))
 NEEDED: dict[str, Mapping[str, Any]] = {
     "minimal-eps": {"attack": FGSM()},
     "restarts": {"attack": FGSM()},
@@ -82,8 +84,11 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "chosen-inputs": {"guess": NET},
     "leaked-activation": {"guess": NET},
     "substitute": {"model": "digits-cnn", "data": "digits/train", "trained": NET},
-    "auto-encoder": {"trained": TrainedAutoEncoder(SegNet(1), (1, 8, 8))},
-    "s2snet": {"trained": TrainedAutoEncoder(SegNet(1), (1, 8, 8))},
+    "auto-encoder": {"trained": AUTO},
+    "s2snet": {"trained": AUTO},
+    "defence magnet": {"trained": AUTO, "calibration": Calibration((0.1, 0.1), (1.0, 1.0))},
+    "defence fitter magnet": {"trained": AUTO},
+    "defence feature-squeezing": {"calibration": Calibration((0.1,), (1.0,))},
     "at": {"attack": FGSM()},
     "epoch-at": {"attack": FGSM()},
     "trades": {"attack": FGSM()},
@@ -95,6 +100,7 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "hf": {"path": "nowhere"},
     "robustbench": {"arch": "preact-resnet-18", "file": "nowhere.pt"},
 }
+QUICK = {"codewords": 4, "epochs": 1, "first": 1}
 FEW = {"steps": 2, "search_steps": 1, "n_target": 2, "queries": 8, "most": 20, "tries": 4, "inner": 2}
 
 
@@ -103,6 +109,7 @@ STANDS_FOR = {
     "ball": ("perturbation",),
     "v": ("perturbation",),
     "weights": ("weight",),
+    "start": ("weights file",),
     "module": ("Module",),
     "name": ("torchvision model", "timm cannot make"),
     "path": ("folder of a saved image classifier",),
@@ -148,8 +155,8 @@ every = pytest.mark.parametrize(
 
 def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
     """The thing, with what it cannot do without and few steps where nothing else is given."""
-    base: dict[str, Any] = (
-        {} if kind.endswith("fitter") else dict(NEEDED.get(f"{kind} {entry.name}", NEEDED.get(entry.name, {})))
+    base: dict[str, Any] = dict(
+        NEEDED.get(f"{kind} {entry.name}", {} if kind.endswith("fitter") else NEEDED.get(entry.name, {}))
     )
     if kind == "data":
         base |= {"split": None, "place": NOWHERE} | ({"path": "nowhere"} if entry.name == "folder" else {})
@@ -159,7 +166,7 @@ def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
     if kind == "fitter":
         base |= {"epochs": 1, "steps": 2}
     if kind == "defence fitter":
-        base |= {"codewords": 4}
+        base |= {key: value for key, value in QUICK.items() if key in parameters(kind, entry)}
     if kind == "network fitter":
         base |= {"model": "digits-cnn"}
     if kind == "metric":
@@ -242,7 +249,7 @@ def run(kind: str, entry: Entry[Any], thing: Any) -> None:
 
 REFUSED_WHEN_RUN = (
     "images within|rounding of torch.float32|submodule|for which the universal|larger than|of shape"
-    "|unknown layer of|expected maps|codewords, |activations that are modules"
+    "|unknown layer of|expected maps|codewords, |activations that are modules|for fpr=|training loss|rejects all"
 )
 """What only the images or the network can tell."""
 

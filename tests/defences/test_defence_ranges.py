@@ -15,6 +15,9 @@ from vauban.core.errors import ContractError
 from vauban.core.parameters import fits
 from vauban.core.secret import Secret
 from vauban.defences import DifferentiableJPEG
+from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
+from vauban.defences.autoencoders.segnet import SegNet
+from vauban.defences.detectors.base import Calibration
 
 ABOVE_0, ABOVE_1 = math.nextafter(0, 1), math.nextafter(1, 2)
 RANGES: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -30,6 +33,7 @@ RANGES: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
     ("gaussian-noise", "sigma"): ((ABOVE_0, 1, 1.0), (0.0, -ABOVE_0, ABOVE_1)),
     ("jpeg", "quality"): ((1, 100), (0, 101, 75.0)),
     ("mean-filter", "size"): ((1, 2, 31), (0, 32, 3.0)),
+    ("magnet", "temperature"): ((1e-3, 1e6), (9e-4, 0.0)),
     ("median-filter", "size"): ((1, 2, 31), (0, 32, 3.0)),
     ("non-local-means", "search"): ((1, 63), (0, 2, 64, 65, 11.0)),
     ("non-local-means", "patch"): ((1, 31), (0, 2, 32, 33, 3.0)),
@@ -75,7 +79,10 @@ def test_every_number_is_in_the_table() -> None:
 @pytest.mark.parametrize(("name", "field"), RANGES)
 def test_a_number_outside_its_range_is_refused_in_one_line(name: str, field: str) -> None:
     entry = defences.registry.get(name)
-    make = partial(entry.make, key=Secret.public(7)) if "key" in entry.words else entry.make
+    given: dict[str, Any] = {"key": Secret.public(7)} if "key" in entry.words else {}
+    if name == "magnet":
+        given = {"trained": TrainedAutoEncoder(SegNet(1), (1, 8, 8)), "calibration": Calibration((0, 0), (1, 1))}
+    make = partial(entry.make, **given)
     inside, outside = RANGES[name, field]
     for value in inside:
         assert getattr(make(**{field: value}), field) == value

@@ -23,6 +23,8 @@ face(
         "DefenceFit": "vauban.defences.fitter:DefenceFit",
         "DefenceFitter": "vauban.defences.fitter:DefenceFitter",
         "DifferentiableJPEG": "vauban.defences.inputs.jpeg:DifferentiableJPEG",
+        "Detector": "vauban.defences.detectors.base:Detector",
+        "DetectorFitter": "vauban.defences.detectors.calibration:DetectorFitter",
         "InputDefence": "vauban.defences.base:InputDefence",
         "KeyedDefence": "vauban.defences.keyed.base:KeyedDefence",
         "NoiseDefence": "vauban.defences.base:NoiseDefence",

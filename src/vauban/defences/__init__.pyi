@@ -17,6 +17,12 @@ from vauban.defences.base import register as register
 from vauban.defences.compose import Chain as Chain
 from vauban.defences.compose import UserDefence as UserDefence
 from vauban.defences.compose import chain as chain
+from vauban.defences.detectors.base import Detector as Detector
+from vauban.defences.detectors.calibration import DetectorFitter as DetectorFitter
+from vauban.defences.detectors.feature_squeezing import FeatureSqueezing as FeatureSqueezing
+from vauban.defences.detectors.feature_squeezing import FitFeatureSqueezing as FitFeatureSqueezing
+from vauban.defences.detectors.magnet import FitMagNet as FitMagNet
+from vauban.defences.detectors.magnet import MagNet as MagNet
 from vauban.defences.features.patch_fitter import FitPatches as FitPatches
 from vauban.defences.features.patches import Patches as Patches
 from vauban.defences.fitter import DefenceFit as DefenceFit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,14 @@ class TrainedAutoEncoder:
     network: SegNet
     shape: tuple[int, ...]
     fitted_to: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits of the SHA-256 of all tensors by name."""
+        seen = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            seen.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return seen.hexdigest()[:8]
 
 
 class Reconstruction(nn.Module):
