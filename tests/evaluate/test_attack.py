@@ -15,7 +15,8 @@ import vauban as vb
 from vauban import Linf, Study, attacks, threats
 from vauban.core.contracts import Batch
 from vauban.core.errors import AccessError, ContractError
-from vauban.engine import Attack, Oracle, Result
+from vauban.core.goals import Targeted
+from vauban.engine import Attack, Cascade, Oracle, Restarts, Result
 from vauban.engine.result import untouched
 
 
@@ -204,6 +205,29 @@ def test_batches_of_any_size_give_what_each_image_gets_alone() -> None:
     assert whole.robust_accuracy == parts.robust_accuracy
     with pytest.raises(ContractError, match="batch_size"):
         vb.attack(attack, Mean(), (X, Y), batch_size=0)
+
+
+@pytest.mark.parametrize("per_component", [False, True])
+def test_each_image_has_its_own_radius_in_batches_and_in_the_audit_of_quick(per_component: bool) -> None:
+    """The mean must rise by 0.1, 0.05 and 0.3: the first radius is too small, the second and third are large enough."""
+    radii = torch.tensor([0.05, 0.08, 0.35, 0.1])
+    ball = Linf(radii.view(-1, 1, 1, 1).expand_as(X) if per_component else radii)
+    for attack in (
+        attacks.PGD(ball, steps=6),
+        Cascade((attacks.FGSM(ball), Restarts(attacks.PGD(ball, steps=2), times=2))),
+        attacks.Standard(ball, steps=6, queries=5, effort="quick"),
+    ):
+        for size in (None, 3, 1):
+            report = vb.attack(attack, Mean(), (X, Y), batch_size=size)
+            assert report.success.tolist() == [False, True, True, True]
+            assert bool(((report.adversarial - X).abs().flatten(1).amax(1) <= radii + 1e-6).all())
+
+
+@pytest.mark.parametrize("size", [None, 3, 1])
+def test_each_image_has_its_own_target_in_batches(size: int | None) -> None:
+    targets = torch.tensor([1, 2, 1, 1])  # class 2 cannot be reached
+    report = vb.attack(attacks.PGD(Linf(0.4), steps=6), Mean(), (X, Y), goal=Targeted(targets), batch_size=size)
+    assert report.success.tolist() == [True, False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from vauban.evaluate.diagnostics.first_look import first_look, tell
 from vauban.evaluate.diagnostics.indicators_counts import answers
 from vauban.evaluate.diagnostics.preflight_checks import answered_last, undeclared_rejection
 from vauban.evaluate.grants import check_grants, told
+from vauban.evaluate.narrowed import narrowed
 from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.words import data as datasets
 from vauban.words import goal as goals
@@ -91,9 +92,17 @@ def attack(
     def evaluated_rows(run: Attack, rows: Tensor) -> Evaluated:
         chosen = Batch(whole.x[rows], whole.y[rows], whole.ids[rows], whole.levels)
         parts = in_batches(chosen, None if wide is None else wide[rows], batch_size)
+        places = torch.split(rows, batch_size or len(rows))
         return joined(
-            [evaluate_batch(run, bound, part, goal_of(aim, rows), seed=seed, mask=own) for part, own in parts]
+            [
+                evaluate_batch(_own(run, place), bound, part, goal_of(aim, place), seed=seed, mask=own)
+                for (part, own), place in zip(parts, places, strict=True)
+            ]
         )
+
+    def _own(run: Attack, rows: Tensor) -> Attack:
+        narrow: Attack = run if len(rows) == len(whole) else narrowed(run, rows, whole.x.shape)
+        return narrow
 
     done = evaluated_rows(named.value, torch.arange(len(whole), device=whole.x.device))
     everybody = any(finding.code in SUSPICIOUS for finding in findings)

@@ -101,7 +101,7 @@ def _named(key: str, kind: str, value: Any, options: Mapping[str, Any]) -> Any:
 def _numbers(key: str, texts: tuple[str, ...]) -> tuple[float, ...]:
     values = [parse_value(text) for text in texts]
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-        raise ContractError(f"expected {key} as a number, or one for each channel like [0.5][0.4][0.4], got {texts}")
+        raise ContractError(f"expected {key} as a number, or several like [0.5][0.4][0.4], got {texts}")
     return tuple(float(value) for value in values)
 
 
