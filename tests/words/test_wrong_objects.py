@@ -30,7 +30,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "threat without networks": ({"threat": "hybrid"}, "threat 'hybrid' needs models, path; write hybrid:"),
     "no name": ({"attack": ""}, "unknown attack ''; expected one of apgd, "),
     "no name in a bracket": ({"attack": "restarts:attack=[]"}, "unknown attack ''; expected one of apgd, "),
-    "no name in a chain": ({"model": "bit-depth+|digits-cnn"}, "unknown defence ''; expected one of bilateral, "),
+    "no name in a chain": ({"model": "bit-depth+|digits-cnn"}, "unknown defence ''; expected one of "),
     "parameter of a thing without any": ({"model": "digits-cnn:foo=1"}, "'foo'; there is none"),
 }
 
