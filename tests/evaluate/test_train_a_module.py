@@ -18,6 +18,7 @@ from vauban.evaluate.train import NAMES
 from vauban.models import weights
 from vauban.models.bounded_relu import BoundedReLU
 from vauban.training.augmentation.noise import GaussianAugmentation
+from vauban.training.objectives.standard import StandardTraining
 from vauban.training.run import TrainingRun
 
 
@@ -134,6 +135,28 @@ def test_what_cannot_be_trained_is_told_in_one_line_before_the_first_epoch() -> 
             vb.train(net, data, epochs=1, batch=8, callback=told.append, **more)
         assert "\n" not in str(refused.value)
     assert not told
+
+
+def test_inside_no_grad_it_trains_and_inside_inference_mode_it_says_so() -> None:
+    outside = vb.train(network(), pair(20), recipe="jacobian", epochs=1, batch=20).network.state_dict()
+    with torch.no_grad():
+        inside = vb.train(network(), pair(20), recipe="jacobian", epochs=1, batch=20).network.state_dict()
+    assert all(torch.equal(value, inside[key]) for key, value in outside.items())
+    with torch.inference_mode():
+        with pytest.raises(ContractError, match="inference_mode"):
+            vb.train(network(), pair(20), epochs=1)
+        with pytest.raises(ContractError, match="inference_mode"):
+            vb.certify("ibp", network(), "digits/test[:2]", attacks=[])
+        with pytest.raises(ContractError, match="inference_mode"):
+            vb.measure("loss-sensitivity", network(), "digits/test[:2]")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "got"), [(nn.CrossEntropyLoss(reduction="none"), r"shape \(20,\)"), (lambda z, y: 1.0, r"1\.0")]
+)
+def test_a_criterion_gives_a_scalar(criterion: Any, got: str) -> None:
+    with pytest.raises(ContractError, match=f"expected a scalar .* got .*{got}"):
+        vb.train(network(), pair(20), recipe=StandardTraining(criterion=criterion), epochs=1, batch=20, holdout=0)
 
 
 def test_a_scratch_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -77,6 +77,14 @@ def predict(module: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Te
         return _answer(module, shown(module, x, half)).to(working_type(x.dtype))
 
 
+def check_gradients(way_out: str = "leave it (torch.no_grad() may stay)") -> None:
+    """Check that gradients are possible here. Raises ContractError, which ends in the way out."""
+    if torch.is_inference_mode_enabled():
+        raise ContractError(
+            f"expected gradients to be possible, got a call inside torch.inference_mode(), which forbids them; {way_out}"
+        )
+
+
 def differentiate(
     source: nn.Module,
     x: Tensor,
@@ -103,11 +111,7 @@ def differentiate(
             logits.
         NoGradient: A function does not depend on the image.
     """
-    if torch.is_inference_mode_enabled():
-        raise ContractError(
-            "expected gradients to be possible, got a call inside torch.inference_mode(), which forbids them; leave it "
-            "(torch.no_grad() may stay) or attack by scores or labels"
-        )
+    check_gradients("leave it (torch.no_grad() may stay) or attack by scores or labels")
     with torch.enable_grad():
         leaf = shown(source, x.detach(), half).requires_grad_(True)
         answer = _answer(source, leaf)

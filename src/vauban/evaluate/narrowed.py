@@ -26,8 +26,8 @@ def narrowed(value: Any, rows: Tensor, shape: Sequence[int]) -> Any:
         return Ball(value.norm, radius[rows]) if own and isinstance(radius, Tensor) else value
     if isinstance(value, tuple):
         return tuple(narrowed(one, rows, shape) for one in value)
-    if not isinstance(value, Attack) or not is_dataclass(value):
+    is_attack = isinstance(value, Attack)
+    if not is_attack or not is_dataclass(value) or isinstance(value, type):
         return value
     held = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
-    changed = {name: narrowed(one, rows, shape) for name, one in held.items()}
-    return replace(value, **changed)
+    return replace(value, **{name: narrowed(one, rows, shape) for name, one in held.items()})

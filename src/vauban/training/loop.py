@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from vauban.core.answers import predicted
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError
+from vauban.core.errors import ContractError, short
 from vauban.core.rng import fold, seeded
 from vauban.core.spelling import spelled
+from vauban.engine.network import check_gradients
 from vauban.engine.samples import Samples, accuracy, as_samples, device_of
 from vauban.training.checkpoint import Checkpoint
 from vauban.training.history import Epoch, TrainingHistory
@@ -90,6 +91,7 @@ def optimise(
         ContractError: Labels outside the network's classes, nothing to train, a loss or weights that are no longer
             finite, or the checkpoint of another training.
     """
+    check_gradients()
     parameters = list(trainable(network))
     if epochs < 1 or batch < 1 or not parameters:
         raise ContractError(
@@ -225,9 +227,15 @@ class _Run:
         return parts
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        value, logits = self.objective(self.network, batch, self.steps)
-        self.optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        with torch.enable_grad():
+            value, logits = self.objective(self.network, batch, self.steps)
+            if not isinstance(value, Tensor) or value.dim():
+                got = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else short(value)
+                raise ContractError(
+                    f"expected a scalar of the objective and its criterion, a mean over samples, got {got}"
+                )
+            self.optimiser.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.steps += 1
         return value.detach(), None if logits is None else logits.detach()

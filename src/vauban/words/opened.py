@@ -13,7 +13,7 @@ from vauban.core.cards import rejecting
 from vauban.core.device import check_device
 from vauban.data import Dataset
 from vauban.engine.first_answer import first_answer
-from vauban.engine.network import quiet
+from vauban.engine.network import check_gradients, quiet
 from vauban.words import data as datasets
 from vauban.words.defence import TRAINED, defence_of
 from vauban.words.model import model_of, tell_behind
@@ -55,6 +55,7 @@ def open_network(
         ContractError: What is given does not go together, or the network does not fit the images.
     """
     check_device(device)
+    check_gradients()
     behind, network = defence_of(defence), model_of(model, rejects)
     samples = datasets.load(data, root=root, download=download)
     behind = defence_of(network.behind) if behind.name == TRAINED else behind
