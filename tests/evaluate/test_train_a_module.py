@@ -130,6 +130,7 @@ def test_what_cannot_be_trained_is_told_in_one_line_before_the_first_epoch() -> 
         (vector, (x.flatten(1), y), {"recipe": "mirror-shift"}, "images .* for mirror-shift, got"),
         (network().bfloat16(), (x, y), {"recipe": "ibp"}, "known layers|float32 or float64 for ibp"),
         (torch.jit.script(network()), (x, y), {}, "got TorchScript"),
+        (nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), (x, y), {}, "got lazy ones in Sequential"),
     ):
         with pytest.raises(ContractError, match=message) as refused:
             vb.train(net, data, epochs=1, batch=8, callback=told.append, **more)

@@ -126,6 +126,11 @@ def _module(made: Any, text: str) -> nn.Module:
         made = made()
     if not isinstance(made, nn.Module):
         raise ContractError(f"expected {text!r} to be an nn.Module or to return one, got {type(made).__name__}")
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in made.parameters()):
+        raise ContractError(
+            f"expected layers that know their sizes, got lazy ones in {text or type(made).__name__}; call it on an "
+            "image where it is made"
+        )
     return made
 
 
