@@ -88,6 +88,8 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "s2snet": {"trained": AUTO},
     "defence magnet": {"trained": AUTO, "calibration": Calibration((0.1, 0.1), (1.0, 1.0))},
     "defence fitter magnet": {"trained": AUTO},
+    "defence agreement": {"trained": AUTO, "calibration": Calibration((0.1,), (1.0,))},
+    "defence fitter agreement": {"trained": AUTO},
     "defence feature-squeezing": {"calibration": Calibration((0.1,), (1.0,))},
     "at": {"attack": FGSM()},
     "epoch-at": {"attack": FGSM()},

@@ -59,10 +59,11 @@ def write_example(name: str) -> None:
     options: dict[str, Any] = {
         "s2snet": {"first": 1, "epochs": 1},
         "magnet": {"autoencoder": "auto-encoder.safetensors"},
+        "agreement": {"autoencoder": "s2snet.safetensors"},
     }
-    if name != "auto-encoder":
-        fitter = defences.fitters.get(name).make(**options.get(name, {}))
-        fitter.save(fitter.fit(classifier(), [batch]), Path(f"{name}.safetensors"), {})
+    for made in ("s2snet", name) if name == "agreement" else (name,) if name != "auto-encoder" else ():
+        fitter = defences.fitters.get(made).make(**options.get(made, {}))
+        fitter.save(fitter.fit(classifier(), [batch]), Path(f"{made}.safetensors"), {})
 
 
 @pytest.mark.parametrize("entry", list(defences.registry), ids=lambda entry: entry.name)

@@ -17,6 +17,8 @@ from vauban.defences.base import register as register
 from vauban.defences.compose import Chain as Chain
 from vauban.defences.compose import UserDefence as UserDefence
 from vauban.defences.compose import chain as chain
+from vauban.defences.detectors.agreement import Agreement as Agreement
+from vauban.defences.detectors.agreement import FitAgreement as FitAgreement
 from vauban.defences.detectors.base import Detector as Detector
 from vauban.defences.detectors.calibration import DetectorFitter as DetectorFitter
 from vauban.defences.detectors.feature_squeezing import FeatureSqueezing as FeatureSqueezing

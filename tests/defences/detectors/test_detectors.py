@@ -21,6 +21,7 @@ from vauban.defences import BitDepth, GaussianNoise, MeanFilter, MedianFilter
 from vauban.defences.autoencoders.autoencoder import FitAutoEncoder
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
+from vauban.defences.detectors.agreement import Agreement
 from vauban.defences.detectors.base import Calibration
 from vauban.defences.detectors.feature_squeezing import FeatureSqueezing, FitFeatureSqueezing
 from vauban.defences.detectors.magnet import FitMagNet, MagNet, divergence
@@ -68,6 +69,16 @@ def test_the_statistics_of_magnet_by_hand(batch: Batch, digits_cnn: nn.Module, e
     js = 0.5 * ((p * (p / middle).log()).sum(1) + (q * (q / middle).log()).sum(1))
     torch.testing.assert_close(scores[:, 1], js, atol=1e-6, rtol=1e-3)
     assert torch.equal(logits, digits_cnn(reformed if reform else batch.x))
+
+
+def test_agreement_rejects_what_the_reconstruction_is_answered_otherwise(batch: Batch, digits_cnn: nn.Module) -> None:
+    held = auto_encoder()
+    network = Agreement(trained=held, calibration=Calibration((0.0,), (2.0,))).wrap(digits_cnn)
+    before, after = digits_cnn(batch.x), digits_cnn(held.network(batch.x).clamp(0, 1))
+    label = before.argmax(1)
+    assert torch.equal(network(batch.x).argmax(1) == 10, after.argmax(1) != label)
+    margin = torch.stack([row.index_fill(0, c, -torch.inf).max() - row[c] for row, c in zip(after, label, strict=True)])
+    torch.testing.assert_close(network(batch.x)[:, 10], before.amax(1) + margin / 2)
 
 
 @given(st.lists(st.floats(-50, 50, width=32), min_size=4, max_size=4), st.floats(0.5, 50))

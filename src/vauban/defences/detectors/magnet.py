@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from vauban.core.errors import ContractError
 from vauban.core.parameters import Range
 from vauban.defences import fitters, registry
-from vauban.defences.autoencoders import reconstruction
 from vauban.defences.autoencoders.autoencoder import KIND as AUTOENCODER
 from vauban.defences.autoencoders.reconstruction import Reconstruction, TrainedAutoEncoder
-from vauban.defences.detectors.base import Detector, Scored, Scorer
-from vauban.defences.detectors.calibration import UNCALIBRATED, DetectorFitter
+from vauban.defences.detectors.base import Scored, Scorer
+from vauban.defences.detectors.by_autoencoder import ReconstructionDetector, ReconstructionDetectorFitter
+from vauban.defences.detectors.calibration import UNCALIBRATED
 
 KIND = "magnet"
 MENG = "Meng, Chen 2017, arXiv:1705.09064"
@@ -58,15 +55,6 @@ class MagNetScorer(Scorer):
         return (after if self.reform else before), scores
 
 
-def check_one(trained: TrainedAutoEncoder | None, file: str | Path | None) -> None:
-    """Raises ContractError unless there is an auto-encoder or a file of one, not both."""
-    if (trained is None) == (file is None):
-        raise ContractError(
-            f"expected autoencoder or trained for {KIND!r}, got {'neither' if file is None else 'both'}; fit one: "
-            f"vauban fit --fitter {AUTOENCODER} --data SET/train --out FILE"
-        )
-
-
 @registry.register(
     KIND,
     random=False,
@@ -75,7 +63,7 @@ def check_one(trained: TrainedAutoEncoder | None, file: str | Path | None) -> No
     example="autoencoder=auto-encoder.safetensors,file=magnet.safetensors",
 )
 @dataclass(frozen=True, eq=False)
-class MagNet(Detector):
+class MagNet(ReconstructionDetector):
     """Rejects an image far from its reconstruction, in pixels or in the prediction; what it accepts is answered reformed.
 
     Statistics: the mean of |x - A(x)| (or the root mean square), and the Jensen-Shannon divergence of softmax(f(x) / T) and
@@ -97,43 +85,20 @@ class MagNet(Detector):
     Departures: one auto-encoder, where the paper draws from several at random; noise in its training is not there.
     """
 
-    autoencoder: str | Path | None = field(default=None, repr=False)
     error: ErrorNorm = "l1"
     temperature: Temperature = 10.0
     reform: bool = True
-    trained: TrainedAutoEncoder | None = field(default=None, repr=False)
     registered: ClassVar[str] = KIND
     reference: ClassVar[str] = MENG
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_one(self.trained, self.autoencoder)
-
-    @cached_property
-    def held(self) -> TrainedAutoEncoder:
-        """The auto-encoder, read when it is first needed."""
-        if self.trained is not None:
-            return self.trained
-        assert self.autoencoder is not None
-        return reconstruction.read(self.autoencoder, AUTOENCODER)
+    autoencoders: ClassVar[str] = AUTOENCODER
 
     @property
     def statistics(self) -> tuple[str, ...]:
         return "the reconstruction error", "the divergence of predictions"
 
     @property
-    def settings(self) -> str:
-        return f"autoencoder={self.held.fingerprint},{self._chosen}"
-
-    @property
-    def _chosen(self) -> str:
+    def chosen(self) -> str:
         return f"error={self.error},temperature={self.temperature},reform={str(self.reform).lower()}"
-
-    @property
-    def name(self) -> str:
-        files = {"autoencoder": self.autoencoder, "file": self.file}
-        told = "".join(f"{key}={Path(path).name}," for key, path in files.items() if path is not None)
-        return f"{KIND}:{told}{self._chosen}"
 
     def scorer(self) -> MagNetScorer:
         return MagNetScorer(self.held, self.error, self.temperature, self.reform)
@@ -141,7 +106,7 @@ class MagNet(Detector):
 
 @fitters.register(KIND, words={"autoencoder": "file"})
 @dataclass(frozen=True)
-class FitMagNet(DetectorFitter):
+class FitMagNet(ReconstructionDetectorFitter):
     """The thresholds of MagNet, calibrated on every second clean image and checked on the others.
 
     Attributes:
@@ -153,19 +118,11 @@ class FitMagNet(DetectorFitter):
             share, or thresholds that reject every image that they are checked on.
     """
 
-    autoencoder: str | Path | None = field(default=None, repr=False)
     error: ErrorNorm = "l1"
     temperature: Temperature = 10.0
     reform: bool = True
-    trained: TrainedAutoEncoder | None = field(default=None, repr=False)
     kind: ClassVar[str] = KIND
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_one(self.trained, self.autoencoder)
-        if self.autoencoder is not None:
-            object.__setattr__(self, "trained", reconstruction.read(self.autoencoder, AUTOENCODER))
-            object.__setattr__(self, "autoencoder", None)  # a fit follows from what was in it, wherever that was
+    autoencoders: ClassVar[str] = AUTOENCODER
 
     def detector(self) -> MagNet:
         return MagNet(
