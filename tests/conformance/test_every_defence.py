@@ -16,14 +16,28 @@ from vauban.core.errors import VaubanError
 from vauban.core.losses import margin
 from vauban.core.norms import Linf
 from vauban.core.rng import seeded
-from vauban.defences import registry
+from vauban.defences import BitDepth, registry
+from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
+from vauban.defences.autoencoders.segnet import SegNet
+from vauban.defences.detectors.base import Calibration
 from vauban.engine import BoundThreat, Oracle, Point, Steps
+
+with seeded("auto-encoder"):
+    HELD = TrainedAutoEncoder(SegNet(1).eval(), (1, 8, 8))
+FITTED: dict[str, dict[str, Any]] = {
+    "auto-encoder": {"trained": HELD},
+    "s2snet": {"trained": HELD},
+    "feature-squeezing": {"squeezers": (BitDepth(1),), "calibration": Calibration((0.01,), (0.5,))},
+    "magnet": {"trained": HELD, "calibration": Calibration((0.5, 0.01), (0.1, 0.01))},
+    "agreement": {"trained": HELD, "calibration": Calibration((5.0,), (1.0,))},
+}
+"""What stands for the files of those that are fitted."""
 
 
 def wrappable(entry: Any) -> bool:
     """Defences that need nothing but a trained network; recipes that train are tested beside their code."""
     required = [p for p in inspect.signature(entry.make).parameters.values() if p.default is p.empty]
-    return not required and hasattr(entry.make(), "wrap")
+    return not required and hasattr(entry.make(**FITTED.get(entry.name, {})), "wrap")
 
 
 NAMES = [entry.name for entry in registry if wrappable(entry)]
@@ -38,7 +52,7 @@ def images(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> tuple[T
 
 
 def wrapped(name: str, net: nn.Module) -> nn.Module:
-    guarded: nn.Module = registry.get(name).make().wrap(net)
+    guarded: nn.Module = registry.get(name).make(**FITTED.get(name, {})).wrap(net)
     return guarded.eval()
 
 
@@ -111,7 +125,7 @@ def test_the_network_is_as_it_was(
     net = copied(digits_cnn).train()
     net[1].eval()
     modes, state = [m.training for m in net.modules()], copy.deepcopy(net.state_dict())
-    guarded = registry.get(name).make().wrap(net)
+    guarded = registry.get(name).make(**FITTED.get(name, {})).wrap(net)
     assert [m.training for m in net.modules()] == modes
     oracle = Oracle.open(BoundThreat(guarded, backward=rules(guarded)), *images)
     oracle.gradient(images[0], margin)
