@@ -27,7 +27,7 @@ with seeded("auto-encoder"):
 FITTED: dict[str, dict[str, Any]] = {
     "auto-encoder": {"trained": HELD},
     "s2snet": {"trained": HELD},
-    "feature-squeezing": {"squeezers": (BitDepth(1),), "calibration": Calibration((0.01,), (0.5,))},
+    "feature-squeezing": {"squeezers": (BitDepth(2),), "calibration": Calibration((0.05,), (0.5,))},
     "magnet": {"trained": HELD, "calibration": Calibration((0.5, 0.01), (0.1, 0.01))},
     "agreement": {"trained": HELD, "calibration": Calibration((5.0,), (1.0,))},
 }
