@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -159,12 +160,15 @@ def test_a_training_a_study_a_reproduction_a_failure_and_a_killed_worker_hold_no
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    worker = first_worker(process)
-    if worker is not None:
-        os.kill(worker, signal.SIGKILL)
-        time.sleep(2)  # another takes its place
-    process.kill()
-    process.wait()
+    try:
+        worker = first_worker(process)
+        if worker is not None:
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(worker, signal.SIGKILL)
+            time.sleep(2)  # another takes its place
+    finally:
+        process.kill()
+        process.wait()
     (tmp_path / "said.txt").write_text(said)
     assert Secret.read(key).id in "".join(content.decode("utf-8", "ignore") for _, content in written(tmp_path, key))
     secrets = forms(key)

@@ -117,7 +117,7 @@ def test_wrap_as_a_word(tmp_path):
     two = models.load(f"wrap:module=[{tmp_path}/net.py:Out],logits=values,binary=true")(x)
     torch.testing.assert_close(two[:, 1] - two[:, 0], x[:, 0, 0, 0])
     for wrong, says in (
-        ("mean=[a][b]", "each channel"),
+        ("mean=[a][b]", "or several like"),
         ("weights=w.pt", "in the brackets"),
         ("binari=true", "binari"),
     ):
