@@ -14,17 +14,16 @@ from vauban.core.losses import margin
 from vauban.core.norms import L2
 from vauban.engine import Attack, Restarts
 from vauban.reproduce.claims import Claim, Larger
-from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell
+from vauban.reproduce.declarations import Craft, Scale, TableCell
 from vauban.reproduce.papers.thesis6.attacks import craft, trial
-from vauban.reproduce.papers.thesis6.networks import FINAL, Base, Parts, role_of
-from vauban.reproduce.papers.thesis6.setting import COMPETITORS, DEFLECTION, accuracy, path_of, register_experiment
+from vauban.reproduce.papers.thesis6.networks import FINAL, RULED, Base, Parts, role_of
+from vauban.reproduce.papers.thesis6.setting import COMPETITORS, DEFLECTION, accuracy, judge_of, register_experiment
 
 RADII = {"colours": 0.5, "cifar10": 0.5, "mnist": 2.0, "imagenet": 2.0}
 """L2 distance within which an image counts, pixels of [0,1], by the data."""
 DRAWS = 8
 """Gradients averaged through the random competitor."""
 PATCHES = "patch replacement"
-RULES = {"soft assignment": "soft", "derivatives of the strategies": "own"}
 OWN_BOOK = "attacker's own codebook"
 DIRECT = ("APGD", "BP", "smooth DDN", "Square", "HopSkipJump")
 
@@ -35,9 +34,7 @@ def radius(scale: Scale) -> float:
 
 def variants() -> Mapping[str, Parts]:
     """The final setting as the attacker writes it: with other backward rules, or a codebook from his own images."""
-    final = FINAL[PATCHES]
-    rules = {name: tuple(replace(part, backward=rule) for part in final) for name, rule in RULES.items()}
-    return {**rules, OWN_BOOK: tuple(replace(part, attackers=True) for part in final)}
+    return {**RULED, OWN_BOOK: tuple(replace(part, attackers=True) for part in FINAL[PATCHES])}
 
 
 def parts(base: Base) -> list[Parts]:
@@ -58,21 +55,14 @@ def attacks(scale: Scale) -> dict[str, Attack]:
 
 def crafts(defence: str, scale: Scale) -> dict[str, Craft]:
     """What each attack makes against a defence, or against the undefended network."""
-    role = role_of(FINAL[defence]) if defence in FINAL else "network"
-    path = path_of(defence, scale) if defence in COMPETITORS else ()
+    judge = judge_of(defence, scale)
     draws = (2 if trial(scale) else DRAWS) if defence == DEFLECTION else 1
     known = attacks(scale)
-    made = {name: craft(known[name], role, path, keep_best=True, draws=draws) for name in DIRECT}
+    made = {name: craft(known[name], judge.networks[0], judge.path, keep_best=True, draws=draws) for name in DIRECT}
     if defence == PATCHES:
         for name, through in variants().items():
             made[f"APGD, {name}"] = craft(known["APGD"], role_of(through), keep_best=True)
     return made
-
-
-def judge_of(defence: str, scale: Scale) -> Judge:
-    if defence in FINAL:
-        return Judge((role_of(FINAL[defence]),))
-    return Judge(("network",), path_of(defence, scale) if defence in COMPETITORS else ())
 
 
 DEFENCES = ("undefended", *FINAL, *COMPETITORS)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell
-from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.figures import Panel
 from vauban.reproduce.papers.thesis6.attacks import noise, runs
 from vauban.reproduce.papers.thesis6.networks import Base, Parts, inner_layers
-from vauban.reproduce.papers.thesis6.setting import register_experiment
+from vauban.reproduce.papers.thesis6.setting import by_layer, register_experiment
 
 KINDS = ("DDN", "noise")
 
@@ -35,10 +35,7 @@ def cells(scale: Scale) -> list[TableCell]:
 
 
 def panels(scale: Scale) -> list[Panel]:
-    names = list(inner_layers(scale).items())
-    curves = {kind: [(float(i), distortion(kind, scale, *at)) for i, at in enumerate(names, 1)] for kind in KINDS}
-    shown = ", ".join(f"{i} {layer}" for i, (layer, _) in enumerate(names, 1))
-    return [Sweep("Relative distortion", f"layer: {shown}", "distortion", curves)]
+    return [by_layer(KINDS, distortion, scale)]
 
 
 def settings(base: Base) -> list[Parts]:

@@ -6,9 +6,11 @@ from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.figures import OperatingCurves, Panel
 from vauban.reproduce.papers.thesis6.attacks import runs
 from vauban.reproduce.papers.thesis6.networks import FINAL, Base, Parts
-from vauban.reproduce.papers.thesis6.setting import attained, final_judges, register_experiment
+from vauban.reproduce.papers.thesis6.setting import attained, judge_of, register_experiment
 
 ATTACKS = ("DDN", "FGSM", "BIM", "PGD")
+READINGS = ("undefended", *FINAL)
+"""The undefended network, and the final setting in both readings."""
 
 
 def settings(base: Base) -> list[Parts]:
@@ -17,15 +19,15 @@ def settings(base: Base) -> list[Parts]:
 
 def cells(scale: Scale) -> list[TableCell]:
     return [
-        attained(runs(attack, scale), judge, "D_median_L2", f"{attack}, {name}")
+        attained(runs(attack, scale), judge_of(name, scale), "D_median_L2", f"{attack}, {name}")
         for attack in ATTACKS
-        for name, judge in final_judges().items()
+        for name in READINGS
     ]
 
 
 def panels(scale: Scale) -> list[Panel]:
     curves = {attack: runs(attack, scale) for attack in ATTACKS}
-    return [OperatingCurves(f"P(D), {name}", curves, judge, 10.0) for name, judge in final_judges().items()]
+    return [OperatingCurves(f"P(D), {name}", curves, judge_of(name, scale), 10.0) for name in READINGS]
 
 
 register_experiment(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from vauban.reproduce.declarations import Judge, Scale, TableCell
 from vauban.reproduce.figures import OperatingCurves, Panel
-from vauban.reproduce.papers.thesis6.attacks import Runs, bpda
-from vauban.reproduce.papers.thesis6.networks import FINAL, Base, Parts, role_of
-from vauban.reproduce.papers.thesis6.setting import COMPETITORS, attained, path_of, register_experiment
+from vauban.reproduce.papers.thesis6.attacks import Runs
+from vauban.reproduce.papers.thesis6.networks import FINAL, Base, Parts
+from vauban.reproduce.papers.thesis6.setting import COMPETITORS, attained, bpda_on, register_experiment
 
 
 def settings(base: Base) -> list[Parts]:
@@ -17,12 +17,7 @@ def settings(base: Base) -> list[Parts]:
 
 def through(scale: Scale) -> Mapping[str, tuple[Runs, Judge]]:
     """The runs through each defence, and who answers."""
-    others = {}
-    for name in COMPETITORS:
-        path = path_of(name, scale)
-        others[name] = (bpda(scale, "network", path), Judge(("network",), path))
-    own = {name: (bpda(scale, role_of(parts)), Judge((role_of(parts),))) for name, parts in FINAL.items()}
-    return {**own, **others}
+    return {name: bpda_on(name, scale) for name in (*FINAL, *COMPETITORS)}
 
 
 def cells(scale: Scale) -> list[TableCell]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Judge, Scale, TableCell
-from vauban.reproduce.figures import Panel, Sweep
+from vauban.reproduce.figures import Panel
 from vauban.reproduce.papers.thesis6.attacks import noise, runs
 from vauban.reproduce.papers.thesis6.networks import FIRST_PLAIN, Base, Parts, inner_layers, role_of
-from vauban.reproduce.papers.thesis6.setting import register_experiment
+from vauban.reproduce.papers.thesis6.setting import by_layer, register_experiment
 
 PATCHED = (FIRST_PLAIN,)
 """Q: the codebook of the image."""
@@ -36,10 +36,7 @@ def cells(scale: Scale) -> list[TableCell]:
 
 
 def panels(scale: Scale) -> list[Panel]:
-    names = list(inner_layers(scale).items())
-    curves = {kind: [(float(i), distortion(kind, scale, *at)) for i, at in enumerate(names, 1)] for kind in DIFFERENCES}
-    shown = ", ".join(f"{i} {layer}" for i, (layer, _) in enumerate(names, 1))
-    return [Sweep("Relative distortion", f"layer: {shown}", "distortion", curves)]
+    return [by_layer(DIFFERENCES, distortion, scale)]
 
 
 def settings(base: Base) -> list[Parts]:

@@ -238,3 +238,8 @@ FINAL: Mapping[str, Parts] = {
     "patch replacement, image plain": (FIRST_PLAIN, SECOND),
 }
 """The final setting in both readings, the likelier first."""
+RULED: Mapping[str, Parts] = {
+    name: tuple(replace(part, backward=rule) for part in FINAL["patch replacement"])
+    for name, rule in (("soft assignment", "soft"), ("derivatives of the strategies", "own"))
+}
+"""The final setting with other rules of BPDA: a soft assignment of codewords, the strategies' own derivatives."""

@@ -11,8 +11,8 @@ from vauban.reproduce.claims import Claim
 from vauban.reproduce.declarations import Judge, Path, Scale, TableCell
 from vauban.reproduce.experiment import Ambiguity, Experiment
 from vauban.reproduce.figures import Panel, Sweep
-from vauban.reproduce.papers.thesis6.attacks import Runs, runs
-from vauban.reproduce.papers.thesis6.networks import BASES, FINAL, Base, Parts, base_of, role_of, scales
+from vauban.reproduce.papers.thesis6.attacks import Runs, bpda, runs
+from vauban.reproduce.papers.thesis6.networks import BASES, FINAL, Base, Parts, base_of, inner_layers, role_of, scales
 from vauban.reproduce.registry import register
 
 SOURCE = "H. Zhang, Deep learning in adversarial context, thesis, Rennes 2021, chapter 6"
@@ -75,9 +75,31 @@ def sweep(title: str, x: str, settings: Mapping[str, Sequence[tuple[float, Parts
     return Sweep(title, x, "accuracy", curves)
 
 
-def final_judges() -> Mapping[str, Judge]:
-    """The undefended network, and the final setting in both readings."""
-    return {"undefended": Judge(("network",)), **{name: Judge((role_of(parts),)) for name, parts in FINAL.items()}}
+def by_layer(kinds: Sequence[str], cell: Callable[[str, Scale, str, str], TableCell], scale: Scale) -> Panel:
+    """The relative distortion of every layer, a curve for each kind of change.
+
+    Args:
+        kinds: What is compared.
+        cell: The cell of a kind, from the layer's number and its name.
+        scale: For the layers.
+    """
+    places = list(inner_layers(scale).items())
+    curves = {kind: [(float(i), cell(kind, scale, *at)) for i, at in enumerate(places, 1)] for kind in kinds}
+    shown = ", ".join(f"{i} {layer}" for i, (layer, _) in enumerate(places, 1))
+    return Sweep("Relative distortion", f"layer: {shown}", "distortion", curves)
+
+
+def judge_of(defence: str, scale: Scale) -> Judge:
+    """Who answers behind a defence of Tables 6.3 and 6.4, by its name there; the undefended network for another name."""
+    if defence in FINAL:
+        return Judge((role_of(FINAL[defence]),))
+    return Judge(("network",), path_of(defence, scale) if defence in COMPETITORS else ())
+
+
+def bpda_on(defence: str, scale: Scale) -> tuple[Runs, Judge]:
+    """The runs of BPDA through a defence, and who answers."""
+    judge = judge_of(defence, scale)
+    return bpda(scale, judge.networks[0], judge.path), judge
 
 
 def register_experiment(

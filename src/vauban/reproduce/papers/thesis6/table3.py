@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Judge, Scale, TableCell
 from vauban.reproduce.papers.thesis6.attacks import Runs, craft, ddn, pgd
-from vauban.reproduce.papers.thesis6.networks import BASES, FINAL, ROBUST, Base, Parts, role_of
-from vauban.reproduce.papers.thesis6.setting import COMPETITORS, accuracy, path_of, register_experiment
+from vauban.reproduce.papers.thesis6.networks import BASES, FINAL, ROBUST, Base, Parts
+from vauban.reproduce.papers.thesis6.setting import COMPETITORS, accuracy, judge_of, register_experiment
 from vauban.reproduce.printed import rows_of
 
 CSV = "thesis-table6.3.csv"
@@ -18,9 +18,8 @@ EPS = 0.03
 
 def judges(scale: Scale) -> Mapping[str, Judge]:
     """Who answers, by the printed name of the defence."""
-    patched = {name: Judge((role_of(parts),)) for name, parts in FINAL.items()}
-    others = {name: Judge(("network",), path_of(name, scale)) for name in COMPETITORS}
-    return {**patched, **others, TRAINED: Judge((ROBUST,))}
+    others = {name: judge_of(name, scale) for name in (*FINAL, *COMPETITORS)}
+    return {**others, TRAINED: Judge((ROBUST,))}
 
 
 def made(attack: str, scale: Scale, on: str = "network") -> Runs | None:

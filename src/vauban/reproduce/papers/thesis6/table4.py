@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Judge, Scale, TableCell
-from vauban.reproduce.papers.thesis6.attacks import Runs, bpda, trial
-from vauban.reproduce.papers.thesis6.networks import FINAL, Base, Parts, role_of
-from vauban.reproduce.papers.thesis6.setting import COMPETITORS, DEFLECTION, attained, path_of, register_experiment
+from vauban.reproduce.papers.thesis6.attacks import bpda, trial
+from vauban.reproduce.papers.thesis6.networks import FINAL, RULED, Base, Parts, role_of
+from vauban.reproduce.papers.thesis6.setting import (
+    COMPETITORS,
+    DEFLECTION,
+    attained,
+    bpda_on,
+    path_of,
+    register_experiment,
+)
 from vauban.reproduce.printed import rows_of
 
 CSV = "thesis-table6.4.csv"
-LIKELIER, PLAIN = FINAL.values()
-SOFT: Parts = tuple(replace(part, backward="soft") for part in LIKELIER)
-"""The final setting with a soft assignment of codewords in BPDA."""
-OWN: Parts = tuple(replace(part, backward="own") for part in LIKELIER)
-"""The final setting with the strategies' own derivatives."""
+LIKELIER = FINAL["patch replacement"]
 SMOOTHED = 16
 """Gradients averaged through the random competitor, beyond the thesis."""
-FURTHER = {"soft assignment": SOFT, "derivatives of the strategies": OWN}
 
 
 def parts(base: Base) -> list[Parts]:
-    return [*FINAL.values(), SOFT, OWN]
-
-
-def attack_on(defence: str, scale: Scale) -> tuple[Runs, Judge]:
-    """The runs through a defence, and who answers."""
-    if defence in COMPETITORS:
-        path = path_of(defence, scale)
-        return bpda(scale, "network", path), Judge(("network",), path)
-    role = role_of(FINAL[defence])
-    return bpda(scale, role), Judge((role,))
+    return [*FINAL.values(), *RULED.values()]
 
 
 def cells(scale: Scale) -> list[TableCell]:
     printed = []
     for row in rows_of(CSV):
-        made, judge = attack_on(row["defence"], scale)
+        made, judge = bpda_on(row["defence"], scale)
         printed.append(attained(made, judge, row["metric"], f"BPDA through {row['defence']}", row))
     plain = "patch replacement, image plain"
-    made, judge = attack_on(plain, scale)
+    made, judge = bpda_on(plain, scale)
     beyond = [attained(made, judge, metric, f"BPDA through {plain}") for metric in ("P_suc", "D_avg_L2")]
     answers = Judge((role_of(LIKELIER),))
     every = bpda(scale, role_of(LIKELIER))
-    for name, through in FURTHER.items():
+    for name, through in RULED.items():
         further = bpda(scale, role_of(through))
         every += further
         beyond += [attained(further, answers, metric, f"{name}") for metric in ("P_suc", "D_avg_L2")]
