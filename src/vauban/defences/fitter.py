@@ -37,6 +37,11 @@ class DefenceFit(NamedArguments, Generic[D]):
     images: int
     forwards: int
 
+    @property
+    def cost(self) -> dict[str, Any]:
+        """What the fit has reached and cost, as JSON: `fit` in the metadata of its file."""
+        return {"reached": dict(self.reached), "images": self.images, "forwards": self.forwards}
+
 
 class DefenceFitter(Parameters, ABC):
     """Hyper-parameters of a defence that has to be fitted, a frozen dataclass registered in `defences.fitters`.

@@ -24,9 +24,7 @@ from vauban.engine.record import Keep
 TINY = 1e-30
 HALF, FIRST = 0.5, 0.28  # of the steps of a short and of a long run: when stalls are looked for
 RESUME = 0.85  # of the steps: when all march again
-STALLED = (
-    0.05  # of the distance: a march has settled that is no farther from its boundary, nor came so much nearer lately
-)
+STALLED = 0.05  # of the distance: a settled march is no farther from its boundary, nor came so much nearer lately
 NARROW = 0.05  # of the pixel range, in every pixel: the least radius at which an image without a success is annealed
 
 Annealed = Literal["auto", "all", "none"]

@@ -134,8 +134,7 @@ class AutoEncoderFitter(TrainedDefenceFitter):
         """Write the auto-encoder, what training it has cost, and `meta`."""
         trained = fitted.defence.trained
         assert trained is not None
-        told = {"reached": dict(fitted.reached), "images": fitted.images, "forwards": fitted.forwards}
-        reconstruction.save(trained, self.kind, path, {**meta, "fit": told})
+        reconstruction.save(trained, self.kind, path, {**meta, "fit": fitted.cost})
 
 
 @fitters.register(KIND)

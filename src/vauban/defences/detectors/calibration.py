@@ -90,13 +90,12 @@ class DetectorFitter(DefenceFitter):
         """Write the thresholds, what they were calibrated for, and `meta`."""
         detector = fitted.defence
         assert detector.calibration is not None
-        told = {"reached": dict(fitted.reached), "images": fitted.images, "forwards": fitted.forwards}
         pairs = (("thresholds", detector.calibration.thresholds), ("scales", detector.calibration.scales))
         held = nn.ParameterDict(
             {name: nn.Parameter(torch.tensor(v, dtype=torch.float64), requires_grad=False) for name, v in pairs}
         )
         facts = {"format": 1, "defence": detector.registered, "settings": detector.settings, "fpr": self.fpr}
-        files.save(held, path, {**meta, **facts, "fit": told})
+        files.save(held, path, {**meta, **facts, "fit": fitted.cost})
 
     def load(self, path: Path) -> Detector:
         """The detector with the thresholds of a file."""

@@ -101,8 +101,7 @@ class FitPatches(DefenceFitter):
         """Write the codebook, what learning it has cost, and `meta`."""
         book = fitted.defence.book
         assert book is not None
-        told = {"reached": dict(fitted.reached), "images": fitted.images, "forwards": fitted.forwards}
-        book.save(path, {**meta, "codewords": book.codewords.shape[1], "universal": self.universal, "fit": told})
+        book.save(path, {**meta, "codewords": book.codewords.shape[1], "universal": self.universal, "fit": fitted.cost})
 
     def load(self, path: Path) -> Patches:
         """The defence that a file holds, with its plain strategy."""

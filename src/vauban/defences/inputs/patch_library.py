@@ -127,10 +127,9 @@ class LibraryFitter(DefenceFitter, Generic[D]):
 
     def save(self, fitted: DefenceFit[D], path: Path, meta: Mapping[str, Any]) -> None:
         """Write the patches, what the fit has cost, and `meta`."""
-        told = {"reached": dict(fitted.reached), "images": fitted.images, "forwards": fitted.forwards}
         patches = self.library(fitted.defence).patches
         held = nn.ParameterDict({"patches": nn.Parameter(patches, requires_grad=False)})
-        files.save(held, path, {**meta, "format": 1, "defence": self.kind, "fit": told})
+        files.save(held, path, {**meta, "format": 1, "defence": self.kind, "fit": fitted.cost})
 
     def load(self, path: Path) -> D:
         """The defence that a file holds."""
