@@ -377,3 +377,33 @@ def test_shuffled_changes_have_the_size_of_the_change(seed: int, masked: bool) -
     torch.testing.assert_close(*((noisy - x).abs().flatten(1).sort(1).values, change.abs().flatten(1).sort(1).values))
     assert mask is None or torch.equal(noisy[~mask], x[~mask])
     assert ((noisy * 255) - (noisy * 255).round()).abs().max() < 1e-4
+
+
+def test_the_score_of_a_detector_and_the_class_behind_it_are_judged() -> None:
+    """0.45 and 0.47 go to 0.53 and 0.55, class 1, rejected by 400 (mean - 0.51) - 40 (mean - 0.5) once that is positive."""
+    report = vb.attack(FGSM, Detector(above=0.51), (X[:3], Y[:3]))
+    verdict = report.evaluated.verdict
+    means = report.crafted.flatten(1).mean(1).double()
+    expected = 400 * (means - 0.51) - (40 * (means - 0.5)).abs()
+    assert torch.allclose(verdict.excess, expected, atol=1e-3)
+    assert verdict.class_reached.tolist() == [0, 1, 1]
+    strict, loose = report.operating_point(0.0), report.operating_point(0.5)
+    assert (strict.success.value, loose.success.value) == (0, 0)
+    assert loose.threshold < strict.threshold
+    with pytest.raises(ContractError, match="network that rejects images"):
+        vb.attack(FGSM, Mean(), (X[:3], Y[:3])).operating_point(0.05)
+
+
+def test_operating_points_stand_in_the_report_and_in_tables(tmp_path: Path) -> None:
+    Study(tmp_path, data=dataset(), models={"m": Detector(above=0.53)}, attacks={"fgsm": FGSM, "pgd": PGD}).run()
+    run = load(tmp_path)
+    text = render(run)
+    assert "False positives" in text
+    assert "any of these" in text
+    page = write(tmp_path).read_text()
+    assert 'id="detection"' in page
+    assert "Detections against false positives" in page
+    raw = render(run, "csv").splitlines()
+    head = next(line for line in raw if "wanted_false_positives" in line)
+    assert sum("0.05" in line for line in raw[raw.index(head) :]) >= 2
+    assert r"\begin{tabular}" in render(run, "latex")

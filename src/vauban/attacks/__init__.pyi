@@ -20,6 +20,7 @@ from vauban.attacks.fixed_budget.fab_t import FABT as FABT
 from vauban.attacks.fixed_budget.fgsm import FGSM as FGSM
 from vauban.attacks.fixed_budget.illc import ILLC as ILLC
 from vauban.attacks.fixed_budget.mi_fgsm import MIFGSM as MIFGSM
+from vauban.attacks.fixed_budget.orthogonal_pgd import OrthogonalPGD as OrthogonalPGD
 from vauban.attacks.fixed_budget.otcm import OTCM as OTCM
 from vauban.attacks.fixed_budget.pgd import PGD as PGD
 from vauban.attacks.fixed_budget.r_fgsm import RFGSM as RFGSM

@@ -37,6 +37,9 @@ def fit(
         str | None, typer.Option(help="Of an attack: threat that grants gradients, scores and labels; white-box.")
     ] = None,
     goal: Annotated[str | None, typer.Option(help="Of an attack: untargeted, or targeted:3.")] = None,
+    fpr: Annotated[
+        float | None, typer.Option(help="Of a detector: share of clean images that it may reject; 0.05.")
+    ] = None,
     rejects: RejectsOption = False,
     seed: Annotated[int, typer.Option(help="Seed of random numbers.")] = 0,
     device: DeviceOption = "cpu",
@@ -46,7 +49,8 @@ def fit(
 ) -> None:
     """Fit an attack, a defence or a substitute network on images and write what was fitted.
 
-    The file holds the parameters of the fit and the fingerprints of data and model.
+    The file holds the parameters of the fit and the fingerprints of data and model. --fpr 0.05 is fpr=0.05 among the
+    parameters of a detector.
     """
     from vauban import words
     from vauban.evaluate.outputs import FittedFile
@@ -56,6 +60,8 @@ def fit(
 
     behind = f"{TRAINED}|{model}" if defence == TRAINED else model
     network = None if behind is None else words.load("model", behind, rejects=rejects)
+    if fpr is not None:
+        fitter += f"{',' if ':' in fitter else ':'}fpr={fpr!r}"
     output = FittedFile(
         fitter,
         None if network is None else words.load("defence", "none" if defence == TRAINED else defence).wrap(network),

@@ -27,6 +27,9 @@ class Verdict:
             float64 `(batch,)`.
         rejected: Share of the draws at which the label is 'rejected', float64 `(batch,)`.
         reached: Share of the draws at which the goal is reached, float64 `(batch,)`.
+        excess: By how much the logit of 'rejected' exceeds the largest of the classes, mean over the draws, float64
+            `(batch,)`; NaN for a network that rejects nothing.
+        class_reached: Share of the draws at which the goal is reached if nothing is rejected, float64 `(batch,)`.
         not_finite: Share of the draws without a label, the logits not being finite, float64 `(batch,)`.
         admissible: Whether the image is within the limit and in [0,1], bool `(batch,)`.
         columns: Number of logits of the network.
@@ -37,6 +40,8 @@ class Verdict:
     misclassified: Tensor
     rejected: Tensor
     reached: Tensor
+    excess: Tensor
+    class_reached: Tensor
     not_finite: Tensor
     admissible: Tensor
     columns: int
@@ -88,18 +93,31 @@ def judge(
                 logits.append(predict(threat.target, x, threat.half))
     label = torch.stack([predicted(z) for z in logits])
     known, rejected = label != NO_LABEL, goal.rejected(label, logits[0].shape[1])
+    accepted = torch.stack([predicted(z[:, :-1]) for z in logits]) if goal.rejects else label
     total = sum(z.where(finite[:, None], 0) for z, finite in zip(logits, known, strict=True))
     mean, answered = total / known.sum(0).clamp_min(1)[:, None], known.any(0)
     inside = ((x >= 0) & (x <= 1)).flatten(1).all(1)
     if limit is not None:
         inside = inside & limit.bind(x0).contains(x, x0)
+    excess = torch.stack([_excess(z) if goal.rejects else torch.full_like(z[:, 0], torch.nan) for z in logits])
     return Verdict(
         label=mean.argmax(1).where(answered, NO_LABEL),
         confidence=mean.softmax(1).amax(1).where(answered, 0),
         misclassified=((label != goal.y) & ~rejected).double().mean(0),
         rejected=rejected.double().mean(0),
-        reached=torch.stack([goal.reached_by(given, mean.shape[1]) for given in label]).double().mean(0),
+        reached=_reached(goal, label, mean.shape[1]),
+        excess=excess.double().mean(0),
+        class_reached=_reached(goal, accepted, mean.shape[1]),
         not_finite=(~known).double().mean(0),
         admissible=inside,
         columns=mean.shape[1],
     )
+
+
+def _reached(goal: ResolvedGoal, labels: Tensor, columns: int) -> Tensor:
+    """Share of the draws at which labels `(draws, batch)` are what the goal wants."""
+    return torch.stack([goal.reached_by(given, columns) for given in labels]).double().mean(0)
+
+
+def _excess(logits: Tensor) -> Tensor:
+    return logits[:, -1] - logits[:, :-1].amax(1)

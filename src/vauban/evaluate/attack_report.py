@@ -18,6 +18,7 @@ from vauban.evaluate.diagnostics.findings import Finding
 from vauban.metrics.sample import measure
 from vauban.report.shared import format as fmt
 from vauban.statistics.audit import Audit, audit
+from vauban.statistics.detection import OperatingPoint, operating_point
 from vauban.statistics.estimates import median, rate
 from vauban.statistics.stages import AfterStage, after_each
 from vauban.statistics.summary import aimed, broken, fooled_or_rejected, lost, not_finite, rejected, robust
@@ -124,6 +125,14 @@ class AttackReport:
             "noise": noise,
         }
         return {name: rate(share[aimed(columns)]).value for name, share in shares.items()}
+
+    def operating_point(self, false_positives: float) -> OperatingPoint:
+        """Success and detections with the threshold that rejects at most a share of the originals, of one below 1.
+
+        Raises:
+            ContractError: A share outside [0, 1), or a model that rejects nothing.
+        """
+        return operating_point(self._columns, false_positives)
 
     def distances(self) -> dict[str, Tensor]:
         """Per-sample L0, L1, L2, L-infinity, SSIM and PSNR of the judged images."""

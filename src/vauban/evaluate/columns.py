@@ -48,6 +48,8 @@ def verdict_columns(clean: Verdict, v: Verdict, noise_rejected: Tensor | None) -
     }
     if noise_rejected is not None:
         told |= {"clean_rejected": clean.rejected, "noise_rejected": noise_rejected, "rejected": inside("rejected")}
+        for name in ("excess", "class_reached"):
+            told |= {f"clean_{name}": getattr(clean, name), name: inside(name)}
     return told
 
 

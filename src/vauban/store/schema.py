@@ -20,10 +20,12 @@ SCHEMA_VERSION = 1
 # logits are not finite, `not_finite` and `clean_not_finite` are the rates of that, and it counts as misclassified. A row
 # whose target is y has nothing to reach: it was not attacked, and statistics of the attack leave it out. Of a network that
 # rejects images, else null: the rates at which it rejects the original, the attack's image and noise of the same size. A
-# rejected original is not correct, a rejected image of an attack not misclassified. `broken_by` is the number of the
-# attack, among the `stages` that the facts of the cell name, which broke the image first; null where none did, and for an
-# attack that does not run others. `spared`: the attack kept back a part of itself, as the sample looked hopeless;
-# `audited`: it was given all of it afterwards, and its row is the worst case of both, with the passes of both.
+# rejected original is not correct, a rejected image of an attack not misclassified. `excess` is by how much the logit of
+# 'rejected' exceeds the largest of the classes, `class_reached` the rate of the goal if nothing were rejected.
+# `broken_by` is the number of the attack, among the `stages` that the facts of the cell name, which broke the image first;
+# null where none did, and for an attack that does not run others. `spared`: the attack kept back a part of itself, as the
+# sample looked hopeless; `audited`: it was given all of it afterwards, and its row is the worst case of both, with the
+# passes of both.
 _CLEAN = {
     "id": pa.int64(),
     "y": pa.int64(),
@@ -67,6 +69,10 @@ _LATER = {  # columns that parts of this version may lack: null there
     "clean_rejected": pa.float64(),
     "rejected": pa.float64(),
     "noise_rejected": pa.float64(),
+    "clean_excess": pa.float64(),
+    "excess": pa.float64(),
+    "clean_class_reached": pa.float64(),
+    "class_reached": pa.float64(),
     "broken_by": pa.int64(),
     "spared": pa.bool_(),
     "audited": pa.bool_(),

@@ -13,6 +13,9 @@ from vauban.report.reproduction import figure_layout
 from vauban.report.run.attack_labels import attack_labels
 from vauban.report.run.certified import certified_views, in_order_of_words, where_of
 from vauban.report.run.curves import chart_data, to_json
+from vauban.report.run.detection import CAVEAT as DETECTION_CAVEAT
+from vauban.report.run.detection import HEADS as DETECTION_HEADS
+from vauban.report.run.detection import detection_views
 from vauban.report.run.example_images import galleries
 from vauban.report.run.findings import finding_groups
 from vauban.report.run.headlines import CAVEAT, headlines
@@ -72,6 +75,9 @@ def page(run: Run) -> str:
         charts=Markup(to_json(chart_data(run))),
         attacked=bool(run.cells) or not (run.certificates or run.measurements),
         certified=certified_views(run.certificates, run.cells),
+        detection=detection_views(run),
+        detection_heads=DETECTION_HEADS,
+        detection_caveat=DETECTION_CAVEAT,
         measured=measured_view(run.measurements),
         layout=figure_layout,
         galleries=shown,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vauban.core.errors import UnknownName
+from vauban.report.run.detection import detection_text
 from vauban.report.run.metric_values import metric_head, metric_text, metrics_of_any
 from vauban.report.run.result_rows import ResultRow, result_rows
 from vauban.report.run.row_tables import certificates_text, measurements_text
@@ -72,7 +73,7 @@ _RAW_LAST = ("gradients", "queries", "notes")
 
 
 def render(run: Run, form: str = "md", population: str = "correct") -> str:
-    """The tables of a run: its cells, certificates and measurements, as far as there are any, an empty line between them.
+    """The tables of a run: cells, operating points of detectors, certificates, measurements; an empty line between them.
 
     Args:
         run: The run.
@@ -88,6 +89,7 @@ def render(run: Run, form: str = "md", population: str = "correct") -> str:
         raise UnknownName("format", form, forms)
     rows, others = result_rows(run, population), run.certificates or run.measurements
     tables = [forms[form](rows)] if rows or not others else []
+    tables += [told] if (told := detection_text(run, form)) else []
     tables += [certificates_text(run.certificates, form, run.cells)] if run.certificates else []
     tables += [measurements_text(run.measurements, form)] if run.measurements else []
     return "\n".join(tables)
