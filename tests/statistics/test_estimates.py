@@ -177,3 +177,10 @@ def test_the_nearest_success_of_several_runs(distance: list[list[float]]) -> Non
         column = array[:, image].tolist()
         assert closest[image] == min(column) == column[run[image]]
     assert rate(np.isfinite(closest)).value >= max(rate(np.isfinite(array)).per_seed)
+
+
+def test_limits_of_values_that_may_be_negative_are_not_cut_at_zero() -> None:
+    values = np.array([-0.5, 0.5, -0.25, 0.25])
+    told = conditional_mean(values)
+    half = 1.959964 * values.std(ddof=1) / 2
+    assert told.interval == pytest.approx((-half, half), rel=1e-5)

@@ -73,6 +73,10 @@ class DefenceFitter(Parameters, ABC):
             ContractError: What cannot be fitted, before it costs anything where it can be told then.
         """
 
+    def untrained(self, shape: tuple[int, ...]) -> Defence | None:
+        """The defence with random weights for images of a shape, for a trial of the code; None: there is none."""
+        return None
+
     @abstractmethod
     def save(self, fitted: DefenceFit[Any], path: Path, meta: Mapping[str, Any]) -> None:
         """Write what was fitted with `meta` beside it, whole or not at all."""

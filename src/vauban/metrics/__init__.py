@@ -28,6 +28,7 @@ face(
         "NetworkMetric": "vauban.metrics.of_network.base:NetworkMetric",
         "Perception": "vauban.metrics.lpips:Perception",
         "load": "vauban.words.metric:load",
+        "gradient_magnitude": "vauban.metrics.gradient_magnitude:gradient_magnitude",
         "magnify": "vauban.metrics.magnify:magnify",
         "measure": "vauban.metrics.sample:measure",
         "torchvision_lpips": "vauban.metrics.lpips:torchvision_lpips",

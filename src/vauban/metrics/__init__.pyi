@@ -4,14 +4,19 @@ from typing import Any
 
 from vauban.core.registry import Registry as Registry
 from vauban.metrics.base import Metric as Metric
+from vauban.metrics.dissimilarity import dissimilarity as dissimilarity
+from vauban.metrics.gradient_magnitude import gradient_magnitude as gradient_magnitude
 from vauban.metrics.lpips import Perception as Perception
 from vauban.metrics.lpips import lpips as lpips
 from vauban.metrics.lpips import torchvision_lpips as torchvision_lpips
 from vauban.metrics.mad import mad as mad
 from vauban.metrics.magnify import magnify as magnify
+from vauban.metrics.mutual_information import nmi as nmi
 from vauban.metrics.of_network.base import MeasuredBatch as MeasuredBatch
 from vauban.metrics.of_network.base import NetworkMetric as NetworkMetric
 from vauban.metrics.of_network.empirical_robustness import EmpiricalRobustness as EmpiricalRobustness
+from vauban.metrics.of_network.gradient_similarity import GradientSimilarity as GradientSimilarity
+from vauban.metrics.of_network.input_information import InputInformation as InputInformation
 from vauban.metrics.of_network.layer_distortion import LayerDistortion as LayerDistortion
 from vauban.metrics.of_network.local_lipschitz import LocalLipschitz as LocalLipschitz
 from vauban.metrics.of_network.loss_sensitivity import LossSensitivity as LossSensitivity

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from vauban.attacks.parts.fitter import Fitter
 from vauban.core.cards import Path as Path
+from vauban.defences.autoencoders.autoencoder import AutoEncoderFitter
 from vauban.defences.fitter import DefenceFitter
 from vauban.engine import Attack
 from vauban.metrics import network_registry
+from vauban.metrics import registry as pair_metrics
 from vauban.threats.base import Threat
 from vauban.training.run import TrainingRun
 
@@ -19,11 +21,13 @@ RATES = ("accuracy", "targeted_success_rate", "misclassification_rate", "fooled_
 """Means over all images. A judge that rejects an image has not misclassified it: `fooled_or_rejected` counts both."""
 MAD_SHARES = ("MAD_lower", "MAD_tie", "MAD_higher")
 """Shares of the images that two runs both fool, see ATTAINED; the three sum to one."""
-ATTAINED = ("P_suc", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg", *MAD_SHARES, "roughness_avg")
+ATTAINED = ("P_suc", "relative_accuracy", "P_upp", "D_avg_L2", "D_median_L2", "MAD_avg", *MAD_SHARES, "roughness_avg")
 """Over the N images that the judge labels right before the attack; an image counts as fooled by the nearest success.
 
-P_suc = N_suc / N. P_upp = P(D_upp), the share fooled within L2 distance D_upp = `TableCell.at`: (3.2) of H. Zhang's thesis
-(Deep learning in adversarial context, Rennes 2021). D_avg_L2: mean L2 distance of the successes alone, (3.1).
+P_suc = N_suc / N, the newly misclassified share of the judge's own N. relative_accuracy = 1 - P_suc: accuracy after the
+attack over accuracy before it, where no image that was wrong becomes right. P_upp = P(D_upp), the share fooled within L2
+distance D_upp = `TableCell.at`: (3.2) of H. Zhang's thesis (Deep learning in adversarial context, Rennes 2021).
+D_avg_L2: mean L2 distance of the successes alone, (3.1).
 D_median_L2: median over all N, failures infinite. MAD_avg, roughness_avg: mean of `vauban.metrics` 'mad', 'roughness' over
 the successes. MAD_lower, MAD_tie, MAD_higher compare two runs: among the images that the craft and the one of
 `TableCell.also` both fool, the shares on which the craft's MAD is lower, exactly the same (0 and 0, mostly), and higher.
@@ -36,6 +40,11 @@ MEASURES: Mapping[str, str] = {"MAD_avg": "mad", **dict.fromkeys(MAD_SHARES, "ma
 def of_network(metric: str) -> bool:
     """Whether a metric of a cell is one of a network, in `metrics.network_registry`."""
     return metric.partition(":")[0] in network_registry.names()
+
+
+def of_pair(metric: str) -> bool:
+    """Whether a metric of a cell is one of `metrics.registry`, between an original and the saved image."""
+    return metric in pair_metrics.names()
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,9 @@ class Judge:
 class TableCell:
     """One number of a table. craft None: the clean images.
 
-    metric: one of METRICS, or a metric of a network (`loss-sensitivity`, `training-set-distance:data=mnist/train`): its
-    mean over the images that have a value, of the judge, which is then one network behind no path.
+    metric: one of METRICS; or a metric of a network (`loss-sensitivity`, `training-set-distance:data=mnist/train`) or of a
+    pair (`dissimilarity`, `linf`): its mean over the images that have a value. A network is that of the judge, which is
+    then one behind no path.
     key: columns of the printed row that stands beside it, {} with a label for a cell that the paper does not have.
     also: further runs (the radii of an attack inside a ball): for the metrics of ATTAINED, the nearest success of an image
     among all runs counts. at: the distance of P_upp.
@@ -126,14 +136,35 @@ class TableCell:
 
 
 @dataclass(frozen=True)
+class FitterOnUse:
+    """A fitter that reads what others have fitted: in `options`, its parameters, a `DefenceOnUse` stands for its file."""
+
+    make: type[DefenceFitter]
+    options: tuple[tuple[str, Any], ...]
+
+    @property
+    def kind(self) -> str:
+        return self.make.kind
+
+    def without_files(self) -> DefenceFitter | None:
+        """The fitter that reads no other fit, for random weights; None for a kind that has none."""
+        if not issubclass(self.make, AutoEncoderFitter):
+            return None
+        return self.make(**{name: value for name, value in self.options if not isinstance(value, DefenceOnUse)})
+
+    def __str__(self) -> str:
+        return f"{self.make.__name__}({', '.join(f'{name}={value}' for name, value in self.options)})"
+
+
+@dataclass(frozen=True)
 class DefenceOnUse:
     """A defence that is fitted on first use and kept in `OUT/fitted`: on all images of `data`, none of which is attacked,
     and on the undefended network of its role.
 
-    options: parameters of the defence beside its file.
+    options: parameters of the defence beside its file; a `DefenceOnUse` stands for the file that it is kept in.
     """
 
-    fitter: DefenceFitter
+    fitter: DefenceFitter | FitterOnUse
     data: str
     options: tuple[tuple[str, Any], ...] = ()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from torch import nn
 
@@ -22,7 +22,7 @@ from vauban.evaluate.unchanged import check_unchanged, state_of
 from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.perform import file_of_artefact
 from vauban.jobs.provenance import source_files
-from vauban.reproduce.declarations import DefenceOnUse, DefendedRole
+from vauban.reproduce.declarations import DefenceOnUse, DefendedRole, FitterOnUse
 
 log = logging.getLogger("vauban")
 
@@ -42,6 +42,7 @@ class FittedDefence:
 
     Attributes:
         fitter: What fits it.
+        read: What stands for options of the fitter: other fitted defences, whose files it reads.
         dataset: The images to fit on.
         role: The network.
         roles: The networks by role.
@@ -51,7 +52,8 @@ class FittedDefence:
         origin: The words that make this artefact again, without its address.
     """
 
-    fitter: DefenceFitter
+    fitter: DefenceFitter | FitterOnUse
+    read: Mapping[str, FittedDefence]
     dataset: Dataset
     role: str
     roles: Roles
@@ -73,18 +75,22 @@ class FittedDefence:
 
     @cached_property
     def _identity(self) -> Mapping[str, Any]:
-        reads = self.fitter.reads_network
-        parts = (self.fitter, self.roles.code(self.role)) if reads else (self.fitter,)
+        fitter = self.fitter.make if isinstance(self.fitter, FitterOnUse) else self.fitter
+        parts = (fitter, self.roles.code(self.role)) if self._reads_network else (fitter,)
         return {
-            "fitter": describe(self.fitter),
-            "network": self.roles.describe(self.role) if reads else None,
+            "fitter": described_fitter(self.fitter, self.read),
+            "network": self.roles.describe(self.role) if self._reads_network else None,
             **computed_by(self.device),
             "data": self.dataset.fingerprint,
             "sources": source_digests(source_files(*parts)),
         }
 
+    @property
+    def _reads_network(self) -> bool:
+        return isinstance(self.fitter, FitterOnUse) or self.fitter.reads_network
+
     def needs(self) -> Sequence[Artefact]:
-        return self.roles.artefacts([self.role]) if self.fitter.reads_network else ()
+        return [*(self.roles.artefacts([self.role]) if self._reads_network else ()), *self.read.values()]
 
     def words(self) -> Words | None:
         origin = self.origin
@@ -95,14 +101,33 @@ class FittedDefence:
         log.info("fitting %s: %s", self.path.name, self.fitter)
         total = len(self.dataset)
         tell(0, total)
-        network = self.roles[self.role] if self.fitter.reads_network else None
+        network = self.roles[self.role] if self._reads_network else None
         modules = [] if network is None else list(network.modules())
         state = state_of(modules)
+        fitter = built_fitter(self.fitter, {name: file_of_artefact(other) for name, other in self.read.items()})
         fitted = fitted_defence(
-            self.fitter, network, self.dataset, device=self.device, scratch=scratch, callback=lambda n: tell(n, total)
+            fitter, network, self.dataset, device=self.device, scratch=scratch, callback=lambda n: tell(n, total)
         )
         check_unchanged(modules, state)
-        self.fitter.save(fitted, self.path, {**self.identity(), "data": named(self.dataset)})
+        fitter.save(fitted, self.path, {**self.identity(), "data": named(self.dataset)})
+
+
+def built_fitter(fitter: DefenceFitter | FitterOnUse, files: Mapping[str, Path]) -> DefenceFitter:
+    """The fitter, with the files that it reads."""
+    return fitter.make(**{**dict(fitter.options), **files}) if isinstance(fitter, FitterOnUse) else fitter
+
+
+def described_fitter(fitter: DefenceFitter | FitterOnUse, read: Mapping[str, FittedDefence]) -> Any:
+    """A fitter as it stands in an identity, other fits by what they follow from."""
+    if not isinstance(fitter, FitterOnUse):
+        return describe(fitter)
+    return {"is": describe(fitter.make), **described_options(fitter.options, read)}
+
+
+def described_options(options: tuple[tuple[str, Any], ...], read: Mapping[str, FittedDefence]) -> dict[str, Any]:
+    """Options as they stand in an identity, other fits by what they follow from."""
+    others = {name: {"artefact": address(other.identity())} for name, other in read.items()}
+    return {name: others[name] if name in others else describe(value) for name, value in options}
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +141,9 @@ class DefendedRoles:
         root: Of the data.
         device: Where to fit.
         origin: The words that make an artefact again, without its address.
-        untrained: Whether nothing is fitted: a defence then has its file's place only, and the network stands bare.
+        untrained: Whether nothing is fitted: a defence then has random weights, and where there are none of its kind the
+            network stands bare.
+        shape: Of an image, for random weights.
     """
 
     folder: Path
@@ -126,24 +153,35 @@ class DefendedRoles:
     device: str = "cpu"
     origin: Words | None = None
     untrained: bool = False
+    shape: tuple[int, ...] = ()
     _made: dict[tuple[str, DefenceOnUse], FittedDefence] = field(default_factory=dict, repr=False)
 
     def __contains__(self, role: object) -> bool:
         return role in self.declared
 
     def fitted(self, role: str) -> list[FittedDefence]:
-        """What is fitted for a role, in the order of its parts."""
+        """What is fitted for a role: of each part, in their order, what its options name and then itself."""
         below = self.declared[role]
-        return [self._fit(below.network, part) for part in below.parts if isinstance(part, DefenceOnUse)]
+        made: list[FittedDefence] = []
+        for part in below.parts:
+            if isinstance(part, DefenceOnUse):
+                made += [*self._read(below.network, part.options).values(), self._fit(below.network, part)]
+        return list(dict.fromkeys(made))
 
     def _fit(self, network: str, part: DefenceOnUse) -> FittedDefence:
         key = (network, part)
         if key not in self._made:
             dataset = data.load(part.data, root=self.root)
+            options = part.fitter.options if isinstance(part.fitter, FitterOnUse) else ()
+            read = self._read(network, options)
             self._made[key] = FittedDefence(
-                part.fitter, dataset, network, self.roles, self.folder, self.device, self.origin
+                part.fitter, read, dataset, network, self.roles, self.folder, self.device, self.origin
             )
         return self._made[key]
+
+    def _read(self, network: str, options: tuple[tuple[str, Any], ...]) -> dict[str, FittedDefence]:
+        """The other fits that stand for options."""
+        return {name: self._fit(network, value) for name, value in options if isinstance(value, DefenceOnUse)}
 
     def wrapped(self, role: str) -> nn.Module:
         """The network of a role behind its parts, the first of which an image meets first."""
@@ -152,25 +190,38 @@ class DefendedRoles:
         for part in reversed(below.parts):
             if not isinstance(part, DefenceOnUse):
                 network = part.wrap(network)
-            elif not self.untrained:
-                network = self._loaded(below.network, part).wrap(network)
+            elif (defence := self._defence(below.network, part)) is not None:
+                network = defence.wrap(network)
         return network
 
+    def _defence(self, network: str, part: DefenceOnUse) -> Defence | None:
+        if not self.untrained:
+            return self._loaded(network, part)
+        made = part.fitter.without_files() if isinstance(part.fitter, FitterOnUse) else part.fitter
+        random = None if made is None else made.untrained(self.shape)
+        return None if random is None else replace(cast(Any, random), **dict(part.options))
+
     def _loaded(self, network: str, part: DefenceOnUse) -> Defence:
-        file = file_of_artefact(self._fit(network, part))
-        made: Defence = defences.registry.get(part.fitter.kind).build("defence", {"file": file, **dict(part.options)})
+        read = self._read(network, part.options)
+        files = {name: file_of_artefact(other) for name, other in read.items()}
+        given = {"file": file_of_artefact(self._fit(network, part)), **dict(part.options), **files}
+        made: Defence = defences.registry.get(part.fitter.kind).build("defence", given)
         return made
 
     def describe(self, role: str) -> Any:
         """What the answers of a role follow from: the network's description, and those of its parts."""
         below = self.declared[role]
         parts = [
-            {"artefact": address(self._fit(below.network, part).identity()), "options": dict(part.options)}
-            if isinstance(part, DefenceOnUse)
-            else describe(part)
+            self._described(below.network, part) if isinstance(part, DefenceOnUse) else describe(part)
             for part in below.parts
         ]
         return {"network": self.roles.describe(below.network), "behind": parts}
+
+    def _described(self, network: str, part: DefenceOnUse) -> Any:
+        if self.untrained:
+            return {"untrained": str(part), "shape": list(self.shape)}
+        options = described_options(part.options, self._read(network, part.options))
+        return {"artefact": address(self._fit(network, part).identity()), "options": options}
 
     def parts_of(self, role: str) -> list[Any]:
         """The defences of a role, and what fits them, for their code."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from vauban.core.contracts import Batch
 from vauban.reproduce.declarations import Craft, Judge, TableCell
 
 Averaged = Literal["MAD_avg", "roughness_avg"]
@@ -26,12 +27,15 @@ class OperatingCurves:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A metric over a parameter: for each curve, values of the parameter and the cells measured there."""
+    """A metric over a parameter: for each curve, values of the parameter and the cells measured there.
+
+    In the place of a value of the parameter may stand a cell too: the number that was measured there is then the x.
+    """
 
     title: str
     x_label: str
     y_label: str
-    curves: Mapping[str, Sequence[tuple[float, TableCell]]]
+    curves: Mapping[str, Sequence[tuple[float | TableCell, TableCell]]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,29 @@ class FirstImages:
     title: str
     crafts: Mapping[str, tuple[Craft, Judge]]
     count: int = 10
+
+
+@dataclass(frozen=True)
+class NetworkPictures:
+    """Pictures that are drawn from networks and saved images.
+
+    Attributes:
+        title: Above them.
+        roles: The networks that are drawn from.
+        crafts: Saved images by name, with the first seed.
+        judge: Whose right answers on the originals are shown.
+        first, count: Which of the images that the judge labels right: `count` from the one at place `first` on.
+        draw: Networks by role, the batch, and the saved images by name, to an image `(1 or 3, height, width)` and its
+            caption.
+    """
+
+    title: str
+    roles: tuple[str, ...]
+    crafts: Mapping[str, Craft]
+    judge: Judge
+    draw: Callable[[Mapping[str, nn.Module], Batch, Mapping[str, Tensor]], tuple[Tensor, str]]
+    first: int = 0
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -118,4 +145,14 @@ class Matrix:
     rows: Mapping[str, Sequence[TableCell]]
 
 
-Panel = OperatingCurves | Sweep | WorstCases | FirstImages | ComputedFigure | ComputedPicture | Scatter | Matrix
+Panel = (
+    OperatingCurves
+    | Sweep
+    | WorstCases
+    | FirstImages
+    | NetworkPictures
+    | ComputedFigure
+    | ComputedPicture
+    | Scatter
+    | Matrix
+)

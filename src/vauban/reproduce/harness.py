@@ -9,9 +9,10 @@ from pathlib import Path
 
 from vauban.core.errors import plural
 from vauban.jobs import runner
-from vauban.reproduce.plan import Plan, Tally, Told
+from vauban.reproduce.plan import Plan
 from vauban.reproduce.planned import Options, prepared
 from vauban.reproduce.record import publish, record_of
+from vauban.reproduce.tally import Tally, Told
 from vauban.store import files
 
 log = logging.getLogger("vauban")

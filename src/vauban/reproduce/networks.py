@@ -37,7 +37,7 @@ class Networks:
     data sets (None: the default one). A network is loaded when it is first asked for, once for every spec. recipes: those
     that are trained first, and kept in the folder `trained`. defended: roles that are networks of others behind defences,
     which are fitted first, and kept in `fitted` beside it. untrained: where a spec would fetch pretrained weights or a
-    recipe would train, random ones from a fixed seed.
+    recipe would train, random ones from a fixed seed; so of a defence, for images of `shape`.
 
     Raises UnknownName for a role that the scale does not name, and what `models.load` raises.
     """
@@ -52,17 +52,16 @@ class Networks:
         trained: Path = Path("networks"),
         origin: Words | None = None,
         defended: Mapping[str, DefendedRole] | None = None,
+        shape: tuple[int, ...] = (),
     ) -> None:
         places = {"{weights}": WEIGHTS, "{data}": default_root() if data is None else data}
         self.specs = {role: _filled(spec, places) for role, spec in specs.items()}
         self.recipes = {} if recipes is None else recipes
         fitted, root = trained.with_name("fitted"), data
-        self.defended = DefendedRoles(fitted, defended or {}, self, root, device, origin, untrained)
+        self.defended = DefendedRoles(fitted, defended or {}, self, root, device, origin, untrained, shape)
         named = [*self.specs, *self.recipes, *self.defended.declared]
         if twice := sorted(role for role in set(named) if named.count(role) > 1):
-            raise ContractError(
-                f"expected each role once, got {twice[0]!r} twice among models, recipes and defended ones"
-            )
+            raise ContractError(f"expected each role once, got {twice[0]!r} twice among models, recipes, defended ones")
         self.device, self.untrained, self.root = device, untrained, root
         self.surrogates = trained.with_name("surrogates")
         self._threats: dict[tuple[str, str], Threat] = {}

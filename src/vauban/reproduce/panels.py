@@ -16,6 +16,7 @@ from vauban.reproduce.figures import (
     ComputedPicture,
     FirstImages,
     Matrix,
+    NetworkPictures,
     OperatingCurves,
     Panel,
     Scatter,
@@ -25,7 +26,7 @@ from vauban.reproduce.figures import (
 )
 from vauban.reproduce.jobs import CraftJob
 from vauban.reproduce.judged import Array, Attained, Judged, attained, common
-from vauban.reproduce.pictures import computed, first_images, worst
+from vauban.reproduce.pictures import computed, first_images, of_networks, worst
 from vauban.reproduce.plan import Plan
 from vauban.reproduce.results import NONE_COMMON, measured
 from vauban.statistics.estimates import corners, operating_characteristic
@@ -71,7 +72,13 @@ def _cells(panel: Panel) -> list[TableCell]:
     if isinstance(panel, FirstImages):
         return [_runs(name, (craft,), judge) for name, (craft, judge) in panel.crafts.items()]
     if isinstance(panel, Sweep):
-        return [cell for points in panel.curves.values() for _, cell in points]
+        return [
+            one for points in panel.curves.values() for point in points for one in point if isinstance(one, TableCell)
+        ]
+    if isinstance(panel, NetworkPictures):
+        asked = [TableCell(None, Judge((role,)), "accuracy", {}, role) for role in panel.roles]
+        made = [_runs(name, (craft,), panel.judge) for name, craft in panel.crafts.items()]
+        return [TableCell(None, panel.judge, "accuracy", {}, panel.title), *asked, *made]
     if isinstance(panel, Matrix):
         if any(
             len(row) != len(panel.columns) or any(c.metric not in RATES for c in row) for row in panel.rows.values()
@@ -112,6 +119,10 @@ def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged | None], fi
             drawn.pictures.append(
                 first_images(panel, work, {name: (one.images[0], one.judged) for name, one in shown.items()})
             )
+        elif isinstance(panel, NetworkPictures):
+            right, rest = next(taken).judged, [next(taken) for _ in cells[1:]]
+            made = dict(zip(panel.crafts, (one.images[0] for one in rest[len(panel.roles) :]), strict=True))
+            drawn.pictures.append(of_networks(panel, work, right, made))
         elif isinstance(panel, ComputedPicture):
             drawn.pictures.append(computed(panel))
         elif isinstance(panel, Matrix):
@@ -174,16 +185,22 @@ def _sweep(panel: Sweep, taken: Iterator[_Taken]) -> dict[str, Any]:
     for name, points in panel.curves.items():
         x, y = [], []
         for at, _ in points:
-            one = next(taken)
-            values = measured(one.cell, one.judged).per_seed
-            if values:  # a distance that no image or less than half of them has is a gap in the line
-                x.append(float(at))
-                y.append(float(np.mean(values)))
-            else:
+            place = _mean(next(taken)) if isinstance(at, TableCell) else float(at)
+            value = _mean(next(taken))
+            if place is None or value is None:  # a distance that no image or less than half of them has is a gap
                 holes += 1
+            else:
+                x.append(place)
+                y.append(value)
         series.append(Series(name, x, y))
     caption = f"{holes} points have no finite value and are left out." if holes else ""
     return _lines(panel.title, caption, panel.x_label, panel.y_label, series)
+
+
+def _mean(taken: _Taken) -> float | None:
+    """The number of a cell, the mean over seeds; None where it is not defined."""
+    values = measured(taken.cell, taken.judged).per_seed
+    return float(np.mean(values)) if values else None
 
 
 def _matrix(panel: Matrix, taken: Iterator[_Taken]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from vauban.evaluate.magnified import grey
 from vauban.metrics import mad, magnify
 from vauban.reproduce.crafting import reload
 from vauban.reproduce.declarations import TableCell
-from vauban.reproduce.figures import ComputedPicture, FirstImages, WorstCases
+from vauban.reproduce.figures import ComputedPicture, FirstImages, NetworkPictures, WorstCases
 from vauban.reproduce.jobs import CraftJob
 from vauban.reproduce.judged import Array, Attained, Judged
 from vauban.reproduce.plan import Plan
@@ -109,6 +109,29 @@ def first_images(panel: FirstImages, work: Plan, made: Mapping[str, tuple[CraftJ
         told.append(f"{name}: {int(fooled.sum())} of {plural(len(image), 'image')} fooled{mean}")
     caption = f"Top: the originals. Below, from top to bottom: {'; '.join(told)}."
     return {"title": panel.title, "caption": caption, "png": _encoded(montage(rows))}
+
+
+def of_networks(panel: NetworkPictures, work: Plan, right: Judged, made: Mapping[str, CraftJob]) -> dict[str, str]:
+    """What a panel draws from its networks.
+
+    Args:
+        panel: What is drawn.
+        work: The plan.
+        right: What its judge answers on the originals.
+        made: The jobs of its crafts by name.
+    """
+    table = right.runs[0][0]
+    hits = np.flatnonzero(table["label"].to_numpy() == table["y"].to_numpy())
+    index = hits[panel.first : panel.first + panel.count]
+    if not len(index):
+        caption = f"The judge labels {plural(len(hits), 'image')} right, which leaves none to show."
+        return {"title": panel.title, "caption": caption, "png": _encoded(torch.zeros(1, 8, 8))}
+    context = work.context
+    saved = {name: torch.stack([_saved(work, job, int(i)) for i in index]) for name, job in made.items()}
+    batch, _ = context.batch(torch.from_numpy(index))
+    shown = {name: image.to(batch.x) for name, image in saved.items()}
+    image, caption = panel.draw({role: context.networks[role] for role in panel.roles}, batch, shown)
+    return {"title": panel.title, "caption": caption, "png": _encoded(image)}
 
 
 def computed(panel: ComputedPicture) -> dict[str, str]:

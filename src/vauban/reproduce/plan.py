@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +11,6 @@ import pyarrow.compute as pc
 from vauban.core.contracts import Artefact, Job, Part
 from vauban.core.errors import ContractError, MissingExtra
 from vauban.jobs.identity import address
-from vauban.jobs.progress import Progress
 from vauban.metrics.of_network.base import NetworkMetric
 from vauban.reproduce.context import (
     Context,
@@ -22,21 +20,22 @@ from vauban.reproduce.context import (
     measure_identity,
     network_measure_identity,
 )
-from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, MEASURES, Craft, FitOnUse, Judge, TableCell, of_network
+from vauban.reproduce.declarations import (
+    ATTAINED,
+    MAD_SHARES,
+    MEASURES,
+    Craft,
+    FitOnUse,
+    Judge,
+    TableCell,
+    of_network,
+    of_pair,
+)
 from vauban.reproduce.fit_on_use import FittedAttack
 from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, NetworkMeasureJob
 from vauban.reproduce.judged import Judged
 from vauban.reproduce.table_job import TableJob
 from vauban.words.network_metric import network_metric_of
-
-Told = Callable[[str, int, int], None]
-"""(what is being done, samples done, samples in all): a line each for trainings, crafting, judging, measuring."""
-KINDS: Mapping[type, str] = {
-    CraftJob: "crafting",
-    JudgeJob: "judging",
-    MeasureJob: "measuring",
-    NetworkMeasureJob: "measuring",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +193,7 @@ def plan(context: Context, cells: Sequence[Sequence[TableCell]], seeds: Sequence
 
 
 def _is_measured(metric: str) -> bool:
-    return metric in MEASURES or of_network(metric)
+    return metric in MEASURES or of_network(metric) or of_pair(metric)
 
 
 def _measures(
@@ -203,7 +202,7 @@ def _measures(
     """The measuring jobs of a cell's runs with a seed."""
     if of_network(cell.metric):
         return [work.measure_network(craft, cell.metric, cell.judge.networks[0], seed) for craft in runs]
-    return [work.measure(craft, MEASURES[cell.metric]) for craft in runs if craft is not None]
+    return [work.measure(craft, MEASURES.get(cell.metric, cell.metric)) for craft in runs if craft is not None]
 
 
 def _crafts(work: Plan, cell: TableCell, seed: int) -> list[CraftJob | None]:
@@ -216,7 +215,7 @@ def _check(cell: TableCell, attained: bool) -> None:
         raise ContractError(f"expected a metric among {', '.join(ATTAINED)} for several runs, got {cell.metric}")
     if of_network(cell.metric) and (len(cell.judge.networks) > 1 or cell.judge.path):
         raise ContractError(f"expected one network behind no path for {cell.metric}, got {cell.judge}")
-    if attained and cell.craft is None:
+    if (attained or of_pair(cell.metric)) and cell.craft is None:
         raise ContractError(f"expected a craft for {cell.metric}, got the clean images")
     if attained and len({craft.targeted for craft in (cell.craft, *cell.also) if craft is not None}) > 1:
         raise ContractError("expected runs of one goal in a cell, got targeted and untargeted ones")
@@ -224,23 +223,3 @@ def _check(cell: TableCell, attained: bool) -> None:
         raise ContractError(f"expected one run to compare with in `also` for {cell.metric}, got {len(cell.also)}")
     if (cell.metric == "P_upp") != (cell.at is not None):
         raise ContractError(f"expected the distance `at` for P_upp and for it alone, got {cell.metric} at {cell.at}")
-
-
-class Tally:
-    """Progress of a plan as a line for each kind of job, with all samples of its kind."""
-
-    def __init__(self, work: Plan, told: Told) -> None:
-        samples = len(work.context.data)
-        self._told = told
-        self._total = dict.fromkeys(KINDS.values(), 0)
-        self._done: dict[str, dict[Any, int]] = {name: {} for name in KINDS.values()}
-        for job in work.jobs():
-            self._total[KINDS[type(job)]] += samples
-
-    def __call__(self, progress: Progress) -> None:
-        kind = KINDS.get(type(progress.work))
-        if kind is None:
-            self._told(progress.work.label, progress.done, progress.total)
-            return
-        self._done[kind][progress.work] = progress.done
-        self._told(kind, sum(self._done[kind].values()), self._total[kind])

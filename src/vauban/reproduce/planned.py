@@ -201,8 +201,17 @@ def opened(scale: Scale, out: Path, options: Options, origin: Words | None = Non
         )
     dataset = dataset[_spread(wanted, min(scale.images, len(dataset)))]
     root, trained = _folder(options.data_root), out / "networks"
+    shape = tuple(dataset.batch(torch.tensor([0])).x.shape[1:])
     networks = Networks(
-        scale.models, options.device, root, options.untrained, seeded_recipes(scale), trained, origin, scale.defended
+        scale.models,
+        options.device,
+        root,
+        options.untrained,
+        seeded_recipes(scale),
+        trained,
+        origin,
+        scale.defended,
+        shape,
     )
     batch_size = size or automatic_batch_size(dataset)
     return Context(dataset, networks, out, batch_size, options.device, options.data_root, origin)

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from vauban.core.errors import ContractError
-from vauban.reproduce.declarations import METRICS, TableCell, of_network
+from vauban.reproduce.declarations import METRICS, TableCell, of_network, of_pair
 from vauban.reproduce.experiment import Experiment
 
 COLUMNS = ("metric", "value", "certain", "note")
@@ -67,9 +67,10 @@ def beside(cell: TableCell, rows: Sequence[Printed]) -> Printed | None:
     Raises ContractError for a metric that does not exist or is not the row's, and unless exactly one row has all of the
     key's columns.
     """
-    if cell.metric not in METRICS and not of_network(cell.metric):
+    if cell.metric not in METRICS and not of_network(cell.metric) and not of_pair(cell.metric):
         raise ContractError(
-            f"expected a metric among {', '.join(METRICS)}, or one of a network, got {cell.metric!r}; see vauban list"
+            f"expected a metric among {', '.join(METRICS)}, one of a network or one of a pair, got {cell.metric!r}; "
+            "see vauban list"
         )
     if not cell.key:
         if not cell.label:

@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 import numpy as np
 
-from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, Setting, TableCell, of_network
+from vauban.reproduce.declarations import ATTAINED, MAD_SHARES, Setting, TableCell, of_network, of_pair
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.judged import Array, Attained, Judged, attained, pair, per_image, rejections
 from vauban.reproduce.printed import Printed
@@ -22,8 +22,8 @@ NONE_COMMON = "No image is fooled by both, so there is nothing to compare."
 
 
 def unit(metric: str) -> Literal["rate", "distance"]:
-    """Whether a metric is a mean of numbers in [0,1]; one of a network is a number of at least 0, as a distance is."""
-    return "distance" if metric in DISTANCES or of_network(metric) else "rate"
+    """Whether a metric is a mean of numbers in [0,1]; one of a network or of a pair is shown as a distance is."""
+    return "distance" if metric in DISTANCES or of_network(metric) or of_pair(metric) else "rate"
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def measured(cell: TableCell, judged: Judged) -> CellNumber:
         if cell.metric in MAD_SHARES:
             return mad_share(cell.metric, judged, cell.craft.targeted)
         return number(cell.metric, attained(judged, cell.craft.targeted), cell.at)
-    if of_network(cell.metric):
-        return network_number(np.stack([values[0] for values in judged.values]))
+    if of_network(cell.metric) or of_pair(cell.metric):
+        return mean_number(np.stack([values[0] for values in judged.values]))
     values = np.stack([per_image(cell.metric, runs[0]) for runs in judged.runs])
     told = conditional_mean(values, highest=1.0) if cell.metric == "target_confidence" else rate(values)
     return CellNumber(told, values.shape[1])
@@ -82,6 +82,8 @@ def number(metric: str, reached: Attained, at: float | None = None) -> CellNumbe
         return CellNumber(None, 0, "The judge labels no image right before the attack: there is nothing to fool.")
     if metric == "P_suc":
         return CellNumber(rate(reached.fooled), n)
+    if metric == "relative_accuracy":
+        return CellNumber(rate(~reached.fooled), n)
     if metric == "P_upp":
         assert at is not None
         return CellNumber(p_upp(reached.distance, at), n)
@@ -96,15 +98,15 @@ def number(metric: str, reached: Attained, at: float | None = None) -> CellNumbe
     return CellNumber(conditional_mean(values, reached.fooled), n)
 
 
-def network_number(values: Array) -> CellNumber:
-    """The mean of a metric of a network over the images that have a value.
+def mean_number(values: Array) -> CellNumber:
+    """The mean of a metric of a network or of a pair over the images that have a value.
 
     Args:
         values: `(seeds, n)`, NaN where an image has none.
     """
     n = values.shape[1]
     if np.isnan(values).all(1).any():
-        return CellNumber(None, n, "No image has a value with every seed: the attack fools none.")
+        return CellNumber(None, n, "No image has a value with every seed.")
     told = conditional_mean(values, ~np.isnan(values))
     return CellNumber(told, n, "" if told.p_suc == 1 else f"Over the {told.p_suc:.1%} of the images that have a value.")
 

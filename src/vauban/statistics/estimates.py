@@ -143,12 +143,12 @@ def conditional_mean(values: Array, success: Array | None = None, highest: float
     with a success. For one seed it is the familiar variance of a mean over N_suc successes.
 
     Args:
-        values: `(n,)` or `(seeds, n)`, at least 0: distances, or values of another metric.
+        values: `(n,)` or `(seeds, n)`: distances, or values of another metric.
         success: Which of them count, of the same shape; the finite ones where None.
-        highest: The largest possible value; limits are cut to [0, highest].
+        highest: The largest possible value; limits are cut to [0, highest], from below only where no value is negative.
 
     Returns:
-        The estimate: nan for a seed without a success; limits [0, highest] for fewer than two images with one.
+        The estimate: nan for a seed without a success; the widest limits for fewer than two images with one.
     """
     values = _by_seed(values)
     success = np.isfinite(values) if success is None else np.atleast_2d(np.asarray(success, bool))
@@ -156,12 +156,13 @@ def conditional_mean(values: Array, success: Array | None = None, highest: float
     counts, images = success.sum(1), int(success.any(0).sum())
     kept = np.where(success, values, 0.0)
     means = np.divide(kept.sum(1), counts, out=np.full(len(counts), math.nan), where=counts > 0)
-    limits = Interval(0.0, highest)
+    lowest = -math.inf if bool((kept < 0).any()) else 0.0
+    limits = Interval(lowest, highest)
     if images > 1 and counts.all():
         part = (success * (kept - means[:, None]) / counts[:, None]).mean(0)
         half = Z * math.sqrt(images / (images - 1) * float(np.square(part).sum()))
         centre = float(means.mean())
-        limits = Interval(max(0.0, centre - half), min(highest, centre + half))
+        limits = Interval(max(lowest, centre - half), min(highest, centre + half))
     return Conditional(tuple(means.tolist()), limits, values.shape[1], share)
 
 

@@ -14,10 +14,11 @@ from vauban.core.cards import Card
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Count, Parameters, Positive
+from vauban.core.rng import seeded
 from vauban.defences import fitters, registry
 from vauban.defences.autoencoders import reconstruction
 from vauban.defences.autoencoders.reconstruction import Reconstruction, TrainedAutoEncoder
-from vauban.defences.autoencoders.segnet import Form
+from vauban.defences.autoencoders.segnet import Form, SegNet
 from vauban.defences.autoencoders.stages import first_of, first_stage
 from vauban.defences.base import Transformed, check_module
 from vauban.defences.fitter import DefenceFit, Passed, TrainedDefenceFitter
@@ -130,6 +131,11 @@ class AutoEncoderFitter(TrainedDefenceFitter):
         x, y, ids = (torch.cat([getattr(part, name) for part in parts]) for name in ("x", "y", "ids"))
         return self.train(module, as_samples(Batch(x, y, ids, parts[0].levels)), seed=seed, callback=callback)
 
+    def _random(self, shape: tuple[int, ...], form: Form) -> TrainedAutoEncoder:
+        """An auto-encoder with random weights, the same for every network."""
+        with seeded(0, "auto-encoder"):
+            return TrainedAutoEncoder(SegNet(shape[0], form), shape)
+
     def save(self, fitted: DefenceFit[Reconstructing], path: Path, meta: Mapping[str, Any]) -> None:
         """Write the auto-encoder, what training it has cost, and `meta`."""
         trained = fitted.defence.trained
@@ -184,6 +190,9 @@ class FitAutoEncoder(AutoEncoderFitter):
         shape = tuple(samples.batch(first_of(samples)).x.shape[1:])
         reached = {"mean squared error": history.history[-1].loss}
         return DefenceFit(AutoEncoder(trained=TrainedAutoEncoder(autoencoder, shape)), reached, len(samples), 0)
+
+    def untrained(self, shape: tuple[int, ...]) -> AutoEncoder:
+        return AutoEncoder(trained=self._random(shape, self.form))
 
     def load(self, path: Path) -> AutoEncoder:
         """The defence that a file holds."""

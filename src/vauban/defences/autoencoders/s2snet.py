@@ -138,6 +138,9 @@ class FitS2SNet(AutoEncoderFitter):
         trained = TrainedAutoEncoder(autoencoder.eval(), shape)
         return DefenceFit(S2SNet(trained=trained), reached, len(samples), passes)
 
+    def untrained(self, shape: tuple[int, ...]) -> S2SNet:
+        return S2SNet(trained=self._random(shape, self.form))
+
     def load(self, path: Path) -> S2SNet:
         """The defence that a file holds."""
         return S2SNet(file=path)

@@ -54,4 +54,4 @@ class NetworkMetric(Parameters, ABC):
 
     @abstractmethod
     def values(self, given: MeasuredBatch) -> Tensor:
-        """A value of at least 0 for each image, float64 `(batch,)`; NaN where there is none."""
+        """A value for each image, of nearly all metrics at least 0, float64 `(batch,)`; NaN where there is none."""
