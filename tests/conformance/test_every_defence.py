@@ -20,9 +20,12 @@ from vauban.defences import BitDepth, registry
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
+from vauban.defences.detectors.learned import Learned
 from vauban.engine import BoundThreat, Oracle, Point, Steps
 
+OF_DIGITS = {"image": [1, 8, 8], "classes": 10, "layers": ["penultimate"]}
 with seeded("auto-encoder"):
+    centres = torch.randn(10, 144)
     HELD = TrainedAutoEncoder(SegNet(1).eval(), (1, 8, 8))
 FITTED: dict[str, dict[str, Any]] = {
     "auto-encoder": {"trained": HELD},
@@ -30,6 +33,16 @@ FITTED: dict[str, dict[str, Any]] = {
     "feature-squeezing": {"squeezers": (BitDepth(2),), "calibration": Calibration((0.05,), (0.5,))},
     "magnet": {"trained": HELD, "calibration": Calibration((0.5, 0.01), (0.1, 0.01))},
     "agreement": {"trained": HELD, "calibration": Calibration((5.0,), (1.0,))},
+    "mahalanobis": {
+        "learned": Learned({"means.0": centres, "whitening.0": torch.eye(144)}, OF_DIGITS),
+        "calibration": Calibration((1000.0,), (100.0,)),
+    },
+    "kernel-density": {
+        "learned": Learned(
+            {"features": centres[:, None], "count": torch.ones(10, dtype=torch.int64)}, {**OF_DIGITS, "bandwidth": 10.0}
+        ),
+        "calibration": Calibration((10.0,), (1.0,)),
+    },
 }
 """What stands for the files of those that are fitted."""
 

@@ -32,6 +32,7 @@ from vauban.data.location import DataLocation
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
+from vauban.defences.detectors.learned import Learned
 from vauban.defences.keyed.permutation import PixelPermutation
 from vauban.engine import BoundThreat, Oracle
 from vauban.threats.fitter import fitters as network_fitters
@@ -64,6 +65,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "data": data.registry,
     "model": models.registry,
 }
+OF_NET = {"image": [1, 8, 8], "classes": 4, "layers": ["penultimate"]}
 AUTO = TrainedAutoEncoder(SegNet(1), (1, 8, 8))
 NEEDED: dict[str, Mapping[str, Any]] = {
     "minimal-eps": {"attack": FGSM()},
@@ -91,6 +93,16 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "defence agreement": {"trained": AUTO, "calibration": Calibration((0.1,), (1.0,))},
     "defence fitter agreement": {"trained": AUTO},
     "defence feature-squeezing": {"calibration": Calibration((0.1,), (1.0,))},
+    "defence mahalanobis": {
+        "learned": Learned({"means.0": torch.zeros(4, 64), "whitening.0": torch.eye(64)}, OF_NET),
+        "calibration": Calibration((0.1,), (1.0,)),
+    },
+    "defence kernel-density": {
+        "learned": Learned(
+            {"features": torch.zeros(4, 1, 64), "count": torch.ones(4, dtype=torch.int64)}, {**OF_NET, "bandwidth": 1.0}
+        ),
+        "calibration": Calibration((0.1,), (1.0,)),
+    },
     "at": {"attack": FGSM()},
     "epoch-at": {"attack": FGSM()},
     "trades": {"attack": FGSM()},
@@ -252,6 +264,7 @@ def run(kind: str, entry: Entry[Any], thing: Any) -> None:
 REFUSED_WHEN_RUN = (
     "images within|rounding of torch.float32|submodule|for which the universal|larger than|of shape"
     "|unknown layer of|expected maps|codewords, |activations that are modules|for fpr=|training loss|rejects all"
+    "|of every class"
 )
 """What only the images or the network can tell."""
 

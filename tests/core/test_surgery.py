@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
-from vauban.core.surgery import replaced, submodule
+from vauban.core.surgery import replaced, submodule, watched
 
 
 class Scale(nn.Module):
@@ -118,3 +118,19 @@ def test_submodules_are_named(network: nn.Sequential) -> None:
         assert "\n" not in str(e.value)
     with pytest.raises(ContractError, match="it has: none"):
         submodule(Scale(1.0), "inner")
+
+
+def test_a_watched_layer_is_seen_as_it_was_whatever_works_in_place_behind_it() -> None:
+    first, last = nn.Linear(3, 4), nn.Linear(4, 2)
+    net = nn.Sequential(first, nn.ReLU(inplace=True), last)
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    with watched((first, "output"), (last, "input"), (net, "output")) as (hidden, entering, logits):
+        net(x), net(2 * x)
+    net(x)
+    assert [len(calls) for calls in (hidden, entering, logits)] == [2, 2, 2]
+    assert torch.equal(hidden[0], first(x))
+    assert torch.equal(entering[1], first(2 * x).relu())
+    assert torch.equal(logits[0], net(x))
+    (gradient,) = torch.autograd.grad(hidden[0].sum(), x)
+    assert torch.equal(gradient, first.weight.sum(0).expand(5, 3))
+    assert not any(part._forward_hooks for part in net.modules())

@@ -53,7 +53,7 @@ def test_names() -> None:
 def write_example(name: str) -> None:
     """The files that a defence's example names, fitted in the current folder to three-channel images of 16x16 pixels."""
     x = torch.rand(90, 3, 16, 16)
-    batch = Batch(x, torch.zeros(90, dtype=torch.int64), torch.arange(90), None)
+    batch = Batch(x, torch.arange(90) % 5, torch.arange(90), None)
     plain = defences.fitters.get("auto-encoder").make(epochs=1)
     plain.save(plain.fit(None, [batch]), Path("auto-encoder.safetensors"), {})
     options: dict[str, Any] = {

@@ -31,7 +31,7 @@ class Entry(Generic[T]):
         summary: The first line of its docstring.
         facts: What the registration declares; `vauban list` shows it.
         words: Parameters that are words themselves, each with its kind: `{"sources": "models"}`. Kinds are those of
-            `vauban.words.load`, "file" and "numbers"; a plural takes a list `[a][b]`.
+            `vauban.words.load`, "file", "numbers" and "texts"; a plural takes a list `[a][b]`.
     """
 
     name: str

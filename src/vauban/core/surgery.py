@@ -1,15 +1,51 @@
-"""Surgery on networks: a submodule named or exchanged, weights shared, the network itself untouched."""
+"""Surgery on networks: a submodule named, exchanged or watched, weights shared, the network itself untouched."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
 
 TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 """Where torch keeps a module's parameters, buffers, submodules and hooks."""
+Side = Literal["input", "output"]
+"""Of a layer: its first argument, or what it returns."""
+
+
+@contextmanager
+def watched(*places: tuple[nn.Module, Side]) -> Iterator[list[list[Any]]]:
+    """What a network computes at some of its layers, kept while it answers inside the context.
+
+    Tensors are copies with their gradients, so that a layer behind that works in place changes nothing of them.
+
+    Args:
+        places: Layers, each with the side that is kept.
+
+    Yields:
+        A list for each place, which gets an entry for every call of the layer.
+    """
+    kept: list[list[Any]] = [[] for _ in places]
+
+    def keeping(entries: list[Any], side: Side) -> Any:
+        def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            value = output if side == "output" else args[0] if args else None
+            entries.append(value.clone() if isinstance(value, Tensor) else value)
+
+        return keep
+
+    handles = [
+        layer.register_forward_hook(keeping(entries, side)) for (layer, side), entries in zip(places, kept, strict=True)
+    ]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def submodule(network: nn.Module, name: str, purpose: str = "a name") -> nn.Module:

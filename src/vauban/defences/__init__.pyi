@@ -23,8 +23,12 @@ from vauban.defences.detectors.base import Detector as Detector
 from vauban.defences.detectors.calibration import DetectorFitter as DetectorFitter
 from vauban.defences.detectors.feature_squeezing import FeatureSqueezing as FeatureSqueezing
 from vauban.defences.detectors.feature_squeezing import FitFeatureSqueezing as FitFeatureSqueezing
+from vauban.defences.detectors.kernel_density import FitKernelDensity as FitKernelDensity
+from vauban.defences.detectors.kernel_density import KernelDensity as KernelDensity
 from vauban.defences.detectors.magnet import FitMagNet as FitMagNet
 from vauban.defences.detectors.magnet import MagNet as MagNet
+from vauban.defences.detectors.mahalanobis import FitMahalanobis as FitMahalanobis
+from vauban.defences.detectors.mahalanobis import Mahalanobis as Mahalanobis
 from vauban.defences.features.patch_fitter import FitPatches as FitPatches
 from vauban.defences.features.patches import Patches as Patches
 from vauban.defences.fitter import DefenceFit as DefenceFit

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
 from vauban.core.parameters import Range, Share
-from vauban.core.surgery import submodule
+from vauban.core.surgery import submodule, watched
 from vauban.engine.network import predict, quiet
 from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
@@ -118,12 +118,8 @@ class LeakedActivation(_Responding):
 
 def activation(network: nn.Module, layer: str, x: Tensor) -> Tensor:
     """The output of a layer as rows `(batch, components)`."""
-    kept: list[Any] = []
-    handle = submodule(network, layer, "layer").register_forward_hook(lambda module, args, out: kept.append(out))
-    try:
+    with watched((submodule(network, layer, "layer"), "output")) as (kept,):
         predict(network, x)
-    finally:
-        handle.remove()
     rows: Tensor = kept[-1].detach().flatten(1)
     return rows
 

@@ -91,6 +91,8 @@ def _named(key: str, kind: str, value: Any, options: Mapping[str, Any]) -> Any:
     texts = value.texts if isinstance(value, Bracketed) else (value,)
     if kind == "numbers":
         return _numbers(key, texts)
+    if kind == "texts":
+        return texts
     if kind in LISTS:
         return tuple(_one(LISTS[kind], text, options) for text in texts)
     if len(texts) != 1:

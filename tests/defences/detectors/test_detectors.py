@@ -60,7 +60,7 @@ def test_the_statistics_of_magnet_by_hand(batch: Batch, digits_cnn: nn.Module, e
     detector = MagNet(
         error=error, temperature=5.0, reform=reform, trained=held, calibration=Calibration((0, 0), (1, 1))
     )
-    logits, scores = detector.scorer()(digits_cnn, batch.x)
+    logits, scores = detector.scorer(digits_cnn)(digits_cnn, batch.x)
     reformed = held.network(batch.x).clamp(0, 1)
     off = (batch.x - reformed).flatten(1)
     torch.testing.assert_close(scores[:, 0], off.abs().mean(1) if error == "l1" else off.square().mean(1).sqrt())

@@ -70,7 +70,7 @@ class Agreement(ReconstructionDetector):
     def statistics(self) -> tuple[str, ...]:
         return ("the margin against the first answer",)
 
-    def scorer(self) -> AgreementScorer:
+    def scorer(self, module: nn.Module) -> AgreementScorer:
         return AgreementScorer(self.held)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from vauban.models import weights as files
 
 Scored = tuple[Tensor, Tensor]
 """Logits of the classes `(batch, classes)`, and statistics `(batch, m)`, larger where an image is less like clean ones."""
+
+THRESHOLDS = "thresholds", "scales"
+"""Names of a calibration's tensors in a file."""
 
 
 class Scorer(nn.Module, ABC):
@@ -103,8 +107,18 @@ class Detector(Parameters, ABC):
         """What the statistics follow from, as a text that a file must agree with."""
 
     @abstractmethod
-    def scorer(self) -> Scorer:
-        """The module that gives logits and statistics."""
+    def scorer(self, module: nn.Module) -> Scorer:
+        """What gives logits and statistics of images behind a network. Raises ContractError: not of this network."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What a file holds beside the thresholds."""
+        return {}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What its metadata say beside the settings, as JSON."""
+        return {}
 
     @property
     def backward(self) -> dict[str, Backward]:
@@ -128,32 +142,45 @@ class Detector(Parameters, ABC):
             ContractError: Something that is no torch module, a network that rejects already, or thresholds of another
                 detector.
         """
-        if rejecting(check_module(module)):
-            raise ContractError(
-                f"expected a network without a rejection behind {self.registered!r}, got one whose last logit means "
-                "'rejected' already; put one detector in front of it"
-            )
-        held = self.calibration if self.file is None else read(self.file, self)
-        assert held is not None
+        check_accepting(check_module(module), self.registered)
+        held, fitted_to = self._held()
         if len(held.thresholds) != len(self.statistics):
             raise ContractError(
                 f"expected {len(self.statistics)} thresholds for {', '.join(self.statistics)}, got {len(held.thresholds)}"
             )
-        return Detected(module, self.card, self.scorer(), held)
+        return Detected(module, replace(self.card, fitted_to=fitted_to), self.scorer(module), held)
+
+    def _held(self) -> tuple[Calibration, str]:
+        """The thresholds, and the fingerprint of the network that they were calibrated on; "" where it is not known."""
+        if self.file is None:
+            assert self.calibration is not None
+            return self.calibration, ""
+        tensors, meta = opened(self.file, self.registered)
+        if meta.get("settings") != self.settings:
+            raise ContractError(
+                f"expected {self.registered} with {meta.get('settings')}, which {self.file} was calibrated for, got "
+                f"{self.settings}"
+            )
+        calibration = Calibration(*(tuple(tensors[name].tolist()) for name in THRESHOLDS))
+        return calibration, (meta.get("model") or {}).get("fingerprint", "")
 
 
-def read(path: str | Path, detector: Detector) -> Calibration:
-    """The thresholds of a file. Raises ContractError: it holds none, or those of another detector or other parameters."""
-    path = Path(path).expanduser()
+def check_accepting(module: nn.Module, kind: str) -> None:
+    """Raises ContractError for a network that rejects already."""
+    if rejecting(module):
+        raise ContractError(
+            f"expected a network without a rejection behind {kind!r}, got one whose last logit means 'rejected' already; "
+            "put one detector in front of it"
+        )
+
+
+def opened(file: str | Path, kind: str) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    """Tensors by name and metadata of a detector's file. Raises ContractError: it holds none of that kind."""
+    path = Path(file).expanduser()
     tensors, meta = files.read(path), files.metadata(path)
-    if meta.get("defence") != detector.registered or set(tensors) != {"thresholds", "scales"}:
+    if meta.get("defence") != kind or not set(THRESHOLDS) <= set(tensors):
         raise ContractError(
-            f"{path} holds no thresholds of {detector.registered}; calibrate it: vauban fit --fitter "
-            f"{detector.registered}:fpr=0.05 --model MODEL --data SET/train --out FILE"
+            f"{path} holds no thresholds of {kind}; calibrate it: vauban fit --fitter {kind}:fpr=0.05 --model MODEL --data "
+            "SET/train --out FILE"
         )
-    if meta.get("settings") != detector.settings:
-        raise ContractError(
-            f"expected {detector.registered} with {meta.get('settings')}, which {path} was calibrated for, got "
-            f"{detector.settings}"
-        )
-    return Calibration(tuple(tensors["thresholds"].tolist()), tuple(tensors["scales"].tolist()))
+    return tensors, meta

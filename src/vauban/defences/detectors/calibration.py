@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, plural
 from vauban.core.parameters import Range
-from vauban.defences.detectors.base import Calibration, Detector
+from vauban.core.rng import seeded
+from vauban.defences.detectors.base import THRESHOLDS, Calibration, Detector, check_accepting
 from vauban.defences.fitter import DefenceFit, DefenceFitter, Passed
 from vauban.engine.network import quiet
 from vauban.models import weights as files
@@ -34,9 +35,11 @@ class DetectorFitter(DefenceFitter):
 
     Attributes:
         fpr: Share of clean images that may be rejected.
+        images_per_score: Images that are read for each that sets a threshold.
     """
 
     fpr: FalsePositives = 0.05
+    images_per_score: ClassVar[int] = 2
 
     @abstractmethod
     def detector(self) -> Detector:
@@ -44,23 +47,47 @@ class DetectorFitter(DefenceFitter):
 
     def fit(
         self, module: nn.Module | None, batches: Iterable[Batch], *, seed: int = 0, callback: Passed | None = None
-    ) -> DefenceFit[Detector]:
-        detector = self.detector()
-        scorer, images, kept = detector.scorer(), 0, []
+    ) -> DefenceFit[Any]:
+        return self._calibrated(self.detector(), self._network(module), batches, seed, callback)
+
+    def _network(self, module: nn.Module | None) -> nn.Module:
+        """The network. Raises ContractError: there is none, or one that rejects already."""
         if module is None:
-            raise ContractError(
-                f"expected a network to calibrate {detector.registered!r} on, got none; name one (--model)"
-            )
+            raise ContractError(f"expected a network to calibrate {self.kind!r} on, got none; name one (--model)")
+        check_accepting(module, self.kind)
+        return module
+
+    def _calibrated(
+        self,
+        detector: Detector,
+        module: nn.Module,
+        batches: Iterable[Batch],
+        seed: int = 0,
+        callback: Passed | None = None,
+        before: tuple[int, int] = (0, 0),
+    ) -> DefenceFit[Any]:
+        """The detector with thresholds, and the rate that they reach.
+
+        Args:
+            detector: What gives statistics.
+            module: The network.
+            batches: Images to calibrate on.
+            seed: Of a detector that draws.
+            callback: As for `fit`.
+            before: Images and forward passes that the detector has been fitted with before.
+        """
+        scorer, images, kept = detector.scorer(module), 0, []
         parts = [*module.modules(), *scorer.modules()]
-        for batch in batches:
-            with torch.no_grad(), quiet(parts):
-                kept.append(scorer.to(batch.x.device)(module, batch.x)[1].double().cpu())
+        for at, batch in enumerate(batches):
+            device = batch.x.device
+            with torch.no_grad(), quiet(parts), seeded(seed, "calibration", at, device=device):
+                kept.append(scorer.to(device)(module, batch.x)[1].double().cpu())
             images += len(batch.x)
             if callback is not None:
-                callback(images)
+                callback(before[0] + images)
         scores = torch.cat(kept) if kept else torch.empty(0, len(detector.statistics), dtype=torch.float64)
-        held = self._calibration(scores[::2])
-        rejected = (scores[1::2] > torch.tensor(held.thresholds)).any(1)
+        held = self._calibration(scores[::2], before[0] + images)
+        rejected = (scores[1::2] > torch.tensor(held.thresholds, dtype=torch.float64)).any(1)
         if len(rejected) and bool(rejected.all()):
             raise ContractError(
                 f"expected a threshold that accepts clean images, got one that rejects all {len(rejected)} of the other "
@@ -68,15 +95,19 @@ class DetectorFitter(DefenceFitter):
             )
         reached = {"rejected of the other half": float(rejected.double().mean())}
         reached |= {f"threshold of {name}": t for name, t in zip(detector.statistics, held.thresholds, strict=True)}
-        return DefenceFit(replace(detector, calibration=held), reached, images, images)
+        forwards = before[1] + images
+        return DefenceFit(replace(detector, calibration=held), reached, before[0] + images, forwards)
 
-    def _calibration(self, scores: Tensor) -> Calibration:
+    def _calibration(self, scores: Tensor, images: int) -> Calibration:
         n, m = scores.shape
         place = math.ceil((n + 1) * (1 - self.fpr / m))
         if place > n:
-            least = 2 * math.ceil(m / self.fpr - 1)
+            least = self.images_per_score * math.ceil(m / self.fpr - 1)
+            share = (
+                "half of them to check" if self.images_per_score == 2 else "half of them to fit and a quarter to check"
+            )
             raise ContractError(
-                f"expected at least {plural(least, 'image')} for fpr={self.fpr:g}, half of them to check, got {2 * n}"
+                f"expected at least {plural(least, 'image')} for fpr={self.fpr:g}, {share}, got {images}"
             )
         if not bool(scores.isfinite().all()):
             raise ContractError(
@@ -90,12 +121,11 @@ class DetectorFitter(DefenceFitter):
         """Write the thresholds, what they were calibrated for, and `meta`."""
         detector = fitted.defence
         assert detector.calibration is not None
-        pairs = (("thresholds", detector.calibration.thresholds), ("scales", detector.calibration.scales))
-        held = nn.ParameterDict(
-            {name: nn.Parameter(torch.tensor(v, dtype=torch.float64), requires_grad=False) for name, v in pairs}
-        )
+        tensors = {name: torch.tensor(getattr(detector.calibration, name), dtype=torch.float64) for name in THRESHOLDS}
+        tensors |= detector.tensors
+        held = nn.ParameterDict({name: nn.Parameter(value, requires_grad=False) for name, value in tensors.items()})
         facts = {"format": 1, "defence": detector.registered, "settings": detector.settings, "fpr": self.fpr}
-        files.save(held, path, {**meta, **facts, "fit": fitted.cost})
+        files.save(held, path, {**meta, **facts, **detector.facts, "fit": fitted.cost})
 
     def load(self, path: Path) -> Detector:
         """The detector with the thresholds of a file."""

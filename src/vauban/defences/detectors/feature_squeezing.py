@@ -100,7 +100,7 @@ class FeatureSqueezing(Detector):
             if not squeezer.differentiable
         }
 
-    def scorer(self) -> SqueezingScorer:
+    def scorer(self, module: nn.Module) -> SqueezingScorer:
         return SqueezingScorer(self.squeezers)
 
 

@@ -100,7 +100,7 @@ class MagNet(ReconstructionDetector):
     def chosen(self) -> str:
         return f"error={self.error},temperature={self.temperature},reform={str(self.reform).lower()}"
 
-    def scorer(self) -> MagNetScorer:
+    def scorer(self, module: nn.Module) -> MagNetScorer:
         return MagNetScorer(self.held, self.error, self.temperature, self.reform)
 
 

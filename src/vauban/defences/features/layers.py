@@ -60,10 +60,14 @@ def layer_of(network: nn.Module, name: str) -> nn.Module:
     """
     while isinstance(network, Defended):
         network = network.inner
-    known = [known for known, _ in network.named_modules() if known]
-    if name not in known:
+    try:
+        layer = network.get_submodule(name)
+    except AttributeError:
+        layer = network
+    if layer is network:
+        known = [known for known, _ in network.named_modules() if known]
         raise UnknownName(f"layer of {type(network).__name__}:", name, known)
-    return network.get_submodule(name)
+    return layer
 
 
 def follow(network: nn.Module, name: str, follower: nn.Module, card: Card) -> LayerDefended:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, plural
 from vauban.core.parameters import Count, Range, Whole
+from vauban.core.surgery import watched
 from vauban.defences import fitters
 from vauban.defences.base import check_odd
 from vauban.defences.features.codebook import IMAGE, KIND, Codebook
@@ -137,14 +138,10 @@ def output_of(module: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
     Raises:
         ContractError: The network does not use the layer, or the layer gives no tensor.
     """
-    seen: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _, __, output: seen.append(output))
-    try:
-        with torch.no_grad(), quiet(list(module.modules())):
-            module(x)
-    finally:
-        handle.remove()
+    with watched((layer, "output")) as (seen,), torch.no_grad(), quiet(list(module.modules())):
+        module(x)
     if not seen or not isinstance(seen[-1], Tensor):
         got = "none" if not seen else type(seen[-1]).__name__
         raise ContractError(f"expected a tensor from the layer when the network answers, got {got}; name another layer")
-    return seen[-1]
+    feature: Tensor = seen[-1]
+    return feature

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from vauban.core.cards import bare
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2
 from vauban.core.parameters import Whole
-from vauban.core.surgery import submodule
+from vauban.core.surgery import submodule, watched
 from vauban.engine.network import predict, quiet
 from vauban.metrics import network_registry
 from vauban.metrics.of_network.base import MeasuredBatch, NetworkMetric
@@ -50,14 +50,10 @@ class LayerDistortion(NetworkMetric):
         return torch.where(size > 0, L2.size(after - before) / size, torch.nan)
 
     def _output(self, network: nn.Module, x: Tensor) -> Tensor:
-        kept: list[Any] = []
         layer = submodule(bare(network), str(self.layer), "layer of layer-distortion") if self.layer != "" else network
-        handle = layer.register_forward_hook(lambda module, args, out: kept.append(out))
-        try:
-            with quiet(list(network.modules())):
-                predict(network, x)
-        finally:
-            handle.remove()
+        with watched((layer, "output")) as (kept,), quiet(list(network.modules())):
+            predict(network, x)
         if not kept or not isinstance(kept[-1], Tensor) or len(kept[-1]) != len(x):
             raise ContractError(f"expected a layer with one row for each image, got {self.layer!r}; name another one")
-        return kept[-1].detach().double().flatten(1)
+        output: Tensor = kept[-1]
+        return output.detach().double().flatten(1)
