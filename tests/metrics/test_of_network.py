@@ -88,7 +88,8 @@ def test_layer_distortion_by_hand(layer: str | int) -> None:
 def test_layer_distortion_behind_a_defence_by_hand() -> None:
     network = nn.Sequential(linear(6), nn.ReLU(), linear(3, 6))
     halved = vb.defences.BitDepth(1).wrap(network)
-    x = torch.rand(4, 5)
+    x = torch.rand(4, 5, generator=torch.Generator().manual_seed(1))
+    assert (x.round().sum(1) > 0).all()  # an image of zeros has no distortion
     image = (x + 0.2).clamp(0, 1)
     for original, one, other in (("behind", x.round(), image.round()), ("without", x, image.round())):
         before, after = (network[0](z).double() for z in (one, other))

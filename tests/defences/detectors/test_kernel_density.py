@@ -15,13 +15,14 @@ import vauban as vb
 from vauban import attacks, defences, threats
 from vauban.core.contracts import Batch
 from vauban.core.norms import Linf
+from vauban.core.rng import seeded
 from vauban.defences.detectors.kernel_density import FitKernelDensity, likeliest_bandwidth
 from vauban.evaluate.fit import fit
 
 
 def network() -> nn.Sequential:
-    torch.manual_seed(5)
-    return nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.Tanh(), nn.Linear(6, 3)).double().eval()
+    with seeded("tests", 5):
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.Tanh(), nn.Linear(6, 3)).double().eval()
 
 
 def images(n: int, seed: int) -> Batch:

@@ -15,6 +15,7 @@ from vauban import attacks, defences, threats
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.norms import Linf
+from vauban.core.rng import seeded
 from vauban.defences.detectors.base import Calibration
 from vauban.defences.detectors.kernel_density import FitKernelDensity
 from vauban.defences.detectors.learned import Learned, Share
@@ -23,9 +24,9 @@ from vauban.evaluate.fit import fit
 
 
 def network() -> nn.Sequential:
-    torch.manual_seed(3)
-    layers = nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 7), nn.Tanh(), nn.Linear(7, 3)
-    return nn.Sequential(*layers).double().eval()
+    with seeded("tests", 3):
+        layers = nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 7), nn.Tanh(), nn.Linear(7, 3)
+        return nn.Sequential(*layers).double().eval()
 
 
 def images(n: int = 160, seed: int = 0) -> Batch:
