@@ -39,7 +39,7 @@ def test_a_sample_without_a_gradient_gets_the_queries_instead() -> None:
     assert not blind.success.any()
     assert not seeing.success.any()
     assert blind.backwards.tolist() == [2 + 3] * 2  # the two of the look, and APGD
-    assert blind.forwards.tolist() == [2 + (2 + 1) + (3 + 1) + (40 + 1)] * 2  # each attack closes with a check
+    assert blind.forwards.tolist() == [2 + (2 + 1) + (3 + 1) + 2 * (40 + 1)] * 2  # each attack closes with a check
     assert seeing.backwards.tolist() == [2 + 3 * (2 + 2)] * 2
     assert seeing.forwards.tolist() == [2 + (2 + 1) + (3 + 1) + (1 + 2 * (3 + 1)) + (3 + 1) + (5 + 1)] * 2
 
@@ -58,7 +58,7 @@ def test_a_gradient_that_vanishes_does_not_save_a_weak_network() -> None:
     assert result.success.all()
     assert bool(((result.adversarial - x).abs() <= 0.35 + 1e-6).all())
     # 36 pixels of random noise stay on their side of one half, APGD stands still: it was Square, the fifth of the battery
-    # though these samples get three attacks.
+    # though these samples get four attacks.
     assert result.broken_by.tolist() == [4] * 3
     assert type(battery.stages_on((1, 6, 6))[4]).__name__ == "Square"
 

@@ -106,7 +106,7 @@ def test_on_a_randomised_model_the_last_accuracy_is_that_of_the_attack() -> None
 
 def test_the_battery_names_its_attacks() -> None:
     battery = attacks.standard(Linf(8 / 255))
-    assert stage_labels(battery, (1, 4, 4)) == ("random-noise", "apgd", "apgd-t", "fmn", "square")
+    assert stage_labels(battery, (1, 4, 4)) == ("random-noise", "apgd", "apgd-t", "fmn", "square", "rays")
     twice = stage_labels(Cascade((attacks.FGSM(Linf(0.1)), attacks.FGSM(Linf(0.1)), battery)), (1, 4, 4))
     assert twice[:3] == ("fgsm (1)", "fgsm (2)", "random-noise")
     report = vb.attack(attacks.Standard(Linf(64 / 255), steps=5, n_target=1, queries=5), Bright(), (X, Y))

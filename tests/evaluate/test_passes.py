@@ -14,9 +14,9 @@ from vauban.engine import BoundThreat, Oracle
 
 FEW = {"steps": 4, "search_steps": 2, "n_target": 3, "queries": 30, "tries": 6, "classes": 4, "pairs": 3}
 FEW |= {"coordinates": 5, "population": 6, "candidates": 6}
-LOOSE = {"boundary", "hopskipjump", "jsma", "fab"}
+LOOSE = {"orthogonal-pgd", "boundary", "hopskipjump", "jsma", "fab"}
 """No start is adversarial; bisections end where two blends round alike; no pair of features is left to move; a success is
-searched further."""
+searched further; one gradient a step in place of two where nothing is rejected."""
 
 
 class Unbreakable(nn.Module):

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
+from vauban.attacks.blackbox.hopskipjump import HopSkipJump
+from vauban.attacks.blackbox.rays import RayS
 from vauban.attacks.blackbox.square import Square
 from vauban.attacks.fixed_budget.apgd import APGD
 from vauban.attacks.fixed_budget.apgd_t import APGDT
@@ -28,21 +30,24 @@ from vauban.engine.result import untouched
 
 NEAREST, NEAR, MIDDLE = 0.02, 0.1, 0.5  # r up to which a sample is given Square, full and short targeted attacks
 NEAR_CLASSES, MIDDLE_CLASSES = 4, 3  # wrong classes that are headed for
+LABEL_STEPS = 20  # of HopSkipJump, some 6500 queries
 SHORT = 4  # a short targeted attack has this part of the steps
 
 
 @registry.register("standard", norms=("linf", "l2", "l1"), needs="gradients", targeted=True, randomised=True)
 @dataclass(frozen=True)
 class Standard(Attack):
-    """A cascade of five different attacks, each on what the ones before left standing; per sample the worst case.
+    """A cascade of different attacks, each on what the ones before left standing; per sample the worst case.
 
     Random noise (a control that costs two queries), APGD on the cross-entropy, APGD on the targeted DLR toward the
     likeliest wrong classes, FMN inside the ball, Square. The same three families as AutoAttack (Croce and Hein,
-    arXiv:2003.01690): its FAB is FMN here, and it asks Square for 5000 queries. Where the margin has no gradient at all,
-    at the image and at a random point of the ball, gradient attacks have nothing to follow: such a sample gets noise,
-    APGD and `blind_queries` of Square. On a randomised model every attack runs to its end and the image is kept that the
-    most draws call adversarial. Square is left out in L1, and in L2 on vectors, where it is not defined. The column
-    `broken_by` says which of the five broke an image, and the verdict the accuracy after each.
+    arXiv:2003.01690): its FAB is FMN here, and it asks Square for 5000 queries. Where the margin has no gradient, at the
+    image and at a random point of the ball, be it zero, not finite or cut off, gradient attacks have nothing to follow:
+    such a sample gets noise, APGD (away from there its gradient may be there), `blind_queries` of Square, and last an
+    attack by labels alone, RayS in L-infinity with as many queries, HopSkipJump else. On a randomised model every attack
+    runs to its end and the image is kept that the most draws call adversarial. Square is left out in L1, and in L2 on
+    vectors, where it is not defined. The column `broken_by` says which of these broke an image, and the verdict the
+    accuracy after each.
 
     `effort="quick"` decides for each image how much it is worth. Noise, then APGD on the margin and on the cross-entropy
     (tempered, so that the scale of the logits changes nothing), half the steps each; r is the highest margin that they
@@ -57,7 +62,7 @@ class Standard(Attack):
         steps: Gradients of each gradient attack.
         n_target: Wrong classes that the targeted APGD is run toward.
         queries: Of Square.
-        blind_queries: Of Square, for a sample without a gradient.
+        blind_queries: Of Square, and of RayS, for a sample without a gradient.
         effort: "full" gives every sample the whole cascade, "quick" as much as it is worth.
 
     Raises:
@@ -86,24 +91,31 @@ class Standard(Attack):
 
     @property
     def members(self) -> tuple[Attack, ...]:
-        """The attacks that it runs on images."""
+        """The attacks that it runs on images, those that samples without a gradient alone are given included."""
         return self.parts()
 
     def parts(self, vectors: bool = False, blind: bool = False) -> tuple[Attack, ...]:
-        """The attacks in the order in which they run.
+        """The attacks in the order in which they run; of samples with a gradient all but the last, of others all but two.
 
         Args:
             vectors: Whether the inputs are vectors.
             blind: Whether the samples have no gradient.
         """
-        chosen: list[Attack] = [RandomNoise(self.ball, steps=2), APGD(self.ball, self.steps, loss=cross_entropy)]
-        square = self._squares(vectors)
-        if not (blind and square):
-            chosen.append(APGDT(self.ball, self.steps, self.n_target))
-            chosen.append(StopInside(FMN(self.steps, self.ball.norm), self.ball))
-        if square:
+        chosen: list[Attack] = [
+            RandomNoise(self.ball, steps=2),
+            APGD(self.ball, self.steps, loss=cross_entropy),
+            APGDT(self.ball, self.steps, self.n_target),
+            StopInside(FMN(self.steps, self.ball.norm), self.ball),
+        ]
+        if self._squares(vectors):
             chosen.append(Square(self.ball, self.blind_queries if blind else self.queries))
-        return tuple(chosen)
+        labels = RayS(self.blind_queries) if self.ball.norm is Linf else HopSkipJump(LABEL_STEPS)
+        return (*chosen, StopInside(labels, self.ball))
+
+    def _places(self, vectors: bool, blind: bool) -> list[int]:
+        """Numbers of the parts that a sample is given."""
+        last = len(self.parts(vectors)) - 1
+        return [place for place in range(last + 1) if place not in ((2, 3) if blind else (last,))]
 
     def quick_parts(self, vectors: bool = False) -> tuple[Attack, ...]:
         """The attacks of the quick effort, in their order; the last is the audit's."""
@@ -131,13 +143,13 @@ class Standard(Attack):
         confined = oracle.confined(self.ball)
         total = untouched(oracle.domain.x0)
         blind, cost = blind_rows(confined, (confined.domain.x0, random_start(confined)))
-        kinds = [type(stage) for stage in self.stages_on(oracle.domain.x0.shape[1:])]
+        vectors = oracle.domain.x0.dim() == 2
         for rows, flag in ((~blind, False), (blind, True)):
             index = rows.nonzero().squeeze(1)
             if len(index):
-                parts = self.parts(vectors=oracle.domain.x0.dim() == 2, blind=flag)
-                part = Cascade(parts).run(oracle.rows(index))
-                place = torch.tensor([kinds.index(type(attack)) for attack in parts], device=part.broken_by.device)
+                parts, places = self.parts(vectors, flag), self._places(vectors, flag)
+                part = Cascade(tuple(parts[place] for place in places)).run(oracle.rows(index))
+                place = torch.tensor(places, device=part.broken_by.device)
                 broken_by = torch.where(part.broken_by >= 0, place[part.broken_by], -1)
                 total = total.spread(index, replace(part, broken_by=broken_by))
         first = torch.where(total.first >= 0, total.first + cost, total.first)

@@ -26,6 +26,7 @@ class Attack(Parameters, ABC):
         norm: The norm in which distances of a run are measured: the ball's, else L2.
         passes: Forward and backward passes that a sample costs at most; None where they are not known.
         needs: What a threat must grant: gradients, scores, labels or nothing; "unknown" leaves it to the oracle.
+        goes_on_blind: Whether it can break samples of a network that has no gradient.
         minimises: Whether the distance of a success is what the attack makes small.
         members: The attacks that it runs.
         rounded: Whether its images are rounded to the pixel levels of a threat that has them; False is for comparison with
@@ -73,6 +74,12 @@ class Attack(Parameters, ABC):
     @property
     def passes(self) -> tuple[int, int] | None:
         return None
+
+    @property
+    def goes_on_blind(self) -> bool:
+        if self.members:
+            return any(member.goes_on_blind for member in self.members)
+        return self.needs != "gradients"
 
     @property
     def minimises(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vauban.core.errors import BudgetSpent, ContractError
+from vauban.core.errors import BudgetSpent, ContractError, NoGradient
 from vauban.core.norms import Ball, Norm
 from vauban.core.parameters import Count
 from vauban.engine.attack import AroundAttack, Attack, shared_ball, strongest_need, total_passes
@@ -55,7 +55,7 @@ class Cascade(Attack):
     """Run several attacks one after the other on what is still standing; per sample the worst case.
 
     On a randomised model nothing is dropped at a lucky draw: every attack runs, and the image kept is the one that most
-    answers of its closing check call adversarial.
+    answers of its closing check call adversarial. Where a network has no gradient, attacks that need one are passed over.
 
     Attributes:
         attacks: The attacks in the order in which they run.
@@ -122,8 +122,11 @@ def sequence(
 
     Returns:
         Per row the best result, with the costs of all runs.
+
+    Raises:
+        NoGradient: Every run that had rows to attack needs a gradient, and there is none; else the others go on.
     """
-    total = untouched(oracle.domain.x0)
+    total, refused, ran = untouched(oracle.domain.x0), None, False
     for i, (attack, own) in enumerate(runs):
         left = torch.ones_like(total.success) if want == "nearest" or oracle.threat.randomised else ~total.success
         index = left.nonzero().squeeze(1)
@@ -133,18 +136,24 @@ def sequence(
             part = attack.run(own.rows(index))
         except BudgetSpent:
             break
+        except NoGradient as error:
+            refused = error
+            continue
+        first, ran = not ran, True
         if places is not None:
             part = replace(part, broken_by=_placed(part.broken_by, places[i]))
         mine = total.at(index)
         better = part.rate > mine.rate
         if want == "nearest":
             better = better | ((part.rate >= mine.rate) & (part.distance < mine.distance))
-        if i == 0:
+        if first:
             better = torch.ones_like(better)
         chosen = mine.choose(part, better)
-        if i:  # a nearer image of a row that is broken already was not what broke it
+        if not first:  # a nearer image of a row that is broken already was not what broke it
             chosen = replace(chosen, broken_by=torch.where(part.rate > mine.rate, part.broken_by, mine.broken_by))
         total = total.spread(index, chosen)
+    if refused is not None and not ran:
+        raise refused
     return total
 
 

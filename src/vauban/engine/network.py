@@ -21,6 +21,11 @@ from vauban.core.precision import HALF, working_type
 from vauban.core.tensors import like
 
 WeightedModule = tuple[nn.Module, float]
+WAY_OUT = (
+    "use threats.adaptive() where a defence's card prescribes a way, give the operation that blocks the gradient a "
+    "backward rule (BPDA), or attack by scores or labels"
+)
+"""Advice for a network without a gradient."""
 Answer = tuple[Tensor, list[Tensor], list[Tensor], Tensor]
 """Logits, loss values, image gradients, and the number of gradients of each image that had a component not finite."""
 
@@ -114,7 +119,7 @@ def differentiate(
     check_gradients("leave it (torch.no_grad() may stay) or attack by scores or labels")
     with torch.enable_grad():
         leaf = shown(source, x.detach(), half).requires_grad_(True)
-        answer = _answer(source, leaf)
+        answer = _followed(source, leaf)
         logits, narrow = answer.to(working_type(x.dtype)), bool(HALF & {leaf.dtype, answer.dtype})
         logits = logits if classes is None else in_columns(logits, classes)
         version = _version(logits)
@@ -133,9 +138,7 @@ def differentiate(
                 g = _gradient(value, leaf, torch.ones_like(value), more)
             if g is None:
                 raise NoGradient(
-                    "expected a loss that is differentiable in the image, got one that does not depend on it; "
-                    "use threats.adaptive() where a defence's card prescribes a way, give the operation that blocks "
-                    "the gradient a backward rule (BPDA), or attack by scores or labels"
+                    f"expected a loss that is differentiable in the image, got one that does not depend on it; {WAY_OUT}"
                 )
             g = g.to(logits.dtype)
             nonfinite += ~Linf.size(g).isfinite()
@@ -143,10 +146,42 @@ def differentiate(
     return logits.detach(), [v.detach() for v in values], gradients, nonfinite
 
 
+def _followed(source: nn.Module, leaf: Tensor) -> Tensor:
+    """Logits of images that require a gradient.
+
+    Raises:
+        NoGradient: The network answers these images, but not where a gradient is followed.
+    """
+    try:
+        return _answer(source, leaf)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        try:
+            with torch.no_grad():
+                _answer(source, leaf.detach())
+        except Exception:  # it fails either way: the first error is the network's own
+            raise error from None
+        raise _no_gradient(error) from error
+
+
 def _gradient(output: Tensor, of: Tensor, weight: Tensor, more: bool) -> Tensor | None:
     """Gradient of the weighted sum of `output`, None where it does not depend on `of`; more: another one follows."""
-    (g,) = torch.autograd.grad(output, of, weight, retain_graph=more, allow_unused=True)
+    try:
+        (g,) = torch.autograd.grad(output, of, weight, retain_graph=more, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise _no_gradient(error) from error
     return g
+
+
+def _no_gradient(error: RuntimeError) -> NoGradient:
+    cause = str(error).strip().split("\n")[0][:120]
+    return NoGradient(
+        f"expected a model that can be differentiated in the image, but doing so raises {type(error).__name__}, "
+        f"{cause!r}; {WAY_OUT}"
+    )
 
 
 def _through_half(value: Tensor, logits: Tensor, answer: Tensor, leaf: Tensor, more: bool) -> Tensor | None:

@@ -23,6 +23,7 @@ from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
 from vauban.evaluate.diagnostics.findings import Finding, Measured, fired
 from vauban.evaluate.diagnostics.first_look import first_look, tell
 from vauban.evaluate.diagnostics.indicators_counts import answers
+from vauban.evaluate.diagnostics.indicators_stages import staged
 from vauban.evaluate.diagnostics.preflight_checks import answered_last, undeclared_rejection
 from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.narrowed import narrowed
@@ -84,7 +85,8 @@ def attack(
     check_grants(named, aim, bound)
     state = state_of(bound.parts)
     classes = data.known_classes if isinstance(data, Dataset) else None
-    bound, findings = first_look(bound, whole, named.value.needs, seed, classes)
+    blind = named.value.goes_on_blind
+    bound, findings = first_look(bound, whole, named.value.needs, seed, classes, goes_on_blind=blind)
     findings += parameter_findings(named.value, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
     wide = None if mask is None else mask_of(mask, whole.x)
@@ -110,9 +112,11 @@ def attack(
     check_unchanged(bound.parts, state)
     evaluated, measured = report.evaluated, [answers(*report.not_finite, len(whole))]
     measured.append(_undeclared(evaluated, classes))
+    stages = stage_labels(named.value, whole.x.shape[1:])
+    measured += staged(stages, AttackReport(evaluated).columns)
     met = [*idle(named.value, evaluated), *_met(evaluated), *fired(measured)]
     tell(met)
-    return AttackReport(evaluated, (*findings, *met), stage_labels(named.value, whole.x.shape[1:]))
+    return AttackReport(evaluated, (*findings, *met), stages)
 
 
 def _undeclared(done: Evaluated, classes: int | None) -> Measured:

@@ -39,7 +39,7 @@ class AttackReport:
     stages: tuple[str, ...] = ()
 
     @cached_property
-    def _columns(self) -> dict[str, Any]:
+    def columns(self) -> dict[str, Any]:
         """The columns of the verdict, which statistics read as they read stored ones."""
         return {name: values.cpu().numpy() for name, values in judged_columns(self.evaluated).items()}
 
@@ -76,7 +76,7 @@ class AttackReport:
         An original that the model rejects is an error, an attacked image that it rejects has not fooled it. Over all
         samples but those whose own label is the target of the attack; NaN where there are no others.
         """
-        return rate(robust(self._columns)[aimed(self._columns)]).value
+        return rate(robust(self.columns)[aimed(self.columns)]).value
 
     @property
     def broken_by(self) -> Tensor:
@@ -86,13 +86,13 @@ class AttackReport:
     @property
     def after_each(self) -> tuple[AfterStage, ...]:
         """Robust accuracy after each stage, with its interval: the last one is `robust_accuracy`; nothing for one stage."""
-        stage = self._columns["broken_by"]
-        return after_each({**self._columns, "broken_by": np.where(stage < 0, np.nan, stage)}, self.stages)
+        stage = self.columns["broken_by"]
+        return after_each({**self.columns, "broken_by": np.where(stage < 0, np.nan, stage)}, self.stages)
 
     @property
     def audit(self) -> Audit | None:
         """The audit of the samples that the attack spared; None where it spared nobody."""
-        return audit(self._columns)
+        return audit(self.columns)
 
     @property
     def left_out(self) -> int:
@@ -102,7 +102,7 @@ class AttackReport:
     @property
     def not_finite(self) -> tuple[int, int]:
         """Numbers of samples with non-finite logits, errors of the model: before the attack, and after it alone."""
-        before, after = not_finite(self._columns)
+        before, after = not_finite(self.columns)
         return int(before.sum()), int(after.sum())
 
     @property
@@ -113,7 +113,7 @@ class AttackReport:
         or rejected after it. noise: rejected with noise of the size of the attack's change: where that is large, rejecting
         the attack's images says little.
         """
-        columns = self._columns
+        columns = self.columns
         if self.evaluated.noise_rejected is None:
             return None
         clean, refused, noise = rejected(columns)
@@ -132,7 +132,7 @@ class AttackReport:
         Raises:
             ContractError: A share outside [0, 1), or a model that rejects nothing.
         """
-        return operating_point(self._columns, false_positives)
+        return operating_point(self.columns, false_positives)
 
     def distances(self) -> dict[str, Tensor]:
         """Per-sample L0, L1, L2, L-infinity, SSIM and PSNR of the judged images."""

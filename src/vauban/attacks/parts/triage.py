@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vauban.attacks.parts.ball_steps import heading
-from vauban.core.errors import BudgetSpent
+from vauban.core.errors import BudgetSpent, NoGradient
 from vauban.core.goals import ResolvedGoal
 from vauban.core.losses import margin
 from vauban.core.tensors import flat
@@ -140,7 +140,7 @@ def remaining(goal: ResolvedGoal, reached: Tensor) -> Tensor:
 
 
 def blind_rows(oracle: Oracle, points: Sequence[Tensor]) -> tuple[Tensor, int]:
-    """Rows whose margin has no gradient at any of some points.
+    """Rows whose margin has no gradient at any of some points: zero, not finite anywhere, or none that can be taken.
 
     A query budget that does not allow for all of them leaves nobody blind.
 
@@ -153,5 +153,7 @@ def blind_rows(oracle: Oracle, points: Sequence[Tensor]) -> tuple[Tensor, int]:
             _, (g,) = oracle.gradient(point, margin)
         except BudgetSpent:
             return torch.zeros_like(blind), taken
+        except NoGradient:
+            return blind, taken + 1
         blind = blind & (flat(g) == 0).all(1)
     return blind, len(points)

@@ -18,10 +18,11 @@ from vauban.core.losses import margin
 from vauban.core.rng import seeded
 from vauban.engine import BoundThreat
 from vauban.engine.first_answer import first_answer
-from vauban.engine.network import predict, quiet
+from vauban.engine.network import WAY_OUT, predict, quiet
 from vauban.evaluate.diagnostics.findings import Finding, fired
 from vauban.evaluate.diagnostics.preflight_checks import outputs
 from vauban.evaluate.diagnostics.preflight_probe import Probe, Unavailable
+from vauban.evaluate.diagnostics.preflight_rules import NO_GRADIENTS
 
 log = logging.getLogger("vauban")
 LOOKED_AT = 8  # samples
@@ -34,6 +35,7 @@ def first_look(
     seed: int = 0,
     classes: int | None = None,
     labels: Tensor | None = None,
+    goes_on_blind: bool = False,
 ) -> tuple[BoundThreat, list[Finding]]:
     """The threat, declared random where answers vary, and what is found on the first eight images.
 
@@ -46,11 +48,12 @@ def first_look(
         needs: What the attack needs, as `Attack.needs`.
         seed: Of a random network.
         classes: Number of classes of the data, where it is known.
+        goes_on_blind: Whether the attack goes on without gradients: that there are none is then a finding.
         labels: Those that the network must be able to give `(n,)`; None: those of the batch.
 
     Raises:
         ContractError: The network fails on the images, returns no logits, or knows other labels.
-        NoGradient: The attack follows gradients, and there are none.
+        NoGradient: The attack cannot go on without gradients, and there are none.
     """
     x, y = batch.x[:LOOKED_AT].clone(), batch.y[:LOOKED_AT]
     with quiet(threat.parts), seeded(seed, "probe", device=x.device):
@@ -62,15 +65,16 @@ def first_look(
     if not threat.randomised and answers_vary(threat.target, x):
         threat = replace(threat, random=True)
     probe = Probe(threat, x, ResolvedGoal(y, rejects=threat.rejects), seed, classes)
+    missing: list[Finding] = []
     if needs == "gradients" and "gradients" in threat.grants and not torch.is_inference_mode_enabled():
         gradients = probe.gradients(x[:1], margin_of_first)
         if isinstance(gradients, Unavailable):
-            raise NoGradient(
-                f"expected a model that can be differentiated in the image, but {gradients.cause}; use threats.adaptive() "
-                "where a defence's card prescribes a way, give the operation that blocks the gradient a backward rule "
-                "(BPDA), or attack by scores or labels"
-            )
-    return threat, fired(outputs(probe, probe.answer(x)))
+            if not goes_on_blind:
+                raise NoGradient(
+                    f"expected a model that can be differentiated in the image, but {gradients.cause}; {WAY_OUT}"
+                )
+            missing = fired([NO_GRADIENTS.on(len(x), len(x), cause=gradients.cause)])
+    return threat, [*missing, *fired(outputs(probe, probe.answer(x)))]
 
 
 def margin_of_first(logits: Tensor, goal: ResolvedGoal) -> Tensor:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.findings import Finding, Measured
+from vauban.evaluate.diagnostics.indicators_stages import staged
 from vauban.statistics.audit import audit
 from vauban.statistics.summary import not_finite
 
@@ -38,6 +39,8 @@ def counted(
         if np.isfinite(np.asarray(columns.get("not_finite", np.nan), dtype=float)).any():
             before, after = not_finite(columns)
             yield str(meta["hash"]), answers(int(before.sum()), int(after.sum()), len(before))
+        for measured in staged(meta.get("stages") or (), columns):
+            yield str(meta["hash"]), measured
         for column, rule, fact in COUNTED:
             times = np.asarray(columns.get(column, np.nan), dtype=float)
             if not times.shape or np.isnan(times).any():
