@@ -113,7 +113,7 @@ def test_similarity_is_that_of_the_maps() -> None:
 
 def test_the_other_of_two_labels_has_the_gradient_turned_around() -> None:
     """Of two classes both gradients lie along w_0 - w_1: the same map. Of three they differ."""
-    x, other = images(), vb.metrics.GradientSimilarity(label="random")
+    x, other = images(), vb.metrics.GradientSimilarity(label="other")
     assert other.values(given(linear(2), x)).tolist() == pytest.approx([1.0] * 3)
     assert bool((other.values(given(linear(3), x)) < 0.999).all())
 

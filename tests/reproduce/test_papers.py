@@ -14,7 +14,7 @@ from vauban.reproduce import load, registry
 ROOT = Path(papers.__file__).parent
 PREFIX = "vauban.reproduce.papers."
 SHARED = {"setting", "networks", "scales", "attacks"}
-BEYOND_THE_PAPERS = {"adaptive", "converged", "frontier", "family", "fleet", "kerckhoffs", "queries"}
+BEYOND_THE_PAPERS = {"adaptive", "converged", "detectors", "frontier", "family", "fleet", "kerckhoffs", "queries"}
 FILES = sorted(file for file in ROOT.glob("*/*.py") if file.stem != "__init__")
 TABLES = [file for file in FILES if file.stem not in SHARED]
 
@@ -54,6 +54,8 @@ def file_of(experiment: str) -> str:
         return "thesis6/adaptive"
     if experiment.startswith("efficient-adaptive-"):
         return "efficient/adaptive"
+    if shared := re.fullmatch(r"s2snet-(fig|table)?([a-z0-9]+)", experiment):
+        return f"s2snet/{file_of_s2snet(shared[1], shared[2])}"
     if beyond := re.fullmatch(r"keyed-([a-z]+)-.*", experiment):
         return f"keyed/{beyond[1]}"
     numbered = re.fullmatch(r"(cia-|thesis-|efficient-|keyed-)(fig)?(?:(\d)\.)?(\d+)(-.*)?", experiment)
@@ -61,9 +63,20 @@ def file_of(experiment: str) -> str:
     return f"{paper}/{'figure' if numbered[2] else 'table'}{numbered[4]}"
 
 
+def file_of_s2snet(kind: str | None, number: str) -> str:
+    """Its raw tables of one scenario share a file, so do the pictures, and Table 8 is of the cells of Figure 6."""
+    if kind is None:
+        return number
+    if kind == "fig":
+        return f"figure{min(int(number), 10)}"
+    return {"3": "table2", "4": "table2", "6": "table5", "7": "table5", "8": "figure6"}.get(number, f"table{number}")
+
+
 def test_every_experiment_has_the_file_of_its_number() -> None:
     ours = [
-        name for name in registry.names() if name.startswith(("cia-", "thesis-", "efficient-", "keyed-", "frontier-"))
+        name
+        for name in registry.names()
+        if name.startswith(("cia-", "thesis-", "efficient-", "keyed-", "frontier-", "s2snet-"))
     ]
     assert {file_of(name) for name in ours} == {name_of(file) for file in TABLES}
 
@@ -72,9 +85,7 @@ def test_every_experiment_has_the_file_of_its_number() -> None:
 def test_a_file_says_first_which_table_or_figure_it_is(file: Path) -> None:
     first = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))).split("\n")[0]
     kind = re.match(r"[a-z]+", file.stem)[0].capitalize()
-    chapter = {"cia": "", "efficient": "", "keyed": "", "thesis4": "4.", "thesis5": "5.", "thesis6": "6."}[
-        file.parent.name
-    ]
+    chapter = {"thesis4": "4.", "thesis5": "5.", "thesis6": "6."}.get(file.parent.name, "")
     numbered = first.startswith(f"{kind} {chapter}{file.stem.removeprefix(kind.lower())}: ")
     assert numbered or file.stem in BEYOND_THE_PAPERS
 

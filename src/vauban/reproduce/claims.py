@@ -22,15 +22,17 @@ has fewer than FEW images, or rests on networks that stand in for the paper's (t
 
 @dataclass(frozen=True)
 class Larger:
-    """The cell labelled `cell` is larger than the one labelled `than`, or than a number.
+    """The cell labelled `cell` is larger than the one labelled `than`; either may be a number.
 
     Attributes:
         by: By at least so much; negative: smaller by no more.
+        times: Than so many times the other.
     """
 
-    cell: str
+    cell: str | float
     than: str | float
     by: float = 0.0
+    times: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -162,9 +164,11 @@ def _between(curve: Sequence[tuple[float, Estimate]], x: float) -> Estimate:
 
 
 def _larger(need: Larger, numbers: Mapping[str, Estimate]) -> tuple[Interval | None, str]:
-    """The interval of cell - than - by."""
+    """The interval of cell - times * than - by."""
     first, second = _estimate(need.cell, numbers), _estimate(need.than, numbers)
-    name = f"{need.cell} > {need.than}" + (f" {'+' if need.by > 0 else '-'} {abs(need.by):g}" if need.by else "")
+    second = second if second is None or need.times == 1 else _scaled(second, need.times)
+    many = "" if need.times == 1 else f"{need.times:g} times "
+    name = f"{need.cell} > {many}{need.than}" + (f" {'+' if need.by > 0 else '-'} {abs(need.by):g}" if need.by else "")
     if first is None or second is None:
         return None, f"{name}: not measured, or on fewer than {FEW} images"
     limits = difference(first, second)
@@ -172,6 +176,11 @@ def _larger(need: Larger, numbers: Mapping[str, Estimate]) -> tuple[Interval | N
         return None, f"{name}: not defined"
     words = f"{name}: {first.value:.3g} against {second.value:.3g}, difference [{limits.low:.3g}, {limits.high:.3g}]"
     return Interval(limits.low - need.by, limits.high - need.by), words
+
+
+def _scaled(estimate: Estimate, times: float) -> Estimate:
+    low, high = (times * end for end in estimate.interval)
+    return Estimate(tuple(times * value for value in estimate.per_seed), Interval(low, high), estimate.n)
 
 
 def _estimate(name: str | float, numbers: Mapping[str, Estimate]) -> Estimate | None:

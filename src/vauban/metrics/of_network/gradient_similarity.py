@@ -38,7 +38,7 @@ class GradientSimilarity(NetworkMetric):
         first: A system: "network", without any defence; "NAME|network", behind the defence of that name alone; "NAME", that
             defence alone.
         second: Another one, or the same with another label.
-        label: For which label the second's cross-entropy is: the true one, or another drawn at random for each image.
+        label: For which label the second's cross-entropy is: its own one, or another drawn at random for each image.
 
     Raises:
         ContractError: When measured: a system that names no defence of the network, or vectors.
@@ -47,12 +47,12 @@ class GradientSimilarity(NetworkMetric):
     direction: ClassVar[Literal["lower", "higher", ""]] = ""
     first: str = NETWORK
     second: str = NETWORK
-    label: Literal["true", "random"] = "true"
+    label: Literal["own", "other"] = "own"
 
     def values(self, given: MeasuredBatch) -> Tensor:
         y = given.batch.y
         first = system_gradient(given.network, self.first, given.image, y)
-        if self.label == "random":
+        if self.label == "other":
             with quiet(list(given.network.modules())):
                 classes = predict(given.network, given.image).shape[1]
             drawn = RandomWrong().resolve(y, None, classes, given.rng).target

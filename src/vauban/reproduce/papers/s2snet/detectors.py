@@ -1,0 +1,152 @@
+"""Beyond the paper: detectors, under an attack that ignores them and one that knows them; the conclusion's among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from vauban.attacks.fixed_budget.pgd import PGD
+from vauban.attacks.minimal.cw_l2 import CW
+from vauban.core.losses import margin
+from vauban.core.norms import L2
+from vauban.defences.detectors.agreement import FitAgreement
+from vauban.defences.detectors.feature_squeezing import FitFeatureSqueezing
+from vauban.defences.detectors.magnet import FitMagNet
+from vauban.defences.fitter import DefenceFitter
+from vauban.engine import Attack, Restarts
+from vauban.reproduce.claims import Claim, Larger
+from vauban.reproduce.declarations import (
+    Craft,
+    DefenceOnUse,
+    DefendedRole,
+    FitterOnUse,
+    Judge,
+    Scale,
+    TableCell,
+    WeightedNetwork,
+)
+from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.papers.s2snet.networks import BARE, Base, base_of
+from vauban.reproduce.papers.s2snet.setting import experiment
+from vauban.reproduce.registry import register
+
+RATES = (0.05, 0.5)
+"""Shares of clean images that may be rejected."""
+DETECTORS: Mapping[str, type[DefenceFitter]] = {
+    "feature squeezing": FitFeatureSqueezing,
+    "MagNet": FitMagNet,
+    "agreement": FitAgreement,
+}
+CODERS = {"MagNet": "untuned", "agreement": "tuned"}
+"""The auto-encoder of a base that a detector holds."""
+IGNORES, KNOWS = ("PGD on f", "C&W on f"), ("PGD that knows it", "C&W that knows it")
+ANY = "any that knows it"
+
+
+def rates(base: Base) -> tuple[float, ...]:
+    """Those of a base: few images calibrate a high one alone."""
+    return RATES[1:] if base.few else RATES
+
+
+def role(detector: str, rate: float) -> str:
+    return f"f with {detector}, {rate:.0%} of clean images rejected"
+
+
+def detecting(base: Base) -> dict[str, DefendedRole]:
+    """The classifier with each detector, calibrated on clean images of its training set."""
+    made = {}
+    for name, fitter in DETECTORS.items():
+        held: tuple[tuple[str, Any], ...] = (("autoencoder", getattr(base, CODERS[name])),) if name in CODERS else ()
+        for rate in rates(base):
+            part = DefenceOnUse(FitterOnUse(fitter, (*held, ("fpr", rate))), base.held_out, held)
+            made[role(name, rate)] = DefendedRole(BARE, (part,))
+    return made
+
+
+def attacks(scale: Scale) -> tuple[Attack, Attack]:
+    """PGD inside the radius on the margin, and C&W."""
+    base = base_of(scale)
+    few, whole = base.few, base.form == "segnet"
+    inside = PGD(L2(base.radius), steps=2 if few else 1000 if whole else 100, loss=margin)
+    return Restarts(inside, 2 if few else 3), CW(1 if few else 3, 2 if few else 200, lr=0.05, c=1.0)
+
+
+def crafts(scale: Scale, on: str) -> list[Craft]:
+    """Both attacks by the card of a role: with a detector a success is wrong and accepted."""
+    return [Craft(attack, (WeightedNetwork(on),), targeted=False, grid=256, keep="best") for attack in attacks(scale)]
+
+
+def label(detector: str, rate: float, attack: str, what: str = "wrong and accepted") -> str:
+    return f"{role(detector, rate)}; {attack}: {what}"
+
+
+def cells(scale: Scale) -> list[TableCell]:
+    """What is wrong and accepted, and what is wrong or rejected, of clean images and of each attack."""
+    base = base_of(scale)
+    plain = Judge((BARE,))
+    told = [TableCell(None, plain, "accuracy", {}, "f; clean: accuracy")]
+    told += [
+        TableCell(made, plain, "P_upp", {}, f"f; {name}: wrong", (), base.radius)
+        for name, made in zip(IGNORES, crafts(scale, BARE), strict=True)
+    ]
+    for detector in DETECTORS:
+        for rate in rates(base):
+            on = role(detector, rate)
+            judge = Judge((on,))
+            told.append(TableCell(None, judge, "accuracy", {}, label(detector, rate, "clean", "right and accepted")))
+            told.append(
+                TableCell(None, judge, "fooled_or_rejected", {}, label(detector, rate, "clean", "wrong or rejected"))
+            )
+            knowing = crafts(scale, on)
+            for name, made in zip((*IGNORES, *KNOWS), (*crafts(scale, BARE), *knowing), strict=True):
+                told.append(TableCell(made, judge, "P_upp", {}, label(detector, rate, name), (), base.radius))
+                refused = label(detector, rate, name, "wrong or rejected")
+                told.append(TableCell(made, judge, "fooled_or_rejected", {}, refused))
+            first, *others = knowing
+            told.append(TableCell(first, judge, "P_upp", {}, label(detector, rate, ANY), tuple(others), base.radius))
+    return told
+
+
+def claims_of(rate: float) -> tuple[Claim, ...]:
+    """Of detectors at a rate of false positives."""
+    return tuple(
+        claim
+        for detector in DETECTORS
+        for claim in (
+            Claim(
+                f"At {rate:.0%} false positives {detector} lets fewer images of PGD through that ignores it",
+                "the detector's paper; for agreement the conclusion",
+                (Larger(f"f; {IGNORES[0]}: wrong", label(detector, rate, IGNORES[0])),),
+            ),
+            Claim(
+                f"At {rate:.0%} false positives {detector} lets fewer images through than f, of who knows it",
+                "under another attacker than the paper's",
+                (Larger(f"f; {IGNORES[0]}: wrong", label(detector, rate, ANY)),),
+            ),
+        )
+    )
+
+
+@register("s2snet-detectors")
+def detectors() -> Experiment:
+    """Detectors under an attack that ignores them and one that knows them."""
+    made = experiment(
+        "detectors",
+        "Beyond the paper: detectors under attacks that ignore them and that know them",
+        cells,
+        claims=tuple(claim for rate in RATES for claim in claims_of(rate)),
+        minutes=45,
+        images={"small": 50, "small-mnist": 50},
+        notes=(
+            "Wrong and accepted: of the images that the system labels right and accepts, within an L2 distance of 0.5 (2 "
+            "on MNIST and ImageNet), pixels of [0,1]. Wrong or rejected: of all images. Thresholds are calibrated on clean "
+            "training images; an attack that knows the detector has one loss for classifier and detector, the excess over "
+            "the larger of the label's logit and that of 'rejected'.",
+        ),
+    )
+    scales = {
+        name: replace(scale, defended={**scale.defended, **detecting(base_of(scale))})
+        for name, scale in made.scales.items()
+    }
+    return replace(made, scales=scales)
