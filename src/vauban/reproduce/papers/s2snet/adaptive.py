@@ -193,7 +193,7 @@ def adaptive() -> Experiment:
         "Beyond the paper: the S2SNet under an attacker who knows it",
         cells,
         claims=CLAIMS,
-        minutes=60,
+        minutes=40,
         images={"small": 50, "small-mnist": 50},
         roles=lambda scale: dict(list(BASES[scale].classifiers.items())[:1]),
         notes=(

@@ -92,4 +92,4 @@ CLAIMS = (
 @register("s2snet-fig4")
 def figure4() -> Experiment:
     """Accuracy against dissimilarity, gradients of the system that answers."""
-    return experiment("fig4", "Figure 4: WhiteBox", cells, panels=panels, claims=CLAIMS, minutes=45)
+    return experiment("fig4", "Figure 4: WhiteBox", cells, panels=panels, claims=CLAIMS, minutes=20)

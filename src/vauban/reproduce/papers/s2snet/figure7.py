@@ -55,4 +55,4 @@ CLAIMS = (
 @register("s2snet-fig7")
 def figure7() -> Experiment:
     """Images made behind the S2SNet, answered by the bare network."""
-    return experiment("fig7", "Figure 7: GrayBox-", cells, panels=panels, claims=CLAIMS, minutes=25)
+    return experiment("fig7", "Figure 7: GrayBox-", cells, panels=panels, claims=CLAIMS, minutes=15)
