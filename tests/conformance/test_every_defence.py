@@ -33,6 +33,14 @@ FITTED: dict[str, dict[str, Any]] = {
     "feature-squeezing": {"squeezers": (BitDepth(2),), "calibration": Calibration((0.05,), (0.5,))},
     "magnet": {"trained": HELD, "calibration": Calibration((0.5, 0.01), (0.1, 0.01))},
     "agreement": {"trained": HELD, "calibration": Calibration((5.0,), (1.0,))},
+    "noise-reduction": {"calibration": Calibration((-2.0,), (1.0,))},
+    "dropout-uncertainty": {"passes": 4, "rate": 0.3, "calibration": Calibration((0.05,), (0.05,))},
+    "pca-whitening": {
+        "learned": Learned(
+            {"mean": torch.full((64,), 0.3), "axes": 3 * torch.eye(64)[:, 20:40]}, {**OF_DIGITS, "layers": []}
+        ),
+        "calibration": Calibration((2.0,), (1.0,)),
+    },
     "mahalanobis": {
         "learned": Learned({"means.0": centres, "whitening.0": torch.eye(144)}, OF_DIGITS),
         "calibration": Calibration((1000.0,), (100.0,)),

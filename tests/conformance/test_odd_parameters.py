@@ -93,6 +93,12 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "defence agreement": {"trained": AUTO, "calibration": Calibration((0.1,), (1.0,))},
     "defence fitter agreement": {"trained": AUTO},
     "defence feature-squeezing": {"calibration": Calibration((0.1,), (1.0,))},
+    "defence noise-reduction": {"calibration": Calibration((0.1,), (1.0,))},
+    "defence dropout-uncertainty": {"rate": 0.5, "passes": 3, "calibration": Calibration((0.1,), (1.0,))},
+    "defence pca-whitening": {
+        "learned": Learned({"mean": torch.zeros(64), "axes": torch.eye(64)}, {**OF_NET, "layers": []}),
+        "calibration": Calibration((0.1,), (1.0,)),
+    },
     "defence mahalanobis": {
         "learned": Learned({"means.0": torch.zeros(4, 64), "whitening.0": torch.eye(64)}, OF_NET),
         "calibration": Calibration((0.1,), (1.0,)),
@@ -264,7 +270,7 @@ def run(kind: str, entry: Entry[Any], thing: Any) -> None:
 REFUSED_WHEN_RUN = (
     "images within|rounding of torch.float32|submodule|for which the universal|larger than|of shape"
     "|unknown layer of|expected maps|codewords, |activations that are modules|for fpr=|training loss|rejects all"
-    "|of every class"
+    "|of every class|network with dropout"
 )
 """What only the images or the network can tell."""
 

@@ -18,6 +18,7 @@ from vauban.defences import DifferentiableJPEG
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
+from vauban.defences.keyed.permutation import PixelPermutation
 
 ABOVE_0, ABOVE_1 = math.nextafter(0, 1), math.nextafter(1, 2)
 RANGES: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -28,9 +29,12 @@ RANGES: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
     ("diagonal-filter", "size"): ((1, 31), (0, 2, 30, 32, 33, 3.0)),
     ("gaussian-filter", "sigma"): ((1e-3, 1e6), (9e-4, 0.0)),
     ("block-permutation", "block"): ((1, 4), (0, -1, 4.0)),
+    ("keyed-channels", "channels"): ((2, 3), (1, 0, 3.0)),
     ("keyed-signs", "share"): ((0, 1, 0.5), (-ABOVE_0, ABOVE_1)),
     ("gaussian-filter", "size"): ((1, 31), (0, 2, 30, 32, 33, 3.0)),
     ("gaussian-noise", "sigma"): ((ABOVE_0, 1, 1.0), (0.0, -ABOVE_0, ABOVE_1)),
+    ("dropout-uncertainty", "passes"): ((2, 10_000), (1, 10_001, 50.0)),
+    ("dropout-uncertainty", "rate"): ((ABOVE_0, math.nextafter(1, 0)), (0.0, 1.0, -ABOVE_0)),
     ("jpeg", "quality"): ((1, 100), (0, 101, 75.0)),
     ("mean-filter", "size"): ((1, 2, 31), (0, 32, 3.0)),
     ("magnet", "temperature"): ((1e-3, 1e6), (9e-4, 0.0)),
@@ -72,7 +76,8 @@ def test_every_number_is_in_the_table() -> None:
         (entry.name, field.name)
         for entry in defences.registry
         for field in fields(entry.make)  # type: ignore[arg-type]
-        if fits(1, declared(entry.make)[field.name]) and not fits("a name", declared(entry.make)[field.name])
+        if any(fits(number, declared(entry.make)[field.name]) for number in (1, 2, 0.5))
+        and not fits("a name", declared(entry.make)[field.name])
     } == set(RANGES)
 
 
@@ -82,11 +87,16 @@ def test_a_number_outside_its_range_is_refused_in_one_line(name: str, field: str
     given: dict[str, Any] = {"key": Secret.public(7)} if "key" in entry.words else {}
     if name == "magnet":
         given = {"trained": TrainedAutoEncoder(SegNet(1), (1, 8, 8)), "calibration": Calibration((0, 0), (1, 1))}
+    if name == "keyed-channels":
+        given = {"transform": PixelPermutation(Secret.public(7))}
+    if name == "dropout-uncertainty":
+        given = {"calibration": Calibration((0,), (1,))}
     make = partial(entry.make, **given)
     inside, outside = RANGES[name, field]
     for value in inside:
         assert getattr(make(**{field: value}), field) == value
-    for wrong in (*outside, *NO_NUMBERS):
+    taken = fits(None, declared(entry.make)[field])
+    for wrong in (*outside, *(value for value in NO_NUMBERS if value is not None or not taken)):
         with pytest.raises(ContractError, match="expected") as error:
             make(**{field: wrong})
         assert str(wrong) in str(error.value)

@@ -59,6 +59,7 @@ def write_example(name: str) -> None:
     options: dict[str, Any] = {
         "s2snet": {"first": 1, "epochs": 1},
         "magnet": {"autoencoder": "auto-encoder.safetensors"},
+        "dropout-uncertainty": {"rate": 0.5},
         "agreement": {"autoencoder": "s2snet.safetensors"},
     }
     for made in ("s2snet", name) if name == "agreement" else (name,) if name != "auto-encoder" else ():

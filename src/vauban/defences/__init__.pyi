@@ -21,6 +21,8 @@ from vauban.defences.detectors.agreement import Agreement as Agreement
 from vauban.defences.detectors.agreement import FitAgreement as FitAgreement
 from vauban.defences.detectors.base import Detector as Detector
 from vauban.defences.detectors.calibration import DetectorFitter as DetectorFitter
+from vauban.defences.detectors.dropout_uncertainty import DropoutUncertainty as DropoutUncertainty
+from vauban.defences.detectors.dropout_uncertainty import FitDropoutUncertainty as FitDropoutUncertainty
 from vauban.defences.detectors.feature_squeezing import FeatureSqueezing as FeatureSqueezing
 from vauban.defences.detectors.feature_squeezing import FitFeatureSqueezing as FitFeatureSqueezing
 from vauban.defences.detectors.kernel_density import FitKernelDensity as FitKernelDensity
@@ -29,6 +31,10 @@ from vauban.defences.detectors.magnet import FitMagNet as FitMagNet
 from vauban.defences.detectors.magnet import MagNet as MagNet
 from vauban.defences.detectors.mahalanobis import FitMahalanobis as FitMahalanobis
 from vauban.defences.detectors.mahalanobis import Mahalanobis as Mahalanobis
+from vauban.defences.detectors.noise_reduction import AdaptiveNoiseReduction as AdaptiveNoiseReduction
+from vauban.defences.detectors.noise_reduction import FitNoiseReduction as FitNoiseReduction
+from vauban.defences.detectors.pca_whitening import FitPCAWhitening as FitPCAWhitening
+from vauban.defences.detectors.pca_whitening import PCAWhitening as PCAWhitening
 from vauban.defences.features.patch_fitter import FitPatches as FitPatches
 from vauban.defences.features.patches import Patches as Patches
 from vauban.defences.fitter import DefenceFit as DefenceFit

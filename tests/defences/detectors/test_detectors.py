@@ -115,7 +115,7 @@ def test_the_threshold_is_the_conformal_quantile_of_every_second_image(n: int, f
     told = fitted.reached["rejected of the other half"]
     assert told == pytest.approx(float((score[1::2] > threshold).float().mean()), abs=0.011)
     assert told == pytest.approx(fpr, abs=0.1)
-    assert fitted.forwards == fitted.images == n
+    assert (fitted.images, fitted.forwards) == (n, 2 * n)  # the image, and what is left of it
 
 
 def test_too_few_images_and_a_threshold_that_rejects_all_are_refused(digits_cnn: nn.Module) -> None:

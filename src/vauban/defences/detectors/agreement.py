@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from vauban.defences import fitters, registry
 from vauban.defences.autoencoders.reconstruction import Reconstruction, TrainedAutoEncoder
 from vauban.defences.autoencoders.s2snet import FOLZ
 from vauban.defences.autoencoders.s2snet import KIND as S2SNET
-from vauban.defences.detectors.base import Scored, Scorer
+from vauban.defences.detectors.base import Scored, Scorer, margin_against
 from vauban.defences.detectors.by_autoencoder import ReconstructionDetector, ReconstructionDetectorFitter
 from vauban.defences.detectors.calibration import UNCALIBRATED
 
@@ -26,15 +25,15 @@ class AgreementScorer(Scorer):
         reconstruct: A.
     """
 
+    passes = 2
+
     def __init__(self, trained: TrainedAutoEncoder) -> None:
         super().__init__()
         self.reconstruct = Reconstruction(trained, KIND)
 
     def forward(self, network: nn.Module, x: Tensor) -> Scored:
         before, after = network(x), network(self.reconstruct(x))
-        label = before.detach().argmax(1, keepdim=True)
-        others = after.scatter(1, label, -torch.inf).amax(1)
-        return before, (others - after.gather(1, label)[:, 0])[:, None]
+        return before, margin_against(before, after)[:, None]
 
 
 @registry.register(

@@ -25,10 +25,23 @@ THRESHOLDS = "thresholds", "scales"
 
 
 class Scorer(nn.Module, ABC):
-    """(network, x) -> logits and statistics; what it transforms images by are its submodules."""
+    """(network, x) -> logits and statistics; what it transforms images by are its submodules.
+
+    Attributes:
+        passes: Forward passes through the network for each image.
+    """
+
+    passes: int = 1
 
     @abstractmethod
     def forward(self, network: nn.Module, x: Tensor) -> Scored: ...
+
+
+def margin_against(first: Tensor, second: Tensor) -> Tensor:
+    """max_{k != c} z'_k - z'_c of logits z' `second`, c the label of `first`: positive where the answers differ."""
+    label = first.detach().argmax(1, keepdim=True)
+    others = second.scatter(1, label, -torch.inf).amax(1)
+    return others - second.gather(1, label)[:, 0]
 
 
 @dataclass(frozen=True)

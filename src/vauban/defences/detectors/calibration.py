@@ -95,19 +95,17 @@ class DetectorFitter(DefenceFitter):
             )
         reached = {"rejected of the other half": float(rejected.double().mean())}
         reached |= {f"threshold of {name}": t for name, t in zip(detector.statistics, held.thresholds, strict=True)}
-        forwards = before[1] + images
+        forwards = before[1] + images * scorer.passes
         return DefenceFit(replace(detector, calibration=held), reached, before[0] + images, forwards)
 
     def _calibration(self, scores: Tensor, images: int) -> Calibration:
         n, m = scores.shape
         place = math.ceil((n + 1) * (1 - self.fpr / m))
-        if place > n:
-            least = self.images_per_score * math.ceil(m / self.fpr - 1)
-            share = (
-                "half of them to check" if self.images_per_score == 2 else "half of them to fit and a quarter to check"
-            )
+        if place > n or n < 2:
+            least = self.images_per_score * max(2, math.ceil(m / self.fpr - 1))
+            shares = "half of them" if self.images_per_score == 2 else "half of them to fit and a quarter"
             raise ContractError(
-                f"expected at least {plural(least, 'image')} for fpr={self.fpr:g}, {share}, got {images}"
+                f"expected at least {plural(least, 'image')} for fpr={self.fpr:g}, {shares} to check, got {images}"
             )
         if not bool(scores.isfinite().all()):
             raise ContractError(

@@ -32,6 +32,7 @@ class SqueezingScorer(Scorer):
     def __init__(self, squeezers: tuple[InputDefence, ...]) -> None:
         super().__init__()
         self.squeezers = nn.ModuleList(Apply(squeezer) for squeezer in squeezers)
+        self.passes = 1 + len(squeezers)
 
     def forward(self, network: nn.Module, x: Tensor) -> Scored:
         logits: Tensor = network(x)

@@ -148,7 +148,7 @@ class FitKernelDensity(LearnedDetectorFitter):
 
     def learn(
         self, module: nn.Module, batches: Iterable[Batch], seed: int, callback: Passed | None
-    ) -> tuple[Learned, int]:
+    ) -> tuple[Learned, int, int]:
         layer, images = str(self.layer), 0
         held: list[list[Tensor]] = []
         facts: dict[str, object] = {"layers": [layer]}
@@ -172,7 +172,7 @@ class FitKernelDensity(LearnedDetectorFitter):
             features[at, : len(group)] = torch.stack(group)
         bandwidth = self.bandwidth
         facts["bandwidth"] = likeliest_bandwidth(features.double(), count) if bandwidth is None else float(bandwidth)
-        return Learned({"features": features, "count": count}, facts), images
+        return Learned({"features": features, "count": count}, facts), images, images
 
     def holding(self, learned: Learned) -> KernelDensity:
         return KernelDensity(learned=learned, calibration=UNCALIBRATED)

@@ -164,8 +164,8 @@ class LearnedDetectorFitter(DetectorFitter):
     @abstractmethod
     def learn(
         self, module: nn.Module, batches: Iterable[Batch], seed: int, callback: Passed | None
-    ) -> tuple[Learned, int]:
-        """What the detector learns from a stream of images, and how many there were."""
+    ) -> tuple[Learned, int, int]:
+        """What the detector learns from a stream of images, how many there were, and forward passes over them."""
 
     @abstractmethod
     def holding(self, learned: Learned) -> LearnedDetector:
@@ -182,9 +182,9 @@ class LearnedDetectorFitter(DetectorFitter):
             raise ContractError(
                 f"expected batches that can be gone through twice for {self.kind!r}, got an iterator; give a list"
             )
-        learned, images = self.learn(network, Share(batches, 0), seed, callback)
+        learned, images, forwards = self.learn(network, Share(batches, 0), seed, callback)
         detector = self.holding(learned)
-        return self._calibrated(detector, network, Share(batches, 1), seed, callback, before=(images, images))
+        return self._calibrated(detector, network, Share(batches, 1), seed, callback, before=(images, forwards))
 
     def load(self, path: Path) -> LearnedDetector:
         """The detector that a file holds."""

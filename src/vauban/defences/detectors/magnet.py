@@ -41,6 +41,8 @@ class MagNetScorer(Scorer):
         reform: Whether the logits are those of the reconstruction.
     """
 
+    passes = 2
+
     def __init__(self, trained: TrainedAutoEncoder, error: ErrorNorm, temperature: float, reform: bool) -> None:
         super().__init__()
         self.reconstruct = Reconstruction(trained, KIND)

@@ -162,7 +162,7 @@ class FitMahalanobis(LearnedDetectorFitter):
 
     def learn(
         self, module: nn.Module, batches: Iterable[Batch], seed: int, callback: Passed | None
-    ) -> tuple[Learned, int]:
+    ) -> tuple[Learned, int, int]:
         moments: list[Moments] = []
         images, facts = 0, {"layers": list(self.names)}
         for batch in batches:
@@ -183,7 +183,7 @@ class FitMahalanobis(LearnedDetectorFitter):
         for at, sums in enumerate(moments):
             means, whitening = sums.fitted()
             tensors |= {f"means.{at}": means.cpu(), f"whitening.{at}": whitening.cpu()}
-        return Learned(tensors, facts), images
+        return Learned(tensors, facts), images, images
 
     def _moments(self, h: Tensor, layer: str, logits: Tensor) -> Moments:
         if h.shape[1] > LARGEST:
