@@ -20,12 +20,15 @@ from vauban.defences import BitDepth, registry
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
+from vauban.defences.detectors.detector_subnetwork import Subnetwork
 from vauban.defences.detectors.learned import Learned
+from vauban.defences.detectors.outlier_class import widened
 from vauban.engine import BoundThreat, Oracle, Point, Steps
 
 OF_DIGITS = {"image": [1, 8, 8], "classes": 10, "layers": ["penultimate"]}
 with seeded("auto-encoder"):
     centres = torch.randn(10, 144)
+    small = Subnetwork((144,), 8).state_dict()
     HELD = TrainedAutoEncoder(SegNet(1).eval(), (1, 8, 8))
 FITTED: dict[str, dict[str, Any]] = {
     "auto-encoder": {"trained": HELD},
@@ -33,6 +36,10 @@ FITTED: dict[str, dict[str, Any]] = {
     "feature-squeezing": {"squeezers": (BitDepth(2),), "calibration": Calibration((0.05,), (0.5,))},
     "magnet": {"trained": HELD, "calibration": Calibration((0.5, 0.01), (0.1, 0.01))},
     "agreement": {"trained": HELD, "calibration": Calibration((5.0,), (1.0,))},
+    "detector-subnetwork": {
+        "learned": Learned(small, {**OF_DIGITS, "shape": [144], "width": 8}),
+        "calibration": Calibration((1.0,), (0.5,)),
+    },
     "noise-reduction": {"calibration": Calibration((-2.0,), (1.0,))},
     "dropout-uncertainty": {"passes": 4, "rate": 0.3, "calibration": Calibration((0.05,), (0.05,))},
     "pca-whitening": {
@@ -55,10 +62,20 @@ FITTED: dict[str, dict[str, Any]] = {
 """What stands for the files of those that are fitted."""
 
 
+def widened_and_held(net: nn.Module) -> dict[str, Any]:
+    """The network with a class more that it gives to no image."""
+    learned = Learned(widened(net).state_dict(), {"image": [1, 8, 8], "classes": 10})
+    return {"learned": learned, "calibration": Calibration((-12.0,), (1.0,))}
+
+
+def parameters(name: str, net: nn.Module) -> dict[str, Any]:
+    return widened_and_held(net) if name == "outlier-class" else FITTED.get(name, {})
+
+
 def wrappable(entry: Any) -> bool:
     """Defences that need nothing but a trained network; recipes that train are tested beside their code."""
     required = [p for p in inspect.signature(entry.make).parameters.values() if p.default is p.empty]
-    return not required and hasattr(entry.make(**FITTED.get(entry.name, {})), "wrap")
+    return not required and hasattr(entry.make(**parameters(entry.name, nn.Linear(64, 10))), "wrap")
 
 
 NAMES = [entry.name for entry in registry if wrappable(entry)]
@@ -73,7 +90,7 @@ def images(digits_test: tuple[Tensor, Tensor], digits_cnn: nn.Module) -> tuple[T
 
 
 def wrapped(name: str, net: nn.Module) -> nn.Module:
-    guarded: nn.Module = registry.get(name).make(**FITTED.get(name, {})).wrap(net)
+    guarded: nn.Module = registry.get(name).make(**parameters(name, net)).wrap(net)
     return guarded.eval()
 
 
@@ -146,7 +163,7 @@ def test_the_network_is_as_it_was(
     net = copied(digits_cnn).train()
     net[1].eval()
     modes, state = [m.training for m in net.modules()], copy.deepcopy(net.state_dict())
-    guarded = registry.get(name).make(**FITTED.get(name, {})).wrap(net)
+    guarded = registry.get(name).make(**parameters(name, net)).wrap(net)
     assert [m.training for m in net.modules()] == modes
     oracle = Oracle.open(BoundThreat(guarded, backward=rules(guarded)), *images)
     oracle.gradient(images[0], margin)

@@ -32,7 +32,9 @@ from vauban.data.location import DataLocation
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
+from vauban.defences.detectors.detector_subnetwork import Subnetwork
 from vauban.defences.detectors.learned import Learned
+from vauban.defences.detectors.outlier_class import widened
 from vauban.defences.keyed.permutation import PixelPermutation
 from vauban.engine import BoundThreat, Oracle
 from vauban.threats.fitter import fitters as network_fitters
@@ -93,6 +95,16 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "defence agreement": {"trained": AUTO, "calibration": Calibration((0.1,), (1.0,))},
     "defence fitter agreement": {"trained": AUTO},
     "defence feature-squeezing": {"calibration": Calibration((0.1,), (1.0,))},
+    "defence outlier-class": {
+        "learned": Learned(widened(NET).state_dict(), {"image": [1, 8, 8], "classes": 4}),
+        "calibration": Calibration((0.1,), (1.0,)),
+    },
+    "defence fitter outlier-class": {"attack": FGSM()},
+    "defence detector-subnetwork": {
+        "learned": Learned(Subnetwork((64,), 2).state_dict(), {**OF_NET, "shape": [64], "width": 2}),
+        "calibration": Calibration((0.1,), (1.0,)),
+    },
+    "defence fitter detector-subnetwork": {"attack": FGSM()},
     "defence noise-reduction": {"calibration": Calibration((0.1,), (1.0,))},
     "defence dropout-uncertainty": {"rate": 0.5, "passes": 3, "calibration": Calibration((0.1,), (1.0,))},
     "defence pca-whitening": {

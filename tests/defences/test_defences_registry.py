@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from vauban import defences
+from vauban.attacks.fixed_budget.fgsm import FGSM
 from vauban.core.cards import Card, Defended, bare, carded
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, UnknownName
@@ -59,6 +60,8 @@ def write_example(name: str) -> None:
     options: dict[str, Any] = {
         "s2snet": {"first": 1, "epochs": 1},
         "magnet": {"autoencoder": "auto-encoder.safetensors"},
+        "outlier-class": {"attack": FGSM(), "epochs": 1},
+        "detector-subnetwork": {"attack": FGSM(), "epochs": 1},
         "dropout-uncertainty": {"rate": 0.5},
         "agreement": {"autoencoder": "s2snet.safetensors"},
     }

@@ -21,6 +21,8 @@ from vauban.defences.detectors.agreement import Agreement as Agreement
 from vauban.defences.detectors.agreement import FitAgreement as FitAgreement
 from vauban.defences.detectors.base import Detector as Detector
 from vauban.defences.detectors.calibration import DetectorFitter as DetectorFitter
+from vauban.defences.detectors.detector_subnetwork import DetectorSubnetwork as DetectorSubnetwork
+from vauban.defences.detectors.detector_subnetwork import FitDetectorSubnetwork as FitDetectorSubnetwork
 from vauban.defences.detectors.dropout_uncertainty import DropoutUncertainty as DropoutUncertainty
 from vauban.defences.detectors.dropout_uncertainty import FitDropoutUncertainty as FitDropoutUncertainty
 from vauban.defences.detectors.feature_squeezing import FeatureSqueezing as FeatureSqueezing
@@ -33,6 +35,8 @@ from vauban.defences.detectors.mahalanobis import FitMahalanobis as FitMahalanob
 from vauban.defences.detectors.mahalanobis import Mahalanobis as Mahalanobis
 from vauban.defences.detectors.noise_reduction import AdaptiveNoiseReduction as AdaptiveNoiseReduction
 from vauban.defences.detectors.noise_reduction import FitNoiseReduction as FitNoiseReduction
+from vauban.defences.detectors.outlier_class import FitOutlierClass as FitOutlierClass
+from vauban.defences.detectors.outlier_class import OutlierClass as OutlierClass
 from vauban.defences.detectors.pca_whitening import FitPCAWhitening as FitPCAWhitening
 from vauban.defences.detectors.pca_whitening import PCAWhitening as PCAWhitening
 from vauban.defences.features.patch_fitter import FitPatches as FitPatches

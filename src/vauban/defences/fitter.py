@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+import torch
 from torch import nn
 
 from vauban.core.arguments import NamedArguments
 from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError
 from vauban.core.parameters import Parameters
 from vauban.defences.base import Defence
-from vauban.engine.samples import Samples
+from vauban.engine.samples import Samples, as_samples
 
 D = TypeVar("D")
 Passed = Callable[[int], None]
@@ -84,6 +86,15 @@ class DefenceFitter(Parameters, ABC):
     @abstractmethod
     def load(self, path: Path) -> Defence:
         """The defence that a file holds."""
+
+
+def in_memory(batches: Iterable[Batch], kind: str) -> Samples:
+    """The images of a stream, held in memory to train on. Raises ContractError: there are none."""
+    parts = list(batches)
+    if not parts:
+        raise ContractError(f"expected at least one batch of images to train {kind!r} on, got none")
+    x, y, ids = (torch.cat([getattr(part, name) for part in parts]) for name in ("x", "y", "ids"))
+    return as_samples(Batch(x, y, ids, parts[0].levels))
 
 
 class TrainedDefenceFitter(DefenceFitter):

@@ -31,6 +31,10 @@ face(
         "gradient_magnitude": "vauban.metrics.gradient_magnitude:gradient_magnitude",
         "magnify": "vauban.metrics.magnify:magnify",
         "measure": "vauban.metrics.sample:measure",
+        "Power": "vauban.metrics.two_sample:Power",
+        "TwoSampleTest": "vauban.metrics.two_sample:TwoSampleTest",
+        "two_sample_power": "vauban.metrics.two_sample:two_sample_power",
+        "two_sample_test": "vauban.metrics.two_sample:two_sample_test",
         "torchvision_lpips": "vauban.metrics.lpips:torchvision_lpips",
     },
 )

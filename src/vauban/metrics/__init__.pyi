@@ -31,6 +31,10 @@ from vauban.metrics.sample import l1 as l1
 from vauban.metrics.sample import l2 as l2
 from vauban.metrics.sample import linf as linf
 from vauban.metrics.sample import measure as measure
+from vauban.metrics.two_sample import Power as Power
+from vauban.metrics.two_sample import TwoSampleTest as TwoSampleTest
+from vauban.metrics.two_sample import two_sample_power as two_sample_power
+from vauban.metrics.two_sample import two_sample_test as two_sample_test
 from vauban.words.metric import load as load
 
 network_registry: Registry[Any]

@@ -18,8 +18,9 @@ from vauban.core.norms import Linf
 from vauban.core.rng import seeded
 from vauban.defences.detectors.base import Calibration
 from vauban.defences.detectors.kernel_density import FitKernelDensity
-from vauban.defences.detectors.learned import Learned, Share
+from vauban.defences.detectors.learned import Learned
 from vauban.defences.detectors.mahalanobis import FitMahalanobis, Mahalanobis
+from vauban.defences.detectors.streamed import Share
 from vauban.evaluate.fit import fit
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import nn
 
 from vauban.core.cards import Card
@@ -21,8 +20,8 @@ from vauban.defences.autoencoders.reconstruction import Reconstruction, TrainedA
 from vauban.defences.autoencoders.segnet import Form, SegNet
 from vauban.defences.autoencoders.stages import first_of, first_stage
 from vauban.defences.base import Transformed, check_module
-from vauban.defences.fitter import DefenceFit, Passed, TrainedDefenceFitter
-from vauban.engine.samples import Samples, as_samples
+from vauban.defences.fitter import DefenceFit, Passed, TrainedDefenceFitter, in_memory
+from vauban.engine.samples import Samples
 
 KIND = "auto-encoder"
 SEGNET = "Badrinarayanan, Kendall, Cipolla 2017, arXiv:1511.00561"
@@ -125,11 +124,7 @@ class AutoEncoderFitter(TrainedDefenceFitter):
         self, module: nn.Module | None, batches: Iterable[Batch], *, seed: int = 0, callback: Passed | None = None
     ) -> DefenceFit[Reconstructing]:
         """Fit to images that are held in memory; `train` reads them from where they are."""
-        parts = list(batches)
-        if not parts:
-            raise ContractError("expected at least one batch of images to train an auto-encoder on, got none")
-        x, y, ids = (torch.cat([getattr(part, name) for part in parts]) for name in ("x", "y", "ids"))
-        return self.train(module, as_samples(Batch(x, y, ids, parts[0].levels)), seed=seed, callback=callback)
+        return self.train(module, in_memory(batches, self.kind), seed=seed, callback=callback)
 
     def _random(self, shape: tuple[int, ...], form: Form) -> TrainedAutoEncoder:
         """An auto-encoder with random weights, the same for every network."""

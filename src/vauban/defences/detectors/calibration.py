@@ -98,15 +98,19 @@ class DetectorFitter(DefenceFitter):
         forwards = before[1] + images * scorer.passes
         return DefenceFit(replace(detector, calibration=held), reached, before[0] + images, forwards)
 
-    def _calibration(self, scores: Tensor, images: int) -> Calibration:
-        n, m = scores.shape
-        place = math.ceil((n + 1) * (1 - self.fpr / m))
-        if place > n or n < 2:
+    def _check_enough(self, n: int, m: int, images: int) -> None:
+        """Raises ContractError: of all the images too few, n, would set the thresholds of m statistics."""
+        if math.ceil((n + 1) * (1 - self.fpr / m)) > n or n < 2:
             least = self.images_per_score * max(2, math.ceil(m / self.fpr - 1))
             shares = "half of them" if self.images_per_score == 2 else "half of them to fit and a quarter"
             raise ContractError(
                 f"expected at least {plural(least, 'image')} for fpr={self.fpr:g}, {shares} to check, got {images}"
             )
+
+    def _calibration(self, scores: Tensor, images: int) -> Calibration:
+        n, m = scores.shape
+        self._check_enough(n, m, images)
+        place = math.ceil((n + 1) * (1 - self.fpr / m))
         if not bool(scores.isfinite().all()):
             raise ContractError(
                 "expected finite statistics of clean images, got nan or infinity; does the network fit them?"

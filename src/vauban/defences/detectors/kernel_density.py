@@ -16,14 +16,8 @@ from vauban.defences import fitters, registry
 from vauban.defences.detectors.base import Scored
 from vauban.defences.detectors.calibration import UNCALIBRATED
 from vauban.defences.detectors.layer_features import PENULTIMATE, LayerName, place_of, rows, with_features
-from vauban.defences.detectors.learned import (
-    FeatureScorer,
-    Learned,
-    LearnedDetector,
-    LearnedDetectorFitter,
-    check_every_class,
-    first_facts,
-)
+from vauban.defences.detectors.learned import FeatureScorer, Learned, LearnedDetector, check_every_class, first_facts
+from vauban.defences.detectors.streamed import StreamedDetectorFitter
 from vauban.defences.fitter import Passed
 from vauban.engine.network import quiet
 
@@ -122,7 +116,7 @@ def likeliest_bandwidth(features: Tensor, count: Tensor) -> float:
 
 @fitters.register(KIND)
 @dataclass(frozen=True)
-class FitKernelDensity(LearnedDetectorFitter):
+class FitKernelDensity(StreamedDetectorFitter):
     """Features of clean images, of every second image those of its label; the threshold of the others.
 
     Attributes:

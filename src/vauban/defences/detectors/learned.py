@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,6 @@ from vauban.core.errors import ContractError
 from vauban.defences.detectors.base import THRESHOLDS, Detector, Scorer, opened
 from vauban.defences.detectors.calibration import DetectorFitter
 from vauban.defences.detectors.layer_features import rows, with_features
-from vauban.defences.fitter import DefenceFit, Passed
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,41 +130,13 @@ class LearnedDetector(Detector):
 
 
 @dataclass(frozen=True)
-class Share:
-    """Every second image of a stream, a batch at a time.
-
-    Attributes:
-        batches: The stream.
-        first: 0 for the first, third, ... image of it, 1 for the others.
-    """
-
-    batches: Iterable[Batch]
-    first: int
-
-    def __iter__(self) -> Iterator[Batch]:
-        seen = 0
-        for batch in self.batches:
-            at = slice((self.first - seen) % 2, None, 2)
-            seen += len(batch)
-            if len(batch.x[at]):
-                yield replace(batch, x=batch.x[at], y=batch.y[at], ids=batch.ids[at])
-
-
-@dataclass(frozen=True)
 class LearnedDetectorFitter(DetectorFitter):
     """Base of fits that learn from every second image; of the others every second sets the thresholds, the rest check.
 
-    Thresholds are of images apart from those learned from, so that the rate of false positives is that of new images. The
-    stream is gone through twice.
+    Thresholds are of images apart from those learned from, so that the rate of false positives is that of new images.
     """
 
     images_per_score: ClassVar[int] = 4
-
-    @abstractmethod
-    def learn(
-        self, module: nn.Module, batches: Iterable[Batch], seed: int, callback: Passed | None
-    ) -> tuple[Learned, int, int]:
-        """What the detector learns from a stream of images, how many there were, and forward passes over them."""
 
     @abstractmethod
     def holding(self, learned: Learned) -> LearnedDetector:
@@ -173,18 +144,6 @@ class LearnedDetectorFitter(DetectorFitter):
 
     def detector(self) -> LearnedDetector:
         return self.holding(Learned({}, {}))
-
-    def fit(
-        self, module: nn.Module | None, batches: Iterable[Batch], *, seed: int = 0, callback: Passed | None = None
-    ) -> DefenceFit[Any]:
-        network = self._network(module)
-        if iter(batches) is batches:
-            raise ContractError(
-                f"expected batches that can be gone through twice for {self.kind!r}, got an iterator; give a list"
-            )
-        learned, images, forwards = self.learn(network, Share(batches, 0), seed, callback)
-        detector = self.holding(learned)
-        return self._calibrated(detector, network, Share(batches, 1), seed, callback, before=(images, forwards))
 
     def load(self, path: Path) -> LearnedDetector:
         """The detector that a file holds."""

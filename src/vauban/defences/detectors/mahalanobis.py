@@ -15,14 +15,8 @@ from vauban.defences import fitters, registry
 from vauban.defences.detectors.base import Scored
 from vauban.defences.detectors.calibration import UNCALIBRATED
 from vauban.defences.detectors.layer_features import PENULTIMATE, LayerName, place_of, rows, with_features
-from vauban.defences.detectors.learned import (
-    FeatureScorer,
-    Learned,
-    LearnedDetector,
-    LearnedDetectorFitter,
-    check_every_class,
-    first_facts,
-)
+from vauban.defences.detectors.learned import FeatureScorer, Learned, LearnedDetector, check_every_class, first_facts
+from vauban.defences.detectors.streamed import StreamedDetectorFitter
 from vauban.defences.fitter import Passed
 from vauban.engine.network import quiet
 
@@ -128,7 +122,7 @@ class Moments:
 
 @fitters.register(KIND, words={"layers": "texts"})
 @dataclass(frozen=True)
-class FitMahalanobis(LearnedDetectorFitter):
+class FitMahalanobis(StreamedDetectorFitter):
     """Class means and the covariance within classes of features, of every second image; thresholds of the others.
 
     The images are read as a stream; what is held are sums, one for each class and pair of features.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,7 +34,8 @@ def entropy(levels: Tensor) -> Tensor:
     ones = torch.ones_like(flat, dtype=torch.float64)
     counts = torch.zeros(*flat.shape[:2], LEVELS, dtype=torch.float64, device=levels.device).scatter_add_(2, flat, ones)
     p = counts / flat.shape[2]
-    return -torch.special.xlogy(p, p).sum(2).mean(1) / torch.log(torch.tensor(2.0, dtype=p.dtype))
+    bits: Tensor = -torch.special.xlogy(p, p).sum(2).mean(1) / math.log(2)
+    return bits
 
 
 def cross_mean(v: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,8 @@ from vauban.core.precision import working_type
 from vauban.defences import fitters, registry
 from vauban.defences.detectors.base import Scored
 from vauban.defences.detectors.calibration import UNCALIBRATED
-from vauban.defences.detectors.learned import (
-    FeatureScorer,
-    Learned,
-    LearnedDetector,
-    LearnedDetectorFitter,
-    first_facts,
-)
+from vauban.defences.detectors.learned import FeatureScorer, Learned, LearnedDetector, first_facts
+from vauban.defences.detectors.streamed import StreamedDetectorFitter
 from vauban.defences.fitter import Passed
 from vauban.engine.network import quiet
 
@@ -91,7 +86,7 @@ class PCAWhitening(LearnedDetector):
 
 @fitters.register(KIND)
 @dataclass(frozen=True)
-class FitPCAWhitening(LearnedDetectorFitter):
+class FitPCAWhitening(StreamedDetectorFitter):
     """Principal components of every second clean image, by sums over a stream; the threshold of the others.
 
     Attributes:
@@ -112,7 +107,8 @@ class FitPCAWhitening(LearnedDetectorFitter):
     def learn(
         self, module: nn.Module, batches: Iterable[Batch], seed: int, callback: Passed | None
     ) -> tuple[Learned, int, int]:
-        images, facts = 0, {"layers": []}
+        images = 0
+        facts: dict[str, Any] = {"layers": []}
         sums = products = torch.empty(0)
         for batch in batches:
             flat = batch.x.flatten(1).double()
@@ -138,7 +134,7 @@ class FitPCAWhitening(LearnedDetectorFitter):
         axes = vectors[:, :late] / (values[:late].clamp_min(0) + self.floor).sqrt()
         return Learned({"mean": mean.cpu(), "axes": axes.cpu()}, facts), images, 1
 
-    def _facts(self, module: nn.Module, batch: Batch) -> dict[str, object]:
+    def _facts(self, module: nn.Module, batch: Batch) -> dict[str, Any]:
         d = batch.x[0].numel()
         if d > LARGEST:
             raise ContractError(
