@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,7 @@ def test_one_forward_pass_and_nothing_left_on_the_network() -> None:
     assert not any(part._forward_hooks for part in net.modules())
 
 
-def test_a_file_holds_what_was_fitted(digits_cnn: nn.Module, tmp_path: Path) -> None:
+def test_a_file_holds_what_was_fitted(digits_cnn: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data, path = vb.data.load("digits/train[:400]"), tmp_path / "mahalanobis.safetensors"
     fitted = fit("mahalanobis:layers=[5][penultimate],fpr=0.1", digits_cnn, data, path)
     x = vb.data.load("digits/test[:20]").all().x
@@ -115,6 +116,13 @@ def test_a_file_holds_what_was_fitted(digits_cnn: nn.Module, tmp_path: Path) -> 
     assert guarded.card.fitted_to
     assert detector.name == "mahalanobis:file=mahalanobis.safetensors"
     assert detector.statistics == ("the distance at 5", "the distance at penultimate")
+    batch = vb.data.load("digits/test[:20]").all()
+    for net, elsewhere in ((digits_cnn, False), (copy.deepcopy(digits_cnn), True)):
+        if elsewhere:
+            net[0].weight.data[0] += 0.01
+        caplog.clear()
+        vb.attack(attacks.FGSM(Linf(0.1)), detector.wrap(net), batch)
+        assert ("fitted-elsewhere" in caplog.text) == elsewhere
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with pytest.raises(UnknownName, match="layer of Sequential: '5'"):
         detector.wrap(other)

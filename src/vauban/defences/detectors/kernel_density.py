@@ -35,19 +35,23 @@ class DensityScorer(FeatureScorer):
     """
 
     features: Tensor
+    sizes: Tensor
     count: Tensor
 
     def __init__(self, learned: Learned) -> None:
         super().__init__(KIND, learned)
         self.bandwidth = learned.facts["bandwidth"]
         self.register_buffer("features", learned.tensors["features"].double(), persistent=False)
+        self.register_buffer("sizes", self.features.square().sum(2), persistent=False)
         self.register_buffer("count", learned.tensors["count"], persistent=False)
 
     def forward(self, network: nn.Module, x: Tensor) -> Scored:
         logits, (feature,) = self.asked(network, x)
         h = self.rows(feature, self.layers[0], self.features.shape[2])
         label = logits.detach().argmax(1)
-        squared = (h[:, None] - self.features[label]).square().sum(2)
+        held = self.features[label]
+        between = torch.bmm(held, h[:, :, None])[:, :, 0]
+        squared = h.square().sum(1, keepdim=True) - 2 * between + self.sizes[label]
         absent = torch.arange(squared.shape[1], device=x.device) >= self.count[label][:, None]
         kernel = (-squared / self.bandwidth**2).masked_fill(absent, -torch.inf)
         return logits, (self.count[label].log() - kernel.logsumexp(1))[:, None]
