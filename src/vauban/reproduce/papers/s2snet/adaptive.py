@@ -16,6 +16,7 @@ from vauban.engine import Attack, Restarts
 from vauban.reproduce.claims import Claim, Larger
 from vauban.reproduce.declarations import Craft, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
+from vauban.reproduce.figures import OperatingCurves, Panel
 from vauban.reproduce.papers.s2snet.attacks import EncoderFeatures, FeatureDistance
 from vauban.reproduce.papers.s2snet.networks import BARE, BASES, BYPASSED, TUNED, UNTUNED, UNTUNED_BYPASSED, base_of
 from vauban.reproduce.papers.s2snet.setting import experiment
@@ -139,6 +140,17 @@ def cells(scale: Scale) -> list[TableCell]:
     return told
 
 
+def panels(scale: Scale) -> list[Panel]:
+    """P(D) of each system, a curve for each attack and one for the nearest success of all."""
+    drawn: list[Panel] = []
+    for system in systems(scale):
+        every = {name: (one,) for name, one in crafts(scale, system).items()}
+        worst = tuple(one for (one,) in every.values())
+        title = f"Operating characteristic of {system}"
+        drawn.append(OperatingCurves(title, {**every, ANY: worst}, judge_of(system), 2 * base_of(scale).radius))
+    return drawn
+
+
 def stronger(system: str, attack: str, why: str) -> Claim:
     """That an attack fools no more than PGD by the system's own gradients, by two points."""
     return Claim(
@@ -192,6 +204,7 @@ def adaptive() -> Experiment:
         "adaptive",
         "Beyond the paper: the S2SNet under an attacker who knows it",
         cells,
+        panels=panels,
         claims=CLAIMS,
         minutes=40,
         images={"small": 50, "small-mnist": 50},
