@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+from vauban.attacks.fixed_budget.fgsm import FGSM
 from vauban.attacks.fixed_budget.orthogonal_pgd import OrthogonalPGD
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.attacks.minimal.cw_l2 import CW
-from vauban.core.losses import margin
-from vauban.core.norms import L2
+from vauban.core.losses import cross_entropy, margin
+from vauban.core.norms import L2, Linf
 from vauban.defences.detectors.agreement import FitAgreement
+from vauban.defences.detectors.detector_subnetwork import FitDetectorSubnetwork
 from vauban.defences.detectors.feature_squeezing import FitFeatureSqueezing
 from vauban.defences.detectors.kernel_density import FitKernelDensity
 from vauban.defences.detectors.magnet import FitMagNet
 from vauban.defences.detectors.mahalanobis import FitMahalanobis
+from vauban.defences.detectors.noise_reduction import FitNoiseReduction
+from vauban.defences.detectors.outlier_class import FitOutlierClass
+from vauban.defences.detectors.pca_whitening import FitPCAWhitening
+from vauban.defences.detectors.trained import TrainedDetectorFitter
 from vauban.defences.fitter import DefenceFitter
 from vauban.engine import Attack, Restarts
 from vauban.reproduce.claims import Claim, Larger
@@ -42,9 +48,16 @@ DETECTORS: Mapping[str, type[DefenceFitter]] = {
     "feature squeezing": FitFeatureSqueezing,
     "MagNet": FitMagNet,
     "agreement": FitAgreement,
-    "Mahalanobis": FitMahalanobis,
+    "adaptive noise reduction": FitNoiseReduction,
+    "PCA whitening": FitPCAWhitening,
     "kernel density": FitKernelDensity,
+    "Mahalanobis": FitMahalanobis,
+    "outlier class": FitOutlierClass,
+    "detector subnetwork": FitDetectorSubnetwork,
 }
+"""All that there are but dropout uncertainty: none of these classifiers has dropout."""
+SEEN = 8.0
+"""Eps of the FGSM whose images two of them are trained on, in units of the scale."""
 FEW = ("feature squeezing", "MagNet", "agreement")
 """At scale smoke, where few clean images calibrate."""
 IGNORES, KNOWS = ("PGD on f", "C&W on f"), ("PGD that knows it", "C&W that knows it", "orthogonal PGD")
@@ -62,8 +75,11 @@ def rates(base: Base) -> tuple[float, ...]:
 
 
 def detectors_of(base: Base) -> tuple[str, ...]:
-    """The detectors of a base by name."""
-    return FEW if base.few else tuple(DETECTORS)
+    """The detectors of a base by name; the components of large images are too many to whiten."""
+    if base.few:
+        return FEW
+    large = base.form == "segnet"
+    return tuple(name for name in DETECTORS if not (large and name == "PCA whitening"))
 
 
 def role(detector: str, rate: float) -> str:
@@ -76,10 +92,13 @@ def detecting(base: Base) -> dict[str, DefendedRole]:
     for name in detectors_of(base):
         fitter = DETECTORS[name]
         held: tuple[tuple[str, Any], ...] = ()
+        seen: tuple[tuple[str, Any], ...] = ()
         if fitter in CODERS:
             held = (("autoencoder", getattr(base, CODERS[fitter])),)
+        if issubclass(fitter, TrainedDetectorFitter):
+            seen = (("attack", FGSM(Linf(SEEN * base.unit), loss=cross_entropy)),)
         for rate in rates(base):
-            part = DefenceOnUse(FitterOnUse(fitter, (*held, ("fpr", rate))), base.held_out, held)
+            part = DefenceOnUse(FitterOnUse(fitter, (*held, *seen, ("fpr", rate))), base.held_out, held)
             made[role(name, rate)] = DefendedRole(BARE, (part,))
     return made
 
@@ -168,7 +187,8 @@ def detectors() -> Experiment:
             "on MNIST and ImageNet), pixels of [0,1]. Wrong or rejected: of all images. Thresholds are calibrated on clean "
             "test images that are not attacked; an attack that knows the detector has one loss for both, "
             "the excess over the larger of the label's logit and that of 'rejected'; orthogonal PGD follows both in turn. "
-            "Of all images: those that are rejected, or wrong, before the attack included.",
+            "Of all images: those that are rejected, or wrong, before the attack included. Outlier class and subnetwork "
+            "have seen images of FGSM at 8 units of eps.",
         ),
     )
     scales = {
