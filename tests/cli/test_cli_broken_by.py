@@ -17,7 +17,7 @@ from vauban.store import query
 
 OLD = Path(__file__).parents[1] / "fixtures" / "vauban-0.1" / "study"
 CASCADE = "cascade:attacks=[pgd:eps=0.01,steps=1][standard:eps=0.3,steps=5,n_target=1,queries=5][pgd:eps=0.3,steps=5]"
-STAGES = ["pgd:eps=0.01,steps=1", "random-noise", "apgd", "apgd-t", "fmn", "square", "pgd:eps=0.3,steps=5"]
+STAGES = ["pgd:eps=0.01,steps=1", "random-noise", "apgd", "apgd-t", "fmn", "square", "rays", "pgd:eps=0.3,steps=5"]
 
 
 @pytest.mark.slow

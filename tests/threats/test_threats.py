@@ -17,6 +17,7 @@ from vauban.engine import Oracle, Point, Steps, judge
 GRANTS = {
     "white-box": {"gradients", "scores", "labels"},
     "adaptive": {"gradients", "scores", "labels"},
+    "auto": {"gradients", "scores", "labels"},
     "scores-only": {"scores", "labels"},
     "labels-only": {"labels"},
     "gray-box": {"gradients"},

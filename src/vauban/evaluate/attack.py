@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from vauban.core.goals import Goal, goal_of
 from vauban.core.parameters import check
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
+from vauban.evaluate.adaptation.expand import SAMPLES, looked_at
+from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.attack_report import AttackReport
 from vauban.evaluate.audited_rows import SUSPICIOUS, audited
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
@@ -28,12 +31,15 @@ from vauban.evaluate.diagnostics.preflight_checks import answered_last, undeclar
 from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.narrowed import narrowed
 from vauban.evaluate.unchanged import check_unchanged, state_of
+from vauban.threats.auto import Auto
 from vauban.words import data as datasets
 from vauban.words import goal as goals
 from vauban.words.attack import attack_of
 from vauban.words.labels import stage_labels
 from vauban.words.model import model_of, tell_behind
 from vauban.words.threat import threat_of
+
+log = logging.getLogger("vauban")
 
 
 @named_arguments
@@ -60,7 +66,7 @@ def attack(
         model: A module, or its name: `digits-cnn`, `jpeg|digits-cnn`.
         batch: A `Batch`, a pair (x, y) of images on the 8-bit grid and labels, a `DataLoader`, a torch data set, or a data
             set or its name. Data sets are taken whole and give an attack without eps its conventional budget.
-        threat: One of `vauban.threats`, or its name: `adaptive:eot=16`.
+        threat: One of `vauban.threats`, or its name: `adaptive:eot=16`; of the ways of `auto` the best is taken.
         goal: A goal, or its name: `targeted:3`.
         seed: Of every random number.
         mask: False or 0 where the attacker may change nothing, True or 1 elsewhere, as `(batch, ...)` or what broadcasts to
@@ -80,13 +86,21 @@ def attack(
     named = attack_of(attack, data if isinstance(data, Dataset) else None)
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
     tell_behind(network.name, network.behind)
-    bound: BoundThreat = told(threat_of(threat).value, network.network).bind(network.value, levels=whole.levels)
+    meant, looked = threat_of(threat).value, Adaptation()
+    if isinstance(meant, Auto):
+        few = Batch(whole.x[:SAMPLES], whole.y[:SAMPLES], whole.ids[:SAMPLES], whole.levels)
+        usual = dict(data.budgets) if isinstance(data, Dataset) else {}
+        looked = looked_at(network.value, few, [named.value], usual, network.network, seed)
+        log.info("threat auto: %s", looked.sentence)
+        meant = next(iter(looked.ways), meant)
+    bound: BoundThreat = told(meant, network.network).bind(network.value, levels=whole.levels)
     aim = goals.load(goal)
     check_grants(named, aim, bound)
     state = state_of(bound.parts)
     classes = data.known_classes if isinstance(data, Dataset) else None
     blind = named.value.goes_on_blind
     bound, findings = first_look(bound, whole, named.value.needs, seed, classes, goes_on_blind=blind)
+    findings += looked.findings
     findings += parameter_findings(named.value, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
     wide = None if mask is None else mask_of(mask, whole.x)

@@ -14,11 +14,15 @@ from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
+from vauban.evaluate.adaptation.expand import images_of, looked_at
+from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.settings import Settings
 from vauban.evaluate.unchanged import state_of
 from vauban.jobs.identity import describe
+from vauban.threats.access import WhiteBox
+from vauban.threats.auto import Auto
 from vauban.threats.base import Means, Threat
 from vauban.words import goal as goals
 from vauban.words.model import below
@@ -36,23 +40,34 @@ def make_cells(
     goal: Goal | str,
     settings: Settings,
     means: Callable[[nn.Module | None, nn.Module], Means],
+    adapted: dict[str, Adaptation] | None = None,
 ) -> list[Cell]:
     """Every combination that makes sense, in reading order.
 
     Args:
         models, defences, threats, attacks, data, goal, settings: What is combined.
         means: From the network below a defence and the defended one to what an attacker can do before the attack.
+        adapted: Gets what the automatic threat saw, by the label of model and defence; None: that threat is white-box, and
+            no default.
 
-    Without threats: white-box for each model, and for a defence whose card prescribes more, adaptive beside it. Raises
-    AccessError, before anything runs, for an attack that a threat does not grant.
+    Without threats: white-box for each model, for a defence whose card prescribes more, adaptive beside it, and auto for a
+    network without a card. Auto becomes a threat for each way that it finds. Raises AccessError, before anything runs, for
+    an attack that a threat does not grant.
     """
     cells = []
     for model in models:
         for defence in defences:
             defended = defence.value.wrap(model.value).to(settings.device)
             facts = describe(defended)
-            for threat in threats or _default_threats(defended):
-                network = below(defence.value, model.value, defended)
+            network = below(defence.value, model.value, defended)
+            chosen = list(threats or _default_threats(defended, adapted is not None))
+            if adapted is not None and any(isinstance(threat.value, Auto) for threat in chosen):
+                batch = images_of(data, settings.device)
+                run = [attack.value for attack in attacks]
+                seen = looked_at(defended, batch, run, dict(data.budgets), network, settings.seed)
+                adapted[f"{model.name} | {defence.name}"] = seen
+                chosen = _expanded(chosen, seen)
+            for threat in chosen:
                 if isinstance(threat.value, Threat):
                     threat = replace(threat, value=threat.value.prepare(means(network, defended)))
                 bound = bind(threat, defended, data, settings, network)
@@ -100,7 +115,20 @@ def bind(
     return bound
 
 
-def _default_threats(defended: nn.Module) -> list[Named[Any]]:
+def _expanded(threats: Sequence[Named[Any]], seen: Adaptation) -> list[Named[Any]]:
+    """Threats with the ways in the place of auto; without any it is white-box, once."""
+    ways = [Named(way.name, way) for way in seen.ways]
+    plain = any(isinstance(threat.value, WhiteBox) for threat in threats)
+    chosen: list[Named[Any]] = []
+    for threat in threats:
+        if not isinstance(threat.value, Auto):
+            chosen.append(threat)
+        elif ways or not plain:
+            chosen += ways or [threat]
+    return chosen
+
+
+def _default_threats(defended: nn.Module, looks: bool) -> list[Named[Any]]:
     from vauban import threats
 
     if keys_of(defended):
@@ -108,6 +136,8 @@ def _default_threats(defended: nn.Module) -> list[Named[Any]]:
     chosen: list[Named[Any]] = [Named("white-box", threats.white_box())]
     if any(card.backward or card.draws > 1 for _, card in carded(defended)):
         chosen.append(Named("adaptive", threats.adaptive()))
+    if looks and not any(True for _ in carded(defended)):
+        chosen.append(Named("auto", threats.auto()))
     return chosen
 
 

@@ -14,6 +14,7 @@ from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import check
+from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.attackers_means import RunMeans
 from vauban.evaluate.audit import due_audits
 from vauban.evaluate.batch_size import automatic_batch_size
@@ -33,6 +34,8 @@ from vauban.jobs import runner
 from vauban.jobs.progress import Tell
 from vauban.store.files import check_output
 from vauban.store.parquet import Store
+from vauban.threats.access import WhiteBox
+from vauban.threats.auto import Auto
 from vauban.words import data as datasets
 from vauban.words.attack import attack_of
 from vauban.words.defence import defence_of
@@ -134,6 +137,7 @@ class Study:
         size = automatic_batch_size(self.data) if batch_size is None else batch_size
         self.settings = Settings(seed, size, device, levels, budget, save_images, further_metrics(metrics, self.data))
         self.cells: list[Cell] = []
+        self.adapted: dict[str, Adaptation] = {}
         reader = Reader()
         means = partial(RunMeans, folder=Path(out) / "surrogates", root=root, device=device)
         named_defences = named(defences, defence_of, reader)
@@ -144,7 +148,15 @@ class Study:
             model.value.to(device)
             labelled = own_labels(model, self.data, self.settings) if labels == "own" else self.data
             self.cells += make_cells(
-                [model], defended, named_threats, named_attacks, labelled, goal, self.settings, means
+                [model],
+                defended,
+                named_threats,
+                named_attacks,
+                labelled,
+                goal,
+                self.settings,
+                means,
+                self.adapted if preflight else None,
             )
         self.missing = reader.missing
         lacking = [error for cell in self.cells if (error := cell.lacking) is not None]
@@ -223,7 +235,12 @@ class Study:
     def _look(self, looked: Preflight, cell: Cell) -> tuple[Cell, Sequence[Finding] | None]:
         """The cell and what the preflight says of its model; None where nothing was asked or the model failed."""
         try:
-            return looked.check(cell) if self.preflight and cell.lacking is None else (cell, None)
+            if not self.preflight or cell.lacking is not None:
+                return cell, None
+            checked, findings = looked.check(cell)
+            seen = self.adapted.get(f"{cell.model.name} | {cell.defence.name}")
+            direct = isinstance(cell.named_threat.value, (WhiteBox, Auto))
+            return checked, [*findings, *(seen.findings if seen is not None and direct else ())]
         except (VaubanError, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -241,6 +258,7 @@ class Study:
             "device": self.settings.device,
             "n": len(self.data),
             "missing": {word: str(error) for word, error in self.missing.items()},
+            "adapted": {network: seen.sentence for network, seen in self.adapted.items()},
             "preflight": self.preflight,
             "command": self.command,
         }

@@ -10,6 +10,7 @@ from vauban.threats.adaptive import Adaptive as Adaptive
 from vauban.threats.adaptive import LeakedKey as LeakedKey
 from vauban.threats.adaptive import members as members
 from vauban.threats.adaptive import prescription as prescription
+from vauban.threats.auto import Auto as Auto
 from vauban.threats.base import Threat as Threat
 from vauban.threats.base import refusal as refusal
 from vauban.threats.chosen_inputs import ChosenInputs as ChosenInputs
@@ -30,6 +31,7 @@ from vauban.words.threat import load as load
 
 registry: Registry[Any]
 adaptive = Adaptive
+auto = Auto
 chosen_inputs = ChosenInputs
 ensemble = Ensemble
 gray_box = GrayBox

@@ -12,6 +12,7 @@ from vauban.store import CellRows
 
 WEAK_ATTACK = frozenset(
     {
+        "no-adaptive-attack-known",
         "no-gradients",
         "noise-beats-attack",
         "noise-beats-gradients",

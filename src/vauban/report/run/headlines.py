@@ -131,10 +131,17 @@ def headlines(run: Run) -> list[Headline]:
     cells = attacked_cells(run)
     labels = attack_labels(cells)
     groups = group(cells, judged_network)
-    return [
+    shown = [
         _headline(key, groups[key], groups.get((key[0], "none", key[2]), []), labels, run.findings)
         for key in sorted(groups, key=undefended_first)
     ]
+    adapted = run.study.get("adapted") or {}
+    return [replace(h, remarks=(*h.remarks, *_adapted(adapted.get(f"{h.model} | {h.defence}")))) for h in shown]
+
+
+def _adapted(seen: str | None) -> tuple[str, ...]:
+    """What the automatic threat saw and did, as a sentence; nothing where it was not there."""
+    return () if seen is None else (f"Threat auto: {seen.rstrip('.')}.",)
 
 
 def _headline(

@@ -1,0 +1,74 @@
+"""Submodules whose gradient is not that of their function: a finite-difference test of each that is not torch's own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vauban.core.errors import VaubanError
+from vauban.core.rng import Stream, seeded
+from vauban.core.tensors import flat
+from vauban.engine.network import quiet
+from vauban.evaluate.adaptation.calls import Call
+from vauban.evaluate.adaptation.responses import responses
+
+LOOKED_AT = 8  # samples
+SHARE = 0.05  # of the standard deviation of what a module is given: the size of a move
+UNSOUND = 0.5  # share of the samples
+
+
+def unsound_modules(calls: list[Call], seed: int) -> list[tuple[Call, str]]:
+    """The innermost unsound submodules, each with what is wrong; those of torch itself are taken to be sound.
+
+    Args:
+        calls: The calls of a network's submodules, outermost first.
+        seed: Of the moves.
+    """
+    wrong: list[tuple[Call, str]] = []
+    for call in reversed(calls):  # the innermost come first
+        inner = any(other.name.startswith(f"{call.name}.") for other, _ in wrong)
+        if inner or type(call.module).__module__.startswith("torch."):
+            continue
+        if (what := _wrong(call, seed)) is not None:
+            wrong.append((call, what))
+    return wrong[::-1]
+
+
+def _wrong(call: Call, seed: int) -> str | None:
+    z = call.given[:LOOKED_AT]
+    weights = Stream(seed, torch.arange(1)).normal("weights", tuple(call.output.shape[1:]), dtype=z.dtype).to(z.device)
+
+    def value(given: Tensor) -> Tensor:
+        with seeded(seed, "module", device=z.device), torch.no_grad():
+            answer: Tensor = call.module(given.clone())
+        return (flat(answer) * flat(weights)).sum(1)
+
+    if len(call.output) != len(call.given):
+        return None
+    with quiet(list(call.module.modules())):
+        try:
+            gradient = _gradient(call, z, weights, seed)
+        except RuntimeError:
+            gradient = None
+        if gradient is None:
+            return "has no gradient"
+        step = SHARE * flat(z).std(1).clamp_min(1e-6)
+        try:
+            seen = responses(value, z, gradient.nan_to_num(), step, seed)
+        except (RuntimeError, VaubanError):
+            return None
+    if not bool(gradient.isfinite().all()):
+        return "has a gradient that is not finite"
+    if float(seen.unsound.double().mean()) <= UNSOUND:
+        return None
+    return "has a gradient of zero" if bool(seen.dead.all()) else "has a gradient that is not that of its function"
+
+
+def _gradient(call: Call, z: Tensor, weights: Tensor, seed: int) -> Tensor | None:
+    with torch.enable_grad(), seeded(seed, "module", device=z.device):
+        leaf = z.clone().requires_grad_(True)
+        answer = call.module(leaf * 1)
+        if not answer.requires_grad:
+            return None
+        (gradient,) = torch.autograd.grad((flat(answer) * flat(weights)).sum(), leaf, allow_unused=True)
+    return gradient

@@ -1,0 +1,168 @@
+"""The automatic threat: what it sees of defences without a card, the ways it takes, and silence on sound networks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import vauban as vb
+from vauban import Linf, attacks, threats
+from vauban.core.contracts import Batch
+from vauban.core.rng import Stream
+from vauban.data.dataset import Dataset, InMemory
+from vauban.evaluate.adaptation.responses import responses
+from vauban.evaluate.adaptation.search import look
+from vauban.evaluate.adaptation.substitutes import SoftTopK, menu
+from vauban.evaluate.study import Study
+from vauban.store import load
+
+BALL = Linf(0.1)
+Digits = tuple[Tensor, Tensor]
+
+
+class Front(nn.Module):
+    """A network behind a function of the image and before one of its logits."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        before: Callable[[Tensor], Tensor] = lambda x: x,
+        after: Callable[[Tensor], Tensor] = lambda z: z,
+    ) -> None:
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.network(self.before(x)))
+
+
+class Rounding(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * 7).round() / 7
+
+
+def seeded_by_the_image(x: Tensor) -> Tensor:
+    noise = []
+    for image in x.detach():
+        seed = int(hashlib.sha256(image.numpy().tobytes()).hexdigest()[:8], 16)
+        noise.append(torch.randn(image.shape, generator=torch.Generator().manual_seed(seed)))
+    return (x + 0.15 * torch.stack(noise)).clamp(0, 1)
+
+
+def reversed_margin(z: Tensor) -> Tensor:
+    top = z.topk(2, 1)
+    lead = top.values[:, 0] - top.values[:, 1]
+    turned = torch.floor(lead / 3) * 3 + 3 - lead % 3
+    return z.scatter(1, top.indices[:, :1], (top.values[:, 1] + turned)[:, None])
+
+
+def purified(network: nn.Module, x: Tensor) -> Tensor:
+    z = x.detach().clone()
+    for _ in range(2):
+        with torch.enable_grad():
+            z.requires_grad_(True)
+            (g,) = torch.autograd.grad(network(z).softmax(1).square().sum(), z)
+        z = (z + 0.01 * g.sign()).detach()
+    return z
+
+
+FRONTS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "numpy": lambda net: Front(net, lambda x: torch.from_numpy((x.numpy() * 7).round() / 7)),
+    "rounding": lambda net: Front(net, lambda x: (x * 7).round() / 7),
+    "rounding module": lambda net: nn.Sequential(Rounding(), net),
+    "comparison": lambda net: Front(net, lambda x: (x > 0.5).to(x.dtype)),
+    "hard vote": lambda net: Front(net, after=lambda z: F.one_hot(z.argmax(1), 10).to(z.dtype)),
+    "saturated": lambda net: Front(net, after=lambda z: (z * 1000).softmax(1)),
+    "reversed margin": lambda net: Front(net, after=reversed_margin),
+    "seeded by the image": lambda net: Front(net, seeded_by_the_image),
+    "purified": lambda net: Front(net, lambda x: purified(net, x)),
+    "resized by pixels": lambda net: Front(net, lambda x: F.interpolate(x.detach(), 8, mode="nearest")),
+}
+
+
+def batch(digits_test: Digits, n: int = 32) -> Batch:
+    return Batch(digits_test[0][:n], digits_test[1][:n], torch.arange(n), 256)
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_it_finds_a_way_without_a_card(name: str, digits_cnn: nn.Module, digits_test: Digits) -> None:
+    """It leaves no more than the same attack on the bare network, or than the battery, which asks for scores and labels."""
+    network = FRONTS[name](digits_cnn)
+    given = batch(digits_test)
+    seen = look(network, given, BALL)
+    assert seen.ways
+    assert not seen.lost
+    pgd, pair = attacks.PGD(BALL, steps=20, loss=vb.margin), (given.x, given.y)
+    adapted = vb.attack(pgd, network, pair, threat=threats.auto())
+    bare = vb.attack(pgd, digits_cnn, pair).robust_accuracy
+    known = vb.attack(attacks.Standard(BALL, steps=10, blind_queries=500), network, pair).robust_accuracy
+    assert adapted.robust_accuracy <= max(bare, known) + 0.1
+
+
+def test_sound_networks_have_nothing_to_do(digits_cnn: nn.Module, digits_mlp: nn.Module, digits_test: Digits) -> None:
+    for network in (
+        digits_cnn,
+        digits_mlp,
+        Front(digits_cnn, lambda x: x * 0.9),
+        Front(digits_cnn, after=lambda z: z / 3),
+    ):
+        for ball in (Linf(0.02), Linf(0.1), vb.L2(0.5)):
+            seen = look(network, batch(digits_test), ball)
+            assert (seen.seen, seen.ways, seen.findings) == ((), (), [])
+            assert seen.sentence == "nothing to do"
+
+
+def test_a_study_without_threats_gets_the_ways_as_cells(
+    tmp_path: Path, digits_cnn: nn.Module, digits_test: Digits
+) -> None:
+    x, y = (digits_test[0][:24] * 255).round().to(torch.uint8), digits_test[1][:24]
+    data = Dataset("digits", "", InMemory(x), y, tuple("0123456789"))
+    models = {"rounded": FRONTS["rounding"](digits_cnn), "sound": digits_cnn}
+    Study(tmp_path, data=data, models=models, attacks={"pgd": attacks.PGD(BALL, steps=10)}).run()
+    run = load(tmp_path)
+    threats_of = {m: {c.meta["threat"] for c in run.cells if c.meta["model"] == m} for m in models}
+    assert threats_of["sound"] == {"white-box"}
+    assert "auto:straight(network)" in threats_of["rounded"]
+    assert run.study["adapted"]["sound | none"] == "nothing to do"
+    assert "passed straight through" in run.study["adapted"]["rounded | none"]
+    accuracy = {
+        c.meta["threat"]: 1 - c.columns["misclassified"].mean() for c in run.cells if c.meta["model"] == "rounded"
+    }
+    assert accuracy["auto:straight(network)"] < accuracy["white-box"] - 0.2
+    codes = {f["code"] for c in run.cells if c.meta["threat"] == "white-box" for f in c.findings}
+    assert "gradient-explains-little" in codes
+
+
+def test_a_gradient_explains_a_linear_function_and_not_another_one() -> None:
+    x = Stream(0, torch.arange(6)).normal("x", (5,), dtype=torch.float64)
+    w = torch.arange(1.0, 6.0, dtype=torch.float64)
+    step = torch.full((6,), 0.1, dtype=torch.float64)
+    right = responses(lambda z: z @ w, x, w.expand(6, 5), step, 0)
+    assert torch.allclose(right.explained, torch.ones(6, dtype=torch.float64))
+    assert bool(responses(lambda z: z @ w, x, -w.expand(6, 5), step, 0).unsound.all())
+    none = responses(lambda z: z @ w, x, torch.zeros(6, 5, dtype=torch.float64), step, 0)
+    assert bool(none.dead.all())
+    assert not bool(responses(lambda z: z[:, 0] * 0, x, torch.zeros(6, 5, dtype=torch.float64), step, 0).unsound.any())
+    even = responses(lambda z: 7 * (z - x).square().sum(1), x, torch.zeros(6, 5, dtype=torch.float64), step, 0)
+    assert not bool(even.unsound.any())  # curvature cancels
+
+
+def test_the_menu_knows_what_an_operation_does() -> None:
+    z = Stream(0, torch.arange(4)).normal("z", (2, 6, 6))
+    kept = z * (z >= z.flatten(1).topk(8, 1).values[:, -1].view(-1, 1, 1, 1))
+    named = dict(menu(z, kept))
+    assert {"identity", "soft top-k", "fitted 1x1 convolution", "fitted 3x3 convolution"} == set(named)
+    assert isinstance(named["soft top-k"], SoftTopK)
+    assert named["soft top-k"].share == pytest.approx(8 / 72)
+    steps = dict(menu(z, (z > 0.3).float()))
+    assert steps["soft threshold"].at == pytest.approx(0.3, abs=0.1)
+    mixed = torch.stack([2 * z[:, 0] - z[:, 1] + 3, z[:, 1]], 1)
+    fitted = dict(menu(z, mixed))["fitted 1x1 convolution"]
+    assert torch.allclose(fitted(z), mixed, atol=0.02)
+    assert "copies of channels" in dict(menu(z, torch.cat([z, z], 1)))
