@@ -32,6 +32,7 @@ from vauban.data.location import DataLocation
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
+from vauban.defences.detectors.convolution_stages import Stages
 from vauban.defences.detectors.detector_subnetwork import Subnetwork
 from vauban.defences.detectors.learned import Learned
 from vauban.defences.detectors.outlier_class import widened
@@ -105,6 +106,11 @@ NEEDED: dict[str, Mapping[str, Any]] = {
         "calibration": Calibration((0.1,), (1.0,)),
     },
     "defence fitter detector-subnetwork": {"attack": FGSM()},
+    "defence convolution-statistics": {
+        "learned": Learned(Stages([[1, 1]]).state_dict(), {**OF_NET, "layers": ["0"], "sizes": [[1, 1]]}),
+        "calibration": Calibration((0.1,), (1.0,)),
+    },
+    "defence fitter convolution-statistics": {"attack": FGSM()},
     "defence noise-reduction": {"calibration": Calibration((0.1,), (1.0,))},
     "defence dropout-uncertainty": {"rate": 0.5, "passes": 3, "calibration": Calibration((0.1,), (1.0,))},
     "defence pca-whitening": {
@@ -282,7 +288,7 @@ def run(kind: str, entry: Entry[Any], thing: Any) -> None:
 REFUSED_WHEN_RUN = (
     "images within|rounding of torch.float32|submodule|for which the universal|larger than|of shape"
     "|unknown layer of|expected maps|codewords, |activations that are modules|for fpr=|training loss|rejects all"
-    "|of every class|network with dropout"
+    "|of every class|network with dropout|network with convolutions"
 )
 """What only the images or the network can tell."""
 

@@ -62,6 +62,7 @@ def write_example(name: str) -> None:
         "magnet": {"autoencoder": "auto-encoder.safetensors"},
         "outlier-class": {"attack": FGSM(), "epochs": 1},
         "detector-subnetwork": {"attack": FGSM(), "epochs": 1},
+        "convolution-statistics": {"attack": FGSM(), "epochs": 1},
         "dropout-uncertainty": {"rate": 0.5},
         "agreement": {"autoencoder": "s2snet.safetensors"},
     }

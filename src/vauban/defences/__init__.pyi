@@ -21,6 +21,8 @@ from vauban.defences.detectors.agreement import Agreement as Agreement
 from vauban.defences.detectors.agreement import FitAgreement as FitAgreement
 from vauban.defences.detectors.base import Detector as Detector
 from vauban.defences.detectors.calibration import DetectorFitter as DetectorFitter
+from vauban.defences.detectors.convolution_statistics import ConvolutionStatistics as ConvolutionStatistics
+from vauban.defences.detectors.convolution_statistics import FitConvolutionStatistics as FitConvolutionStatistics
 from vauban.defences.detectors.detector_subnetwork import DetectorSubnetwork as DetectorSubnetwork
 from vauban.defences.detectors.detector_subnetwork import FitDetectorSubnetwork as FitDetectorSubnetwork
 from vauban.defences.detectors.dropout_uncertainty import DropoutUncertainty as DropoutUncertainty

@@ -21,8 +21,9 @@ from vauban.core.losses import cross_entropy
 from vauban.core.norms import Linf
 from vauban.core.rng import seeded
 from vauban.defences import MeanFilter
-from vauban.defences.detectors.detector_subnetwork import FitDetectorSubnetwork, Reading, Subnetwork, TellingApart
+from vauban.defences.detectors.detector_subnetwork import FitDetectorSubnetwork, Reading, Subnetwork
 from vauban.defences.detectors.outlier_class import FitOutlierClass, OutlierObjective, widened
+from vauban.defences.detectors.trained import TellingApart
 from vauban.evaluate.fit import fit
 from vauban.models import weights
 

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vauban.core.cards import bare
-from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Count
 from vauban.core.rng import seeded
@@ -21,13 +19,12 @@ from vauban.defences.detectors.base import Scored
 from vauban.defences.detectors.calibration import UNCALIBRATED
 from vauban.defences.detectors.layer_features import PENULTIMATE, LayerName, place_of, with_features
 from vauban.defences.detectors.learned import FeatureScorer, Learned, LearnedDetector
-from vauban.defences.detectors.trained import TrainedDetectorFitter, one_of
+from vauban.defences.detectors.trained import TellingApart, TrainedDetectorFitter, Watcher, one_of
 from vauban.defences.fitter import Passed
 from vauban.engine.network import quiet
 from vauban.engine.samples import Samples, device_of
 from vauban.training.history import TrainingHistory
 from vauban.training.loop import optimise
-from vauban.training.objective import CraftedObjective, Value
 
 KIND = "detector-subnetwork"
 METZEN = "Metzen, Genewein, Fischer, Bischoff 2017, arXiv:1702.04267"
@@ -123,40 +120,22 @@ class DetectorSubnetwork(LearnedDetector):
         return SubnetworkScorer(self.held, dtypes[0] if dtypes else torch.float32)
 
 
-class Reading(nn.Module):
-    """The small network behind a layer of the large one, through which no gradient goes: a logit for each image.
+class Reading(Watcher):
+    """The small network behind a layer of the large one: a logit for each image.
 
     Attributes:
-        network: The large one.
         layer: Name.
         subnetwork: The small one.
     """
 
     def __init__(self, network: nn.Module, layer: str, subnetwork: Subnetwork) -> None:
-        super().__init__()
-        self.network, self.layer, self.subnetwork = network, layer, subnetwork
+        super().__init__(network)
+        self.layer, self.subnetwork = layer, subnetwork
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            _, (feature,) = with_features(self.network, (self.layer,), x)
+        (feature,) = self.features(x, (self.layer,))
         logit: Tensor = self.subnetwork(feature.to(torch.float32))
         return logit
-
-
-@dataclass
-class TellingApart(CraftedObjective[Tensor]):
-    """Binary cross-entropy of a `Reading`: images of the batch are clean, what the attack makes of them is not."""
-
-    asks_answers = False
-
-    def made(self, network: nn.Module, batch: Batch, step: int) -> Tensor:
-        assert isinstance(network, Reading)
-        return self.images(network, batch, step, source=network.network)
-
-    def value(self, network: nn.Module, batch: Batch, made: Tensor) -> Value:
-        clean, attacked = network(batch.x)[:, 0], network(made)[:, 0]
-        loss = F.softplus(clean).mean() + F.softplus(-attacked).mean()
-        return loss / 2, None
 
 
 @fitters.register(KIND, words={"attack": "attack"})

@@ -79,3 +79,11 @@ def rows(feature: Tensor, layer: str) -> Tensor:
         )
     wide = feature.double()
     return wide.mean((2, 3)) if wide.dim() == 4 else wide
+
+
+def names_of(kind: str, layers: tuple[LayerName, ...] | LayerName, least: int = 1) -> tuple[str, ...]:
+    """Names of layers as texts. Raises ContractError: fewer than the least number, or one twice."""
+    names = tuple(str(layer) for layer in (layers if isinstance(layers, tuple) else (layers,)))
+    if len(names) < least or len(set(names)) < len(names):
+        raise ContractError(f"expected layers of {kind!r}, each once, got {names}; name them as layers=[NAME][NAME]")
+    return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from vauban.core.errors import ContractError
 from vauban.defences import fitters, registry
 from vauban.defences.detectors.base import Scored
 from vauban.defences.detectors.calibration import UNCALIBRATED
-from vauban.defences.detectors.layer_features import PENULTIMATE, LayerName, place_of, rows, with_features
+from vauban.defences.detectors.layer_features import PENULTIMATE, LayerName, names_of, place_of, rows, with_features
 from vauban.defences.detectors.learned import FeatureScorer, Learned, LearnedDetector, check_every_class, first_facts
 from vauban.defences.detectors.streamed import StreamedDetectorFitter
 from vauban.defences.fitter import Passed
@@ -141,18 +141,12 @@ class FitMahalanobis(StreamedDetectorFitter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        named = self.layers if isinstance(self.layers, tuple) else (self.layers,)
-        if not named or len({str(layer) for layer in named}) < len(named):
-            raise ContractError(
-                f"expected layers of {KIND!r}, each once, got {named}; name them as layers=[NAME][NAME]"
-            )
-        object.__setattr__(self, "layers", tuple(str(layer) for layer in named))
+        object.__setattr__(self, "layers", names_of(self.kind, self.layers))
 
     @property
-    def names(self) -> Sequence[str]:
+    def names(self) -> tuple[str, ...]:
         """The layers as texts."""
-        assert isinstance(self.layers, tuple)
-        return tuple(str(layer) for layer in self.layers)
+        return names_of(self.kind, self.layers)
 
     def learn(
         self, module: nn.Module, batches: Iterable[Batch], seed: int, callback: Passed | None

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from vauban.core.contracts import Batch, check_logits
 from vauban.core.parameters import Count, Positive
 from vauban.core.spelling import spelled
+from vauban.defences.detectors.layer_features import with_features
 from vauban.defences.detectors.learned import Learned, LearnedDetectorFitter, first_facts
 from vauban.defences.fitter import DefenceFit, Passed, TrainedDefenceFitter, in_memory
 from vauban.engine.attack import Attack
 from vauban.engine.network import quiet
 from vauban.engine.samples import Samples, Subset, device_of
 from vauban.training.history import TrainingHistory
-from vauban.training.objective import crafting_passes, together
+from vauban.training.objective import CraftedObjective, Value, crafting_passes, together
 
 
 @dataclass(frozen=True)
@@ -94,3 +96,35 @@ class TrainedDetectorFitter(LearnedDetectorFitter, TrainedDefenceFitter):
 def one_of(samples: Samples, module: nn.Module) -> Batch:
     """The first sample, on the device of a network."""
     return samples.batch(torch.zeros(1, dtype=torch.int64)).to(device_of(module))
+
+
+class Watcher(nn.Module):
+    """Base of what is trained on the outputs of a network's layers, through which no gradient goes; its answers are logits.
+
+    Attributes:
+        network: The network.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def features(self, x: Tensor, layers: Sequence[str]) -> list[Tensor]:
+        """What layers of the network give for images."""
+        with torch.no_grad():
+            return with_features(self.network, layers, x)[1]
+
+
+@dataclass
+class TellingApart(CraftedObjective[Tensor]):
+    """Binary cross-entropy of a `Watcher`'s logits, summed over columns: a batch is clean, an attack's images are not."""
+
+    asks_answers = False
+
+    def made(self, network: nn.Module, batch: Batch, step: int) -> Tensor:
+        assert isinstance(network, Watcher)
+        return self.images(network, batch, step, source=network.network)
+
+    def value(self, network: nn.Module, batch: Batch, made: Tensor) -> Value:
+        loss = F.softplus(network(batch.x)).mean(0).sum() + F.softplus(-network(made)).mean(0).sum()
+        return loss / 2, None
