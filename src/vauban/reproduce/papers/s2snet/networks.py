@@ -9,7 +9,7 @@ from vauban.defences.autoencoders.autoencoder import FitAutoEncoder
 from vauban.defences.autoencoders.s2snet import FitS2SNet
 from vauban.defences.autoencoders.segnet import Form
 from vauban.reproduce.declarations import DefenceOnUse, DefendedRole, FitterOnUse, Scale
-from vauban.reproduce.papers.stand_ins import BRANCHED, C4, DENSE, INCEPTION_V3, PLAIN, SEPARABLE
+from vauban.reproduce.papers.stand_ins import BRANCHED, C4, DENSE, PLAIN, SEPARABLE
 
 BARE, TUNED, UNTUNED = "f", "f o A_f", "f o A"
 """The classifier; behind the S2SNet; behind the auto-encoder of the first stage alone."""
@@ -25,7 +25,7 @@ SYSTEMS = {
     "A": "auto-encoder",
 }
 """The five systems, as the measure names them in the chain of both auto-encoders and the network."""
-RESNET = "torchvision:name=resnet50,pretrained=true"
+RESNET, INCEPTION = (f"torchvision:name={name},pretrained=true" for name in ("resnet50", "inception_v3"))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def imagenet(name: str, spec: str, crop: int) -> Base:
             "AlexNet": "torchvision:name=alexnet,pretrained=true",
             "VGG-16": "torchvision:name=vgg16,pretrained=true",
             "ResNet-50": RESNET,
-            "Inception v3": INCEPTION_V3,
+            "Inception v3": INCEPTION,
         },
     )
 
@@ -196,7 +196,7 @@ BASES: Mapping[str, Base] = {
         "C4",
     ),
     "paper": imagenet("ResNet-50", RESNET, 224),
-    "paper-inception": imagenet("Inception v3", INCEPTION_V3, 299),
+    "paper-inception": imagenet("Inception v3", INCEPTION, 299),
 }
 
 
