@@ -48,7 +48,7 @@ class Effort:
     rounds: int = 12
     walk: int = 1000
     draws: int = 10
-    averaged: int = 50
+    averaged: int = 100
 
 
 EFFORTS = {"smoke": Effort(2, 2, 1, 2, 1, 5, 2, 2), "paper": Effort(1000, 10, 9, 1000, 33, 5000, 30, 100)}
@@ -70,10 +70,13 @@ def craft(attack: Attack, *through: WeightedNetwork, keep: Literal["last", "best
     return Craft(attack, through, targeted=False, grid=256, keep=keep, draws=draws)
 
 
+def last(scale: Scale, steps: int, on: WeightedNetwork, draws: int = 1) -> Craft:
+    """What PGD makes of a network to its last iterate: the answers of the system that is meant do not stop it."""
+    return craft(PGD(L2(base_of(scale).radius), steps=steps, loss=margin), on, keep="last", draws=draws)
+
+
 def transfer(scale: Scale, source: str) -> Craft:
-    """What PGD makes of another network, to the last iterate."""
-    last = PGD(L2(base_of(scale).radius), steps=effort(scale).steps, loss=margin)
-    return craft(last, WeightedNetwork(source), keep="last")
+    return last(scale, effort(scale).steps, WeightedNetwork(source))
 
 
 def direct(scale: Scale, system: str) -> dict[str, Craft]:
@@ -96,10 +99,10 @@ def crafts(scale: Scale, system: str) -> dict[str, Craft]:
     if system == NOISY:
         noisy = {"PGD, one draw": (TUNED, 1), "EOT": (TUNED, spent.draws), "EOT, BPDA": (BYPASSED, spent.draws)}
         made = {
-            name: craft(pgd(scale, spent.averaged), WeightedNetwork(role, (NOISE,)), draws=draws)
+            name: last(scale, spent.averaged, WeightedNetwork(role, (NOISE,)), draws)
             for name, (role, draws) in noisy.items()
         }
-        return {**made, "PGD without the noise": craft(pgd(scale, spent.steps), WeightedNetwork(TUNED))}
+        return {**made, "PGD without the noise": last(scale, spent.steps, WeightedNetwork(TUNED))}
     made = direct(scale, system)
     if system == BARE:
         return {**made, "images made behind the S2SNet": transfer(scale, TUNED)}
@@ -214,6 +217,6 @@ def adaptive() -> Experiment:
             "that the system labels right. PGD: 100 steps on the margin, 3 restarts (1000 and 10 at scale paper). C&W: 3 "
             "constants of 200 steps. BPDA: forward through the system, backward f at the reconstruction. Encoder features: "
             "as far from the original's as ascent gets. HopSkipJump and boundary: labels alone. EOT: 10 draws in each of "
-            "50 steps.",
+            "100 steps, to the last iterate.",
         ),
     )

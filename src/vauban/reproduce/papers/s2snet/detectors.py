@@ -116,9 +116,15 @@ def attacks(scale: Scale) -> tuple[Attack, Attack, Attack]:
 
 
 def crafts(scale: Scale, on: str) -> list[Craft]:
-    """The attacks by the card of a role: with a detector a success is wrong and accepted; f has no third."""
+    """The attacks by the card of a role: with a detector a success is wrong and accepted.
+
+    On f alone PGD goes to its last iterate, sure of its class, C&W to the nearest image; there is no third.
+    """
     made = [Craft(attack, (WeightedNetwork(on),), targeted=False, grid=256, keep="best") for attack in attacks(scale)]
-    return made[: len(IGNORES)] if on == BARE else made
+    if on != BARE:
+        return made
+    steps = attacks(scale)[0].members[0]
+    return [replace(made[0], attack=steps, keep="last"), made[1]]
 
 
 def label(detector: str, rate: float, attack: str, what: str = "wrong and accepted") -> str:
