@@ -12,7 +12,7 @@ from benchmarks.passes import Traced, replay
 from benchmarks.timing import interleaved, ratio
 from torch import Tensor, nn
 
-from benchmarks import autoattack, overhead, peers, setting, tables
+from benchmarks import autoattack, overhead, peers, probes, setting, tables
 from vauban import Linf, attacks
 from vauban.engine import BoundThreat, Oracle
 
@@ -134,3 +134,9 @@ def test_adversarial_training_takes_images_of_the_ball(tiny: nn.Module, x: Tenso
     before = tiny[1].weight.clone()
     autoattack.hardened(tiny, as_samples(Batch(x, y, torch.arange(4))), Linf(0.1).radius, epochs=1)
     assert not torch.equal(before, tiny[1].weight)
+
+
+def test_the_probes_of_auto_are_tabled() -> None:
+    row, alarm = probes.cell("digits-cnn", "digits/test[:20]", "linf", 0.02, None)
+    assert row[:2] == ["digits-cnn", "linf 0.02"]
+    assert (row[5], alarm) == ("nothing", False)

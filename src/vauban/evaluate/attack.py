@@ -100,7 +100,7 @@ def attack(
     classes = data.known_classes if isinstance(data, Dataset) else None
     blind = named.value.goes_on_blind
     bound, findings = first_look(bound, whole, named.value.needs, seed, classes, goes_on_blind=blind)
-    findings += looked.findings
+    findings += [] if looked.ways else looked.findings
     findings += parameter_findings(named.value, whole.x.shape[1:], len(whole), whole.levels)
     tell(findings)
     wide = None if mask is None else mask_of(mask, whole.x)

@@ -69,7 +69,10 @@ class StraightThrough(nn.Module):
         whole: The network.
         inner: Name of the module in it.
         only: Number of the module's call that this is done in; None: all.
+        straight: That its gradient is a substitute's.
     """
+
+    straight = True
 
     def __init__(self, whole: nn.Module, inner: str, only: int | None = None) -> None:
         super().__init__()

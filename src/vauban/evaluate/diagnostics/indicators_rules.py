@@ -122,7 +122,7 @@ TRANSFER_CELL = Rule(
     0.02,
     "the judged network's own gradients are the better guide on all but one or two samples in a hundred",
     "{are} broken with the gradients of another network ({attack}) and not with the model's own at {norm} {eps:.4g}: the "
-    "model's own gradients are masked.",
+    "model's own gradients are the worse guide.",
     "use the adaptive threat (BPDA, eot) and report the worst case over all attacks",
 )
 NOT_FINITE_ANSWERS = Rule(

@@ -72,4 +72,7 @@ def measure(
         parts.append(slopes(probe, logits))
     optimises = rules.TEST_TIME_OPTIMISATION.on(len(x) if probe.optimises() else 0, len(x))
     rejection = undeclared_rejection(logits.shape[1], classes, probe.goal.rejects, len(x))
-    return [optimises, rejection, *chain.from_iterable(parts)]
+    follows = threat.name.partition(":")[0] == "adaptive"
+    idle = follows and not (threat.backward or threat.sources) and threat.draws == 1
+    nothing = rules.NOTHING_TO_ADAPT.on(len(x) if idle else 0, len(x))
+    return [optimises, rejection, nothing, *chain.from_iterable(parts)]

@@ -151,7 +151,8 @@ def _along(probe: Probe) -> Iterator[Measured]:
     size = torch.stack([z.abs().amax(1) for z in up]).amax(0)
     moved = torch.stack([(a - b).abs().amax(1) for a, b in zip(up, down, strict=True)]).amax(0)
     constant = moved <= rules.CONSTANT * size
-    ruled = bool(probe.threat.backward)
+    through = any(getattr(part, "straight", False) for part in probe.threat.parts)
+    ruled = bool(probe.threat.backward) or through
     yield (rules.ROUNDED_WITH_RULE if ruled else rules.PIECEWISE_CONSTANT).on(*_count(constant))
     predicted = 2 * h * flat(g).abs().sum(1)
     gained = probe.values(up) - probe.values(down)

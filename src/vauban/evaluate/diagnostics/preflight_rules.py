@@ -100,8 +100,7 @@ ZERO_GRADIENTS = Rule(
     "invalid",
     0.1,
     "networks with gradients show no such sample in calibration, a dead unit here and there may; killers show nearly all",
-    "{have} a zero or vanishing gradient, of the margin as well as of the cross-entropy: gradients are masked and gradient "
-    "attacks stand still.",
+    "{have} a zero or vanishing gradient, of the margin as well as of the cross-entropy: gradient attacks stand still.",
     "use the adaptive threat (BPDA for what rounds or saturates) or a scores-only attack (square)",
 )
 SATURATED_LOSS = Rule(
@@ -134,8 +133,7 @@ PIECEWISE_CONSTANT = Rule(
     "warning",
     0.3,
     "smooth networks always answer to a small move of every pixel; rounding answers only in pixels next to a jump",
-    "kept exactly the same logits when every pixel moved a little: the input is rounded inside the model and its true "
-    "gradient is zero.",
+    "kept exactly the same logits when every pixel moved a little: the true gradient is zero there.",
     "use the adaptive threat (BPDA through the rounding) or a scores-only attack (square)",
 )
 ROUNDED_WITH_RULE = Rule(
@@ -143,8 +141,7 @@ ROUNDED_WITH_RULE = Rule(
     "info",
     0.3,
     "as for piecewise-constant",
-    "kept exactly the same logits when every pixel moved a little: the model rounds its input, and the attack follows a "
-    "substitute gradient (BPDA).",
+    "kept exactly the same logits when every pixel moved a little, and the attack follows a substitute gradient (BPDA).",
     "compare with a scores-only attack (square): a substitute can be a bad one",
 )
 GRADIENT_MISMATCH = Rule(
@@ -155,6 +152,14 @@ GRADIENT_MISMATCH = Rule(
     "gained less than a quarter of what the gradient predicts from a small step along it: it is not the gradient of this "
     "function.",
     "use the adaptive threat with another substitute gradient, or a scores-only attack (square)",
+)
+NOTHING_TO_ADAPT = Rule(
+    "nothing-to-adapt",
+    "info",
+    0.0,
+    "a fact of the cards, not a measurement",
+    "{are} attacked by a threat that follows cards, and no card prescribes anything: it is white-box.",
+    "use --threat auto, or write a card with what the operations of the defence need",
 )
 UNSTABLE = Rule(
     "unstable-predictions",
