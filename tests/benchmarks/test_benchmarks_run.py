@@ -12,7 +12,8 @@ from benchmarks.passes import Traced, replay
 from benchmarks.timing import interleaved, ratio
 from torch import Tensor, nn
 
-from benchmarks import autoattack, overhead, peers, probes, setting, tables
+import vauban as vb
+from benchmarks import autoattack, detectors, overhead, peers, probes, setting, tables
 from vauban import Linf, attacks
 from vauban.engine import BoundThreat, Oracle
 
@@ -140,3 +141,8 @@ def test_the_probes_of_auto_are_tabled() -> None:
     row, alarm = probes.cell("digits-cnn", "digits/test[:20]", "linf", 0.02, None)
     assert row[:2] == ["digits-cnn", "linf 0.02"]
     assert (row[5], alarm) == ("nothing", False)
+
+
+def test_the_second_stage_and_a_verdict_take_turns_with_their_passes(digits_mlp: nn.Module) -> None:
+    name, share = detectors.second_stage(digits_mlp, vb.data.load("digits/train[:512]"), 1, "cpu")
+    assert (name, share > 0) == ("second stage of s2snet, eight steps", True)

@@ -12,29 +12,38 @@ from vauban.engine.network import quiet
 from vauban.evaluate.adaptation.calls import Call
 from vauban.evaluate.adaptation.responses import responses
 
-LOOKED_AT = 8  # samples
-SHARE = 0.05  # of the standard deviation of what a module is given: the size of a move
+LOOKED_AT, MOVES = 4, 4  # samples, and pairs of moves
+SHARE = 0.05  # of the standard deviation of what a module is given: the largest move
 UNSOUND = 0.5  # share of the samples
+SOUND = ("torch.", "torchvision.", "timm.")  # packages whose modules are taken to be sound
 
 
-def unsound_modules(calls: list[Call], seed: int) -> list[tuple[Call, str]]:
-    """The innermost unsound submodules, each with what is wrong; those of torch itself are taken to be sound.
+def unsound_modules(calls: list[Call], moved: list[Call], whole: list[Call], seed: int) -> list[tuple[Call, str]]:
+    """The innermost unsound submodules, each with what is wrong.
+
+    Those of `SOUND` packages are taken to be sound, and those that hold a classifier are judged as a whole elsewhere. A
+    move is as large as what a small move of the image makes of it there, where that is anything.
 
     Args:
         calls: The calls of a network's submodules, outermost first.
+        moved: The same at images that were moved.
+        whole: Classifiers among them.
         seed: Of the moves.
     """
+    natural = {call.name: call.given for call in moved}
+    holding = {call.name for call in whole}
     wrong: list[tuple[Call, str]] = []
     for call in reversed(calls):  # the innermost come first
         inner = any(other.name.startswith(f"{call.name}.") for other, _ in wrong)
-        if inner or type(call.module).__module__.startswith("torch."):
+        classifies = any(name == call.name or name.startswith(f"{call.name}.") for name in holding)
+        if inner or classifies or type(call.module).__module__.startswith(SOUND):
             continue
-        if (what := _wrong(call, seed)) is not None:
+        if (what := _wrong(call, natural.get(call.name, call.given), seed)) is not None:
             wrong.append((call, what))
     return wrong[::-1]
 
 
-def _wrong(call: Call, seed: int) -> str | None:
+def _wrong(call: Call, moved: Tensor, seed: int) -> str | None:
     z = call.given[:LOOKED_AT]
     weights = Stream(seed, torch.arange(1)).normal("weights", tuple(call.output.shape[1:]), dtype=z.dtype).to(z.device)
 
@@ -53,8 +62,11 @@ def _wrong(call: Call, seed: int) -> str | None:
         if gradient is None:
             return "has no gradient"
         step = SHARE * flat(z).std(1).clamp_min(1e-6)
+        if moved.shape == call.given.shape:
+            change = flat(moved[:LOOKED_AT] - z).square().mean(1).sqrt()
+            step = torch.where(change > 0, torch.minimum(step, change), step)
         try:
-            seen = responses(value, z, gradient.nan_to_num(), step, seed)
+            seen = responses(value, z, gradient.nan_to_num(), step, seed, MOVES)
         except (RuntimeError, VaubanError):
             return None
     if not bool(gradient.isfinite().all()):

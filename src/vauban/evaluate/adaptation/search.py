@@ -12,11 +12,12 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import VaubanError
 from vauban.core.losses import margin
 from vauban.core.norms import Ball
+from vauban.core.rng import Stream
 from vauban.core.tensors import flat
 from vauban.engine import BoundThreat, Oracle
 from vauban.evaluate.adaptation.calls import Call, calls_of_submodules, classifiers
 from vauban.evaluate.adaptation.modules import unsound_modules
-from vauban.evaluate.adaptation.probes import IMAGES, Pilot, pilot, probes
+from vauban.evaluate.adaptation.probes import IMAGES, Pilot, pilot, probes, step_of
 from vauban.evaluate.adaptation.readout import readout
 from vauban.evaluate.adaptation.substitutes import menu
 from vauban.evaluate.diagnostics.findings import Finding, Measured, Rule, fired
@@ -164,11 +165,13 @@ def look(
     base = pilot(threat, few, ball, seed)
     goal = Oracle.open(threat, few.x, few.y, None, few.ids, seed).goal
     measured = [] if random else probes(threat, few, ball, base, goal, seed)
-    wrong = unsound_modules(calls, seed)
+    inside = classifiers(calls, logits, len(batch.x))
+    signs = Stream(seed, batch.ids).signs("look", tuple(batch.x.shape[1:]), dtype=batch.x.dtype)
+    _, moved = calls_of_submodules(network, (batch.x + step_of(base, ball, few.x) * signs).clamp(0, 1), seed)
+    wrong = unsound_modules(calls, moved, inside, seed)
     seen = [*_whole(threat, few, goal, base, seed), *(f"{_called(call)} {what}" for call, what in wrong)]
     seen += ["two answers to one image differ"] if random else []
     seen += [m.finding().message for m in measured if m.fires]
-    inside = classifiers(calls, logits, len(batch.x))
     apart = [call for call in inside if not _same(call.output, logits)]
     standing = bool((~base.broken).any())
     if not standing or not (seen or apart):
