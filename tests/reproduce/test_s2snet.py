@@ -21,10 +21,11 @@ from vauban.engine import BoundThreat, Oracle
 from vauban.reproduce import load, registry
 from vauban.reproduce.claims import Claim, Larger, answered
 from vauban.reproduce.panels import needed
+from vauban.reproduce.papers.s2snet import adaptive, detectors
 from vauban.reproduce.papers.s2snet.attacks import EncoderFeatures, FeatureDistance, Scaled
 from vauban.reproduce.papers.s2snet.figure6 import KINDS, UNIFORM, noise
 from vauban.reproduce.papers.s2snet.figure10 import equalised
-from vauban.reproduce.papers.s2snet.networks import BASES
+from vauban.reproduce.papers.s2snet.networks import BARE, BASES
 from vauban.statistics.estimates import rate
 
 OURS = [name for name in registry.names() if name.startswith("s2snet-")]
@@ -143,3 +144,10 @@ def test_the_stages_are_of_other_images_than_those_attacked() -> None:
             assert base.scale.data.split("[")[0] not in (base.first, base.second)
             assert "train" in base.first
             assert "train" in base.second
+
+
+def test_what_noise_answers_does_not_stop_an_attack_on_it() -> None:
+    """The answer of the system without the noise is no success with it, nor is f fooled a detector's image accepted."""
+    scale = load("s2snet-adaptive").scales["small"]
+    assert {craft.keep for craft in adaptive.crafts(scale, adaptive.NOISY).values()} == {"last"}
+    assert detectors.crafts(scale, BARE)[0].keep == "last"
