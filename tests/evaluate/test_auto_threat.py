@@ -16,9 +16,11 @@ from vauban import Linf, attacks, threats
 from vauban.core.contracts import Batch
 from vauban.core.rng import Stream
 from vauban.data.dataset import Dataset, InMemory
+from vauban.evaluate.adaptation.probes import AT_SCALE, OFF_THE_IMAGE, UNEXPLAINED
 from vauban.evaluate.adaptation.responses import responses
-from vauban.evaluate.adaptation.search import look
+from vauban.evaluate.adaptation.search import UNKNOWN, look
 from vauban.evaluate.adaptation.substitutes import SoftTopK, menu
+from vauban.evaluate.audited_rows import SUSPICIOUS
 from vauban.evaluate.study import Study
 from vauban.store import load
 
@@ -137,6 +139,10 @@ def test_a_study_without_threats_gets_the_ways_as_cells(
     assert accuracy["auto:straight(network)"] < accuracy["white-box"] - 0.2
     codes = {f["code"] for c in run.cells if c.meta["threat"] == "white-box" for f in c.findings}
     assert "gradient-explains-little" in codes
+
+
+def test_what_the_probes_find_sends_everybody_to_the_audit_of_quick() -> None:
+    assert {rule.code for rule in (UNEXPLAINED, AT_SCALE, OFF_THE_IMAGE, UNKNOWN)} <= SUSPICIOUS
 
 
 def test_a_gradient_explains_a_linear_function_and_not_another_one() -> None:

@@ -24,7 +24,11 @@ from vauban.statistics.audit import due
 SUSPICIOUS = frozenset(
     (
         "black-box-beats-white-box",
+        "gradient-explains-little",
         "gradient-mismatch",
+        "gradient-mismatch-at-scale",
+        "gradient-unsound-off-image",
+        "no-adaptive-attack-known",
         "no-gradients",
         "noise-beats-attack",
         "noise-beats-gradients",
@@ -32,6 +36,7 @@ SUSPICIOUS = frozenset(
         "not-monotone",
         "one-step-beats-iterative",
         "piecewise-constant",
+        "targeted-beats-untargeted",
         "transfer-beats-white-box",
         "unconstrained-failure",
         "undeclared-randomness",
