@@ -16,6 +16,7 @@ from vauban.core.norms import L2, Linf
 from vauban.engine import Bisection, Cascade, Restarts
 from vauban.evaluate.study import Study
 from vauban.words.attack import attack_of
+from vauban.words.fitter import fitter_of
 from vauban.words.threat import threat_of
 
 DIGITS = vb.data.load("digits/test[:6]")
@@ -146,3 +147,11 @@ def test_strings_are_taken_wherever_an_object_is() -> None:
     assert len(by_name.success) == 6
     with pytest.raises(ContractError, match="expected eps="):
         vb.attack("pgd", model, DIGITS.all())
+
+
+def test_a_detector_that_learns_from_an_attack_learns_from_fgsm_at_the_budget_of_the_data() -> None:
+    data = vb.data.load("digits/train[:8]")
+    usual = fitter_of("outlier-class", data).value
+    assert usual.attack == attack_of("fgsm", data).value  # type: ignore[union-attr]
+    other = fitter_of("outlier-class:attack=[pgd:eps=0.1]", data).value
+    assert other.attack == attack_of("pgd:eps=0.1").value  # type: ignore[union-attr]

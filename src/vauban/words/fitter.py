@@ -15,7 +15,7 @@ from vauban.data import Dataset
 from vauban.defences.fitter import DefenceFitter
 from vauban.threats.fitter import NetworkFitter
 from vauban.threats.fitter import fitters as network_fitters
-from vauban.words.attack import arguments
+from vauban.words.attack import arguments, attack_of
 from vauban.words.files import files_in, made
 from vauban.words.labels import display
 from vauban.words.named import Named, resolved
@@ -32,6 +32,9 @@ def load(word: Any, data: Dataset | None = None) -> AnyFitter:
 
 def fitter_of(word: Any, data: Dataset | None = None) -> Named[AnyFitter]:
     """What fits an attack, a defence or a network: its name with the parameters of the fit, or an object that fits.
+
+    A defence that learns from an attack's images learns from those of FGSM at the data's conventional budget, unless its
+    parameters name another.
 
     Raises:
         UnknownName: Nothing of that name is fitted, or a parameter is not known.
@@ -56,7 +59,8 @@ def _registered(spec: Spec, data: Dataset | None) -> Named[AnyFitter]:
     entry = known[spec.name]
     for registry in (defences.fitters, network_fitters):
         if spec.name in registry.names():
-            return Named(spec.shown(), entry.build(registry.kind, resolved(spec.params, entry.words)))
+            usual = {key: attack_of("fgsm", data).value for key, kind in entry.words.items() if kind == "attack"}
+            return Named(spec.shown(), entry.build(registry.kind, {**usual, **resolved(spec.params, entry.words)}))
     given = arguments(entry, spec.params, data)
     return Named(display(spec, given.get("ball")), entry.build(attacks.fitters.kind, given))
 
