@@ -59,5 +59,6 @@ face(
         "threats": "vauban.threats",
         "train": "vauban.evaluate.train:train",
         "verify": "vauban.evaluate.verify:verify",
+        "verify_attack": "vauban.evaluate.planted.verify_attack:verify_attack",
     },
 )

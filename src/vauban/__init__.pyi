@@ -36,6 +36,7 @@ from vauban.engine.result import Result as Result
 from vauban.evaluate.attack import attack as attack
 from vauban.evaluate.fit import fit as fit
 from vauban.evaluate.measure import measure as measure
+from vauban.evaluate.planted.verify_attack import verify_attack as verify_attack
 from vauban.evaluate.study import Study as Study
 from vauban.evaluate.train import train as train
 from vauban.evaluate.verify import verify as verify

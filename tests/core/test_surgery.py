@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
-from vauban.core.surgery import replaced, submodule, watched
+from vauban.core.surgery import hookable, replaced, submodule, watched
 
 
 class Scale(nn.Module):
@@ -134,3 +134,22 @@ def test_a_watched_layer_is_seen_as_it_was_whatever_works_in_place_behind_it() -
     (gradient,) = torch.autograd.grad(hidden[0].sum(), x)
     assert torch.equal(gradient, first.weight.sum(0).expand(5, 3))
     assert not any(part._forward_hooks for part in net.modules())
+
+
+def test_hooks_on_a_hookable_copy_do_not_reach_the_network(network: nn.Sequential) -> None:
+    before = network(X)
+    copy, parts = hookable(network, [network[0][0], network[0][1]])
+    parts[0].register_forward_hook(lambda module, args, output: output + 1)
+    copy.register_forward_hook(lambda module, args, output: output * 2)
+    assert torch.equal(network(X), before)
+    assert not torch.equal(copy(X), before)
+    assert [type(part) for part in parts] == [type(network[0][0]), type(network[0][1])]
+    assert list(map(id, copy.parameters())) == list(map(id, network.parameters()))
+
+
+def test_a_network_of_one_layer_is_hookable() -> None:
+    layer = nn.Linear(2, 2)
+    copy, (part,) = hookable(layer, [layer])
+    assert copy is part is not layer
+    part.register_forward_hook(lambda module, args, output: output + 1)
+    assert torch.equal(copy(X), layer(X) + 1)

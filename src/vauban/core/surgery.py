@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -87,6 +87,22 @@ def replaced(network: nn.Module, old: nn.Module | str, new: nn.Module) -> nn.Mod
         ContractError: A name that is not that of a submodule.
     """
     return _replaced(network, submodule(network, old) if isinstance(old, str) else old, new, {})
+
+
+def hookable(network: nn.Module, parts: Sequence[nn.Module]) -> tuple[nn.Module, list[nn.Module]]:
+    """A copy of a network in which some of its submodules, and all around them, can be hooked without reaching it.
+
+    Args:
+        network: A module, which stays as it is.
+        parts: Submodules of it, none inside another; `network` itself where it is the only one.
+
+    Returns:
+        The copy, which shares every parameter and buffer, and the copies of the parts, in their order.
+    """
+    copies = [_copied(part, {}) for part in parts]
+    for part, own in zip(parts, copies, strict=True):
+        network = replaced(network, part, own)
+    return network, copies
 
 
 def _replaced(network: nn.Module, old: nn.Module, new: nn.Module, done: dict[nn.Module, nn.Module]) -> nn.Module:

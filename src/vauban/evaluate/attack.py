@@ -82,7 +82,7 @@ def attack(
         ExitCalled: A user's code has called `sys.exit`.
     """
     check("vauban.attack", "seed", seed, int)
-    data = _attacked(batch)
+    data = attacked(batch)
     named = attack_of(attack, data if isinstance(data, Dataset) else None)
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
     tell_behind(network.name, network.behind)
@@ -151,7 +151,7 @@ def _met(done: Evaluated) -> list[Finding]:
     return [measured.finding()]
 
 
-def _attacked(data: Any) -> Batch | Dataset:
+def attacked(data: Any) -> Batch | Dataset:
     """What is attacked: a batch, or a data set."""
     if isinstance(data, (Batch, Dataset)):
         return data
