@@ -57,6 +57,10 @@ def evaluate(
     ] = None,
     save_images: Annotated[bool, typer.Option("--save-images", help="Write the evaluated images as PNG.")] = False,
     preflight: Annotated[bool, typer.Option(help="Check for masked gradients and failed attacks.")] = True,
+    planted: Annotated[
+        int,
+        typer.Option(help="Images on which the strongest attack is tested where something is known to exist; 0: none."),
+    ] = 24,
     metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,file.py:name.")] = "",
     workers: WorkersOption = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")] = False,
@@ -95,6 +99,7 @@ def evaluate(
         budget=budget,
         save_images=save_images,
         preflight=preflight,
+        planted=planted,
         metrics=[name.strip() for name in metrics.split(",") if name.strip()],
         root=data_root,
         download=download,

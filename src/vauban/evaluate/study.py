@@ -13,7 +13,7 @@ from vauban.core.contracts import Words
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
-from vauban.core.parameters import check
+from vauban.core.parameters import Whole, check
 from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.attackers_means import RunMeans
 from vauban.evaluate.audit import due_audits
@@ -26,6 +26,7 @@ from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.opening import open_cell
 from vauban.evaluate.own_labels import own_labels
 from vauban.evaluate.plan import each_once, make_cells, named_in, tell_lacking
+from vauban.evaluate.planted.job import planted_jobs
 from vauban.evaluate.progress_lines import progress_lines
 from vauban.evaluate.results import StudyResults
 from vauban.evaluate.settings import Settings
@@ -68,6 +69,8 @@ class Study:
         budget: Forward passes per sample; None: no bound.
         save_images: Write the evaluated images as PNG.
         preflight: Look for masked gradients and failed attacks.
+        planted: Images on which the attack that broke most is tested where an adversarial image is known to exist, for each
+            network and budget; 0, or without preflight: no such test.
         metrics: Further columns, by name.
         root: Folder of the data sets; None: the default one.
         download: Whether torchvision may fetch data that is missing.
@@ -99,6 +102,7 @@ class Study:
         budget: int | None = None,
         save_images: bool = False,
         preflight: bool = True,
+        planted: int = 0,
         metrics: Sequence[str] = (),
         root: str | Path | None = None,
         download: bool = False,
@@ -107,11 +111,12 @@ class Study:
             raise ContractError(f"expected labels 'true' or 'own', got {labels!r}")
         check_output(Path(out), folder=True)
         check("Study", "preflight", preflight, bool)
+        check("Study", "planted", planted, Whole)
         check("Study", "metrics", metrics, Sequence[str])
         check_device(device)
         self.store = Store(out)
         self.data = datasets.load(data, root=root, labels=labels, download=download)  # type: ignore[arg-type]
-        self.preflight = preflight
+        self.preflight, self.planted = preflight, planted if preflight else 0
         self._words = as_words(
             out=str(out),
             data=data,
@@ -129,6 +134,7 @@ class Study:
             budget=budget,
             save_images=save_images,
             preflight=preflight,
+            planted=planted,
             metrics=tuple(metrics),
             root=None if root is None else str(root),
         )
@@ -200,6 +206,8 @@ class Study:
             if any(outcome.state == "failed" for outcome in ended):
                 outcomes += [outcome for outcome in ended if outcome.state == "failed"]
                 break
+            self._check()
+        if self.planted and runner.run(planted_jobs(jobs, self.planted), runner.executor_of(workers), tell):
             self._check()
         magnify_examples(self.store, self._hashes, self.settings.device)
         return StudyResults(self.store.path, tuple(outcomes))

@@ -10,6 +10,7 @@ from typing import Any
 from vauban.evaluate.audit import AuditJob
 from vauban.evaluate.diagnostics.findings import Finding
 from vauban.evaluate.job import CellJob
+from vauban.evaluate.planted.job import PlantedJob
 from vauban.evaluate.study import Study
 
 
@@ -45,3 +46,13 @@ def cell_audit(cell: Mapping[str, Any], ids: Sequence[int]) -> AuditJob:
         ids: The samples.
     """
     return AuditJob(cell_job(**cell), tuple(ids))
+
+
+def cell_planted(cell: Mapping[str, Any], ids: Sequence[int]) -> PlantedJob:
+    """The job of a planted test in another process.
+
+    Args:
+        cell: The arguments of `cell_job`.
+        ids: The samples.
+    """
+    return PlantedJob(cell_job(**cell), tuple(ids))

@@ -27,7 +27,7 @@ class OtherSchema(ContractError):  # noqa: N818
 
 @dataclass(frozen=True)
 class CellStore:
-    """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `failures.jsonl`, `lock`."""
+    """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `planted.json`, `failures.jsonl`, `lock`."""
 
     path: Path
     _reported: set[str] = field(default_factory=set, compare=False, repr=False)
@@ -171,6 +171,15 @@ class CellStore:
     def write_findings(self, findings: list[dict[str, Any]]) -> None:
         """Replace the findings."""
         files.write_json(self.path / "findings.json", findings)
+
+    def planted(self) -> dict[str, Any] | None:
+        """The planted test of the attack: keys key, seconds, test; None where there was none."""
+        path = self.path / "planted.json"
+        return files.read_facts(path) if path.exists() else None
+
+    def write_planted(self, test: Mapping[str, Any]) -> None:
+        """Replace the planted test."""
+        files.write_json(self.path / "planted.json", dict(test))
 
     @contextlib.contextmanager
     def lock(self, index: int) -> Iterator[bool]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -19,6 +20,21 @@ ADVICE = (
     "this says that the attack misses what exists, not that the number is wrong: use more steps, loss=margin, the adaptive "
     "threat (BPDA, eot) or a scores-only attack (square), and test that one"
 )
+Columns = dict[str, list[Any]]
+"""One value for each image, see `blank`."""
+
+
+def blank(ids: Sequence[int]) -> Columns:
+    """Columns of images that nothing was done with yet.
+
+    id: of the sample. dropped: why nothing was planted, "" where something was. reason: why the test does not apply at all.
+    success: whether the attack found an adversarial image. random: share of random points that are adversarial.
+    forwards: images that the network was asked for to plant one. spent_forwards, spent_backwards: passes of the attack.
+    """
+    n = len(ids)
+    counts = {name: [0] * n for name in ("forwards", "spent_forwards", "spent_backwards")}
+    texts = {name: [""] * n for name in ("dropped", "reason")}
+    return {"id": list(ids), **texts, "success": [False] * n, "random": [0.0] * n, **counts}
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +62,28 @@ class PlantedTest:
     spent: tuple[float, float] = (0.0, 0.0)
     missed: tuple[int, ...] = ()
     reason: str = ""
+
+    @classmethod
+    def of(cls, attack: str, columns: Mapping[str, Sequence[Any]]) -> PlantedTest:
+        """The test of an attack from one value for each image, the columns of `blank`."""
+        reason = next(filter(None, columns["reason"]), "")
+        planted = [k for k, why in enumerate(columns["dropped"]) if not why and not reason]
+        tried = sum(count > 0 for count in columns["forwards"])
+
+        def mean(name: str) -> float:
+            return sum((float(columns[name][k]) for k in planted), 0.0) / max(1, len(planted))
+
+        return cls(
+            attack,
+            planted=len(planted),
+            recovered=sum(bool(columns["success"][k]) for k in planted),
+            random=mean("random"),
+            dropped={} if reason else dict(sorted(Counter(filter(None, columns["dropped"])).items())),
+            forwards=sum(columns["forwards"]) / max(1, tried),
+            spent=(mean("spent_forwards"), mean("spent_backwards")),
+            missed=tuple(int(columns["id"][k]) for k in planted if not columns["success"][k]),
+            reason=reason,
+        )
 
     @property
     def not_applicable(self) -> str:
@@ -94,7 +132,14 @@ class PlantedTest:
         threshold = 1 - (HALF if self.severity == "invalid" else SILENT)
         code, advice = (SHOWN, "nothing to do") if self.severity == "info" else (MISSED, ADVICE)
         rest = f"; {self._dropped}" if self.dropped else ""
-        return Finding(code, self.severity, f"{self.sentence}{rest}.", advice, 1 - self.share, threshold)
+        return Finding(code, self.severity, f"{self.sentence}{rest}; {self.cost}.", advice, 1 - self.share, threshold)
+
+    @property
+    def cost(self) -> str:
+        """Passes for each image, to plant and to attack, in words."""
+        forwards, backwards = self.spent
+        told = f"{forwards:.0f} forwards and {backwards:.0f} backwards to attack"
+        return f"{self.forwards:.0f} forwards an image to plant, {told}"
 
     @property
     def _dropped(self) -> str:
@@ -107,11 +152,7 @@ class PlantedTest:
         parts = [self.sentence]
         parts += [] if self.not_applicable else [f"95 % interval {low:.0%} to {high:.0%}"]
         parts += [self._dropped] if self.dropped and not self.not_applicable else []
-        forwards, backwards = self.spent
-        parts += [
-            f"{self.forwards:.0f} forwards an image to plant, {forwards:.0f} and {backwards:.0f} backwards to attack"
-        ]
-        return "; ".join(parts)
+        return "; ".join([*parts, self.cost])
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of strings, numbers and lists."""

@@ -25,8 +25,8 @@ CLOUD, TRIALS, FRESH = 1000, 1500, 500
 """Points that the direction is fitted to, points among which the planted image is the best, points of the random search."""
 THRESHOLDS = (0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 """Thresholds that are tried in turn, as parts of the planted image's score."""
-BEST = 8
-"""Points that are tried in turn where the best one cannot be made adversarial."""
+BEST, BEST_RANDOM = 8, 2
+"""Points that are tried in turn where the best one cannot be made adversarial; in a random network, which answers often."""
 DRAWS, SURE = 20, 0.75
 """Answers of a random network to an image, and the share of them that must be adversarial for it to be planted."""
 MARGIN = 0.1
@@ -87,7 +87,7 @@ class Planter:
         if not float(distances.amax()) > 0:
             return UNMOVED
         columns = self._columns(clean[1], logits, goal)
-        order = distances.argsort(descending=True)[:BEST]
+        order = distances.argsort(descending=True)[: BEST_RANDOM if self.random else BEST]
         for k in order.tolist():
             image = trials[k : k + 1]
             made = [

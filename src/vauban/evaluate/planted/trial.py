@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from vauban.core.contracts import Batch
-from vauban.core.goals import Goal, ResolvedGoal, Targeted, Untargeted
+from vauban.core.goals import Goal, ResolvedGoal, Targeted
 from vauban.core.norms import L1, L2, Ball, Linf
 from vauban.core.pixel_grid import check_on_grid
 from vauban.core.precision import HALF, raised
@@ -19,7 +18,7 @@ from vauban.engine.network import predict, quiet
 from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.diagnostics.first_look import answers_vary
 from vauban.evaluate.narrowed import narrowed
-from vauban.evaluate.planted.outcome import PlantedTest
+from vauban.evaluate.planted.outcome import Columns, blank
 from vauban.evaluate.planted.overridden import Heads, Overridden
 from vauban.evaluate.planted.planting import PlantedImage, Planter
 from vauban.evaluate.planted.readout import NotApplicable, read_out_points
@@ -51,27 +50,35 @@ class Trial:
     seed: int = 0
     readout: str | None = None
 
-    def run(self, batch: Batch) -> PlantedTest:
+    def run(self, batch: Batch) -> Columns:
         """Plant an adversarial image near each image of a batch, and attack.
 
         Args:
             batch: The images.
 
+        Returns:
+            One value for each image, as `PlantedTest.of` takes them.
+
         Raises:
             ContractError: `readout` names no read-out point, or the images do not fit.
         """
+        columns = blank(batch.ids.tolist())
         try:
-            return self._run(batch)
+            self._fill(batch, columns)
         except NotApplicable as reason:
-            return PlantedTest(self.attack.name, reason=str(reason))
+            columns["reason"] = [str(reason)] * len(batch)
+        return columns
 
-    def _run(self, batch: Batch) -> PlantedTest:
+    def _fill(self, batch: Batch, columns: Columns) -> None:
         if self.ball.norm not in (Linf, L2, L1):
             raise NotApplicable(f"images are planted in linf, l2 and l1, not in {self.ball.norm}")
         given = batch.x.dtype
         x = raised(check_on_grid(batch.x, batch.levels), batch.levels) if given in HALF else batch.x
         bound = self._bound(self.network, given, x)
-        goal, right, dropped = self._standing(bound, x, batch)
+        goal, right = self._standing(bound, x, batch)
+        columns["dropped"] = [
+            "" if ok else WRONG if aims else OWN_TARGET for ok, aims in zip(right, goal.aims, strict=True)
+        ]
         classes, logits = self._classes(bound, x)
         points = read_out_points(self.network, _two(x), classes, self.readout, bound.half, self.seed)
         copy = Overridden(self.network, points, bound.half)
@@ -79,29 +86,17 @@ class Trial:
         if planted_in.target is not copy.network or not all(copy.holds(net) for net, _ in planted_in.networks):
             raise NotApplicable(FOREIGN)
         planter, ball = Planter(copy, batch.levels, bound.randomised, self.seed), self.ball.bind(x)
-        rows, images = [], []
+        images: dict[int, PlantedImage] = {}
         for i in right.nonzero():  # each `(1,)`
+            row, before = int(i), copy.calls
             image = planter.plant(x[i], goal.rows(i), ball.rows(i), batch.ids[i], logits[i])
+            columns["forwards"][row] = copy.calls - before
             if isinstance(image, str):
-                dropped[image] += 1
+                columns["dropped"][row] = image
             else:
-                rows.append(int(i))
-                images.append(image)
-        forwards = copy.calls / max(1, int(right.sum()))
-        if not rows:
-            return PlantedTest(self.attack.name, dropped=dict(dropped), forwards=forwards)
-        chosen = torch.tensor(rows, device=x.device)
-        success, spent = self._attacked(copy, planted_in, batch, chosen, images, goal)
-        return PlantedTest(
-            self.attack.name,
-            planted=len(rows),
-            recovered=int(success.sum()),
-            random=sum(image.random for image in images) / len(images),
-            dropped=dict(dropped),
-            forwards=forwards,
-            spent=spent,
-            missed=tuple(batch.ids[chosen[~success]].tolist()),
-        )
+                images[row], columns["random"][row] = image, image.random
+        if images:
+            self._attack(copy, planted_in, batch, images, goal, columns)
 
     def _bound(self, network: nn.Module, given: torch.dtype, x: Tensor) -> BoundThreat:
         bound = self.bind(network)
@@ -110,13 +105,11 @@ class Trial:
         random = bound.randomised or answers_vary(network, x[:8])
         return replace(bound, random=True) if random and not bound.randomised else bound
 
-    def _standing(self, bound: BoundThreat, x: Tensor, batch: Batch) -> tuple[ResolvedGoal, Tensor, Counter[str]]:
-        """The goal, which images are right without attack, and how many are dropped for which reason."""
+    def _standing(self, bound: BoundThreat, x: Tensor, batch: Batch) -> tuple[ResolvedGoal, Tensor]:
+        """The goal, and which images are right without attack and have something to reach, `(batch,)`."""
         goal = Oracle.open(bound, x, batch.y, self.goal, batch.ids, self.seed).goal
         clean = judge(bound, x, x, goal, seed=self.seed)
-        right, aims = clean.error < 0.5, goal.aims
-        dropped = Counter({WRONG: int((~right & aims).sum()), OWN_TARGET: int((~aims).sum())})
-        return goal, right & aims, +dropped
+        return goal, (clean.error < 0.5) & goal.aims
 
     def _classes(self, bound: BoundThreat, x: Tensor) -> tuple[int, Tensor]:
         """Number of classes, and final answers to the images."""
@@ -124,34 +117,33 @@ class Trial:
             logits = torch.cat([predict(self.network, part, bound.half) for part in torch.split(x, 64)])
         return logits.shape[1] - int(bound.rejects or getattr(self.goal, "rejects", False)), logits
 
-    def _attacked(
+    def _attack(
         self,
         copy: Overridden,
         threat: BoundThreat,
         batch: Batch,
-        rows: Tensor,
-        images: Sequence[PlantedImage],
+        images: Mapping[int, PlantedImage],
         goal: ResolvedGoal,
-    ) -> tuple[Tensor, tuple[float, float]]:
-        """Whether the attack finds an adversarial image for each planted one, `(n,)`, and its mean passes."""
+        columns: Columns,
+    ) -> None:
+        """Attack the planted images, and write down whether an adversarial one was found and what was spent."""
         copy.note_rows([threat.target, *(net for net, _ in threat.networks)])
-        success = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
-        passes = torch.zeros(2, dtype=torch.float64)
+        rows = torch.tensor(list(images), device=batch.x.device)
         for group in self._groups(batch.x[rows].float()):
-            own, there = [images[i] for i in group.tolist()], rows[group]
+            there = rows[group]
+            own = [images[row] for row in there.tolist()]
             part = Batch(batch.x[there], batch.y[there], batch.ids[there], batch.levels)
             heads = [Heads.together(each) for each in zip(*(image.heads for image in own), strict=True)]
             copy.override(heads, part.x, self.ball.norm)
             attack = narrowed(self.attack.value, there, batch.x.shape) if len(there) < len(batch) else self.attack.value
-            aim: Goal = self.goal if isinstance(self.goal, Untargeted) else Targeted(_target(goal, there))
+            aim: Goal = self.goal if goal.target is None else Targeted(goal.target[there])
             done = evaluate_batch(attack, threat, part, aim, seed=self.seed)
             inside = self.ball.bind(batch.x).rows(there).contains(done.image, done.batch.x)
-            success[group] = done.success & inside
-            result = done.result
-            passes += torch.stack([result.forwards.double().sum(), result.backwards.double().sum()]).cpu()
+            told = (done.success & inside, done.result.forwards, done.result.backwards)
+            for row, *values in zip(there.tolist(), *(value.tolist() for value in told), strict=True):
+                for name, value in zip(("success", "spent_forwards", "spent_backwards"), values, strict=True):
+                    columns[name][row] = value
         copy.override(None)
-        forwards, backwards = (passes / len(rows)).tolist()
-        return success, (forwards, backwards)
 
     def _groups(self, x: Tensor) -> list[Tensor]:
         """Rows that are attacked together: their balls are apart, so that the image of a row of a call is known.
@@ -170,11 +162,6 @@ class Trial:
             else:
                 free.append(i)
         return [torch.tensor(group, device=x.device) for group in groups]
-
-
-def _target(goal: ResolvedGoal, rows: Tensor) -> Tensor:
-    assert goal.target is not None
-    return goal.target[rows]
 
 
 def _two(x: Tensor) -> Tensor:

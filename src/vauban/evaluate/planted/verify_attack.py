@@ -85,9 +85,9 @@ def verify_attack(
     check_grants(named, aim, bound)
     state = state_of(bound.parts)
     where = planted_ball(named.value, ball, data if isinstance(data, Dataset) else None)
-    outcome = Trial(named, network.value, bind, aim, where, seed, readout).run(whole)
+    columns = Trial(named, network.value, bind, aim, where, seed, readout).run(whole)
     check_unchanged(bound.parts, state)
-    return outcome
+    return PlantedTest.of(named.name, columns)
 
 
 def planted_ball(attack: Attack, ball: Ball | None, data: Dataset | None) -> Ball:

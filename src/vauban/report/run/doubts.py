@@ -18,6 +18,7 @@ WEAK_ATTACK = frozenset(
         "noise-beats-gradients",
         "nothing-asked",
         "nothing-changed",
+        "planted-images-missed",
         "radius-below-level",
         "zero-gradients",
     }

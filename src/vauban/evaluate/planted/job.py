@@ -1,0 +1,152 @@
+"""Planted tests of a study: of the attack that broke most at each budget, on images that all attacks left standing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vauban.core.cards import bare
+from vauban.core.contracts import Artefact, Computed, Job, Part, Words
+from vauban.core.norms import Ball
+from vauban.core.rng import fold
+from vauban.engine import BoundThreat
+from vauban.evaluate.diagnostics.findings import LEAST
+from vauban.evaluate.job import CellJob
+from vauban.evaluate.plan import bind
+from vauban.evaluate.planted.outcome import PlantedTest
+from vauban.evaluate.planted.trial import Trial
+from vauban.evaluate.unchanged import check_unchanged
+from vauban.jobs.identity import address, source_digests
+from vauban.jobs.provenance import source_files
+from vauban.statistics.combine import worst_case
+from vauban.store.query import CellRows, read_cell
+from vauban.words.model import below
+
+
+def planted_jobs(jobs: Sequence[CellJob], n: int) -> list[PlantedJob]:
+    """The planted test of each judged network and budget, as the rows stand.
+
+    Of the attacks at one budget the one with the lowest robust accuracy is tested, of equal ones the one that took most
+    passes, on images that all of them leave standing; fewer than three say nothing.
+
+    Args:
+        jobs: The jobs of the cells.
+        n: Images at most.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[CellJob, CellRows]]] = defaultdict(list)
+    for job in jobs:
+        read = read_cell(job.folder, pictures=False)
+        ball = planted_in(job)
+        if read.complete and ball is not None and ball.norm.p >= 1:
+            cell = job.cell
+            groups[cell.model.name, cell.defence.name, ball.norm.name, float(ball.radius)].append((job, read))
+    tests = [_worst(members, norm, eps, n) for (_, _, norm, eps), members in groups.items()]
+    return [test for test in tests if test is not None]
+
+
+def planted_in(job: CellJob) -> Ball | None:
+    """The ball of a cell in which images are planted: the attack's, else the data's for its norm; None: there is none."""
+    attack, data = job.cell.attack.value, job.cell.data
+    if attack.ball is not None:
+        return attack.ball if isinstance(attack.ball.radius, int | float) else None
+    radius = data.budgets.get(attack.norm.name)
+    return None if radius is None else attack.norm(radius)
+
+
+def _worst(members: Sequence[tuple[CellJob, CellRows]], norm: str, eps: float, n: int) -> PlantedJob | None:
+    left = worst_case([read for _, read in members], norm, eps)
+    standing = left.ids[left.robust > 0.5]
+    if len(standing) < LEAST:
+        return None
+
+    def strongest_first(member: tuple[CellJob, CellRows]) -> tuple[float, float]:
+        alone = worst_case([member[1]], norm, eps)
+        return float(alone.robust.mean()), -float((alone.gradients + alone.queries).mean())
+
+    job, _ = min(members, key=strongest_first)
+    seed = job.cell.settings.seed
+    drawn = sorted((int(i) for i in standing), key=lambda i: fold(seed, "planted", i))[:n]
+    return PlantedJob(job, tuple(sorted(drawn)))
+
+
+@dataclass(frozen=True, eq=False)
+class PlantedJob:
+    """The planted test of the attack of a cell.
+
+    Attributes:
+        job: The job of the cell.
+        ids: The images near which an adversarial one is planted, in order.
+    """
+
+    job: CellJob
+    ids: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.job.label} | planted test"
+
+    @property
+    def key(self) -> str:
+        return address(self.identity())
+
+    def identity(self) -> Mapping[str, Any]:
+        return {
+            "cell": self.job.key,
+            "planted": list(self.ids),
+            "sources": source_digests(source_files(Trial, PlantedTest)),
+        }
+
+    def needs(self) -> Sequence[Job | Artefact]:
+        return ()
+
+    def words(self) -> Words | None:
+        made = self.job.words()
+        if made is None:
+            return None
+        arguments = {"cell": dict(made.arguments), "ids": list(self.ids)}
+        return Words("vauban.evaluate.study_in_worker:cell_planted", arguments)
+
+    @cached_property
+    def _parts(self) -> list[Part]:
+        positions = np.isin(self.job.cell.data.rows.numpy(), self.ids).nonzero()[0]
+        return [Part(0, torch.from_numpy(positions))]
+
+    def parts(self) -> Sequence[Part]:
+        return self._parts
+
+    def lock(self, part: Part) -> AbstractContextManager[bool]:
+        return self.job.folder.lock(part.index)
+
+    def stored(self, part: Part) -> bool:
+        return (self.job.folder.planted() or {}).get("key") == self.key
+
+    def compute(self, part: Part, scratch: Path) -> Computed:
+        cell, settings, ball = self.job.cell, self.job.cell.settings, planted_in(self.job)
+        assert ball is not None
+
+        def bound(module: nn.Module) -> BoundThreat:
+            if module is cell.defended:
+                return cell.threat
+            known = below(cell.defence.value, cell.model.value, cell.defended)
+            return bind(cell.named_threat, module, cell.data, settings, None if known is None else bare(module))
+
+        batch = cell.data.batch(part.positions).to(settings.device)
+        columns = Trial(cell.attack, cell.defended, bound, cell.goal, ball, settings.seed).run(batch)
+        check_unchanged(cell.threat.parts, cell.state)
+        return Computed(columns)
+
+    def keep(self, part: Part, computed: Computed, seconds: float) -> None:
+        test = PlantedTest.of(self.job.cell.attack.name, computed.columns)
+        self.job.folder.write_planted({"key": self.key, "seconds": seconds, "test": test.to_json()})
+
+    def fail(self, part: Part, error: str, traceback: str) -> None:
+        """The rows of the cell are whole without it; the runner logs what failed, and the next run tries again."""
