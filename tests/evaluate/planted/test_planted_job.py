@@ -12,12 +12,12 @@ import pytest
 from torch import Tensor, nn
 
 import vauban as vb
-from vauban import attacks, defences
+from vauban import attacks, defences, threats
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.evaluate.job import CellJob
 from vauban.evaluate.planted import job as planted_job
-from vauban.evaluate.planted.outcome import MISSED, SHOWN
+from vauban.evaluate.planted.outcome import MISSED, SHOWN, SILENCE
 from vauban.evaluate.study import Study
 from vauban.report.run.doubts import cell_doubts
 from vauban.statistics.summary import robust
@@ -134,6 +134,22 @@ def test_attacks_for_the_nearest_image_are_tested_at_the_budget_of_the_data(
     within = cell.columns["success"] & (cell.columns["l2"] <= budget)
     standing = (cell.columns["clean_correct"] > 0.5) & ~within
     assert len(planted_findings(whole)) == int(np.sum(standing) >= 3)
+
+
+def test_test_that_cannot_be_made_ends_no_run(
+    digits_cnn: nn.Module, digits: tuple[Tensor, Tensor], tmp_path: Path
+) -> None:
+    class OneNetworkOnly(threats.WhiteBox):
+        def bind(self, defended: nn.Module, **given: Any) -> Any:
+            if defended is not digits_cnn:
+                raise ContractError("expected the one network, got another")
+            return super().bind(defended, **given)
+
+    whole = study(tmp_path, digits_cnn, digits, threats=OneNetworkOnly())
+    assert [outcome.state for outcome in whole.run(progress=False)] == ["finished", "finished"]
+    (finding,) = planted_findings(whole)
+    assert (finding["code"], finding["severity"]) == (SILENCE, "info")
+    assert "expected the one network, got another" in finding["message"]
 
 
 @pytest.mark.slow

@@ -16,13 +16,14 @@ from torch import nn
 
 from vauban.core.cards import bare
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
+from vauban.core.errors import VaubanError
 from vauban.core.norms import Ball
 from vauban.core.rng import fold
 from vauban.engine import BoundThreat
 from vauban.evaluate.diagnostics.findings import LEAST
 from vauban.evaluate.job import CellJob
 from vauban.evaluate.plan import bind
-from vauban.evaluate.planted.outcome import PlantedTest
+from vauban.evaluate.planted.outcome import PlantedTest, blank
 from vauban.evaluate.planted.trial import Trial
 from vauban.evaluate.unchanged import check_unchanged
 from vauban.jobs.identity import address, source_digests
@@ -140,7 +141,11 @@ class PlantedJob:
             return bind(cell.named_threat, module, cell.data, settings, None if known is None else bare(module))
 
         batch = cell.data.batch(part.positions).to(settings.device)
-        columns = Trial(cell.attack, cell.defended, bound, cell.goal, ball, settings.seed).run(batch)
+        try:
+            columns = Trial(cell.attack, cell.defended, bound, cell.goal, ball, settings.seed).run(batch)
+        except VaubanError as error:  # the cells are finished, and a test that cannot be made ends no run
+            columns = blank(batch.ids.tolist())
+            columns["reason"] = [str(error)] * len(batch)
         check_unchanged(cell.threat.parts, cell.state)
         return Computed(columns)
 
