@@ -12,7 +12,8 @@ import pytest
 from torch import Tensor, nn
 
 import vauban as vb
-from vauban import attacks, defences, threats
+from vauban import attacks, defences
+from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.evaluate.job import CellJob
@@ -137,19 +138,17 @@ def test_attacks_for_the_nearest_image_are_tested_at_the_budget_of_the_data(
 
 
 def test_test_that_cannot_be_made_ends_no_run(
-    digits_cnn: nn.Module, digits: tuple[Tensor, Tensor], tmp_path: Path
+    digits_cnn: nn.Module, digits: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class OneNetworkOnly(threats.WhiteBox):
-        def bind(self, defended: nn.Module, **given: Any) -> Any:
-            if defended is not digits_cnn:
-                raise ContractError("expected the one network, got another")
-            return super().bind(defended, **given)
+    def refuse(self: planted_job.Trial, batch: Batch) -> None:
+        raise ContractError("expected another network")
 
-    whole = study(tmp_path, digits_cnn, digits, threats=OneNetworkOnly())
+    monkeypatch.setattr(planted_job.Trial, "run", refuse)
+    whole = study(tmp_path, digits_cnn, digits)
     assert [outcome.state for outcome in whole.run(progress=False)] == ["finished", "finished"]
     (finding,) = planted_findings(whole)
     assert (finding["code"], finding["severity"]) == (SILENCE, "info")
-    assert "expected the one network, got another" in finding["message"]
+    assert "expected another network" in finding["message"]
 
 
 @pytest.mark.slow

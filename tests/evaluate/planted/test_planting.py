@@ -16,6 +16,7 @@ from vauban.core.pixel_grid import on_grid
 from vauban.core.rng import seeded
 from vauban.defences.detectors.base import Calibration
 from vauban.defences.detectors.feature_squeezing import FeatureSqueezing
+from vauban.engine import BoundThreat
 from vauban.evaluate.planted.overridden import Heads, Overridden
 from vauban.evaluate.planted.planting import UNPLANTED, PlantedImage, Planter
 from vauban.evaluate.planted.readout import NotApplicable, ReadOutPoint, read_out_points
@@ -78,7 +79,9 @@ def test_rows_of_a_call_belong_to_the_nearest_original(digits_cnn: nn.Module, ri
     there = torch.cat([image.image for image in images])
     in_force(copy, images)
     known = copy.answers(there, torch.arange(3), (1,))
-    copy.note_rows([copy.network])
+    bound = copy.bound(BoundThreat(digits_cnn))
+    assert bound is not None
+    assert bound.target is copy.network
     heads = [Heads.together(each) for each in zip(*(image.heads for image in images), strict=True)]
     copy.override(heads, batch.x, Linf)
     order = torch.tensor([2, 0, 1, 0])

@@ -192,3 +192,28 @@ def test_severity(recovered: int, severity: str, code: str) -> None:
     assert PlantedTest("a", planted=20, recovered=recovered, random=0.03).severity == "info"
     assert "3.0% of random points are adversarial too" in PlantedTest("a", planted=20, random=0.03).not_applicable
     assert "2 images could be planted, fewer than 3" in PlantedTest("a", planted=2).not_applicable
+
+
+class Blind(nn.Module):
+    """A network behind rounding that has no gradient, without a card; the rounding is the network itself."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner((3 * x).round() / 3)  # type: ignore[no-any-return]
+
+
+def test_threats_that_name_networks_and_modules_act_on_the_copy(
+    digits_cnn: nn.Module, digits_mlp: nn.Module, right_batch: Batch
+) -> None:
+    """A rule for a module around the read-out, and gradients of a network that shares the read-out."""
+    blind, batch = Blind(digits_cnn), right_batch.take(4)
+    assert vb.verify_attack(PGD, blind, batch).recovered == 0
+    rule = threats.white_box(bpda={"": digits_cnn.forward})  # differentiates the network's own last layer
+    assert vb.verify_attack(PGD, blind, batch, threat=rule).planted == 4
+    inner = vb.verify_attack(PGD, blind, batch, threat=threats.Transfer(digits_cnn))
+    assert (inner.planted, inner.recovered) == (4, 4)
+    mixed = vb.verify_attack(PGD, blind, batch, threat=threats.Ensemble([digits_cnn, digits_mlp]))
+    assert "the gradients of the threat are those of another network" in mixed.not_applicable

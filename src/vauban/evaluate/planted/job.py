@@ -12,17 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from vauban.core.cards import bare
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
 from vauban.core.errors import VaubanError
 from vauban.core.norms import Ball
 from vauban.core.rng import fold
-from vauban.engine import BoundThreat
 from vauban.evaluate.diagnostics.findings import LEAST
 from vauban.evaluate.job import CellJob
-from vauban.evaluate.plan import bind
 from vauban.evaluate.planted.outcome import PlantedTest, blank
 from vauban.evaluate.planted.trial import Trial
 from vauban.evaluate.unchanged import check_unchanged
@@ -30,7 +26,6 @@ from vauban.jobs.identity import address, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.statistics.combine import worst_case
 from vauban.store.query import CellRows, read_cell
-from vauban.words.model import below
 
 
 def planted_jobs(jobs: Sequence[CellJob], n: int) -> list[PlantedJob]:
@@ -134,15 +129,9 @@ class PlantedJob:
         cell, settings, ball = self.job.cell, self.job.cell.settings, planted_in(self.job)
         assert ball is not None
 
-        def bound(module: nn.Module) -> BoundThreat:
-            if module is cell.defended:
-                return cell.threat
-            known = below(cell.defence.value, cell.model.value, cell.defended)
-            return bind(cell.named_threat, module, cell.data, settings, None if known is None else bare(module))
-
         batch = cell.data.batch(part.positions).to(settings.device)
         try:
-            columns = Trial(cell.attack, cell.defended, bound, cell.goal, ball, settings.seed).run(batch)
+            columns = Trial(cell.attack, cell.threat, cell.goal, ball, settings.seed).run(batch)
         except VaubanError as error:  # the cells are finished, and a test that cannot be made ends no run
             columns = blank(batch.ids.tolist())
             columns["reason"] = [str(error)] * len(batch)

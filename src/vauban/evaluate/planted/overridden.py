@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vauban.core.cards import Backward
 from vauban.core.norms import Norm
 from vauban.core.rng import seeded
-from vauban.core.surgery import hookable
+from vauban.core.surgery import hookable, replaced
+from vauban.engine import BoundThreat
 from vauban.engine.network import predict, quiet
 from vauban.evaluate.planted.readout import ReadOutPoint, in_positions, pooled
 
@@ -66,7 +68,8 @@ class Overridden:
     """
 
     def __init__(self, network: nn.Module, points: Sequence[ReadOutPoint], half: torch.dtype | None) -> None:
-        self.network, layers = hookable(network, [point.layer for point in points])
+        self._replaced = [point.layer for point in points]
+        self.network, layers = hookable(network, self._replaced)
         self.points = [
             ReadOutPoint(layer, point.rows, point.layout) for layer, point in zip(layers, points, strict=True)
         ]
@@ -79,12 +82,31 @@ class Overridden:
         for i, point in enumerate(self.points):
             point.layer.register_forward_hook(self._hook(i, point))
 
-    def holds(self, network: nn.Module) -> bool:
-        """Whether a network contains one of the overridden layers."""
-        parts = set(network.modules())
-        return any(point.layer in parts for point in self.points)
+    def bound(self, threat: BoundThreat) -> BoundThreat | None:
+        """The threat to the network as the threat to the copy; None where one of its networks has no such layer.
 
-    def note_rows(self, networks: Sequence[nn.Module]) -> None:
+        Each network of the threat gets the overridden layers in the place of its own, and a backward rule for a module
+        counts for the copies of it.
+        """
+        copies: dict[nn.Module, nn.Module] = {threat.target: self.network}
+        for network, _ in threat.networks:
+            copies.setdefault(network, self._with_layers(network))
+        if any(copy is network for network, copy in copies.items()):
+            return None
+        rules: dict[nn.Module, Backward] = {}
+        for network, copy in copies.items():
+            pairs = zip(network.modules(), copy.modules(), strict=True)
+            rules |= {theirs: threat.backward[mine] for mine, theirs in pairs if mine in threat.backward}
+        self._note_rows(list(copies.values()))
+        sources = tuple((copies[network], weight) for network, weight in threat.sources)
+        return replace(threat, target=self.network, sources=sources, backward=rules)
+
+    def _with_layers(self, network: nn.Module) -> nn.Module:
+        for mine, point in zip(self._replaced, self.points, strict=True):
+            network = replaced(network, mine, point.layer)
+        return network
+
+    def _note_rows(self, networks: Sequence[nn.Module]) -> None:
         """Find the image of each row whenever one of these networks, which hold overridden layers, is called."""
 
         def enter(network: nn.Module, args: tuple[Any, ...]) -> None:

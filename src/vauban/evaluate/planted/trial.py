@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vauban.core.contracts import Batch
 from vauban.core.goals import Goal, ResolvedGoal, Targeted
@@ -34,8 +34,7 @@ class Trial:
 
     Attributes:
         attack: The attack.
-        network: The defended network.
-        bind: From a network to the threat to it.
+        threat: The threat, bound to the network.
         goal: What the attacker wants.
         ball: Where images are planted; of an attack with a budget its own.
         seed: Of every random number.
@@ -43,8 +42,7 @@ class Trial:
     """
 
     attack: Named[Attack]
-    network: nn.Module
-    bind: Callable[[nn.Module], BoundThreat]
+    threat: BoundThreat
     goal: Goal
     ball: Ball
     seed: int = 0
@@ -74,16 +72,17 @@ class Trial:
             raise NotApplicable(f"images are planted in linf, l2 and l1, not in {self.ball.norm}")
         given = batch.x.dtype
         x = raised(check_on_grid(batch.x, batch.levels), batch.levels) if given in HALF else batch.x
-        bound = self._bound(self.network, given, x)
+        bound = replace(self.threat, half=given) if given in HALF else self.threat
+        if not bound.randomised and answers_vary(bound.target, x[:8]):
+            bound = replace(bound, random=True)
         goal, right = self._standing(bound, x, batch)
-        columns["dropped"] = [
-            "" if ok else WRONG if aims else OWN_TARGET for ok, aims in zip(right, goal.aims, strict=True)
-        ]
+        why = [WRONG if aims else OWN_TARGET for aims in goal.aims.tolist()]
+        columns["dropped"] = ["" if ok else reason for ok, reason in zip(right.tolist(), why, strict=True)]
         classes, logits = self._classes(bound, x)
-        points = read_out_points(self.network, _two(x), classes, self.readout, bound.half, self.seed)
-        copy = Overridden(self.network, points, bound.half)
-        planted_in = replace(self._bound(copy.network, given, x), random=bound.randomised)
-        if planted_in.target is not copy.network or not all(copy.holds(net) for net, _ in planted_in.networks):
+        points = read_out_points(bound.target, _two(x), classes, self.readout, bound.half, self.seed)
+        copy = Overridden(bound.target, points, bound.half)
+        planted_in = copy.bound(bound)
+        if planted_in is None:
             raise NotApplicable(FOREIGN)
         planter, ball = Planter(copy, batch.levels, bound.randomised, self.seed), self.ball.bind(x)
         images: dict[int, PlantedImage] = {}
@@ -98,13 +97,6 @@ class Trial:
         if images:
             self._attack(copy, planted_in, batch, images, goal, columns)
 
-    def _bound(self, network: nn.Module, given: torch.dtype, x: Tensor) -> BoundThreat:
-        bound = self.bind(network)
-        if given in HALF:
-            bound = replace(bound, half=given)
-        random = bound.randomised or answers_vary(network, x[:8])
-        return replace(bound, random=True) if random and not bound.randomised else bound
-
     def _standing(self, bound: BoundThreat, x: Tensor, batch: Batch) -> tuple[ResolvedGoal, Tensor]:
         """The goal, and which images are right without attack and have something to reach, `(batch,)`."""
         goal = Oracle.open(bound, x, batch.y, self.goal, batch.ids, self.seed).goal
@@ -114,7 +106,7 @@ class Trial:
     def _classes(self, bound: BoundThreat, x: Tensor) -> tuple[int, Tensor]:
         """Number of classes, and final answers to the images."""
         with quiet(bound.parts):
-            logits = torch.cat([predict(self.network, part, bound.half) for part in torch.split(x, 64)])
+            logits = torch.cat([predict(bound.target, part, bound.half) for part in torch.split(x, 64)])
         return logits.shape[1] - int(bound.rejects or getattr(self.goal, "rejects", False)), logits
 
     def _attack(
@@ -127,7 +119,6 @@ class Trial:
         columns: Columns,
     ) -> None:
         """Attack the planted images, and write down whether an adversarial one was found and what was spent."""
-        copy.note_rows([threat.target, *(net for net, _ in threat.networks)])
         rows = torch.tensor(list(images), device=batch.x.device)
         for group in self._groups(batch.x[rows].float()):
             there = rows[group]

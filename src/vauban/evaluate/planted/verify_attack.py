@@ -7,7 +7,6 @@ from typing import Any
 from torch import nn
 
 from vauban.core.arguments import named_arguments
-from vauban.core.cards import bare
 from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.norms import Ball
@@ -74,18 +73,12 @@ def verify_attack(
     named = attack_of(attack, data if isinstance(data, Dataset) else None)
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
     tell_behind(network.name, network.behind)
-    meant, aim = threat_of(threat).value, goals.load(goal)
-
-    def bind(module: nn.Module) -> BoundThreat:
-        below = network.network if module is network.value else bare(module)
-        bound: BoundThreat = told(meant, below).bind(module, levels=whole.levels)
-        return bound
-
-    bound = bind(network.value)
+    aim = goals.load(goal)
+    bound: BoundThreat = told(threat_of(threat).value, network.network).bind(network.value, levels=whole.levels)
     check_grants(named, aim, bound)
     state = state_of(bound.parts)
     where = planted_ball(named.value, ball, data if isinstance(data, Dataset) else None)
-    columns = Trial(named, network.value, bind, aim, where, seed, readout).run(whole)
+    columns = Trial(named, bound, aim, where, seed, readout).run(whole)
     check_unchanged(bound.parts, state)
     return PlantedTest.of(named.name, columns)
 
