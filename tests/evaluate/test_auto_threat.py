@@ -141,6 +141,20 @@ def test_a_study_without_threats_gets_the_ways_as_cells(
     assert "gradient-explains-little" in codes
 
 
+def test_the_probes_speak_of_white_box_where_no_way_is_asked_for(
+    tmp_path: Path, digits_cnn: nn.Module, digits_test: Digits
+) -> None:
+    x, y = (digits_test[0][:24] * 255).round().to(torch.uint8), digits_test[1][:24]
+    data = Dataset("digits", "", InMemory(x), y, tuple("0123456789"))
+    models = {"m": FRONTS["reversed margin"](digits_cnn)}
+    attack = {"pgd": attacks.PGD(BALL, steps=2)}
+    Study(tmp_path, data=data, models=models, attacks=attack, threats=["white-box"]).run()
+    run = load(tmp_path)
+    assert [c.meta["threat"] for c in run.cells] == ["white-box"]
+    assert run.study["adapted"] == {}
+    assert "gradient-mismatch-at-scale" in {f["code"] for c in run.cells for f in c.findings}
+
+
 def test_what_the_probes_find_sends_everybody_to_the_audit_of_quick() -> None:
     assert {rule.code for rule in (UNEXPLAINED, AT_SCALE, OFF_THE_IMAGE, UNKNOWN)} <= SUSPICIOUS
 

@@ -273,7 +273,7 @@ def test_a_preflight_that_fails_does_not_end_the_run(tmp_path: Path, caplog: pyt
             raise OSError("down for a moment")
 
     GATE["hook"] = fail
-    (outcome,) = study(tmp_path, Linear(), preflight=True, threats="white-box").run()
+    (outcome,) = study(tmp_path, Linear(), preflight=True, threats="adaptive").run()
     assert outcome.state == "finished"
     assert "preflight failed: OSError: down for a moment" in caplog.text
     assert not query.load(tmp_path).cells[0].checked

@@ -61,10 +61,11 @@ def make_cells(
             facts = describe(defended)
             network = below(defence.value, model.value, defended)
             chosen = list(threats or _default_threats(defended, adapted is not None))
-            if adapted is not None and any(isinstance(threat.value, Auto) for threat in chosen):
+            seek = any(isinstance(threat.value, Auto) for threat in chosen)
+            if adapted is not None and (seek or _direct(defended, chosen)):
                 batch = images_of(data, settings.device)
                 run = [attack.value for attack in attacks]
-                seen = looked_at(defended, batch, run, dict(data.budgets), network, settings.seed)
+                seen = looked_at(defended, batch, run, dict(data.budgets), network, settings.seed, seek)
                 adapted[f"{model.name} | {defence.name}"] = seen
                 chosen = _expanded(chosen, seen)
             for threat in chosen:
@@ -113,6 +114,11 @@ def bind(
     for network, _ in bound.sources:
         network.to(settings.device)
     return bound
+
+
+def _direct(defended: nn.Module, threats: Sequence[Named[Any]]) -> bool:
+    """Whether gradients of a network without a card are to be believed as they are."""
+    return any(isinstance(threat.value, WhiteBox) for threat in threats) and not any(True for _ in carded(defended))
 
 
 def _expanded(threats: Sequence[Named[Any]], seen: Adaptation) -> list[Named[Any]]:

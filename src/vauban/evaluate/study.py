@@ -266,7 +266,7 @@ class Study:
             "device": self.settings.device,
             "n": len(self.data),
             "missing": {word: str(error) for word, error in self.missing.items()},
-            "adapted": {network: seen.sentence for network, seen in self.adapted.items()},
+            "adapted": {network: seen.sentence for network, seen in self.adapted.items() if seen.sought},
             "preflight": self.preflight,
             "command": self.command,
         }

@@ -29,6 +29,7 @@ def looked_at(
     budgets: dict[str, float],
     below: nn.Module | None,
     seed: int,
+    seek: bool = True,
 ) -> Adaptation:
     """What an attacker without a card sees; nothing of a network that cannot be asked, which the evaluation tells itself.
 
@@ -39,9 +40,10 @@ def looked_at(
         budgets: The conventional ones of the data, by norm.
         below: The network below the defences; None where it is not known.
         seed: Of random numbers.
+        seek: Whether ways around are looked for; else the probes alone speak.
     """
     try:
-        return look(network, batch, ball_of(attacks, budgets), below=below, levels=batch.levels, seed=seed)
+        return look(network, batch, ball_of(attacks, budgets), below=below, levels=batch.levels, seed=seed, seek=seek)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -49,6 +49,7 @@ class Adaptation:
         measured: What the probes saw.
         lost: Whether something is wrong, images stood, and no way breaks more.
         stood: How many images the pilot left standing.
+        sought: Whether ways were looked for.
     """
 
     seen: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class Adaptation:
     measured: tuple[Measured, ...] = ()
     lost: bool = False
     stood: int = 0
+    sought: bool = True
 
     @property
     def findings(self) -> list[Finding]:
@@ -81,6 +83,7 @@ def look(
     below: nn.Module | None = None,
     levels: int | None = 256,
     seed: int = 0,
+    seek: bool = True,
 ) -> Adaptation:
     """Look at a network on some images as an attacker without a card does.
 
@@ -91,6 +94,7 @@ def look(
         below: The network below the defences; None where it is not known.
         levels: Pixel levels that the network is shown.
         seed: Of random numbers.
+        seek: Whether ways around are looked for; else the probes alone speak.
     """
     random = answers_vary(network, batch.x[:8])
     threat = BoundThreat(network, "white-box", levels=levels, random=random)
@@ -103,6 +107,8 @@ def look(
     base = pilot(threat, few, ball, seed)
     goal = Oracle.open(threat, few.x, few.y, None, few.ids, seed).goal
     measured = [] if random else probes(threat, few, ball, base, goal, seed)
+    if not seek:
+        return Adaptation(measured=tuple(measured), sought=False)
     inside = classifiers(calls, logits, len(batch.x))
     signs = Stream(seed, batch.ids).signs("look", tuple(batch.x.shape[1:]), dtype=batch.x.dtype)
     _, moved = calls_of_submodules(network, (batch.x + step_of(base, ball, few.x) * signs).clamp(0, 1), seed)
