@@ -108,6 +108,17 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """What `vauban evaluate` says of a judge's network: a study of one attack under several threats.
+
+    threats: those of the study; auto becomes a threat for each way that it finds.
+    """
+
+    attack: Attack
+    threats: tuple[Threat, ...]
+
+
+@dataclass(frozen=True)
 class TableCell:
     """One number of a table. craft None: the clean images.
 
@@ -116,7 +127,8 @@ class TableCell:
     then one behind no path.
     key: columns of the printed row that stands beside it, {} with a label for a cell that the paper does not have.
     also: further runs (the radii of an attack inside a ball): for the metrics of ATTAINED, the nearest success of an image
-    among all runs counts. at: the distance of P_upp.
+    among all runs counts. at: the distance of P_upp. study: an evaluation in the place of a craft, for a metric of RATES;
+    an image then counts by the worst case over its threats. within: the threats that count, by name; empty: all.
     """
 
     craft: Craft | None
@@ -126,6 +138,8 @@ class TableCell:
     label: str = ""
     also: tuple[Craft, ...] = ()
     at: float | None = None
+    study: Evaluation | None = None
+    within: tuple[str, ...] = ()
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from vauban.core.contracts import Batch
+from vauban.reproduce.benchmark import Benchmark
 from vauban.reproduce.declarations import Craft, Judge, TableCell
 
 Averaged = Literal["MAD_avg", "roughness_avg"]
@@ -155,4 +156,5 @@ Panel = (
     | ComputedPicture
     | Scatter
     | Matrix
+    | Benchmark
 )

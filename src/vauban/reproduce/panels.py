@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from vauban.core.errors import ContractError, plural
+from vauban.reproduce.benchmark import Benchmark, Told, tables
 from vauban.reproduce.declarations import RATES, Craft, Judge, TableCell
 from vauban.reproduce.figures import (
     Averaged,
@@ -36,11 +37,12 @@ MOST = 1000  # points of a curve
 
 @dataclass(frozen=True)
 class DrawnPanels:
-    """figures, matrices and pictures as `reproduction.json` holds them."""
+    """figures, matrices, pictures and tables as `reproduction.json` holds them."""
 
     figures: list[dict[str, Any]] = field(default_factory=list)
     matrices: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[dict[str, str]] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,8 @@ def needed(panels: Sequence[Panel]) -> list[TableCell]:
 
 
 def _cells(panel: Panel) -> list[TableCell]:
+    if isinstance(panel, Benchmark):
+        return panel.cells
     if isinstance(panel, OperatingCurves):
         return [_runs(name, crafts, panel.judge) for name, crafts in panel.curves.items()]
     if isinstance(panel, WorstCases):
@@ -125,6 +129,9 @@ def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged | None], fi
             drawn.pictures.append(of_networks(panel, work, right, made))
         elif isinstance(panel, ComputedPicture):
             drawn.pictures.append(computed(panel))
+        elif isinstance(panel, Benchmark):
+            told = [Told.of(one, [next(taken).judged.runs[0][0] for _ in one.cells]) for one in panel.standings]
+            drawn.tables.extend(tables(panel.title, told))
         elif isinstance(panel, Matrix):
             drawn.matrices.append(_matrix(panel, taken))
         else:

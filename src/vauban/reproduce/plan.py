@@ -24,7 +24,9 @@ from vauban.reproduce.declarations import (
     ATTAINED,
     MAD_SHARES,
     MEASURES,
+    RATES,
     Craft,
+    Evaluation,
     FitOnUse,
     Judge,
     TableCell,
@@ -34,6 +36,7 @@ from vauban.reproduce.declarations import (
 from vauban.reproduce.fit_on_use import FittedAttack
 from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, NetworkMeasureJob
 from vauban.reproduce.judged import Judged
+from vauban.reproduce.study_job import StudyJob, studied_identity, within
 from vauban.reproduce.table_job import TableJob
 from vauban.words.network_metric import network_metric_of
 
@@ -48,13 +51,15 @@ class CellWork:
         clean: The judgements of the originals by training seed, for the metrics of ATTAINED.
         measured: Their measurements.
         lacking: The package that a network of the cell needs and that is not installed; the cell then has no jobs.
+        within: The threats of a study that count; empty: all.
     """
 
     crafts: list[list[CraftJob | None]]
-    judged: list[list[JudgeJob]]
+    judged: list[list[JudgeJob | StudyJob]]
     clean: list[JudgeJob]
     measured: list[list[MeasureJob | NetworkMeasureJob]]
     lacking: MissingExtra | None = None
+    within: tuple[str, ...] = ()
 
     def jobs(self) -> Iterator[TableJob]:
         """Every job that the cell is computed from."""
@@ -66,7 +71,7 @@ class CellWork:
     def rows(self) -> Judged:
         """What the cell is computed from, read from the store."""
         return Judged(
-            [[job.rows() for job in runs] for runs in self.judged],
+            [[within(job.rows(), self.within) if self.within else job.rows() for job in runs] for runs in self.judged],
             [job.rows() for job in self.clean],
             [[job.rows()["value"].to_numpy() for job in runs] for runs in self.measured],
         )
@@ -79,7 +84,7 @@ class Plan:
     Attributes:
         context: Data, networks and folders.
         cells: The work of each cell, in the order of the cells.
-        crafts, judges, measures: The jobs by key, in the order in which cells need them.
+        crafts, judges, measures, studies: The jobs by key, in the order in which cells need them.
         fits: What is fitted before it crafts.
         network_metrics: The metrics of a network by their words, so that their data are read once.
     """
@@ -89,12 +94,13 @@ class Plan:
     crafts: dict[str, CraftJob] = field(default_factory=dict)
     judges: dict[str, JudgeJob] = field(default_factory=dict)
     measures: dict[str, MeasureJob | NetworkMeasureJob] = field(default_factory=dict)
+    studies: dict[str, StudyJob] = field(default_factory=dict)
     fits: dict[Craft, FittedAttack] = field(default_factory=dict)
     network_metrics: dict[str, NetworkMetric] = field(default_factory=dict)
 
     def jobs(self) -> list[TableJob]:
-        """Every job: crafts, then judgements, then measurements."""
-        return [*self.crafts.values(), *self.judges.values(), *self.measures.values()]
+        """Every job: crafts, then judgements, measurements, studies."""
+        return [*self.crafts.values(), *self.judges.values(), *self.measures.values(), *self.studies.values()]
 
     def seconds(self) -> float:
         """What all finished rows took, in this run or an earlier one."""
@@ -129,6 +135,13 @@ class Plan:
             needs.append(craft)
         job = JudgeJob(self.context, identity, needs, craft=craft, judge=judge, seed=seed)
         return self.judges.setdefault(job.key, job)
+
+    def study(self, study: Evaluation, judge: Judge, seed: int) -> StudyJob:
+        """The job of evaluating a judge's network."""
+        identity = studied_identity(self.context, study, judge, seed)
+        needs = self.context.networks.artefacts(judge.networks)
+        job = StudyJob(self.context, identity, needs, study=study, judge=judge, seed=seed)
+        return self.studies.setdefault(job.key, job)
 
     def measure(self, craft: CraftJob, metric: str) -> MeasureJob | NetworkMeasureJob:
         """The job of measuring a craft."""
@@ -178,6 +191,10 @@ def plan(context: Context, cells: Sequence[Sequence[TableCell]], seeds: Sequence
         if (lacking := context.networks.not_installed(roles)) is not None:
             work.cells.append(CellWork([], [], [], [], lacking))
             continue
+        if (study := cell.study) is not None:
+            studied = [[work.study(study, one.judge, seed)] for one in seeded for seed in seeds]
+            work.cells.append(CellWork([[None]] * len(studied), studied, [], [], within=cell.within))
+            continue
         drawn = [(one, seed) for one in seeded for seed in (seeds if one.craft is not None else seeds[:1])]
         crafts = [_crafts(work, one, seed) for one, seed in drawn]
         runs_of = list(zip(drawn, crafts, strict=True))
@@ -211,6 +228,8 @@ def _crafts(work: Plan, cell: TableCell, seed: int) -> list[CraftJob | None]:
 
 
 def _check(cell: TableCell, attained: bool) -> None:
+    if cell.study is not None and (cell.craft is not None or cell.metric not in RATES or len(cell.judge.networks) > 1):
+        raise ContractError(f"expected one network, a rate and no craft beside a study, got {cell.judge}, {cell.metric}")
     if cell.also and not attained:
         raise ContractError(f"expected a metric among {', '.join(ATTAINED)} for several runs, got {cell.metric}")
     if of_network(cell.metric) and (len(cell.judge.networks) > 1 or cell.judge.path):

@@ -45,6 +45,7 @@ def record_of(run: PlannedExperiment, scale: str, options: Options, rows: Sequen
     return summary(run.experiment, scale, run.work, run.wanted, options) | {
         "figures": drawn.figures,
         "matrices": drawn.matrices,
+        "tables": drawn.tables,
         "pictures": [*drawn.pictures, *pictures(run.work, run.cells, rows)],
         "minutes": run.work.seconds() / 60,
         "rows": [r for cell, r in zip(run.cells, scored, strict=True) if cell.key],

@@ -8,14 +8,16 @@ from typing import Any
 from vauban.jobs.progress import Progress
 from vauban.reproduce.jobs import CraftJob, JudgeJob, MeasureJob, NetworkMeasureJob
 from vauban.reproduce.plan import Plan
+from vauban.reproduce.study_job import StudyJob
 
 Told = Callable[[str, int, int], None]
-"""(what is being done, samples done, samples in all): a line each for trainings, crafting, judging, measuring."""
+"""(what is being done, samples done, samples in all): a line each for trainings, crafting, judging, measuring, evaluating."""
 KINDS: Mapping[type, str] = {
     CraftJob: "crafting",
     JudgeJob: "judging",
     MeasureJob: "measuring",
     NetworkMeasureJob: "measuring",
+    StudyJob: "evaluating",
 }
 
 

@@ -22,7 +22,7 @@ UNCERTAIN = "damaged in the source: shown, not scored"
 
 
 def markdown_tables(record: Mapping[str, Any]) -> str:
-    """The paper's numbers beside ours, its claims, then the cells that the paper does not have.
+    """The paper's numbers beside ours, its claims, tables in words, then the cells that the paper does not have.
 
     Args:
         record: The content of a `reproduction.json`.
@@ -35,6 +35,10 @@ def markdown_tables(record: Mapping[str, Any]) -> str:
         text += f"\n? {UNCERTAIN}.\n"
     if record.get("claims"):
         text += ("\n" if text else "") + "Claims:\n\n" + _claims(record["claims"])
+    for table in record.get("tables", []):
+        caption = f"{table['caption']}\n\n" if table["caption"] else ""
+        text += ("\n" if text else "") + f"{table['title']}:\n\n{caption}"
+        text += _markdown(table["columns"], table["rows"], len(table["columns"]))
     if record["beyond"]:
         text += ("\n" if text else "") + "Beyond the paper:\n\n" + _ours_alone(record["beyond"])
     return text

@@ -108,6 +108,7 @@ def page(record: Mapping[str, Any]) -> str:
         units=units,
         layout=figure_layout,
         matrices=record.get("matrices", []),  # older records have none
+        tables=record.get("tables", []),
         figures=[draw_figure(figure) for figure in record["figures"]],
         shared_key=[row_labels.column_with_value(*part) for part in row_labels.shared_key(rows).items()],
         paper_panels=dot_panels(rows),
