@@ -13,8 +13,18 @@ from vauban.reproduce import load, registry
 
 ROOT = Path(papers.__file__).parent
 PREFIX = "vauban.reproduce.papers."
-SHARED = {"setting", "networks", "scales", "attacks"}
-BEYOND_THE_PAPERS = {"adaptive", "converged", "detectors", "frontier", "family", "fleet", "kerckhoffs", "queries"}
+SHARED = {"setting", "networks", "scales", "attacks", "entries", "fronts", "answers"}
+BEYOND_THE_PAPERS = {
+    "adaptive",
+    "benchmark",
+    "converged",
+    "detectors",
+    "frontier",
+    "family",
+    "fleet",
+    "kerckhoffs",
+    "queries",
+}
 FILES = sorted(file for file in ROOT.glob("*/*.py") if file.stem != "__init__")
 TABLES = [file for file in FILES if file.stem not in SHARED]
 
@@ -48,6 +58,8 @@ def file_of(experiment: str) -> str:
     """Where an experiment is declared, by its id."""
     if experiment.startswith("frontier-"):
         return "thesis5/frontier"
+    if experiment == "broken":
+        return "broken/benchmark"
     if experiment == "thesis-4-converged":
         return "thesis4/converged"
     if experiment == "thesis-6-adaptive":
@@ -76,7 +88,7 @@ def test_every_experiment_has_the_file_of_its_number() -> None:
     ours = [
         name
         for name in registry.names()
-        if name.startswith(("cia-", "thesis-", "efficient-", "keyed-", "frontier-", "s2snet-"))
+        if name.startswith(("cia-", "thesis-", "efficient-", "keyed-", "frontier-", "s2snet-", "broken"))
     ]
     assert {file_of(name) for name in ours} == {name_of(file) for file in TABLES}
 

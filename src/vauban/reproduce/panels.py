@@ -9,7 +9,9 @@ from typing import Any, get_args
 import numpy as np
 
 from vauban.core.errors import ContractError, plural
-from vauban.reproduce.benchmark import Benchmark, Told, tables
+from vauban.reproduce.benchmark import Benchmark
+from vauban.reproduce.benchmark_results import EntryResult
+from vauban.reproduce.benchmark_tables import tables
 from vauban.reproduce.declarations import RATES, Craft, Judge, TableCell
 from vauban.reproduce.figures import (
     Averaged,
@@ -130,7 +132,7 @@ def drawn(panels: Sequence[Panel], work: Plan, rows: Sequence[Judged | None], fi
         elif isinstance(panel, ComputedPicture):
             drawn.pictures.append(computed(panel))
         elif isinstance(panel, Benchmark):
-            told = [Told.of(one, [next(taken).judged.runs[0][0] for _ in one.cells]) for one in panel.standings]
+            told = [EntryResult.of(one, [next(taken).judged.runs[0][0] for _ in one.cells]) for one in panel.standings]
             drawn.tables.extend(tables(panel.title, told))
         elif isinstance(panel, Matrix):
             drawn.matrices.append(_matrix(panel, taken))

@@ -55,7 +55,7 @@ class CellWork:
     """
 
     crafts: list[list[CraftJob | None]]
-    judged: list[list[JudgeJob | StudyJob]]
+    judged: Sequence[Sequence[JudgeJob | StudyJob]]
     clean: list[JudgeJob]
     measured: list[list[MeasureJob | NetworkMeasureJob]]
     lacking: MissingExtra | None = None
@@ -192,8 +192,9 @@ def plan(context: Context, cells: Sequence[Sequence[TableCell]], seeds: Sequence
             work.cells.append(CellWork([], [], [], [], lacking))
             continue
         if (study := cell.study) is not None:
-            studied = [[work.study(study, one.judge, seed)] for one in seeded for seed in seeds]
-            work.cells.append(CellWork([[None]] * len(studied), studied, [], [], within=cell.within))
+            asked = [(one.judge, seed) for one in seeded for seed in seeds]
+            judged = [[work.study(study, *what)] for what in asked]
+            work.cells.append(CellWork([[None]] * len(asked), judged, [], [], within=cell.within))
             continue
         drawn = [(one, seed) for one in seeded for seed in (seeds if one.craft is not None else seeds[:1])]
         crafts = [_crafts(work, one, seed) for one, seed in drawn]
@@ -229,7 +230,9 @@ def _crafts(work: Plan, cell: TableCell, seed: int) -> list[CraftJob | None]:
 
 def _check(cell: TableCell, attained: bool) -> None:
     if cell.study is not None and (cell.craft is not None or cell.metric not in RATES or len(cell.judge.networks) > 1):
-        raise ContractError(f"expected one network, a rate and no craft beside a study, got {cell.judge}, {cell.metric}")
+        raise ContractError(
+            f"expected one network, a rate and no craft beside a study, got {cell.judge}, {cell.metric}"
+        )
     if cell.also and not attained:
         raise ContractError(f"expected a metric among {', '.join(ATTAINED)} for several runs, got {cell.metric}")
     if of_network(cell.metric) and (len(cell.judge.networks) > 1 or cell.judge.path):

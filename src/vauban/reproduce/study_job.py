@@ -19,8 +19,8 @@ from vauban.evaluate.study import Study
 from vauban.jobs.identity import describe
 from vauban.reproduce.context import Context, judge_identity
 from vauban.reproduce.declarations import Evaluation, Judge
-from vauban.reproduce.judged import Array
 from vauban.reproduce.jobs import JUDGED
+from vauban.reproduce.judged import Array
 from vauban.reproduce.table_job import TableJob
 from vauban.statistics.summary import broken
 from vauban.store import CellRows, Run, query

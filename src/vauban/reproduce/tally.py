@@ -11,7 +11,7 @@ from vauban.reproduce.plan import Plan
 from vauban.reproduce.study_job import StudyJob
 
 Told = Callable[[str, int, int], None]
-"""(what is being done, samples done, samples in all): a line each for trainings, crafting, judging, measuring, evaluating."""
+"""(what is being done, samples done, samples in all): a line for trainings, crafting, judging, measuring, evaluating."""
 KINDS: Mapping[type, str] = {
     CraftJob: "crafting",
     JudgeJob: "judging",

@@ -46,7 +46,7 @@ def winners_take_all(network: nn.Module) -> nn.Module:
 
 
 def reversed_margin(z: Tensor) -> Tensor:
-    """The margin reversed inside periods, labels kept: attacks on attackers by scores, Chen et al. 2022, arXiv:2205.12134."""
+    """The margin reversed inside periods, labels kept (Chen et al. 2022, arXiv:2205.12134, against attacks by scores)."""
     top = z.topk(2, 1)
     lead = top.values[:, 0] - top.values[:, 1]
     turned = torch.floor(lead / PERIOD) * PERIOD + PERIOD - lead % PERIOD
@@ -54,8 +54,8 @@ def reversed_margin(z: Tensor) -> Tensor:
 
 
 def saturated(z: Tensor) -> Tensor:
-    """Probabilities of logits at 1/500 of the temperature of training: defensive distillation as it is deployed, Papernot et
-    al. 2016, arXiv:1511.04508."""
+    """Probabilities of logits at 1/500 of the temperature of training: what is left to differentiate of defensive
+    distillation, Papernot et al. 2016, arXiv:1511.04508."""
     return (500 * z).softmax(1)
 
 

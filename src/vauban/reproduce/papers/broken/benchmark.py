@@ -77,9 +77,7 @@ def standing(entry: Examined, scale: Scale) -> Standing:
         entry.inside,
         entry.mechanism == SOUND,
         number("clean images"),
-        tuple(
-            number(f"by hand, {place}", craft=craft) for place, craft in enumerate(by_hand(entry, scale), 1)
-        ),
+        tuple(number(f"by hand, {place}", craft=craft) for place, craft in enumerate(by_hand(entry, scale), 1)),
         replace(seen, label=f"{entry.name}: white-box", within=(WHITE_BOX,)),
         seen,
         adaptive if entry.carded else None,

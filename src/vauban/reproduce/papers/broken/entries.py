@@ -38,7 +38,7 @@ GUO = Claimed("l2", "ImageNet, 0.06 of the image", "Guo et al. 2018, arXiv:1711.
 SELF_ENSEMBLE = Made("random self-ensemble", answers.SelfEnsemble, random=True)
 SOFT_CODE = Made("soft bits", lambda net: answers.ErrorCorrecting(net, hard=False))
 SOFT_VOTE = Made("mean of the members", lambda net: answers.LowPrecisionVote(net, hard=False))
-BLURRED = Made("blurred", lambda net: fronts.Before(net, lambda x: fronts.F.avg_pool2d(x, 3, 1, 1)))
+BLURRED = Made("blurred", lambda net: fronts.Before(net, fronts.blurred))
 
 
 def registered() -> list[Examined]:

@@ -18,6 +18,11 @@ RANK = 8  # of what is reconstructed from them
 COEFFICIENTS = 0.15  # share of the Fourier coefficients that are kept
 
 
+def blurred(x: Tensor) -> Tensor:
+    """Means over windows of 3x3 pixels."""
+    return F.avg_pool2d(x, 3, 1, 1)
+
+
 class Before(nn.Module):
     """A network behind an operation on images, which is called as a function."""
 
@@ -54,7 +59,8 @@ def pillow_jpeg(x: Tensor, quality: int = 40) -> Tensor:
         picture.save(buffer, "JPEG", quality=quality)
         read = torch.from_numpy(np.array(Image.open(buffer)))
         decoded.append(read[None] if read.dim() == 2 else read.permute(2, 0, 1))
-    return torch.stack(decoded).to(x) / 255
+    images: Tensor = torch.stack(decoded).to(x)
+    return images / 255
 
 
 def numpy_levels(x: Tensor) -> Tensor:
@@ -68,7 +74,8 @@ def fourier(x: Tensor) -> Tensor:
     size = coefficients.abs().flatten(1)
     least = size.topk(max(1, int(COEFFICIENTS * size.shape[1])), 1).values[:, -1]
     kept = coefficients.abs() >= least.view(-1, 1, 1, 1)
-    return torch.fft.ifft2(coefficients * kept).real.clamp(0, 1)
+    images: Tensor = torch.fft.ifft2(coefficients * kept).real
+    return images.clamp(0, 1)
 
 
 def matrix_estimation(x: Tensor) -> Tensor:
@@ -80,7 +87,8 @@ def matrix_estimation(x: Tensor) -> Tensor:
         mask = (torch.rand_like(x) < KEPT).to(x.dtype)
         u, s, v = torch.linalg.svd(x * mask / KEPT, full_matrices=False)
         s[..., RANK:] = 0
-        return (u @ torch.diag_embed(s) @ v).clamp(0, 1)
+        low: Tensor = u @ torch.diag_embed(s) @ v
+        return low.clamp(0, 1)
 
 
 def barrage(x: Tensor) -> Tensor:
@@ -89,7 +97,7 @@ def barrage(x: Tensor) -> Tensor:
         strength = torch.rand(4)
         steps: list[Callable[[Tensor], Tensor]] = [
             lambda z: z + 0.1 * float(strength[0]) * torch.randn_like(z),
-            lambda z: torch.lerp(z, F.avg_pool2d(z, 3, 1, 1), float(strength[1])),
+            lambda z: torch.lerp(z, blurred(z), float(strength[1])),
             lambda z: z.clamp(1e-6, 1) ** (0.7 + 0.6 * float(strength[2])),
             lambda z: (z * (4 + int(8 * float(strength[3])))).round() / (4 + int(8 * float(strength[3]))),
         ]

@@ -1,4 +1,4 @@
-"""Entries of the benchmark: a defence, its paper's threat, the best attack known on it, and the same defence without a card."""
+"""Entries of the benchmark: a defence with and without its card, its paper's threat, the attacks written by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from vauban.core.cards import Card, Path
 from vauban.core.norms import Ball, Linf
@@ -39,9 +39,22 @@ class Made:
         return made
 
 
+class Cardless(nn.Module):
+    """A plain module around a network: nothing tells where the defence in it ends."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.training = network.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        return logits
+
+
 @dataclass(frozen=True)
 class Unwrapped:
-    """A defence as its user would write it: the same modules, and no card on any of them."""
+    """A defence as its user would write it: the same modules, no card on any of them, a plain module around them."""
 
     defence: Path
 
@@ -55,7 +68,7 @@ class Unwrapped:
         for part in plain.modules():
             if isinstance(getattr(part, "card", None), Card):
                 part.card = None  # type: ignore[assignment]
-        return plain
+        return Cardless(plain)
 
 
 @dataclass(frozen=True)
