@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vauban import Linf, attacks, threats
+from vauban import L2, Linf, attacks, threats
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.core.cards import carded
 from vauban.core.errors import ContractError
@@ -92,7 +92,7 @@ def test_a_claim_covers_its_norm_and_on_mnist_its_radius() -> None:
     claim = Claimed("linf", "MNIST", "a", "b", 0.3)
     assert claim.covers(Linf(0.3))
     assert not claim.covers(Linf(0.31))
-    assert not claim.covers(Claimed("l2", "", "", "").covers and entries.L2(0.1))
+    assert not claim.covers(L2(0.1))
     assert Claimed("linf", "ImageNet", "a", "b").covers(Linf(0.5))
 
 
