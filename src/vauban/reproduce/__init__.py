@@ -9,8 +9,9 @@ from typing import Any
 from vauban.core.errors import VaubanError
 from vauban.core.text import parse
 from vauban.core.users_call import call_users
+from vauban.reproduce.benchmark import Benchmark, Standing
 from vauban.reproduce.claims import AnyOf, Claim, CurveAbove, Larger
-from vauban.reproduce.declarations import Craft, FitOnUse, Judge, Scale, TableCell, WeightedNetwork
+from vauban.reproduce.declarations import Craft, Evaluation, FitOnUse, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.figures import (
     ComputedFigure,
@@ -51,11 +52,13 @@ def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **optio
 
 __all__ = [
     "AnyOf",
+    "Benchmark",
     "Claim",
     "ComputedFigure",
     "ComputedPicture",
     "Craft",
     "CurveAbove",
+    "Evaluation",
     "Experiment",
     "FirstImages",
     "FitOnUse",
@@ -67,6 +70,7 @@ __all__ = [
     "Scale",
     "Scatter",
     "Series",
+    "Standing",
     "Sweep",
     "TableCell",
     "TrainingRun",
