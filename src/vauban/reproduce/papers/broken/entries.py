@@ -43,7 +43,12 @@ BLURRED = Made("blurred", lambda net: fronts.Before(net, fronts.blurred))
 
 def registered() -> list[Examined]:
     """Defences of `vauban.defences`."""
-    bits, jpeg, median, means = BitDepth(2), JPEG(quality=40, backward="identity"), MedianFilter(3), NonLocalMeans(search=5)
+    bits, jpeg, median, means = (
+        BitDepth(2),
+        JPEG(quality=40, backward="identity"),
+        MedianFilter(3),
+        NonLocalMeans(search=5),
+    )
     resize, deflection = RandomResize(0.8), PixelDeflection(deflections=60)
     pruning, varied = StochasticActivationPruning(), RandomJPEG()
     variation, crops = TotalVariation(iterations=20), CropEnsemble(crops=5, share=0.9)
