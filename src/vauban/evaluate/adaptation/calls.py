@@ -55,7 +55,9 @@ def calls_of_submodules(network: nn.Module, x: Tensor, seed: int = 0) -> tuple[T
 
 
 def classifiers(calls: list[Call], logits: Tensor, n: int) -> list[Call]:
-    """Submodules that answer with logits of the classes, outermost first; one inside another that answers the same is out.
+    """Submodules that answer with logits of the classes, outermost first.
+
+    One inside another that answers the same is out, unless it is given other images: then a defence stands between them.
 
     Args:
         calls: The calls of a network's submodules.
@@ -78,7 +80,13 @@ def classifiers(calls: list[Call], logits: Tensor, n: int) -> list[Call]:
             call.name.startswith(f"{other.name}.")
             and other.output.shape == call.output.shape
             and torch.equal(other.output, call.output)
+            and not _other_images(call.given, other.given)
             for other in kept
         ):
             kept.append(call)
     return kept
+
+
+def _other_images(inner: Tensor, outer: Tensor) -> bool:
+    """Whether an inner module is given images, as the outer one is, and others."""
+    return inner.shape == outer.shape and inner.dim() == 4 and not torch.equal(inner, outer)
