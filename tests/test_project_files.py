@@ -15,7 +15,11 @@ import vauban
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}  # where a distribution and its module differ in name
+MODULES = {
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+}  # where a distribution and its module differ in name
 
 
 def requirements(lines: list[str]) -> dict[str, str]:

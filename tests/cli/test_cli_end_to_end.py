@@ -25,7 +25,7 @@ from vauban.store import query
 
 Run = Callable[..., Any]
 LISTS = ("attacks", "defences", "models", "datasets", "threats", "metrics", "losses", "experiments")
-COMMANDS = ("evaluate", "report", "table", "status", "verify", "magnify", "train", "fit", "reproduce", "list")
+COMMANDS = ("evaluate", "run", "report", "table", "status", "verify", "magnify", "train", "fit", "reproduce", "list")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli import certify, compare, evaluate, fit, images, keys, measure, reproduce, results, train
+from vauban.cli import certify, compare, evaluate, fit, images, keys, measure, reproduce, results, run, train
 from vauban.core.errors import VaubanError, exits_are_errors, plain
 from vauban.jobs.allocator import keep_freed
 
@@ -25,6 +25,7 @@ INTERRUPTED = 130
 BATCHES = "finished batches are stored, run the same command to go on"
 KEPT = {
     "evaluate": BATCHES,
+    "run": BATCHES,
     "certify": BATCHES,
     "measure": BATCHES,
     "reproduce": BATCHES,
@@ -35,6 +36,7 @@ KEPT = {
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
+    "run": run.run,
     "certify": certify.certify,
     "measure": measure.measure,
     "report": results.report,

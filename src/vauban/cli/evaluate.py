@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from vauban.cli.gates import ended, gate_of
+from vauban.cli.gates import gate_of
 from vauban.cli.options import (
     BatchSizeOption,
     DebugOption,
     DeviceOption,
     DownloadOption,
+    DryRunOption,
+    FailUnderOption,
+    GateOption,
+    JsonOption,
+    JunitOption,
     QuietOption,
     RejectsOption,
     RootOption,
@@ -46,15 +49,9 @@ def evaluate(
     seed: SeedOption = 0,
     budget: Annotated[int | None, typer.Option(help="Forward passes per sample.")] = None,
     unrounded: Annotated[bool, typer.Option("--unrounded", help="Do not round images to pixel levels.")] = False,
-    fail_under: Annotated[
-        float | None, typer.Option(help="Exit 1 when robust accuracy, a share, is below or rests on sand.")
-    ] = None,
-    gate: Annotated[
-        str, typer.Option(help="What --fail-under compares: interval (its lower end) or point.")
-    ] = "interval",
-    junit: Annotated[
-        Path | None, typer.Option(parser=output_path, help="JUnit XML to write: a test case for each cell and gate.")
-    ] = None,
+    fail_under: FailUnderOption = None,
+    gate: GateOption = "interval",
+    junit: JunitOption = None,
     save_images: Annotated[bool, typer.Option("--save-images", help="Write the evaluated images as PNG.")] = False,
     preflight: Annotated[bool, typer.Option(help="Check for masked gradients and failed attacks.")] = True,
     planted: Annotated[
@@ -63,9 +60,12 @@ def evaluate(
     ] = 24,
     metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,file.py:name.")] = "",
     workers: WorkersOption = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")] = False,
+    dry_run: DryRunOption = False,
+    print_study: Annotated[
+        bool, typer.Option("--print-study", help="Print these words as a study file for vauban run; run nothing.")
+    ] = False,
     quiet: QuietOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")] = False,
+    as_json: JsonOption = False,
     data_root: RootOption = None,
     download: DownloadOption = False,
     debug: DebugOption = False,
@@ -75,43 +75,42 @@ def evaluate(
     Without options: a small CNN on the handwritten digits inside scikit-learn, undefended and with one defence.
     """
     compared = gate_of(fail_under, gate, junit)
-    from vauban.cli.screens import as_plain, hidden, run_with_progress, show_outcomes, show_plan
+    from vauban.cli.performed import Gate, perform
+    from vauban.cli.screens import show_plan
     from vauban.evaluate.study import Study
+    from vauban.evaluate.study_file import study_text
 
     if model and not data:
         raise VaubanError(
             "expected --data beside --model, e.g. --data mnist/test[:500]; vauban list datasets names them"
         )
-    study = Study(
-        out,
-        data=data or "digits/test[:150]",
-        models=model or ["digits-cnn"],
-        attacks=attack or ["fgsm", "pgd", "ddn", "standard"],
-        defences=defence or (["none"] if model else ["none", "bit-depth:bits=2"]),
-        threats=threat,
-        goal=goal,
-        labels=labels,
-        rejects=rejects,
-        seed=seed,
-        batch_size=batch_size_of(batch_size),
-        device=device_of(device),
-        levels=None if unrounded else "data",
-        budget=budget,
-        save_images=save_images,
-        preflight=preflight,
-        planted=planted,
-        metrics=[name.strip() for name in metrics.split(",") if name.strip()],
-        root=data_root,
-        download=download,
-    )
-    study.command = ["vauban", *sys.argv[1:]]
+    words: dict[str, Any] = {
+        "out": str(out),
+        "data": data or "digits/test[:150]",
+        "models": model or ["digits-cnn"],
+        "attacks": attack or ["fgsm", "pgd", "ddn", "standard"],
+        "defences": defence or (["none"] if model else ["none", "bit-depth:bits=2"]),
+        "threats": threat,
+        "goal": goal,
+        "labels": labels,
+        "rejects": rejects,
+        "seed": seed,
+        "batch_size": batch_size_of(batch_size),
+        "device": device_of(device),
+        "levels": None if unrounded else "data",
+        "budget": budget,
+        "save_images": save_images,
+        "preflight": preflight,
+        "planted": planted,
+        "metrics": [name.strip() for name in metrics.split(",") if name.strip()],
+        "root": data_root,
+        "download": download,
+    }
+    study = Study(**words)
+    if print_study:
+        typer.echo(study_text(words), nl=False)
+        return
     if dry_run:
         show_plan(study)
         return
-    with hidden(quiet or as_json):
-        run_with_progress(study, workers, silent=quiet or as_json)
-        page = study.report()
-        run = show_outcomes(study, page)
-    if as_json:
-        typer.echo(json.dumps(as_plain(run, page), indent=2))
-    ended(run, fail_under, compared, junit)
+    perform(study, workers, silent=quiet, as_json=as_json, gate=Gate(fail_under, compared, junit))

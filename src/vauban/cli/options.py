@@ -21,6 +21,12 @@ SeedOption = Annotated[int, typer.Option(help="Seed of every random number.")]
 WorkersOption = Annotated[int, typer.Option(help="Processes over which batches are spread.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Let torchvision fetch MNIST or CIFAR-10 if missing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")]
+FailUnderOption = Annotated[
+    float | None, typer.Option(help="Exit 1 when robust accuracy, a share, is below or rests on sand.")
+]
+GateOption = Annotated[str, typer.Option(help="What --fail-under compares: interval (its lower end) or point.")]
 
 
 def output_path(text: str | Path) -> Path:
@@ -28,6 +34,11 @@ def output_path(text: str | Path) -> Path:
     if not str(text).strip():
         raise VaubanError("expected a file or folder to write, got an empty word; leave the option out or name one")
     return Path(text)
+
+
+JunitOption = Annotated[
+    Path | None, typer.Option(parser=output_path, help="JUnit XML to write: a test case for each cell and gate.")
+]
 
 
 def number_of(option: str, text: str) -> float:

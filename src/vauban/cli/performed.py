@@ -1,0 +1,42 @@
+"""A planned study performed: run under progress, its page written and shown, and the exit code of its gate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from vauban.cli.gates import ended
+from vauban.cli.screens import as_plain, hidden, run_with_progress, show_outcomes
+from vauban.evaluate.study import Study
+from vauban.report.run.gate import Compared
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Gate of a finished study.
+
+    Attributes:
+        least: The least robust accuracy; None: no gate.
+        compared: What is compared with it.
+        junit: The JUnit file to write; None: none.
+    """
+
+    least: float | None
+    compared: Compared
+    junit: Path | None
+
+
+def perform(study: Study, workers: int, *, silent: bool, as_json: bool, gate: Gate) -> None:
+    """Run a study, write its page, show it, or print it as JSON, and end with the exit code of its gate."""
+    study.command = ["vauban", *sys.argv[1:]]
+    with hidden(silent or as_json):
+        run_with_progress(study, workers, silent=silent or as_json)
+        page = study.report()
+        run = show_outcomes(study, page)
+    if as_json:
+        typer.echo(json.dumps(as_plain(run, page), indent=2))
+    ended(run, gate.least, gate.compared, gate.junit)

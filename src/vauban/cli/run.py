@@ -1,0 +1,47 @@
+"""`vauban run`: the study of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vauban.cli.gates import gate_of
+from vauban.cli.options import (
+    DebugOption,
+    DryRunOption,
+    FailUnderOption,
+    GateOption,
+    JsonOption,
+    JunitOption,
+    QuietOption,
+    WorkersOption,
+)
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="Study file, as vauban evaluate --print-study prints one.")],
+    fail_under: FailUnderOption = None,
+    gate: GateOption = "interval",
+    junit: JunitOption = None,
+    workers: WorkersOption = 1,
+    dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Attack what a study file names: the words of vauban evaluate as YAML; run again to resume."""
+    compared = gate_of(fail_under, gate, junit)
+    from vauban.evaluate.study_file import read_study_file
+
+    words = read_study_file(file)
+    from vauban.cli.performed import Gate, perform
+    from vauban.cli.screens import show_plan
+    from vauban.evaluate.study_of_file import study_of
+
+    study = study_of(words)
+    if dry_run:
+        show_plan(study)
+        return
+    perform(study, workers, silent=quiet, as_json=as_json, gate=Gate(fail_under, compared, junit))
