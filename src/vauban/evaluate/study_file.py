@@ -108,7 +108,7 @@ def study_text(words: Mapping[str, Any]) -> str:
         if key not in words or (value is None and key not in ("batch_size", "levels", "budget")) or value == []:
             continue
         if key in LISTS:
-            shown[key] = [str(word) for word in value]
+            shown[key] = [str(word) for word in value or ()]
         elif value is None:
             shown[key] = "auto" if key == "batch_size" else written(None)
         else:
