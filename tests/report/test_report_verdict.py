@@ -167,16 +167,19 @@ def test_only_images_left_standing_are_in_doubt():
 
 
 def test_the_codes_of_weak_attacks_are_codes_of_rules():
+    from vauban.evaluate.adaptation import search
     from vauban.evaluate.diagnostics import attack_rules, indicators_rules, preflight_rules
     from vauban.evaluate.diagnostics.findings import Rule
+    from vauban.evaluate.planted import outcome
 
     rules = [
         rule
-        for module in (attack_rules, indicators_rules, preflight_rules)
+        for module in (attack_rules, indicators_rules, preflight_rules, search)
         for rule in vars(module).values()
         if isinstance(rule, Rule)
     ]
-    assert {rule.code for rule in rules if rule.severity == "invalid"} >= WEAK_ATTACK
+    codes = {rule.code for rule in rules if rule.severity == "invalid"} | {outcome.MISSED}
+    assert codes >= WEAK_ATTACK
 
 
 def test_doubt_is_voiced_beside_the_sentence_and_not_where_all_is_broken(tmp_path, fake_run):

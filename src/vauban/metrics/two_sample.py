@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vauban.core.arguments import named_arguments
+from vauban.core.arguments import NamedArguments, named_arguments
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Count, Positive, Range, check
 from vauban.core.rng import Stream, fold
@@ -19,7 +19,7 @@ BLOCK = 2**22  # numbers of the permutations that are held at a time
 
 
 @dataclass(frozen=True)
-class TwoSampleTest:
+class TwoSampleTest(NamedArguments):
     """The result of a test.
 
     Attributes:
@@ -36,7 +36,7 @@ class TwoSampleTest:
 
 
 @dataclass(frozen=True)
-class Power:
+class Power(NamedArguments):
     """How often a test rejects, for one size of the sets.
 
     Attributes:
