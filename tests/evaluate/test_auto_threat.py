@@ -16,6 +16,8 @@ from vauban import Linf, attacks, threats
 from vauban.core.contracts import Batch
 from vauban.core.rng import Stream
 from vauban.data.dataset import Dataset, InMemory
+from vauban.evaluate.adaptation.calls import calls_of_submodules, classifiers
+from vauban.evaluate.adaptation.modules import unsound_modules
 from vauban.evaluate.adaptation.probes import AT_SCALE, OFF_THE_IMAGE, UNEXPLAINED
 from vauban.evaluate.adaptation.responses import responses
 from vauban.evaluate.adaptation.search import UNKNOWN, look
@@ -72,6 +74,13 @@ def purified(network: nn.Module, x: Tensor) -> Tensor:
             (g,) = torch.autograd.grad(network(z).softmax(1).square().sum(), z)
         z = (z + 0.01 * g.sign()).detach()
     return z
+
+
+class Coarse(nn.Module):
+    """Four grey levels: small moves change none of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * 3).round() / 3
 
 
 FRONTS: dict[str, Callable[[nn.Module], nn.Module]] = {
@@ -186,3 +195,24 @@ def test_the_menu_knows_what_an_operation_does() -> None:
     fitted = dict(menu(z, mixed))["fitted 1x1 convolution"]
     assert torch.allclose(fitted(z), mixed, atol=0.02)
     assert "copies of channels" in dict(menu(z, torch.cat([z, z], 1)))
+
+
+def test_a_defence_between_modules_that_answer_the_same(digits_cnn: nn.Module, digits_test: Digits) -> None:
+    """The network behind it is seen, and its gradient of zero, though grey levels are far apart."""
+    given = batch(digits_test)
+    network = nn.Sequential(nn.Sequential(Coarse(), digits_cnn))
+    seen = look(network, given, BALL)
+    assert any("Coarse (0.0) has a gradient of zero" in told for told in seen.seen)
+    logits, calls = calls_of_submodules(network, given.x)
+    assert "0.1" in [call.name for call in classifiers(calls, logits, len(given.x))]
+    assert seen.ways
+    assert not seen.lost
+
+
+def test_zero_gradients_of_a_constant_are_its_own(digits_test: Digits) -> None:
+    class Constant(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 0
+
+    _, calls = calls_of_submodules(nn.Sequential(Constant(), nn.Flatten(), nn.Linear(64, 10)), digits_test[0][:8])
+    assert unsound_modules(calls, 0) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -71,9 +73,20 @@ def _wrong(call: Call, moved: Tensor, seed: int) -> str | None:
             return None
     if not bool(gradient.isfinite().all()):
         return "has a gradient that is not finite"
+    if not bool(gradient.any()):
+        with quiet(list(call.module.modules())):
+            return "has a gradient of zero" if _moves(value, z, seed) else None
     if float(seen.unsound.double().mean()) <= UNSOUND:
         return None
     return "has a gradient of zero" if bool(seen.dead.all()) else "has a gradient that is not that of its function"
+
+
+def _moves(value: Callable[[Tensor], Tensor], z: Tensor, seed: int) -> bool:
+    """Whether most samples respond to a random move of some size, up to their spread: steps may be far apart."""
+    signs = Stream(seed, torch.arange(len(z))).signs("moves", tuple(z.shape[1:]), dtype=z.dtype).to(z.device)
+    before, spread = value(z), flat(z).std(1).view(-1, *(1,) * (z.dim() - 1))
+    moved = [value(z + share * spread * signs) != before for share in (SHARE, 5 * SHARE, 1.0)]
+    return float(torch.stack(moved).any(0).double().mean()) > UNSOUND
 
 
 def _gradient(call: Call, z: Tensor, weights: Tensor, seed: int) -> Tensor | None:
