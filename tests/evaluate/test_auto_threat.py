@@ -215,4 +215,4 @@ def test_zero_gradients_of_a_constant_are_its_own(digits_test: Digits) -> None:
             return x * 0
 
     _, calls = calls_of_submodules(nn.Sequential(Constant(), nn.Flatten(), nn.Linear(64, 10)), digits_test[0][:8])
-    assert unsound_modules(calls, 0) == []
+    assert unsound_modules(calls, calls, [], 0) == []
