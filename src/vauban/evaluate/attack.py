@@ -16,7 +16,7 @@ from vauban.core.goals import Goal, goal_of
 from vauban.core.parameters import check
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
-from vauban.evaluate.adaptation.expand import SAMPLES, looked_at
+from vauban.evaluate.adaptation.expand import enough, looked_at
 from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.attack_report import AttackReport
 from vauban.evaluate.audited_rows import SUSPICIOUS, audited
@@ -88,7 +88,8 @@ def attack(
     tell_behind(network.name, network.behind)
     meant, looked = threat_of(threat).value, Adaptation()
     if isinstance(meant, Auto):
-        few = Batch(whole.x[:SAMPLES], whole.y[:SAMPLES], whole.ids[:SAMPLES], whole.levels)
+        n = enough(whole.x.shape[1:])
+        few = Batch(whole.x[:n], whole.y[:n], whole.ids[:n], whole.levels)
         usual = dict(data.budgets) if isinstance(data, Dataset) else {}
         looked = looked_at(network.value, few, [named.value], usual, network.network, seed)
         log.info("threat auto: %s", looked.sentence)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from vauban.core.contracts import Artefact, Computed, Job, Part, Words
+from vauban.core.contracts import Computed, Part
+from vauban.evaluate.after_cell import AfterCell
 from vauban.evaluate.audited_rows import SUSPICIOUS, merged, order_of
 from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.columns import columns
 from vauban.evaluate.job import CellJob
 from vauban.evaluate.unchanged import check_unchanged
-from vauban.jobs.identity import address
 from vauban.statistics.audit import due
 from vauban.store.parquet import Store
 from vauban.store.query import read_cell
@@ -55,40 +54,14 @@ def due_audits(store: Store, jobs: Sequence[CellJob]) -> list[AuditJob]:
 
 
 @dataclass(frozen=True, eq=False)
-class AuditJob:
-    """All of the attack for some samples of a cell; their rows become the worst case of both.
+class AuditJob(AfterCell):
+    """All of the attack for some samples of a cell; their rows become the worst case of both."""
 
-    Attributes:
-        job: The job of the cell.
-        ids: The samples, in order.
-    """
-
-    job: CellJob
-    ids: tuple[int, ...]
-
-    @property
-    def label(self) -> str:
-        return f"{self.job.label} | audit"
-
-    @property
-    def key(self) -> str:
-        return address(self.identity())
+    called: ClassVar[str] = "audit"
+    made_by: ClassVar[str] = "cell_audit"
 
     def identity(self) -> Mapping[str, Any]:
         return {"cell": self.job.key, "audited": list(self.ids)}
-
-    def needs(self) -> Sequence[Job | Artefact]:
-        return ()
-
-    def words(self) -> Words | None:
-        made = self.job.words()
-        if made is None:
-            return None
-        arguments = {"cell": dict(made.arguments), "ids": list(self.ids)}
-        return Words("vauban.evaluate.study_in_worker:cell_audit", arguments)
-
-    def parts(self) -> Sequence[Part]:
-        return self._parts
 
     @cached_property
     def _parts(self) -> list[Part]:
@@ -99,9 +72,6 @@ class AuditJob:
             if bool(mine.any()):
                 parts.append(Part(part.index, part.positions[mine]))
         return parts
-
-    def lock(self, part: Part) -> AbstractContextManager[bool]:
-        return self.job.folder.lock(part.index)
 
     def stored(self, part: Part) -> bool:
         rows = self.job.folder.part(part.index).rows.select(["id", "audited"]).to_pydict()

@@ -118,7 +118,11 @@ def bind(
 
 def _direct(defended: nn.Module, threats: Sequence[Named[Any]]) -> bool:
     """Whether gradients of a network without a card are to be believed as they are."""
-    return any(isinstance(threat.value, WhiteBox) for threat in threats) and not any(True for _ in carded(defended))
+    return any(isinstance(threat.value, WhiteBox) for threat in threats) and not _has_card(defended)
+
+
+def _has_card(defended: nn.Module) -> bool:
+    return any(True for _ in carded(defended))
 
 
 def _expanded(threats: Sequence[Named[Any]], seen: Adaptation) -> list[Named[Any]]:
@@ -142,7 +146,7 @@ def _default_threats(defended: nn.Module, looks: bool) -> list[Named[Any]]:
     chosen: list[Named[Any]] = [Named("white-box", threats.white_box())]
     if any(card.backward or card.draws > 1 for _, card in carded(defended)):
         chosen.append(Named("adaptive", threats.adaptive()))
-    if looks and not any(True for _ in carded(defended)):
+    if looks and not _has_card(defended):
         chosen.append(Named("auto", threats.auto()))
     return chosen
 

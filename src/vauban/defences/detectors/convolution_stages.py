@@ -50,7 +50,7 @@ def summary(feature: Tensor, mean: Tensor, axes: Tensor, layer: str) -> Tensor:
     return torch.cat([z.abs().mean(1), z.amin(1), z.amax(1), *quartiles], 1)
 
 
-class Stages(nn.Module):
+class LayerStages(nn.Module):
     """A linear classifier for each layer on the summary of its output: logits `(batch, layers)`, positive for an attack's.
 
     Args:
@@ -90,7 +90,7 @@ class Stages(nn.Module):
 
 
 class StagesScorer(FeatureScorer):
-    """min over layers of the logits of `Stages`: large where every stage takes the image for an attack's.
+    """min over layers of the logits of `LayerStages`: large where every stage takes the image for an attack's.
 
     Attributes:
         learned: Tensors of the stages; fact `sizes`.
@@ -99,7 +99,7 @@ class StagesScorer(FeatureScorer):
 
     def __init__(self, learned: Learned) -> None:
         super().__init__(KIND, learned)
-        self.stages = Stages(learned.facts["sizes"])
+        self.stages = LayerStages(learned.facts["sizes"])
         self.stages.load_state_dict(dict(learned.tensors))
 
     def forward(self, network: nn.Module, x: Tensor) -> Scored:

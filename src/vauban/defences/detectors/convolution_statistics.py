@@ -15,7 +15,7 @@ from vauban.core.errors import ContractError
 from vauban.core.parameters import Count
 from vauban.defences import fitters, registry
 from vauban.defences.detectors.calibration import UNCALIBRATED
-from vauban.defences.detectors.convolution_stages import KIND, Stages, StagesScorer, pixels
+from vauban.defences.detectors.convolution_stages import KIND, LayerStages, StagesScorer, pixels
 from vauban.defences.detectors.layer_features import LayerName, names_of, place_of, with_features
 from vauban.defences.detectors.learned import Learned, LearnedDetector
 from vauban.defences.detectors.trained import TellingApart, TrainedDetectorFitter, Watcher, one_of
@@ -67,7 +67,7 @@ class ConvolutionStatistics(LearnedDetector):
         return StagesScorer(self.held)
 
 
-class Cascade(Watcher):
+class WatchedStages(Watcher):
     """Stages behind a network: their logits for images, `(batch, layers)`.
 
     Attributes:
@@ -75,7 +75,7 @@ class Cascade(Watcher):
         stages: The classifiers.
     """
 
-    def __init__(self, network: nn.Module, layers: Sequence[str], stages: Stages) -> None:
+    def __init__(self, network: nn.Module, layers: Sequence[str], stages: LayerStages) -> None:
         super().__init__(network)
         self.layers, self.stages = layers, stages
 
@@ -133,7 +133,7 @@ class FitConvolutionStatistics(TrainedDetectorFitter):
         objective = TellingApart(self.attack, seed=seed)
         objective.tried(module, first)
         history = optimise(
-            Cascade(module, layers, stages),
+            WatchedStages(module, layers, stages),
             samples,
             objective=objective,
             trainable=lambda _: stages.parameters(),
@@ -142,14 +142,14 @@ class FitConvolutionStatistics(TrainedDetectorFitter):
         )
         return Learned({name: value.cpu().clone() for name, value in stages.state_dict().items()}, facts), history
 
-    def _stages(self, module: nn.Module, layers: Sequence[str], samples: Samples) -> Stages:
+    def _stages(self, module: nn.Module, layers: Sequence[str], samples: Samples) -> LayerStages:
         """Stages with the components of clean images, and the mean and spread of their summaries; not yet trained."""
         sums = [_Moments() for _ in layers]
         for features in self._outputs(module, layers, samples):
             for one, feature, layer in zip(sums, features, layers, strict=True):
                 one.add(pixels(feature, layer))
         components = [one.components(self.components) for one in sums]
-        stages = Stages([list(axes.shape) for _, axes in components], learning=True).to(device_of(module))
+        stages = LayerStages([list(axes.shape) for _, axes in components], learning=True).to(device_of(module))
         for at, (mean, axes) in enumerate(components):
             stages.get_buffer(f"mean_{at}").copy_(mean)
             stages.get_buffer(f"axes_{at}").copy_(axes)

@@ -53,7 +53,12 @@ def looked_at(
 
 def images_of(data: Dataset, device: str) -> Batch:
     """The images of a data set that are looked at."""
-    return data.take(min(len(data), SAMPLES if math.prod(data.shape) <= LARGE else FEW)).to(device)
+    return data.take(min(len(data), enough(data.shape))).to(device)
+
+
+def enough(shape: Sequence[int]) -> int:
+    """How many images of a shape are looked at, at most."""
+    return SAMPLES if math.prod(shape) <= LARGE else FEW
 
 
 def ball_of(attacks: Sequence[Attack], budgets: dict[str, float]) -> Ball:

@@ -68,6 +68,7 @@ class Pilot:
         lead: The target's margin where it ended, `(n,)`; of a broken image at its success.
         distance: Of its successes in the ball's norm, infinite elsewhere, `(n,)`.
         gradient: Whether there was one to follow.
+        goal: What it was after.
     """
 
     x: Tensor
@@ -75,6 +76,7 @@ class Pilot:
     lead: Tensor
     distance: Tensor
     gradient: bool
+    goal: ResolvedGoal
 
     @property
     def score(self) -> tuple[int, float]:
@@ -95,7 +97,7 @@ def pilot(threat: BoundThreat, batch: Batch, ball: Ball, seed: int = 0, steps: i
     probe = Probe(threat, batch.x, oracle.goal, seed)
     lead = margin(probe.answer(image), oracle.goal)
     size = ball.norm.size(image - batch.x)
-    return Pilot(image, broken, lead, torch.where(broken, size, torch.inf), there)
+    return Pilot(image, broken, lead, torch.where(broken, size, torch.inf), there, oracle.goal)
 
 
 def step_of(pilot: Pilot, ball: Ball, x: Tensor) -> float:
@@ -109,16 +111,14 @@ def step_of(pilot: Pilot, ball: Ball, x: Tensor) -> float:
     return radius / 4 / (1 if ball.norm is Linf else features ** (1 / ball.norm.p))
 
 
-def probes(
-    threat: BoundThreat, batch: Batch, ball: Ball, done: Pilot, goal: ResolvedGoal, seed: int = 0
-) -> list[Measured]:
+def probes(threat: BoundThreat, batch: Batch, ball: Ball, done: Pilot, seed: int = 0) -> list[Measured]:
     """What the probes saw on the images that a pilot left standing; nothing without a gradient or such an image."""
     left = (~done.broken).nonzero().squeeze(1)
     if not len(left) or not done.gradient:
         return []
     h = step_of(done, ball, batch.x)
-    at, scale = _look(threat, batch.x[left], goal.rows(left), h, seed)
-    off, _ = _look(threat, done.x[left], goal.rows(left), h, seed + 1)
+    at, scale = _look(threat, batch.x[left], done.goal.rows(left), h, seed)
+    off, _ = _look(threat, done.x[left], done.goal.rows(left), h, seed + 1)
     n, facts = len(left), {"step": h}
     return [
         UNEXPLAINED.on(int(at.sum()), n, **facts),

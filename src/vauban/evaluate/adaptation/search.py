@@ -12,7 +12,7 @@ from vauban.core.losses import margin
 from vauban.core.norms import Ball
 from vauban.core.rng import Stream
 from vauban.core.tensors import flat
-from vauban.engine import BoundThreat, Oracle
+from vauban.engine import BoundThreat
 from vauban.evaluate.adaptation import ways
 from vauban.evaluate.adaptation.calls import calls_of_submodules, classifiers
 from vauban.evaluate.adaptation.modules import unsound_modules
@@ -105,15 +105,14 @@ def look(
     few = Batch(batch.x[right], batch.y[right], batch.ids[right], batch.levels)
     case = Case(threat, few, ball, below, batch.x, seed)
     base = pilot(threat, few, ball, seed)
-    goal = Oracle.open(threat, few.x, few.y, None, few.ids, seed).goal
-    measured = [] if random else probes(threat, few, ball, base, goal, seed)
+    measured = [] if random else probes(threat, few, ball, base, seed)
     if not seek:
         return Adaptation(measured=tuple(measured), sought=False)
     inside = classifiers(calls, logits, len(batch.x))
     signs = Stream(seed, batch.ids).signs("look", tuple(batch.x.shape[1:]), dtype=batch.x.dtype)
     _, moved = calls_of_submodules(network, (batch.x + step_of(base, ball, few.x) * signs).clamp(0, 1), seed)
     wrong = unsound_modules(calls, moved, inside, seed)
-    seen = [*_whole(threat, few, goal, base, seed), *(f"{called(call)} {what}" for call, what in wrong)]
+    seen = [*_whole(threat, few, base, seed), *(f"{called(call)} {what}" for call, what in wrong)]
     seen += ["two answers to one image differ"] if random else []
     seen += [m.finding().message.rstrip(".") for m in measured if m.fires]
     apart = [call for call in inside if not same(call.output, logits)]
@@ -136,12 +135,12 @@ def look(
     return Adaptation(tuple(seen), tuple(best), tuple(measured), bool(seen) and not best, int((~base.broken).sum()))
 
 
-def _whole(threat: BoundThreat, batch: Batch, goal: object, base: Pilot, seed: int) -> Iterator[str]:
+def _whole(threat: BoundThreat, batch: Batch, base: Pilot, seed: int) -> Iterator[str]:
     """What is wrong with the gradient of the whole network."""
     if not base.gradient:
         yield "the network has no gradient in the image"
         return
-    gradients = Probe(threat, batch.x, goal, seed).gradients(batch.x, margin)  # type: ignore[arg-type]
+    gradients = Probe(threat, batch.x, base.goal, seed).gradients(batch.x, margin)
     if isinstance(gradients, Unavailable):
         yield f"the network has no gradient in the image: {gradients.cause}"
         return

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from vauban.core.contracts import Artefact, Computed, Job, Part, Words
+from vauban.core.contracts import Computed, Part
 from vauban.core.errors import VaubanError
 from vauban.core.norms import Ball
 from vauban.core.rng import fold
+from vauban.evaluate.after_cell import AfterCell
 from vauban.evaluate.diagnostics.findings import LEAST
 from vauban.evaluate.job import CellJob
 from vauban.evaluate.planted.outcome import PlantedTest, blank
 from vauban.evaluate.planted.trial import Trial
 from vauban.evaluate.unchanged import check_unchanged
-from vauban.jobs.identity import address, source_digests
+from vauban.jobs.identity import source_digests
 from vauban.jobs.provenance import source_files
 from vauban.statistics.combine import worst_case
 from vauban.store.query import CellRows, read_cell
@@ -75,24 +75,11 @@ def _worst(members: Sequence[tuple[CellJob, CellRows]], norm: str, eps: float, n
 
 
 @dataclass(frozen=True, eq=False)
-class PlantedJob:
-    """The planted test of the attack of a cell.
+class PlantedJob(AfterCell):
+    """The planted test of the attack of a cell: `ids` are the images near which an adversarial one is planted."""
 
-    Attributes:
-        job: The job of the cell.
-        ids: The images near which an adversarial one is planted, in order.
-    """
-
-    job: CellJob
-    ids: tuple[int, ...]
-
-    @property
-    def label(self) -> str:
-        return f"{self.job.label} | planted test"
-
-    @property
-    def key(self) -> str:
-        return address(self.identity())
+    called: ClassVar[str] = "planted test"
+    made_by: ClassVar[str] = "cell_planted"
 
     def identity(self) -> Mapping[str, Any]:
         return {
@@ -101,26 +88,10 @@ class PlantedJob:
             "sources": source_digests(source_files(Trial, PlantedTest)),
         }
 
-    def needs(self) -> Sequence[Job | Artefact]:
-        return ()
-
-    def words(self) -> Words | None:
-        made = self.job.words()
-        if made is None:
-            return None
-        arguments = {"cell": dict(made.arguments), "ids": list(self.ids)}
-        return Words("vauban.evaluate.study_in_worker:cell_planted", arguments)
-
     @cached_property
     def _parts(self) -> list[Part]:
         positions = np.isin(self.job.cell.data.rows.numpy(), self.ids).nonzero()[0]
         return [Part(0, torch.from_numpy(positions))]
-
-    def parts(self) -> Sequence[Part]:
-        return self._parts
-
-    def lock(self, part: Part) -> AbstractContextManager[bool]:
-        return self.job.folder.lock(part.index)
 
     def stored(self, part: Part) -> bool:
         return (self.job.folder.planted() or {}).get("key") == self.key

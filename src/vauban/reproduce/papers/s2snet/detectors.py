@@ -36,7 +36,7 @@ from vauban.reproduce.declarations import (
     WeightedNetwork,
 )
 from vauban.reproduce.experiment import Experiment
-from vauban.reproduce.papers.s2snet.networks import BARE, Base, base_of
+from vauban.reproduce.papers.s2snet.networks import BARE, StudiedClassifier, base_of
 from vauban.reproduce.papers.s2snet.setting import experiment
 from vauban.reproduce.registry import register
 
@@ -69,12 +69,12 @@ OF_ALL = {
 """Rates beside that within the radius; C&W has no radius in them."""
 
 
-def rates(base: Base) -> tuple[float, ...]:
+def rates(base: StudiedClassifier) -> tuple[float, ...]:
     """Those of a base: few images calibrate a high one alone."""
     return RATES[1:] if base.few else RATES
 
 
-def detectors_of(base: Base) -> tuple[str, ...]:
+def detectors_of(base: StudiedClassifier) -> tuple[str, ...]:
     """The detectors of a base by name; the components of large images are too many to whiten."""
     if base.few:
         return FEW
@@ -86,7 +86,7 @@ def role(detector: str, rate: float) -> str:
     return f"f with {detector}, {rate:.0%} of clean images rejected"
 
 
-def detecting(base: Base) -> dict[str, DefendedRole]:
+def detecting(base: StudiedClassifier) -> dict[str, DefendedRole]:
     """The classifier with each detector, calibrated on clean images that are not attacked."""
     made = {}
     for name in detectors_of(base):

@@ -29,7 +29,7 @@ RESNET, INCEPTION = (f"torchvision:name={name},pretrained=true" for name in ("re
 
 
 @dataclass(frozen=True)
-class Base:
+class StudiedClassifier:
     """A classifier of a scale, and what its auto-encoders are trained on.
 
     Attributes:
@@ -93,9 +93,9 @@ class Base:
         return {role: DefendedRole(BARE, part) for role, part in parts.items()}
 
 
-def imagenet(name: str, spec: str, crop: int) -> Base:
+def imagenet(name: str, spec: str, crop: int) -> StudiedClassifier:
     """The scale of the paper for one of its classifiers."""
-    return Base(
+    return StudiedClassifier(
         Scale(
             f"imagenet/val1000:crop={crop}",
             {BARE: spec},
@@ -125,8 +125,8 @@ def imagenet(name: str, spec: str, crop: int) -> Base:
     )
 
 
-BASES: Mapping[str, Base] = {
-    "smoke": Base(
+BASES: Mapping[str, StudiedClassifier] = {
+    "smoke": StudiedClassifier(
         Scale(
             "colours/test:n=600[172:303:130]",
             {BARE: BRANCHED},
@@ -149,7 +149,7 @@ BASES: Mapping[str, Base] = {
         few=True,
         classifiers={"small-separable": SEPARABLE},
     ),
-    "small": Base(
+    "small": StudiedClassifier(
         Scale(
             "cifar10/test[::100]",
             {BARE: BRANCHED},
@@ -172,7 +172,7 @@ BASES: Mapping[str, Base] = {
         "small-branched",
         classifiers={"small-separable": SEPARABLE, "small-dense": DENSE, "small-plain": PLAIN},
     ),
-    "small-mnist": Base(
+    "small-mnist": StudiedClassifier(
         Scale(
             "mnist/test[::100]",
             {},
@@ -200,6 +200,6 @@ BASES: Mapping[str, Base] = {
 }
 
 
-def base_of(scale: Scale) -> Base:
+def base_of(scale: Scale) -> StudiedClassifier:
     """The base that a scale was made of."""
     return next(base for base in BASES.values() if base.scale.data == scale.data)
