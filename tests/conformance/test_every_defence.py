@@ -20,7 +20,7 @@ from vauban.defences import BitDepth, registry
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
-from vauban.defences.detectors.convolution_stages import Stages
+from vauban.defences.detectors.convolution_stages import LayerStages
 from vauban.defences.detectors.detector_subnetwork import Subnetwork
 from vauban.defences.detectors.learned import Learned
 from vauban.defences.detectors.outlier_class import widened
@@ -30,7 +30,7 @@ OF_DIGITS = {"image": [1, 8, 8], "classes": 10, "layers": ["penultimate"]}
 with seeded("auto-encoder"):
     centres = torch.randn(10, 144)
     small = Subnetwork((144,), 8).state_dict()
-    stages = {name: 0.2 * torch.randn(value.shape) for name, value in Stages([[8, 4]]).state_dict().items()}
+    stages = {name: 0.2 * torch.randn(value.shape) for name, value in LayerStages([[8, 4]]).state_dict().items()}
     stages["spread_0"] = torch.ones(24)
     HELD = TrainedAutoEncoder(SegNet(1).eval(), (1, 8, 8))
 FITTED: dict[str, dict[str, Any]] = {

@@ -32,7 +32,7 @@ from vauban.data.location import DataLocation
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
-from vauban.defences.detectors.convolution_stages import Stages
+from vauban.defences.detectors.convolution_stages import LayerStages
 from vauban.defences.detectors.detector_subnetwork import Subnetwork
 from vauban.defences.detectors.learned import Learned
 from vauban.defences.detectors.outlier_class import widened
@@ -107,7 +107,7 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     },
     "defence fitter detector-subnetwork": {"attack": FGSM()},
     "defence convolution-statistics": {
-        "learned": Learned(Stages([[1, 1]]).state_dict(), {**OF_NET, "layers": ["0"], "sizes": [[1, 1]]}),
+        "learned": Learned(LayerStages([[1, 1]]).state_dict(), {**OF_NET, "layers": ["0"], "sizes": [[1, 1]]}),
         "calibration": Calibration((0.1,), (1.0,)),
     },
     "defence fitter convolution-statistics": {"attack": FGSM()},
