@@ -14,13 +14,14 @@ from torch import Tensor, nn
 import vauban as vb
 from vauban import Linf, attacks, threats
 from vauban.core.contracts import Batch
+from vauban.core.errors import NoGradient
 from vauban.core.rng import Stream
 from vauban.data.dataset import Dataset, InMemory
 from vauban.evaluate.adaptation.calls import calls_of_submodules, classifiers
 from vauban.evaluate.adaptation.modules import unsound_modules
 from vauban.evaluate.adaptation.probes import AT_SCALE, OFF_THE_IMAGE, UNEXPLAINED
 from vauban.evaluate.adaptation.responses import responses
-from vauban.evaluate.adaptation.search import UNKNOWN, look
+from vauban.evaluate.adaptation.search import FAILED, UNKNOWN, look
 from vauban.evaluate.adaptation.substitutes import SoftTopK, menu
 from vauban.evaluate.audited_rows import SUSPICIOUS
 from vauban.evaluate.study import Study
@@ -216,3 +217,33 @@ def test_zero_gradients_of_a_constant_are_its_own(digits_test: Digits) -> None:
 
     _, calls = calls_of_submodules(nn.Sequential(Constant(), nn.Flatten(), nn.Linear(64, 10)), digits_test[0][:8])
     assert unsound_modules(calls, calls, [], 0) == []
+
+
+def test_a_look_that_fails_says_so(
+    digits_cnn: nn.Module, digits_test: Digits, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    x, y = digits_test
+    wrong = Batch(x[:8], (digits_cnn(x[:8]).argmax(1) + 1) % 10, torch.arange(8), 256)
+    seen = look(digits_cnn, wrong, BALL)
+    assert [f.code for f in seen.findings] == [FAILED.code]
+    assert "answers rightly" in seen.sentence
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("hooks are not allowed here\nsecond line")
+
+    monkeypatch.setattr("vauban.evaluate.adaptation.expand.look", broken)
+    with caplog.at_level("INFO", logger="vauban"):
+        report = vb.attack(attacks.FGSM(BALL), digits_cnn, Batch(x[:8], y[:8], torch.arange(8), 256), threat="auto")
+    assert FAILED.code in [f.code for f in report.findings]
+    assert "threat auto: the look failed: hooks are not allowed here; white-box alone was run" in caplog.text
+
+
+def test_verify_attack_takes_the_best_way(digits_cnn: nn.Module, digits_test: Digits) -> None:
+    x, y = digits_test
+    batch = Batch(x[:12], y[:12], torch.arange(12), 256)
+    cut = Front(digits_cnn, before=lambda images: torch.from_numpy(images.detach().numpy().round(1)))
+    pgd = attacks.PGD(Linf(0.15), steps=10)
+    with pytest.raises(NoGradient):
+        vb.verify_attack(pgd, cut, batch)
+    tested = vb.verify_attack(pgd, cut, batch, threat="auto")
+    assert tested.recovered > tested.planted / 2 > 0

@@ -16,8 +16,7 @@ from vauban.core.goals import Goal, goal_of
 from vauban.core.parameters import check
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
-from vauban.evaluate.adaptation.expand import enough, looked_at
-from vauban.evaluate.adaptation.search import Adaptation
+from vauban.evaluate.adaptation.expand import best_way
 from vauban.evaluate.attack_report import AttackReport
 from vauban.evaluate.audited_rows import SUSPICIOUS, audited
 from vauban.evaluate.batch import Evaluated, evaluate_batch, in_batches, joined
@@ -31,7 +30,6 @@ from vauban.evaluate.diagnostics.preflight_checks import answered_last, undeclar
 from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.narrowed import narrowed
 from vauban.evaluate.unchanged import check_unchanged, state_of
-from vauban.threats.auto import Auto
 from vauban.words import data as datasets
 from vauban.words import goal as goals
 from vauban.words.attack import attack_of
@@ -86,14 +84,7 @@ def attack(
     named = attack_of(attack, data if isinstance(data, Dataset) else None)
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
     tell_behind(network.name, network.behind)
-    meant, looked = threat_of(threat).value, Adaptation()
-    if isinstance(meant, Auto):
-        n = enough(whole.x.shape[1:])
-        few = Batch(whole.x[:n], whole.y[:n], whole.ids[:n], whole.levels)
-        usual = dict(data.budgets) if isinstance(data, Dataset) else {}
-        looked = looked_at(network.value, few, [named.value], usual, network.network, seed)
-        log.info("threat auto: %s", looked.sentence)
-        meant = next(iter(looked.ways), meant)
+    meant, looked = best_way(threat_of(threat).value, network.value, network.network, data, whole, named.value, seed)
     bound: BoundThreat = told(meant, network.network).bind(network.value, levels=whole.levels)
     aim = goals.load(goal)
     check_grants(named, aim, bound)

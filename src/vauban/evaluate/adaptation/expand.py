@@ -14,6 +14,8 @@ from vauban.core.norms import Ball, Linf
 from vauban.data import Dataset
 from vauban.engine import Attack
 from vauban.evaluate.adaptation.search import Adaptation, look
+from vauban.threats.auto import Auto
+from vauban.threats.base import Threat
 
 log = logging.getLogger("vauban")
 
@@ -31,7 +33,7 @@ def looked_at(
     seed: int,
     seek: bool = True,
 ) -> Adaptation:
-    """What an attacker without a card sees; nothing of a network that cannot be asked, which the evaluation tells itself.
+    """What an attacker without a card sees, or why he sees nothing of a network that cannot be asked.
 
     Args:
         network: The network, defences included.
@@ -47,8 +49,38 @@ def looked_at(
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        log.info("threat auto: the look at the model failed: %s (going on without)", plain(str(error)).splitlines()[:1])
-        return Adaptation()
+        said = next(iter(plain(str(error)).splitlines()), type(error).__name__)
+        return Adaptation(sought=seek, failed=said.rstrip("."), images=min(len(batch.x), enough(batch.x.shape[1:])))
+
+
+def best_way(
+    meant: Threat,
+    network: nn.Module,
+    below: nn.Module | None,
+    data: Batch | Dataset,
+    whole: Batch,
+    attack: Attack,
+    seed: int,
+) -> tuple[Threat, Adaptation]:
+    """The best way in the place of the automatic threat, and what was seen; any other threat as it is.
+
+    Args:
+        meant: The threat.
+        network: The network, defences included.
+        below: The network below the defences; None where it is not known.
+        data: What is attacked.
+        whole: All images of it.
+        attack: The attack.
+        seed: Of random numbers.
+    """
+    if not isinstance(meant, Auto):
+        return meant, Adaptation()
+    n = enough(whole.x.shape[1:])
+    few = Batch(whole.x[:n], whole.y[:n], whole.ids[:n], whole.levels)
+    usual = dict(data.budgets) if isinstance(data, Dataset) else {}
+    looked = looked_at(network, few, [attack], usual, below, seed)
+    log.info("threat auto: %s", looked.sentence)
+    return next(iter(looked.ways), meant), looked
 
 
 def images_of(data: Dataset, device: str) -> Batch:

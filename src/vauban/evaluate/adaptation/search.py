@@ -37,6 +37,15 @@ UNKNOWN = Rule(
     "write a card with a backward rule for what masks the gradient, or attack by scores and labels with more queries",
     least=1,
 )
+FAILED = Rule(
+    "network-not-looked-at",
+    "warning",
+    0.0,
+    "a look that ended before anything was seen",
+    "{were} not looked at: {failed}; nothing is known of the gradient, and no way around a defence was looked for.",
+    "mend what the message names, or write a card for the defence",
+    least=1,
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ class Adaptation:
         lost: Whether something is wrong, images stood, and no way breaks more.
         stood: How many images the pilot left standing.
         sought: Whether ways were looked for.
+        failed: Why nothing was seen; empty where the look came to its end.
+        images: How many images a look that failed was given.
     """
 
     seen: tuple[str, ...] = ()
@@ -58,16 +69,22 @@ class Adaptation:
     lost: bool = False
     stood: int = 0
     sought: bool = True
+    failed: str = ""
+    images: int = 0
 
     @property
     def findings(self) -> list[Finding]:
-        """What the probes find, and that no way around is known; the gravest first."""
-        asked = (UNKNOWN.on(int(self.lost) * self.stood, self.stood), *self.measured)
+        """What the probes find, that no way around is known, or that nothing was seen; the gravest first."""
+        blind = self.images if self.failed else 0
+        unseen = FAILED.on(blind, blind, failed=self.failed)
+        asked = (UNKNOWN.on(int(self.lost) * self.stood, self.stood), unseen, *self.measured)
         return fired(asked)
 
     @property
     def sentence(self) -> str:
         """What was seen and done."""
+        if self.failed:
+            return f"the look failed: {self.failed}; white-box alone was run"
         if not self.seen and not self.ways:
             return NOTHING
         none = "no way around it was found" if self.lost else "a short attack broke every image as it is"
@@ -101,7 +118,8 @@ def look(
     logits, calls = calls_of_submodules(network, batch.x, seed)
     right = (logits.argmax(1) == batch.y).nonzero().squeeze(1)[:IMAGES]
     if not len(right):
-        return Adaptation()
+        nothing = "expected images that it answers rightly, got none"
+        return Adaptation(sought=seek, failed=nothing, images=len(batch.x))
     few = Batch(batch.x[right], batch.y[right], batch.ids[right], batch.levels)
     case = Case(threat, few, ball, below, batch.x, seed)
     base = pilot(threat, few, ball, seed)

@@ -13,6 +13,7 @@ from vauban.core.norms import Ball
 from vauban.core.parameters import check
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
+from vauban.evaluate.adaptation.expand import best_way
 from vauban.evaluate.attack import attacked
 from vauban.evaluate.grants import check_grants, told
 from vauban.evaluate.planted.outcome import PlantedTest
@@ -52,7 +53,7 @@ def verify_attack(
         attack: An attack or its name, as `vauban.attack` takes it.
         model: A module, or its name.
         batch: A `Batch`, a pair (x, y), a data set or its name, as `vauban.attack` takes it; 20 images say enough.
-        threat: One of `vauban.threats`, or its name.
+        threat: One of `vauban.threats`, or its name; of the ways of `auto` the best is taken.
         goal: A goal, or its name.
         readout: Dotted name of the submodule whose input are the features and whose output has a column for each class;
             None: the last linear layers called that have, a 1x1 convolution among them.
@@ -74,7 +75,8 @@ def verify_attack(
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
     tell_behind(network.name, network.behind)
     aim = goals.load(goal)
-    bound: BoundThreat = told(threat_of(threat).value, network.network).bind(network.value, levels=whole.levels)
+    meant, _ = best_way(threat_of(threat).value, network.value, network.network, data, whole, named.value, seed)
+    bound: BoundThreat = told(meant, network.network).bind(network.value, levels=whole.levels)
     check_grants(named, aim, bound)
     state = state_of(bound.parts)
     where = planted_ball(named.value, ball, data if isinstance(data, Dataset) else None)
