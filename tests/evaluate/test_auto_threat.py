@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import vauban as vb
 from vauban import Linf, attacks, threats
+from vauban.core.cards import Card
 from vauban.core.contracts import Batch
 from vauban.core.errors import NoGradient
 from vauban.core.rng import Stream
@@ -247,3 +248,26 @@ def test_verify_attack_takes_the_best_way(digits_cnn: nn.Module, digits_test: Di
         vb.verify_attack(pgd, cut, batch)
     tested = vb.verify_attack(pgd, cut, batch, threat="auto")
     assert tested.recovered > tested.planted / 2 > 0
+
+
+class Carded(nn.Sequential):
+    """A network behind coarse levels, with a card."""
+
+    def __init__(self, network: nn.Module, rule: Callable[[Tensor], Tensor] | None) -> None:
+        super().__init__(Rounding(), network)
+        self.card = Card("levels", backward={"0": rule})
+
+
+def test_auto_joins_a_card_whose_rule_is_bettered(tmp_path: Path, digits_cnn: nn.Module, digits_test: Digits) -> None:
+    x, y = (digits_test[0][:24] * 255).round().to(torch.uint8), digits_test[1][:24]
+    data = Dataset("digits", "", InMemory(x), y, tuple("0123456789"))
+    models = {"right": Carded(digits_cnn, None), "wrong": Carded(digits_cnn, lambda x: x.flip(3))}
+    Study(tmp_path, data=data, models=models, attacks={"pgd": attacks.PGD(BALL, steps=10)}).run()
+    run = load(tmp_path)
+    rates = {
+        m: {c.meta["threat"]: c.columns["success"].mean() for c in run.cells if c.meta["model"] == m} for m in models
+    }
+    assert set(rates["right"]) == {"white-box", "adaptive"}
+    ways = [rate for threat, rate in rates["wrong"].items() if threat.startswith("auto:")]
+    assert max(ways) > rates["wrong"]["adaptive"] + 0.2
+    assert set(run.study["adapted"]) == {"wrong | none"}

@@ -22,6 +22,7 @@ from vauban.evaluate.settings import Settings
 from vauban.evaluate.unchanged import state_of
 from vauban.jobs.identity import describe
 from vauban.threats.access import WhiteBox
+from vauban.threats.adaptive import Adaptive
 from vauban.threats.auto import Auto
 from vauban.threats.base import Means, Threat
 from vauban.words import goal as goals
@@ -51,8 +52,9 @@ def make_cells(
             no default.
 
     Without threats: white-box for each model, for a defence whose card prescribes more, adaptive beside it, and auto for a
-    network without a card. Auto becomes a threat for each way that it finds. Raises AccessError, before anything runs, for
-    an attack that a threat does not grant.
+    network without a card, or where the gradient of a card's rules is not that of the function and a way of auto breaks
+    more. Auto becomes a threat for each way that it finds. Raises AccessError, before anything runs, for an attack that a
+    threat does not grant.
     """
     cells = []
     for model in models:
@@ -61,13 +63,13 @@ def make_cells(
             facts = describe(defended)
             network = below(defence.value, model.value, defended)
             chosen = list(threats or _default_threats(defended, adapted is not None))
-            seek = any(isinstance(threat.value, Auto) for threat in chosen)
-            if adapted is not None and (seek or _direct(defended, chosen)):
-                batch = images_of(data, settings.device)
+            if adapted is not None:
                 run = [attack.value for attack in attacks]
-                seen = looked_at(defended, batch, run, dict(data.budgets), network, settings.seed, seek)
-                adapted[f"{model.name} | {defence.name}"] = seen
-                chosen = _expanded(chosen, seen)
+                usual = threats is None
+                seen = _seen(defended, network, chosen, data, run, settings, usual)
+                if seen is not None:
+                    adapted[f"{model.name} | {defence.name}"] = seen
+                    chosen = _expanded(chosen, seen)
             for threat in chosen:
                 if isinstance(threat.value, Threat):
                     threat = replace(threat, value=threat.value.prepare(means(network, defended)))
@@ -116,6 +118,30 @@ def bind(
     return bound
 
 
+def _seen(
+    defended: nn.Module,
+    network: nn.Module | None,
+    threats: Sequence[Named[Any]],
+    data: Dataset,
+    attacks: Sequence[Attack],
+    settings: Settings,
+    usual: bool,
+) -> Adaptation | None:
+    """What a look at a network gives; None where nobody asks for one: the gradients are not used, or a card is trusted.
+
+    Args:
+        usual: Whether the threats are the default ones, so that auto joins those of a card whose gradient is not sound.
+    """
+    seek = any(isinstance(threat.value, Auto) for threat in threats)
+    adaptive = next((threat for threat in threats if usual and isinstance(threat.value, Adaptive)), None)
+    if not (seek or adaptive or _direct(defended, threats)):
+        return None
+    card = None if adaptive is None else bind(adaptive, defended, data, settings, network)
+    batch, budgets = images_of(data, settings.device), dict(data.budgets)
+    seek = seek or adaptive is not None
+    return looked_at(defended, batch, attacks, budgets, network, settings.seed, seek, card)
+
+
 def _direct(defended: nn.Module, threats: Sequence[Named[Any]]) -> bool:
     """Whether gradients of a network without a card are to be believed as they are."""
     return any(isinstance(threat.value, WhiteBox) for threat in threats) and not _has_card(defended)
@@ -135,6 +161,8 @@ def _expanded(threats: Sequence[Named[Any]], seen: Adaptation) -> list[Named[Any
             chosen.append(threat)
         elif ways or not plain:
             chosen += ways or [threat]
+    if not any(isinstance(threat.value, Auto) for threat in threats):  # beside a card's rules
+        chosen += ways
     return chosen
 
 

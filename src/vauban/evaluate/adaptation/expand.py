@@ -12,7 +12,7 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import plain
 from vauban.core.norms import Ball, Linf
 from vauban.data import Dataset
-from vauban.engine import Attack
+from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.adaptation.search import Adaptation, look
 from vauban.threats.auto import Auto
 from vauban.threats.base import Threat
@@ -32,6 +32,7 @@ def looked_at(
     below: nn.Module | None,
     seed: int,
     seek: bool = True,
+    card: BoundThreat | None = None,
 ) -> Adaptation:
     """What an attacker without a card sees, or why he sees nothing of a network that cannot be asked.
 
@@ -43,9 +44,11 @@ def looked_at(
         below: The network below the defences; None where it is not known.
         seed: Of random numbers.
         seek: Whether ways around are looked for; else the probes alone speak.
+        card: The adaptive threat of a network with a card; None: there is none, or it is not to be read.
     """
     try:
-        return look(network, batch, ball_of(attacks, budgets), below=below, levels=batch.levels, seed=seed, seek=seek)
+        ball = ball_of(attacks, budgets)
+        return look(network, batch, ball, below=below, levels=batch.levels, seed=seed, seek=seek, card=card)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

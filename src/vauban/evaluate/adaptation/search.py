@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -101,8 +101,12 @@ def look(
     levels: int | None = 256,
     seed: int = 0,
     seek: bool = True,
+    card: BoundThreat | None = None,
 ) -> Adaptation:
     """Look at a network on some images as an attacker without a card does.
+
+    Where there is a card, the gradient of its rules is probed. As long as that is sound nothing more is done; else ways are
+    sought that break more than the card's rules do. That none does is no finding: a card is a known way.
 
     Args:
         network: The network, defences included.
@@ -112,6 +116,7 @@ def look(
         levels: Pixel levels that the network is shown.
         seed: Of random numbers.
         seek: Whether ways around are looked for; else the probes alone speak.
+        card: The adaptive threat of a network with a card; None: there is none, or it is not to be read.
     """
     random = answers_vary(network, batch.x[:8])
     threat = BoundThreat(network, "white-box", levels=levels, random=random)
@@ -122,22 +127,26 @@ def look(
         return Adaptation(sought=seek, failed=nothing, images=len(batch.x))
     few = Batch(batch.x[right], batch.y[right], batch.ids[right], batch.levels)
     case = Case(threat, few, ball, below, batch.x, seed)
-    base = pilot(threat, few, ball, seed)
-    measured = [] if random else probes(threat, few, ball, base, seed)
+    guide = threat if card is None else replace(card, random=random)
+    base = pilot(guide, few, ball, seed)
+    measured = [] if random else probes(guide, few, ball, base, seed)
+    if card is not None and not any(m.fires for m in measured):
+        return Adaptation(sought=False)
     if not seek:
         return Adaptation(measured=tuple(measured), sought=False)
     inside = classifiers(calls, logits, len(batch.x))
     signs = Stream(seed, batch.ids).signs("look", tuple(batch.x.shape[1:]), dtype=batch.x.dtype)
     _, moved = calls_of_submodules(network, (batch.x + step_of(base, ball, few.x) * signs).clamp(0, 1), seed)
     wrong = unsound_modules(calls, moved, inside, seed)
-    seen = [*_whole(threat, few, base, seed), *(f"{called(call)} {what}" for call, what in wrong)]
+    whole = [] if card is not None else _whole(threat, few, base, seed)
+    seen = [*whole, *(f"{called(call)} {what}" for call, what in wrong)]
     seen += ["two answers to one image differ"] if random else []
     seen += [m.finding().message.rstrip(".") for m in measured if m.fires]
     apart = [call for call in inside if not same(call.output, logits)]
     standing = bool((~base.broken).any())
     if not standing or not (seen or apart):
         return Adaptation(tuple(seen), (), tuple(measured))
-    trials = Trials(case, base)
+    trials = Trials(case, base, more=card is not None)
     trials.add(ways.inner(case, inside, logits, seen))
     if seen:
         trials.add(ways.substituted(case, wrong))
@@ -148,6 +157,8 @@ def look(
     combined(trials)
     more_draws(trials, random)
     best = [way for way, _ in trials.best()[:KEPT]]
+    if card is not None:
+        return Adaptation(tuple(seen), tuple(best), sought=bool(best), stood=int((~base.broken).sum()))
     if random and not best:  # what everybody would do
         best = [Way(f"draws({DRAWS[-1]} draws)", f"gradients were averaged over {DRAWS[-1]} draws", draws=DRAWS[-1])]
     return Adaptation(tuple(seen), tuple(best), tuple(measured), bool(seen) and not best, int((~base.broken).sum()))

@@ -46,10 +46,18 @@ class Case:
 
 @dataclass
 class Trials:
-    """Ways that were tried, with their pilots."""
+    """Ways that were tried, with their pilots.
+
+    Attributes:
+        case: The network, and the images of the pilots.
+        base: The pilot that a way must better: white-box, or what a card prescribes.
+        more: Whether a better guide is one that breaks more images; else one that comes nearer is, too.
+        tried: The ways so far.
+    """
 
     case: Case
     base: Pilot
+    more: bool = False
     tried: list[tuple[Way, Pilot]] = field(default_factory=list)
 
     def add(self, ways: Iterator[Way]) -> None:
@@ -63,13 +71,13 @@ class Trials:
                 self.tried.append((way, done))
 
     def gains(self, done: Pilot) -> bool:
-        """Whether a pilot is a better guide than white-box: it breaks more, or comes a tenth nearer."""
+        """Whether a pilot is a better guide than the base: it breaks more, or comes a tenth nearer."""
         broken, lead = done.score
         before, at = self.base.score
-        return broken > before or (broken == before and lead > at + 0.1 * abs(at))
+        return broken > before or (not self.more and broken == before and lead > at + 0.1 * abs(at))
 
     def best(self) -> list[tuple[Way, Pilot]]:
-        """Those that are a better guide than white-box, the best first, one of each kind."""
+        """Those that are a better guide than the base, the best first, one of each kind."""
         order = sorted((t for t in self.tried if self.gains(t[1])), key=lambda t: t[1].score, reverse=True)
         kinds: dict[str, tuple[Way, Pilot]] = {}
         for way, done in order:
