@@ -16,16 +16,16 @@ def path(tmp_path):
 
 def test_a_part_is_read_as_it_was_written(path):
     assert path.name == "00007.parquet"
-    write_part(path, ROWS.replace_schema_metadata({"stamp": "a"}))
+    write_part(path, ROWS.replace_schema_metadata({"stamp": "a"}), path.parents[1])
     assert read_part(path).equals(ROWS)
     assert read_part(path).schema.metadata[b"stamp"] == b"a"
-    write_part(path, ROWS.slice(3, 4))
+    write_part(path, ROWS.slice(3, 4), path.parents[1])
     assert read_part(path)["id"].to_pylist() == [3, 4, 5, 6]
     assert [p.name for p in path.parent.iterdir()] == ["00007.parquet"]
 
 
 def test_a_write_that_fails_leaves_the_old_part(path, monkeypatch):
-    write_part(path, ROWS)
+    write_part(path, ROWS, path.parents[1])
 
     def fail(rows, temporary, **options):
         temporary.write_bytes(b"half")
@@ -33,7 +33,7 @@ def test_a_write_that_fails_leaves_the_old_part(path, monkeypatch):
 
     monkeypatch.setattr("pyarrow.parquet.write_table", fail)
     with pytest.raises(OSError, match="no space"):
-        write_part(path, ROWS.slice(0, 1))
+        write_part(path, ROWS.slice(0, 1), path.parents[1])
     assert read_part(path).equals(ROWS)
     assert len(list(path.parent.iterdir())) == 1
 
@@ -41,7 +41,7 @@ def test_a_write_that_fails_leaves_the_old_part(path, monkeypatch):
 def test_every_damage_is_one_line_with_the_name(path):
     with pytest.raises(ContractError, match=r"00007\.parquet: expected a Parquet part, got "):
         read_part(path)
-    write_part(path, ROWS)
+    write_part(path, ROWS, path.parents[1])
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[60] ^= 1  # inside the first page: only its checksum can tell

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli import certify, compare, evaluate, fit, images, keys, measure, reproduce, results, run, train
+from vauban.cli import audit, certify, compare, evaluate, fit, images, keys, measure, reproduce, results, run, train
 from vauban.core.errors import VaubanError, exits_are_errors, plain
 from vauban.jobs.allocator import keep_freed
 
@@ -43,6 +43,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare.compare,
     "table": results.table,
     "status": results.status,
+    "audit": audit.audit,
+    "bundle": audit.bundle,
     "verify": images.verify,
     "magnify": images.magnify,
     "train": train.train,

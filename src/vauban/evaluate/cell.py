@@ -28,6 +28,7 @@ from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.columns import columns
 from vauban.evaluate.settings import Settings
 from vauban.evaluate.unchanged import State, state_of
+from vauban.jobs.environment import environment
 from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.provenance import source_files
 from vauban.metrics.base import Metric
@@ -209,6 +210,7 @@ class Cell:
             "torch": torch.__version__,
             "versions": {p: version(p) for p in ("vauban", "torch", "torchvision", "numpy")}
             | {"python": platform.python_version()},
+            "environment": environment(),
             "params": {
                 "attack": describe(self.attack.value, defaults=True),
                 "threat": {"draws": self.threat.draws, "budget": self.threat.budget, "bpda": len(self.threat.backward)},

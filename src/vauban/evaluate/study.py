@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ from vauban.words import data as datasets
 from vauban.words.attack import attack_of
 from vauban.words.defence import defence_of
 from vauban.words.model import model_of
+from vauban.words.named_files import named_files
 from vauban.words.threat import threat_of
 
 log = logging.getLogger("vauban")
@@ -139,6 +140,7 @@ class Study:
             root=None if root is None else str(root),
         )
         self._hashes: list[str] = []
+        self._folder = Path.cwd()
         self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
         size = automatic_batch_size(self.data) if batch_size is None else batch_size
         self.settings = Settings(seed, size, device, levels, budget, save_images, further_metrics(metrics, self.data))
@@ -256,9 +258,18 @@ class Study:
             log.error("%s: preflight failed: %s: %s (going on without)", cell.label, type(error).__name__, reason)
             return cell, None
 
+    @cached_property
+    def _made_of(self) -> dict[str, Any]:
+        """The words that make this study again, keys by name alone, with the files that they name and where they were."""
+        if self._words is None:
+            return {"words": None}
+        named = {key: word for key, word in self._words.items() if key not in ("out", "data", "root")}
+        return {"words": self._words, "folder": str(self._folder), "files": named_files(named)}
+
     def plan(self) -> dict[str, Any]:
         """What `study.json` holds."""
         return {
+            **self._made_of,
             **named_in(self.cells),
             "data": str(self.data),
             "seed": self.settings.seed,

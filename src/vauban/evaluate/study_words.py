@@ -79,7 +79,7 @@ def with_defences(
         ContractError: A model's own word and the study both name defences.
     """
     models, fronts, loaded = [], [], dict[str, Named[nn.Module]]()
-    pairs = words.items() if isinstance(words, Mapping) else [_own_name(word) for word in _listed(words)]
+    pairs = words.items() if isinstance(words, Mapping) else [own_name(word) for word in _listed(words)]
     for name, word in pairs:
         own, text = behind(word) if isinstance(word, str) else (None, word)
         if own is not None and [defence.name for defence in defences] != ["none"]:
@@ -102,7 +102,7 @@ def _put_back(model: Named[Any], front: list[Named[Any]]) -> list[Named[Any]]:
     return put
 
 
-def _own_name(word: Any) -> tuple[str | None, Any]:
+def own_name(word: Any) -> tuple[str | None, Any]:
     """The name and the text of `name=text`; None and the word itself where it gives no name."""
     given = re.match(r"([\w.-]+)=(?=.)", word) if isinstance(word, str) else None
     return (None, word) if given is None else (given[1], word[given.end() :])

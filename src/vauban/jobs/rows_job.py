@@ -19,6 +19,7 @@ from vauban.core.contracts import Artefact, Batch, Computed, Job, Part, Words
 from vauban.core.errors import ContractError
 from vauban.core.tolerance import tolerance
 from vauban.jobs import runner
+from vauban.jobs.environment import environment
 from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.progress import Tell
 from vauban.jobs.provenance import source_files
@@ -163,6 +164,7 @@ class RowsJob(ABC):
             "torch": torch.__version__,
             "versions": {p: version(p) for p in ("vauban", "torch", "numpy", "scipy")}
             | {"python": platform.python_version()},
+            "environment": environment(),
             "sources": sources.described(self._files),
         }
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from vauban.core.errors import ContractError
 from vauban.store import files
+from vauban.store.ledger import write_noted_json
 from vauban.store.metric_columns import declared_metrics
 from vauban.store.part import part_file, write_part
 from vauban.store.schema import SCHEMA_VERSION, schema_with, table
@@ -27,7 +28,8 @@ class OtherSchema(ContractError):  # noqa: N818
 
 @dataclass(frozen=True)
 class CellStore:
-    """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `planted.json`, `failures.jsonl`, `lock`."""
+    """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `planted.json`, `failures.jsonl`,
+    `digests.jsonl`, `lock`."""
 
     path: Path
     _reported: set[str] = field(default_factory=set, compare=False, repr=False)
@@ -61,7 +63,7 @@ class CellStore:
         if not self.exists:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             facts = {"created": now, **meta, "schema": SCHEMA_VERSION, "hash": self.key}
-            files.write_json(self.path / "cell.json", facts)
+            write_noted_json(self.path, "cell.json", facts)
         return self.meta()
 
     def meta(self) -> dict[str, Any]:
@@ -96,7 +98,7 @@ class CellStore:
         metrics = [metric.name for metric in declared_metrics(meta)]
         rows = table(columns, clean_only=bool(meta.get("clean_only", False)), metrics=metrics)
         rows = rows.replace_schema_metadata({"vauban_schema": str(SCHEMA_VERSION), "vauban_seconds": repr(seconds)})
-        write_part(part_file(self.path / "parts", index), rows)
+        write_part(part_file(self.path / "parts", index), rows, self.path)
 
     def files(self) -> list[Path]:
         """The part files, readable or not; what else lies there is named once and ignored."""
@@ -170,7 +172,7 @@ class CellStore:
 
     def write_findings(self, findings: list[dict[str, Any]]) -> None:
         """Replace the findings."""
-        files.write_json(self.path / "findings.json", findings)
+        write_noted_json(self.path, "findings.json", findings)
 
     def planted(self) -> dict[str, Any] | None:
         """The planted test of the attack: keys key, seconds, test; None where there was none."""
@@ -179,7 +181,7 @@ class CellStore:
 
     def write_planted(self, test: Mapping[str, Any]) -> None:
         """Replace the planted test."""
-        files.write_json(self.path / "planted.json", dict(test))
+        write_noted_json(self.path, "planted.json", dict(test))
 
     @contextlib.contextmanager
     def lock(self, index: int) -> Iterator[bool]:

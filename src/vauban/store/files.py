@@ -78,7 +78,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are refused because they are not JSON."""
-    write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON as the files of a run hold it; NaN and infinity are refused because they are not JSON."""
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 LARGEST_JSON = 2**26
@@ -223,6 +228,19 @@ def lock_part(path: Path, index: int) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def held(path: Path) -> bool:
+    """Whether another process holds a part of a lock file, or all of it; nothing is written."""
+    if not path.is_file() or path.is_symlink():
+        return False
+    fcntl = _fcntl()
+    with path.open("rb") as handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return True
+    return False
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from vauban.core.errors import ContractError
 from vauban.store import files
+from vauban.store.ledger import write_noted_json
 from vauban.store.part_folder import PartFolder
 from vauban.store.schema import to_numpy
 from vauban.store.sources import changed
@@ -64,7 +65,7 @@ class RowKind:
         """Write the facts of a job unless they are there."""
         if not (folder.path / self.facts).exists():
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            files.write_json(folder.path / self.facts, {"created": now, "hash": folder.path.name, **meta})
+            write_noted_json(folder.path, self.facts, {"created": now, "hash": folder.path.name, **meta})
 
     def read_all(self, run: Path | str) -> list[JobRows]:
         """Those of a run directory, in the order of the hashes; damaged facts leave one out, with a warning."""

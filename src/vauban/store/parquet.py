@@ -12,6 +12,7 @@ from typing import Any
 from vauban.core.errors import ContractError
 from vauban.store import files
 from vauban.store.cell_store import CellStore, stored_findings
+from vauban.store.ledger import write_noted_json
 
 log = logging.getLogger("vauban.store")
 KEY = r"[A-Za-z0-9_-]+"
@@ -59,7 +60,7 @@ class Store:
 
     def write_study(self, plan: Mapping[str, Any]) -> None:
         """Replace the plan atomically."""
-        files.write_json(self.path / "study.json", dict(plan))
+        write_noted_json(self.path, "study.json", dict(plan))
 
     def findings(self) -> list[dict[str, Any]]:
         """Findings that compare cells: those of `CellStore.findings` with `about`, a cell's hash or a label."""
@@ -67,7 +68,7 @@ class Store:
 
     def write_findings(self, findings: list[dict[str, Any]]) -> None:
         """Replace the findings that compare cells."""
-        files.write_json(self.path / "findings.json", findings)
+        write_noted_json(self.path, "findings.json", findings)
 
     def images(self, key: str) -> Path:
         """Folder of the saved PNG images of a cell."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vauban.core.errors import ContractError
-from vauban.store import files
+from vauban.store.ledger import write_noted
 
 
 def part_file(folder: Path, index: int) -> Path:
@@ -21,15 +21,17 @@ MOST_BYTES, MOST_ROWS = 2**31, 2**20
 """Of a part, unpacked: a batch of thousands of images with their pictures takes a tenth of that."""
 
 
-def write_part(path: Path, rows: pa.Table) -> None:
+def write_part(path: Path, rows: pa.Table, folder: Path) -> None:
     """Store a part under its final name, whole or not at all; an older one is replaced.
 
     Args:
         path: The file, as `part_file` names it.
+        folder: The folder above it in whose ledger its digest is noted.
         rows: One row per sample; the metadata of its schema is stored with it.
     """
-    files.write_atomic(
-        path, lambda temporary: pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True)
+    name = path.relative_to(folder).as_posix()
+    write_noted(
+        folder, name, lambda temporary: pq.write_table(rows, temporary, compression="zstd", write_page_checksum=True)
     )
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from vauban.core.errors import ContractError
 from vauban.store import files
+from vauban.store.ledger import write_noted_json
 from vauban.store.part import part_file, read_part, write_part
 
 log = logging.getLogger("vauban.store")
@@ -21,7 +22,8 @@ _STAMP = b"vauban_stamp"
 
 @dataclass(frozen=True)
 class PartFolder:
-    """`path/00000.parquet`, ...: the rows of one batch each; `identity.json`; `failures.jsonl`; `lock`.
+    """`path/00000.parquet`, ...: the rows of one batch each; `identity.json`; `failures.jsonl`;
+    `digests.jsonl`; `lock`.
 
     Attributes:
         path: The folder, whose name is the hash of the identity.
@@ -36,7 +38,7 @@ class PartFolder:
         files.check_unlinked(self.path.parent, self.path)
         files.clean_leftovers(self.path)
         if not (self.path / "identity.json").exists():
-            files.write_json(self.path / "identity.json", dict(identity))
+            write_noted_json(self.path, "identity.json", dict(identity))
 
     @contextlib.contextmanager
     def lock(self, index: int) -> Iterator[bool]:
@@ -72,7 +74,7 @@ class PartFolder:
             stamp: What `read` must be given to see the part.
         """
         rows = pa.table(dict(columns), schema=self.schema.with_metadata({_STAMP: stamp.encode()}))
-        write_part(part_file(self.path, index), rows)
+        write_part(part_file(self.path, index), rows, self.path)
         return rows
 
     def fail(self, index: int, error: str, traceback: str = "") -> None:

@@ -45,7 +45,9 @@ def earlier_version(meta: Mapping[str, Any]) -> str:
 
 def changed(sources: Mapping[str, str]) -> list[str]:
     """Names of the sources whose file now does something else, or is gone: rows they made are stale."""
-    return [name for name, before in sorted(sources.items()) if _comparable(name) and _current(name) != before]
+    return [
+        name for name, before in sorted(sources.items()) if comparable(name, file_of(name)) and _current(name) != before
+    ]
 
 
 def digest(file: Path) -> str:
@@ -65,19 +67,25 @@ def _digest(file: Path, _: int) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _comparable(name: str) -> bool:
-    """Whether the file is one that is opened: a small source, and of this package where it is named from its folder."""
-    path, full = Path(name), _file(name)
-    inside = path.is_absolute() or full.resolve().is_relative_to(PACKAGE)
-    return inside and path.suffix in COMPARED and not (full.is_file() and full.stat().st_size > LARGEST)
+def comparable(name: str, file: Path) -> bool:
+    """Whether a file is one that is opened: a small source, and of this package where it is named from its folder.
+
+    Args:
+        name: As `described` names it.
+        file: Where it is now.
+    """
+    path = Path(name)
+    inside = path.is_absolute() or file.resolve().is_relative_to(PACKAGE)
+    return inside and path.suffix in COMPARED and not (file.is_file() and file.stat().st_size > LARGEST)
 
 
 def _current(name: str) -> str | None:
-    full = _file(name)
+    full = file_of(name)
     return digest(full) if full.is_file() else None
 
 
-def _file(name: str) -> Path:
+def file_of(name: str) -> Path:
+    """Where a file is that `described` names."""
     path = Path(name)
     return path if path.is_absolute() else PACKAGE.parent / path
 

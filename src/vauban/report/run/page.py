@@ -30,7 +30,7 @@ from vauban.statistics.combine import norm_of
 from vauban.store import CellRows, Run, load
 from vauban.store.files import write_bytes
 
-_UNSHOWN = ("seconds", "created", "probe", "sources", "class_names")
+_UNSHOWN = ("seconds", "created", "probe", "sources", "class_names", "environment")
 """Facts of a cell that are no settings, or too long to read."""
 
 
