@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from vauban.cli import audit, certify, compare, evaluate, fit, images, keys, measure, reproduce, results, run, train
+from vauban.cli import (
+    audit,
+    certify,
+    compare,
+    evaluate,
+    export,
+    fit,
+    images,
+    keys,
+    leaderboard,
+    measure,
+    reproduce,
+    results,
+    run,
+    train,
+)
 from vauban.core.errors import VaubanError, exits_are_errors, plain
 from vauban.jobs.allocator import keep_freed
 
@@ -41,6 +56,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "measure": measure.measure,
     "report": results.report,
     "compare": compare.compare,
+    "leaderboard": leaderboard.leaderboard,
     "table": results.table,
     "status": results.status,
     "audit": audit.audit,
@@ -54,6 +70,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(export.app, name="export")
 app.add_typer(keys.app, name="keys")
 
 

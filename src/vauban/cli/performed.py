@@ -10,9 +10,10 @@ from pathlib import Path
 import typer
 
 from vauban.cli.gates import ended
-from vauban.cli.screens import as_plain, hidden, run_with_progress, show_outcomes
+from vauban.cli.screens import hidden, run_with_progress, show_outcomes
 from vauban.evaluate.study import Study
 from vauban.report.run.gate import Compared
+from vauban.report.run.summary import summary
 
 
 @dataclass(frozen=True)
@@ -38,5 +39,5 @@ def perform(study: Study, workers: int, *, silent: bool, as_json: bool, gate: Ga
         page = study.report()
         run = show_outcomes(study, page)
     if as_json:
-        typer.echo(json.dumps(as_plain(run, page), indent=2))
+        typer.echo(json.dumps(summary(run, page=page), indent=2))
     ended(run, gate.least, gate.compared, gate.junit)

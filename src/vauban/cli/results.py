@@ -19,17 +19,36 @@ def report(directory: Path, debug: DebugOption = False) -> None:
     typer.echo(page.write(directory))
 
 
+def _schema(wanted: bool) -> None:
+    """Print the schema of a summary and end, where it is wanted."""
+    if wanted:
+        from vauban.report.run.summary import summary_schema
+
+        typer.echo(json.dumps(summary_schema(), indent=2))
+        raise typer.Exit
+
+
 def table(
     directory: Path,
     form: Annotated[str, typer.Option("--format", help="md, csv or latex.")] = "md",
     population: Annotated[str, typer.Option(help="all, correct or common.")] = "correct",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON; --schema describes it.")] = False,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", is_eager=True, callback=_schema, help="Print the JSON Schema of --json and exit."),
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Print the results of a run directory as a table. Needs no torch."""
     from vauban.report.run import tables
+    from vauban.report.run.summary import summary
     from vauban.store import query
 
-    typer.echo(plain(tables.render(query.load(directory, pictures=False), form, population)))
+    run = query.load(directory, pictures=False)
+    if as_json:
+        typer.echo(json.dumps(summary(run, population), indent=2))
+        return
+    typer.echo(plain(tables.render(run, form, population)))
 
 
 def status(directory: Path, debug: DebugOption = False) -> None:

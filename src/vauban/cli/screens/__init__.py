@@ -5,10 +5,9 @@ from vauban.cli.screens.layout import console, hidden
 from vauban.cli.screens.lists import registry_entries, show_epoch, show_selected
 from vauban.cli.screens.reproduction import reproduce_with_progress, show_experiments, show_reproduction
 from vauban.cli.screens.status import show_status
-from vauban.cli.screens.study import as_plain, run_with_progress, show_outcomes, show_plan
+from vauban.cli.screens.study import run_with_progress, show_outcomes, show_plan
 
 __all__ = [
-    "as_plain",
     "console",
     "hidden",
     "registry_entries",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import compress, groupby
 from pathlib import Path
@@ -144,40 +143,6 @@ def show_outcomes(study: Study, page: Path) -> Run:
         )
     console.print(f"\nreport: [bold]{escape(str(page.resolve()))}[/]", soft_wrap=True)
     return run
-
-
-def as_plain(run: Run, page: Path) -> dict[str, Any]:
-    """The results of a run as plain data: rows of the table, failures, findings, and where the page is."""
-    import csv
-    import io
-
-    from vauban.report.run import tables
-    from vauban.report.run.attack_stages import cell_stages
-
-    return {
-        "report": str(page.resolve()),
-        "results": [
-            {name: _number(value) for name, value in row.items()}
-            for row in csv.DictReader(io.StringIO(tables.render(run, "csv", "all")))
-        ],
-        "stages": [
-            {"cell": cell.meta["hash"], "stage": after.stage, "broke": after.broke, "accuracy": after.accuracy.value}
-            | {"low": after.accuracy.interval.low, "high": after.accuracy.interval.high, "n": after.accuracy.n}
-            for cell in run.cells
-            for after in cell_stages(cell)
-        ],
-        "failures": [{"cell": cell.meta["hash"], **failure} for cell in run.cells for failure in cell.failures],
-        "findings": [{"cell": cell.meta["hash"], **f} for cell in run.cells for f in cell.findings] + run.findings,
-    }
-
-
-def _number(text: str) -> float | str | None:
-    """A cell of a table: a number, text, or None for nothing and for what JSON has no number for."""
-    try:
-        value = float(text)
-    except ValueError:
-        return text or None
-    return value if math.isfinite(value) else None
 
 
 def _show_findings(run: Run) -> None:

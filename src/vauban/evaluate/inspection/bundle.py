@@ -21,7 +21,7 @@ from vauban.evaluate.inspection.inspect_run import Originals, inspect_run
 from vauban.evaluate.inspection.packed_data import packed, unpacked
 from vauban.evaluate.inspection.recorded import facts_of
 from vauban.evaluate.inspection.remade import Remade, Unmade, network_address, remade
-from vauban.evaluate.inspection.run_folder import run_to_inspect
+from vauban.evaluate.inspection.run_folder import ended_run
 from vauban.store import Run, sources
 from vauban.store.ledger import digest_of
 
@@ -46,7 +46,7 @@ def bundle(path: Path, out: Path | None = None, with_data: bool = False, root: s
         ContractError: It is no finished run, a file that it was made of is not the one that it was, a network or the data
             cannot be made again, or a file holds a key.
     """
-    run = run_to_inspect(path.absolute())
+    run = ended_run(path.absolute())
     members: dict[str, Path | bytes] = {f"{RUN}/{f.relative_to(run.path).as_posix()}": f for f in run_files(run.path)}
     members |= {f"{FILES}{file.as_posix()}": file for file in _made_of(run)}
     made = remade(run.study, {text: facts["path"] for text, facts in _named(run).items()}, {}, root=root)

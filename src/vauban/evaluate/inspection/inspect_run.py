@@ -14,7 +14,7 @@ from vauban.evaluate.inspection.digests import digest_checks, seal_of
 from vauban.evaluate.inspection.images import image_checks
 from vauban.evaluate.inspection.recorded import environment_checks, file_checks, source_checks
 from vauban.evaluate.inspection.remade import Remade, Unmade, network_address, remade
-from vauban.evaluate.inspection.run_folder import run_to_inspect
+from vauban.evaluate.inspection.run_folder import ended_run
 from vauban.evaluate.own_labels import own_labels
 from vauban.evaluate.settings import Settings
 from vauban.report.run.gate import unfinished
@@ -57,7 +57,7 @@ def inspect_run(path: Path, originals: Originals | None = None, shown: str | Non
         ContractError: It is no finished run of an evaluation.
     """
     originals = originals or Originals()
-    run = run_to_inspect(path.absolute())
+    run = ended_run(path.absolute())
     checks = tuple(dict.fromkeys(_checks(run, originals)))  # cells share networks and data
     return Inspection(shown or str(path), seal_of(run.path), checks)
 

@@ -9,8 +9,8 @@ from vauban.store import Run, files, query
 from vauban.store.parquet import Store
 
 
-def run_to_inspect(path: Path) -> Run:
-    """The run of a directory, read without pictures.
+def ended_run(path: Path) -> Run:
+    """The run of a directory in which nobody writes any more, read without pictures.
 
     Raises:
         ContractError: The directory holds no rows, is of a reproduction, or a run is still writing there.

@@ -82,7 +82,7 @@ def detection_text(run: Run, form: str) -> str:
     if not detectors:
         return ""
     if form == "csv":
-        return csv_lines(_RAW, [line for _, held, labels in detectors for cell in held for line in _raw(cell, labels)])
+        return csv_lines(_RAW, detection_rows(run))
     parts = []
     for key, held, labels in detectors:
         lines = _lines(held, labels)
@@ -92,6 +92,11 @@ def detection_text(run: Run, form: str) -> str:
         else:
             parts.append(f"{where}\n\n{markdown(HEADS, lines)}\n{CAVEAT}\n")
     return "\n".join(parts)
+
+
+def detection_rows(run: Run) -> list[dict[str, Any]]:
+    """The unrounded operating points of every detector, by their names in the CSV."""
+    return [line for _, held, labels in _detectors(run) for cell in held for line in _raw(cell, labels)]
 
 
 def _detectors(run: Run) -> list[tuple[tuple[str, str, str], list[CellRows], dict[str, str]]]:

@@ -56,9 +56,9 @@ _MEASURED = (
 
 def certificates_text(certificates: Sequence[JobRows], form: str, cells: Sequence[CellRows] = ()) -> str:
     """Certified accuracy against radius: a table for each certificate, in CSV one for all."""
-    shown = [rows for rows in in_order_of_words(certificates) if len(rows.columns["id"])]
     if form == "csv":
-        return csv_lines(_CERTIFIED, [line for rows in shown for line in _raw_certified(rows)])
+        return csv_lines(_CERTIFIED, certificate_rows(certificates))
+    shown = _with_rows(certificates)
     if form == "latex":
         return "\n".join(_latex_certified(rows) for rows in shown)
     return "\n".join(
@@ -68,12 +68,26 @@ def certificates_text(certificates: Sequence[JobRows], form: str, cells: Sequenc
 
 def measurements_text(measurements: Sequence[JobRows], form: str) -> str:
     """Means of the metrics of networks."""
-    shown = in_order(measurements)
     if form == "csv":
-        return csv_lines(_MEASURED, [_raw_measured(rows) for rows in shown])
+        return csv_lines(_MEASURED, measurement_rows(measurements))
+    shown = in_order(measurements)
     if form == "latex":
         return latex(HEADS, [measured_line(rows) for rows in shown], "llllrrlrl")
     return measured_table(shown)
+
+
+def certificate_rows(certificates: Sequence[JobRows]) -> list[dict[str, Any]]:
+    """The unrounded certified accuracies of every certificate, by their names in the CSV."""
+    return [line for rows in _with_rows(certificates) for line in _raw_certified(rows)]
+
+
+def measurement_rows(measurements: Sequence[JobRows]) -> list[dict[str, Any]]:
+    """The unrounded means of every measurement, by their names in the CSV."""
+    return [_raw_measured(rows) for rows in in_order(measurements)]
+
+
+def _with_rows(certificates: Sequence[JobRows]) -> list[JobRows]:
+    return [rows for rows in in_order_of_words(certificates) if len(rows.columns["id"])]
 
 
 def _latex_certified(rows: JobRows) -> str:

@@ -141,6 +141,11 @@ def _markdown(table: Sequence[ResultRow]) -> str:
     return markdown(headers(metrics), [formatted_row(row, metrics) for row in table])
 
 
+def raw_rows(run: Run, population: str = "correct") -> list[dict[str, Any]]:
+    """The unrounded fields of every row of the results table, by their names in the CSV."""
+    return [_raw(row) for row in result_rows(run, population)]
+
+
 def csv_text(table: Sequence[ResultRow]) -> str:
     """Raw numbers, one line per row."""
     metrics = table_metrics(table)
