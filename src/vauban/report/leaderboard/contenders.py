@@ -97,11 +97,11 @@ def _of_run(run: Run) -> list[Contender]:
         )
     cells = [cell for cell in attacked_cells(planned) if not str(cell.meta.get("threat")).startswith("removed")]
     made = []
-    for network, members in group(cells, judged_network).items():
+    for (model, defence, data), members in group(cells, judged_network).items():
         current = current_cells(members)
         default = _by_default(run, current)
         codes = invalid_codes(current, run.findings)
-        made.append(Contender(str(run.path), *network, tuple(current), codes, default))
+        made.append(Contender(str(run.path), model, defence, data, tuple(current), codes, default))
     if not any(contender.budgets for contender in made):
         raise ContractError(f"{run.path}: expected an attack at a budget, got none; a leaderboard ranks within one")
     return made
@@ -115,7 +115,7 @@ def _by_default(run: Run, cells: Sequence[CellRows]) -> bool:
 
 
 def _check_shared(setting: Setting, several: Sequence[Contender]) -> None:
-    by_value = group(several, setting.of)
+    by_value = _grouped(several, setting.of)
     if len(by_value) < 2:
         return
     told = setting.told(list(by_value))
@@ -126,10 +126,17 @@ def _check_shared(setting: Setting, several: Sequence[Contender]) -> None:
     )
 
 
+def _grouped(several: Sequence[Contender], key: Callable[[Contender], str]) -> dict[str, list[Contender]]:
+    groups: dict[str, list[Contender]] = {}
+    for contender in several:
+        groups.setdefault(key(contender), []).append(contender)
+    return groups
+
+
 def _where(members: Sequence[Contender], several: Sequence[Contender]) -> str:
     """The folders of some contenders; with their names where a folder has others too."""
     places = {}
-    for folder, own in group(members, lambda contender: contender.folder).items():
+    for folder, own in _grouped(members, lambda contender: contender.folder).items():
         whole = len(own) == sum(other.folder == folder for other in several)
         places[folder] = folder if whole else f"{folder} ({fmt.enumeration([contender.name for contender in own])})"
     return fmt.enumeration(list(places.values()))
