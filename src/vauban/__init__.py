@@ -43,6 +43,8 @@ face(
         "TrainingRun": "vauban.training.run:TrainingRun",
         "Untargeted": "vauban.core.goals:Untargeted",
         "attack": "vauban.evaluate.attack:attack",
+        "attackbench": "vauban.evaluate.attackbench:attackbench",
+        "attackbench_attacks": "vauban.evaluate.attackbench:attackbench_attacks",
         "attacks": "vauban.attacks",
         "auto": "vauban.core.losses:auto",
         "certificates": "vauban.certificates",

@@ -34,6 +34,8 @@ from vauban.engine.iterate import Steps as Steps
 from vauban.engine.oracle import Oracle as Oracle
 from vauban.engine.result import Result as Result
 from vauban.evaluate.attack import attack as attack
+from vauban.evaluate.attackbench import attackbench as attackbench
+from vauban.evaluate.attackbench import attackbench_attacks as attackbench_attacks
 from vauban.evaluate.fit import fit as fit
 from vauban.evaluate.measure import measure as measure
 from vauban.evaluate.planted.verify_attack import verify_attack as verify_attack

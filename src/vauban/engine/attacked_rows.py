@@ -150,6 +150,16 @@ class AttackedRows:
         """Backward passes of each row so far, `(batch,)`, not to be written to."""
         return self.pass_count.gradients(self._row)
 
+    @property
+    def room(self) -> Tensor:
+        """Forward passes that the threat's bounds leave to each row, `(batch,)`."""
+        left = torch.full_like(self.forwards, torch.iinfo(torch.int64).max)
+        if self.threat.budget is not None:
+            left = left.minimum(self.threat.budget - self.forwards)
+        if self.threat.passes is not None:
+            left = left.minimum(self.threat.passes - self.forwards - self.backwards)
+        return left
+
     def note_unsolved(self, missed: Tensor) -> None:
         """Count the rows whose linear system missed its tolerance, `(batch,)`: a diagnostic, no cost."""
         self.pass_count.count(self.pass_count.unsolved, self._row, missed)

@@ -170,8 +170,7 @@ class Oracle(AttackedRows):
             shares = [self.goal.reached(self._forward(self.threat.target, x, -1 - k)) for k in range(draws)]
             return torch.stack(shares).double().mean(0) * admissible
         if "labels" in self.threat.grants:
-            budget = self.threat.budget
-            if budget is not None and bool((spent := self.forwards >= budget).any()):
+            if bool((spent := self.room < 1).any()):
                 share = torch.zeros(len(x), dtype=torch.float64, device=x.device)
                 if not bool(spent.all()):
                     share[~spent] = self.rows(~spent).check(x[~spent])
@@ -226,12 +225,17 @@ class Oracle(AttackedRows):
             raise AccessError(f"the threat {self.threat.name!r} does not grant {grant}; it grants {granted}")
 
     def _charge(self, forwards: int, backwards: int) -> None:
-        budget = self.threat.budget
-        if budget is not None:
-            cost = torch.full_like(self._row, forwards)  # a row that is repeated pays for every repetition
-            if bool((self.pass_count.forwards.index_add(0, self._row, cost) > budget).any()):
-                raise BudgetSpent(
-                    f"the next call needs {plural(forwards, 'forward pass')}, more than the budget {budget} leaves"
-                )
+        counted, budget, passes = self.pass_count, self.threat.budget, self.threat.passes
+        if budget is not None and self._exceeds(counted.forwards, forwards, budget):
+            raise BudgetSpent(
+                f"the next call needs {plural(forwards, 'forward pass')}, more than the budget {budget} leaves"
+            )
+        both = forwards + backwards
+        if passes is not None and self._exceeds(counted.forwards + counted.backwards, both, passes):
+            raise BudgetSpent(f"the next call needs {plural(both, 'pass')}, more than the bound {passes} leaves")
         self.pass_count.calls += 1
         self.pass_count.charge(self._row, forwards, backwards)
+
+    def _exceeds(self, spent: Tensor, cost: int, bound: int) -> bool:
+        """Whether a cost for each row goes beyond a bound; a row that is repeated pays for every repetition."""
+        return bool((spent.index_add(0, self._row, torch.full_like(self._row, cost)) > bound).any())

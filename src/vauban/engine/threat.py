@@ -40,6 +40,7 @@ class BoundThreat(Parameters):
             networks are given images in the type in which the attack computes.
         confirm: The loop asks the target for its label of every iterate, for gradients that do not show the target's
             own logits; one more forward per step.
+        passes: Forward and backward passes per sample, counted together; None: no bound.
 
     Raises:
         ContractError: A value of another type or out of its range, unknown grants, weights that are all zero, or a rule for
@@ -58,6 +59,7 @@ class BoundThreat(Parameters):
     limit: Ball | None = None
     half: torch.dtype | None = None
     confirm: bool = False
+    passes: Count | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

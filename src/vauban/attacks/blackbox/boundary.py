@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.parts.decision import BISECTIONS, begin, check_starts, reached, room
+from vauban.attacks.parts.decision import BISECTIONS, begin, check_starts, reached
 from vauban.core.contracts import check_images
 from vauban.core.norms import L2
 from vauban.core.parameters import Count, Range
@@ -111,7 +111,7 @@ class BoundaryAttack(Steps[BoundaryState]):
         if t == 0:
             x, alive = begin(oracle, L2, self.tries, self.starts)
             return replace(state, x=x, alive=alive)
-        left = room(oracle) > 1  # the sphere and the step inward
+        left = oracle.room > 1  # the sphere and the step inward
         walking = state.alive & (state.epsilon > CONVERGED) & left
         if not bool(walking.any()):
             return state

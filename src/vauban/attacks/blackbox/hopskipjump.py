@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vauban.attacks import registry
-from vauban.attacks.parts.decision import BISECTIONS, begin, boundary, check_starts, reached, room, same
+from vauban.attacks.parts.decision import BISECTIONS, begin, boundary, check_starts, reached, same
 from vauban.core.contracts import check_images
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Linf, Norm, norm_by_name
@@ -116,7 +116,7 @@ class HopSkipJump(Steps[HopSkipJumpState]):
 
     def _count(self, oracle: Oracle, t: int) -> Tensor:
         """Queries for the gradient of each sample, whole lots, `(batch,)`."""
-        return (room(oracle) // 2).clamp_max(self._wanted(t)) // self.lot * self.lot
+        return (oracle.room // 2).clamp_max(self._wanted(t)) // self.lot * self.lot
 
     def _wanted(self, t: int) -> int:
         """Queries for the gradient of a sample at step t, whole lots, where the budget allows them."""
@@ -166,7 +166,7 @@ class HopSkipJump(Steps[HopSkipJumpState]):
         length, moved = self.norm.size(x - oracle.domain.x0) / math.sqrt(t), x
         for _ in range(HALVINGS):
             point = oracle.domain.quantise(x + like(length, x) * v)
-            rows = rows & (room(oracle) > 0) & ~same(point, x)
+            rows = rows & (oracle.room > 0) & ~same(point, x)
             if not bool(rows.any()):
                 break
             hit = reached(oracle, point, rows)

@@ -14,14 +14,6 @@ BISECTIONS = 21
 """Queries of `boundary` at most: the interval is then at the resolution of float32."""
 
 
-def room(oracle: Oracle) -> Tensor:
-    """Queries that the threat's budget leaves to each sample, `(batch,)`."""
-    budget = oracle.threat.budget
-    return (
-        torch.full_like(oracle.forwards, torch.iinfo(torch.int64).max) if budget is None else budget - oracle.forwards
-    )
-
-
 def reached(oracle: Oracle, x: Tensor, rows: Tensor) -> Tensor:
     """Whether the goal is reached in the given rows, asked of no others, `(batch,)`."""
     index = rows.nonzero().squeeze(1)
@@ -55,7 +47,7 @@ def boundary(oracle: Oracle, norm: Norm, x: Tensor, rows: Tensor) -> Tensor:
     theta = max(d**-1.5 if norm is L2 else float(d) ** -2, 4 * torch.finfo(x.dtype).eps)
     near, far, size = oracle.domain.quantise(oracle.domain.x0), x, norm.size(x - oracle.domain.x0)
     low, high = torch.zeros_like(size), torch.ones_like(size)
-    while bool((rows := rows & (high - low > theta) & (room(oracle) > 0)).any()):
+    while bool((rows := rows & (high - low > theta) & (oracle.room > 0)).any()):
         middle = (low + high) / 2
         point = oracle.domain.quantise(blend(norm, oracle.domain.x0, x, size, middle))
         known = same(point, far)
@@ -103,11 +95,11 @@ def begin(oracle: Oracle, norm: Norm, tries: int, starts: Tensor | None) -> tupl
         Images `(batch, ...)` as the network sees them, and where they are adversarial at the boundary, `(batch,)`.
     """
     x = oracle.domain.quantise(oracle.domain.x0)
-    clean = reached(oracle, x, room(oracle) > 0)
+    clean = reached(oracle, x, oracle.room > 0)
     alive = torch.zeros_like(clean)
     order = None if starts is None else _nearest_first(oracle, norm, starts)
     for k in range(tries if order is None else order.shape[1]):
-        missing = ~clean & ~alive & (room(oracle) > 0)
+        missing = ~clean & ~alive & (oracle.room > 0)
         if not bool(missing.any()):
             break
         if order is None:
