@@ -14,7 +14,8 @@ from vauban.store import load
 
 @pytest.fixture(scope="module")
 def run(fake_run, tmp_path_factory):
-    return load(planned(fake_run.build(tmp_path_factory.mktemp("tracked"), n=50)), pictures=False)
+    folder = fake_run.build(tmp_path_factory.mktemp("tracked"), n=50, models=("cifar10-cnn",), hw=8)
+    return load(planned(folder), pictures=False)
 
 
 def planned(folder: Path) -> Path:
