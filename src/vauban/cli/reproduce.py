@@ -23,9 +23,14 @@ from vauban.core.errors import VaubanError
 
 
 def reproduce(
-    name: Annotated[str | None, typer.Argument(metavar="ID", help="A table or figure of a paper, see --list.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="ID", help="A table or figure of a paper, see --list, or a file of yours.")
+    ] = None,
     scale: Annotated[str, typer.Option(help="How much: smoke (seconds), small, paper.")] = "smoke",
     show: Annotated[bool, typer.Option("--list", help="Show ids, titles, scales and minutes.")] = False,
+    template: Annotated[
+        Path | None, typer.Option(metavar="FILE.py", help="Write a table of your own paper to start from, and end.")
+    ] = None,
     out: Annotated[Path, typer.Option(parser=output_path, help="Folder that all experiments share.")] = Path(
         "runs/reproduce"
     ),
@@ -53,6 +58,11 @@ def reproduce(
     """
     from vauban.cli.screens import reproduce_with_progress, show_experiments, show_reproduction
 
+    if template is not None:
+        from vauban.reproduce.template import write_template
+
+        typer.echo(f"wrote {' and '.join(map(str, write_template(template)))}")
+        return
     if show:
         show_experiments()
         return

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vauban.cli.options import DebugOption
-from vauban.core.errors import plain
+from vauban.core.errors import UnknownName, VaubanError, plain
 
 
 def report(directory: Path, debug: DebugOption = False) -> None:
@@ -39,7 +39,10 @@ def table(
     ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Print the results of a run directory as a table. Needs no torch."""
+    """Print the results of a run directory, or of a reproduction, as a table. Needs no torch."""
+    if (directory / "reproduction.json").is_file():
+        typer.echo(plain(_reproduction(directory, form, as_json)))
+        return
     from vauban.report.run import tables
     from vauban.report.run.summary import summary
     from vauban.store import query
@@ -49,6 +52,20 @@ def table(
         typer.echo(json.dumps(summary(run, population), indent=2))
         return
     typer.echo(plain(tables.render(run, form, population)))
+
+
+def _reproduction(directory: Path, form: str, as_json: bool) -> str:
+    """The tables of a reproduction."""
+    from vauban.report.reproduction import page
+
+    if as_json:
+        raise VaubanError(
+            f"expected the directory of an evaluation for --json, got a reproduction; read {page.FILE} in it"
+        )
+    forms = {"md": page.markdown, "latex": page.latex}
+    if form not in forms:
+        raise UnknownName("format of a reproduction's table", form, forms)
+    return forms[form](directory)
 
 
 def status(directory: Path, debug: DebugOption = False) -> None:

@@ -27,11 +27,16 @@ from vauban.reproduce.figures import (
 )
 from vauban.reproduce.registry import register, registry
 from vauban.training.run import TrainingRun
-from vauban.words.files import from_file
+from vauban.words.files import from_file, load_file
 
 
 def load(name: str) -> Experiment:
-    """The experiment registered under `name`, e.g. "cia-2", or a user's `file.py:name`: an Experiment or its factory."""
+    """The experiment registered under `name`, e.g. "cia-2", or a user's `file.py:name`: an Experiment or its factory.
+
+    `file.py` alone names the only Experiment that the file holds.
+    """
+    if re.fullmatch(r"[^\[\]:]+\.py", name):
+        name = f"{name}:{_only_experiment(Path(name))}"
     parsed = parse(name)
     named = registry.get(name).build("experiment", {}) if parsed.file is None else from_file(parsed)
     if parsed.file is not None and callable(named):
@@ -41,6 +46,17 @@ def load(name: str) -> Experiment:
     if not re.fullmatch(r"[\w.-]+", named.id):
         raise VaubanError(f"expected letters, digits, dots and dashes in the id of an experiment, got {named.id!r}")
     return named
+
+
+def _only_experiment(path: Path) -> str:
+    """The name of the one experiment in a user's file. Raises VaubanError where there is another number of them."""
+    held = [key for key, value in vars(load_file(path)).items() if isinstance(value, Experiment)]
+    if len(held) != 1:
+        told = f"the experiments {', '.join(held)}" if held else "none"
+        raise VaubanError(
+            f"expected one experiment in {path}, got {told}; name it: {path}:{held[0] if held else 'table'}"
+        )
+    return held[0]
 
 
 def reproduce(name: str, scale: str, out: str | Path = "runs/reproduce", **options: Any) -> Path:

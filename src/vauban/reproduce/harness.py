@@ -35,7 +35,7 @@ def run(
     training_seeds: Sequence[int] | None = None,
     keys: Sequence[str] | None = None,
 ) -> Path:
-    """Run what is not stored yet and write `reproduction.json`, `table.md` and `report.html`.
+    """Run what is not stored yet and write `reproduction.json`, `table.md`, `table.tex` and `report.html`.
 
     Args:
         name: The id of the experiment, or a user's `file.py:name`.
@@ -47,7 +47,7 @@ def run(
         workers: Processes over which the parts of jobs are spread; 1 works in this one.
 
     Returns:
-        The folder of the three files.
+        The folder of the four files.
 
     Raises:
         UnknownName: An id or a scale that does not exist.

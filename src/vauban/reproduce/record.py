@@ -11,7 +11,7 @@ from vauban import __version__
 from vauban.core.errors import plural
 from vauban.reproduce import panels
 from vauban.reproduce.claims import answered
-from vauban.reproduce.declarations import TableCell
+from vauban.reproduce.declarations import Scale, TableCell
 from vauban.reproduce.experiment import Experiment
 from vauban.reproduce.judged import Judged
 from vauban.reproduce.networks import Networks
@@ -35,7 +35,7 @@ def record_of(run: PlannedExperiment, scale: str, options: Options, rows: Sequen
     judged_cells = list(zip(run.cells, rows, strict=False))
     ours = [UNMEASURED if judged is None else measured(cell, judged) for cell, judged in judged_cells]
     scored = [
-        row(cell, judged, number, fact, run.experiment, run.scale.setting)
+        row(cell, judged, number, fact, run.experiment, run.scale.setting) | _trainings(cell, run.scale)
         for (cell, judged), number, fact in zip(judged_cells, ours, run.printed, strict=True)
     ]
     numbers = {
@@ -54,12 +54,19 @@ def record_of(run: PlannedExperiment, scale: str, options: Options, rows: Sequen
     }
 
 
+def _trainings(cell: TableCell, scale: Scale) -> dict[str, int]:
+    """Over how many trainings the number of a cell runs, where there are several."""
+    trained = len(seeded_cells(cell, scale))
+    return {"trainings": trained} if trained > 1 else {}
+
+
 def publish(folder: Path) -> None:
-    """Write `report.html` and `table.md` from `reproduction.json`."""
+    """Write `report.html`, `table.md` and `table.tex` from `reproduction.json`."""
     from vauban.report.reproduction import page
 
     page.write(folder)
     files.write_bytes(folder / "table.md", page.markdown(folder).encode())
+    files.write_bytes(folder / "table.tex", page.latex(folder).encode())
 
 
 def summary(

@@ -27,7 +27,7 @@ UNITS: tuple[Unit, ...] = ("rate", "distance")
 SPREADLESS = " The paper prints no spread of this distance: only the noise of ours is counted."
 
 
-class ComparisonRow(TypedDict):
+class ComparedNumber(TypedDict):
     """One number of a reproduction as `reproduction.json` holds it; None stands for what does not exist."""
 
     key: dict[str, str]
@@ -49,6 +49,16 @@ class ComparisonRow(TypedDict):
     diff_high: float | None
     reason: Reason
     why: str
+
+
+class ComparisonRow(ComparedNumber, total=False):
+    """The same with what records of earlier versions have not.
+
+    Attributes:
+        trainings: Over how many trainings `per_seed` runs, seed by seed within each; absent for one.
+    """
+
+    trainings: int
 
 
 def two_sample(ours: float, n: int, printed: float, printed_n: int, level: float = 0.95) -> Interval:

@@ -55,6 +55,20 @@ def our_interval(row: ComparisonRow) -> str:
     return ""
 
 
+def training_spread(row: ComparisonRow) -> str:
+    """The lowest and the highest number of several trainings: `3 trainings 81.0-86.5 %`; "" where it has not several."""
+    trained, values = row.get("trainings", 1), row["per_seed"]
+    if trained < 2 or not values:
+        return ""
+    seeds = len(values) // trained
+    means = [sum(values[k : k + seeds]) / seeds for k in range(0, len(values), seeds)]
+    low, high = min(means), max(means)
+    text = (
+        fmt.percent_range(Interval(low, high)) if row["unit"] == "rate" else f"{fmt.decimal(low)}–{fmt.decimal(high)}"
+    )
+    return f"{trained}\u00a0trainings {text}"
+
+
 def difference_text(row: ComparisonRow) -> str:
     """Ours minus the paper's with its sign: percentage points, or a distance."""
     return fmt.DASH if row["difference"] is None else _signed(row["difference"], row)

@@ -16,8 +16,10 @@ from vauban.core.errors import ContractError
 from vauban.report.reproduction import figure_layout, number_text, row_labels
 from vauban.report.reproduction.comparison_dots import dot_panels
 from vauban.report.reproduction.figures import draw_figure
-from vauban.report.reproduction.markdown import UNCERTAIN, markdown_tables
+from vauban.report.reproduction.latex import latex_tables
+from vauban.report.reproduction.markdown import markdown_tables
 from vauban.report.reproduction.metric_table import reasons_of_line, table_by_key, table_by_name
+from vauban.report.reproduction.text_sections import UNCERTAIN
 from vauban.report.shared import format as fmt
 from vauban.report.shared.assets import asset, template
 from vauban.statistics.compare import REASONS, UNITS, ComparisonRow
@@ -131,6 +133,11 @@ def page(record: Mapping[str, Any]) -> str:
 def markdown(folder: Path) -> str:
     """The numbers of a reproduction as GitHub tables: the paper's beside ours, then ours alone. Raises as `read`."""
     return markdown_tables(read(folder))
+
+
+def latex(folder: Path) -> str:
+    """The same as LaTeX tables for booktabs. Raises as `read`."""
+    return latex_tables(read(folder))
 
 
 def meaning(record: Mapping[str, Any]) -> str:

@@ -25,6 +25,16 @@ _LATEX = {
     "|": r"\textbar{}",
     "∞": r"$\infty$",
     "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "→": r"$\to$",
+    "ε": r"$\varepsilon$",
+    "δ": r"$\delta$",
+    "σ": r"$\sigma$",
+    "…": r"\dots{}",
+    "—": "---",
     "–": "--",
     "−": "$-$",
     "↑": r"$\uparrow$",
@@ -47,10 +57,16 @@ def latex(head: Sequence[str], body: Sequence[Sequence[str]], aligned: str) -> s
     """The same with booktabs; aligned: a letter for each column."""
 
     def line(fields: Sequence[str]) -> str:
-        return " & ".join("".join(_LATEX.get(letter, letter) for letter in field) for field in fields) + r" \\"
+        text = " & ".join(map(latex_text, fields)) + r" \\"
+        return "{}" + text if text.startswith(("[", "*")) else text  # else the option of the line break before it
 
     top = [rf"\begin{{tabular}}{{{aligned}}}", r"\toprule", line(head), r"\midrule"]
     return "\n".join([*top, *map(line, body), r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def latex_text(text: str) -> str:
+    """Text with every letter escaped that LaTeX reads as something else."""
+    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 def csv_lines(names: Sequence[str], body: Sequence[Mapping[str, Any]]) -> str:
