@@ -17,6 +17,8 @@ from vauban.core.parameters import Count, Parameters
 from vauban.data.dataset import Digest
 from vauban.store.pictures import opened
 
+UPRIGHT, ON_SIDE = 1, (5, 6, 7, 8)  # EXIF orientations: as it is; width and height exchanged
+
 
 @dataclass(frozen=True)
 class Framing(Parameters):
@@ -59,14 +61,17 @@ class Framing(Parameters):
         pixels = torch.from_numpy(np.array(self._frame(image, origin)))
         return pixels[None] if self.grey else pixels.permute(2, 0, 1).contiguous()
 
+    def scaled(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of an image of these, resized and not yet cropped."""
+        if self.size is None:
+            return width, height
+        scale = self.size / min(width, height)
+        return max(self.size, round(width * scale)), max(self.size, round(height * scale))
+
     def _frame(self, image: Image.Image, origin: str) -> Image.Image:
         """The image resized and cropped."""
         if self.size is not None:
-            scale = self.size / min(image.size)
-            image = image.resize(
-                (max(self.size, round(image.width * scale)), max(self.size, round(image.height * scale))),
-                Image.Resampling.BICUBIC,
-            )
+            image = image.resize(self.scaled(*image.size), Image.Resampling.BICUBIC)
         if self.crop is None:
             return image
         if min(image.size) < self.crop:
@@ -108,29 +113,53 @@ class Encoded:
         """Samples, float32 `(n, channel, height, width)` in [0,1]. Raises ContractError where sizes differ."""
         images = [self._decode(i) for i in rows.tolist()]
         for i, image in zip(rows.tolist(), images, strict=True):
-            if image.shape != images[0].shape:
-                raise ContractError(
-                    f"expected images of one size, got {tuple(image.shape)} for {self.origin(i)} and "
-                    f"{tuple(images[0].shape)} before; give size=... and crop=..."
-                )
+            self._check_size(i, tuple(image.shape[1:]), tuple(images[0].shape[1:]))
         return torch.stack(images).to(torch.float32).div_(255)
 
+    def _check_size(self, i: int, size: tuple[int, ...], before: tuple[int, ...]) -> None:
+        """Check that sample i has the height and width of those before. Raises ContractError."""
+        if size != before:
+            raise ContractError(
+                f"expected images of one size, got {size} for {self.origin(i)} and {before} before; "
+                "give size=... and crop=..."
+            )
+
     def feed(self, rows: Tensor, digest: Digest) -> None:
-        """Hash the framing and the encoded bytes of some samples, and which of them are turned when they are decoded."""
+        """Hash the framing and the encoded bytes of some samples, and which of them are turned when they are decoded.
+
+        Raises:
+            ContractError: Sizes differ, so that no batch could be made: said here, where an evaluation is planned.
+        """
         digest.update(repr(self.framing).encode())
+        first: tuple[int, int] | None = None
         for i in rows.tolist():
             data = self.read(i)
             digest.update(hashlib.sha256(data).digest())
-            if is_turned(data):
+            orientation = _orientation(data)
+            if orientation != UPRIGHT:
                 digest.update(b"turned")
+            if self.framing.crop is None and (size := self._size(data, orientation)) is not None:
+                first = first or size
+                self._check_size(i, size, first)
+
+    def _size(self, data: bytes, orientation: int) -> tuple[int, int] | None:
+        """Height and width that encoded bytes are decoded to, from their header; None of what is no image."""
+        try:
+            with opened(data, "") as picture:
+                width, height = picture.size
+        except ContractError:
+            return None  # a batch says so, with its name
+        if orientation in ON_SIDE:
+            width, height = height, width
+        return self.framing.scaled(width, height)[::-1]
 
 
-def is_turned(data: bytes) -> bool:
-    """Whether encoded bytes have an EXIF orientation other than upright; what is no image has none."""
+def _orientation(data: bytes) -> int:
+    """EXIF orientation of encoded bytes; what is no image is upright."""
     if b"Exif" not in data and b"eXIf" not in data:
-        return False
+        return UPRIGHT
     try:
         with opened(data, "") as picture:
-            return int(picture.getexif().get(ExifTags.Base.Orientation, 1)) != 1
+            return int(picture.getexif().get(ExifTags.Base.Orientation, UPRIGHT))
     except (ContractError, OSError, SyntaxError, ValueError):
-        return False
+        return UPRIGHT
