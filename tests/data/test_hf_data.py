@@ -1,9 +1,8 @@
-"""Hugging Face data sets: the same samples from Parquet, from saved Arrow and from image folders; one line for a mistake."""
+"""Hugging Face data sets: the same samples from Parquet, saved Arrow and image folders; one line for a mistake."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +32,10 @@ def cells(pixels: list[np.ndarray]) -> list[dict[str, object]]:
 
 
 @pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the library makes of Parquet goes into the test's folder."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True, raising=False)
-    yield
 
 
 @pytest.fixture

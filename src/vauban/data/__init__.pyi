@@ -9,6 +9,7 @@ from vauban.data.dataset import Dataset as Dataset
 from vauban.data.digits import digits as digits
 from vauban.data.folder import folder as folder
 from vauban.data.folder import imagenet as imagenet
+from vauban.data.hf import hf as hf
 from vauban.data.location import DataLocation as DataLocation
 from vauban.data.location import MissingData as MissingData
 from vauban.data.mnist import fashion_mnist as fashion_mnist

@@ -147,7 +147,7 @@ def _image_column(samples: Any, given: str | None, path: str) -> str:
             f"hf: expected one column of images in {path}, got {len(meant)} of {', '.join(samples.column_names)}; "
             "name it with image=..."
         )
-    return meant[0]
+    return str(meant[0])
 
 
 def _label_column(samples: Any, given: str | None, path: str) -> str | None:
@@ -161,7 +161,7 @@ def _label_column(samples: Any, given: str | None, path: str) -> str | None:
         raise ContractError(
             f"hf: expected one column of labels in {path}, got {', '.join(meant)}; name it with label=..."
         )
-    return meant[0] if meant else None
+    return str(meant[0]) if meant else None
 
 
 def _labels(samples: Any, column: str | None, path: str) -> tuple[Tensor, tuple[str, ...], bool]:
