@@ -17,7 +17,7 @@ from vauban.certificates.base import WITHHELD
 from vauban.certificates.votes import SoftSmoothed, votes
 from vauban.core.errors import ContractError
 from vauban.core.rng import Stream, seeded
-from vauban.jobs.executors.processes import SHOWN
+from vauban.jobs.executors.pool import SHOWN
 from vauban.jobs.recall import recalled
 from vauban.words.recipe import recipe_of
 

@@ -8,15 +8,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 import torch
+from tests.jobs.stored_parts import stored_parts
 from torch import nn
 
 from vauban import data
 from vauban.core.errors import ContractError
 from vauban.evaluate.study import Study
-from vauban.jobs.executors.processes import LIVES, _Pool
+from vauban.jobs.executors.pool import LIVES
+from vauban.jobs.executors.processes import ProcessPool
 from vauban.jobs.progress import Progress
 from vauban.reproduce import reproduce
 from vauban.store import query
@@ -80,15 +81,6 @@ def study(net: Path, out: str, **more: Any) -> Study:
     return Study(net.parent / out, **{**words, **more})
 
 
-def parts(folder: Path) -> dict[str, dict[str, list[Any]]]:
-    """The columns of every stored part by its path, without that of the seconds; a missing number is None."""
-    tables = {str(path.relative_to(folder)): pq.read_table(path).to_pydict() for path in folder.rglob("*.parquet")}
-    return {
-        path: {k: [None if v != v else v for v in values] for k, values in table.items() if k != "seconds"}
-        for path, table in tables.items()
-    }
-
-
 @pytest.mark.slow
 def test_rows_are_those_of_a_serial_run_also_when_a_worker_is_killed(net: Path) -> None:
     told: Counter[str] = Counter()
@@ -104,7 +96,7 @@ def test_rows_are_those_of_a_serial_run_also_when_a_worker_is_killed(net: Path) 
     assert deaths(net) == 0
     assert [(o.job.key, o.state) for o in spread] == [(o.job.key, "finished") for o in serial]
     assert told == {o.job.key: SAMPLES for o in serial}
-    one, two = parts(net.parent / "serial"), parts(net.parent / "spread")
+    one, two = stored_parts(net.parent / "serial"), stored_parts(net.parent / "spread")
     assert len(one) == 6
     assert one == two
     assert len(set((net.parent / "pids").read_text().split())) == 3  # two workers and the one in place of the killed
@@ -135,7 +127,9 @@ def test_a_study_of_objects_is_refused_before_anything_is_computed(tmp_path: Pat
             raise AssertionError("the network was called")
 
     objects = Study(tmp_path / "run", data="digits/test[:4]", models=Untouched(), attacks="fgsm:eps=0.1")
-    with pytest.raises(ContractError, match="expected a study of words for 2 workers, got one that holds objects") as e:
+    with pytest.raises(
+        ContractError, match="expected a study of words for several workers, got one that holds objects"
+    ) as e:
         objects.run(workers=2)
     assert "\n" not in str(e.value)
     assert not list((tmp_path / "run").rglob("*.parquet"))
@@ -165,7 +159,7 @@ def test_a_reproduction_has_the_same_networks_parts_and_numbers(tmp_path: Path) 
         numbers[workers] = json.loads((folder / "reproduction.json").read_text())
     assert numbers[1]["beyond"] == numbers[2]["beyond"]
     assert len(numbers[1]["beyond"]) == 2
-    one, two = parts(tmp_path / "1"), parts(tmp_path / "2")
+    one, two = stored_parts(tmp_path / "1"), stored_parts(tmp_path / "2")
     first, second = (
         {path.name: path.read_bytes() for path in (tmp_path / workers / "networks").glob("*.safetensors")}
         for workers in ("1", "2")
@@ -177,8 +171,8 @@ def test_a_reproduction_has_the_same_networks_parts_and_numbers(tmp_path: Path) 
 
 
 def test_a_worker_that_died_idle_ends_no_run() -> None:
-    pool = _Pool(1, 1, lambda task, done, total: None)
-    worker = pool._idle()
+    pool = ProcessPool(1, 1, lambda task, done, total: None)
+    worker = pool.idle()
     worker.process.kill()
     worker.process.wait()
     worker.send({"words": "x" * 10_000_000})

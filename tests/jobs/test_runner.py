@@ -13,8 +13,10 @@ import torch
 
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
 from vauban.core.errors import ContractError, NoGradient
+from vauban.jobs.executor_words import executor_of
 from vauban.jobs.progress import Progress
-from vauban.jobs.runner import Outcome, executor_of, run
+from vauban.jobs.runner import Outcome, run
+from vauban.jobs.shard import Shard
 
 Behave = Callable[[Part], Sequence[Job]]
 Needs = list[Any]
@@ -254,7 +256,33 @@ def test_jobs_that_need_each_other_are_refused_in_one_line() -> None:
 def test_several_workers_refuse_a_job_of_objects() -> None:
     job = Squares()
     with pytest.raises(ContractError, match="squares: expected words that another process can read"):
-        run([job], executor_of(2))
+        run([job], executor_of(workers=2))
     assert not job.log
     with pytest.raises(ContractError, match="expected at least one worker, got 0"):
-        executor_of(0)
+        executor_of(workers=0)
+
+
+def test_shards_have_each_part_once_and_what_needs_all_of_them_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    below = Squares("below", ids=list(range(12)))
+    above = Squares("above", required=[below])
+    top = Squares("top", required=[above])
+    told: list[tuple[int, int]] = []
+    outcomes = run([top], tell=lambda p: told.append((p.done, p.total)), shard=Shard(2, 3))
+    assert states(outcomes) == {"top": ("partial", 0)}
+    assert (computed(below), computed(above), computed(top)) == ([1], [], [])
+    assert told == [(3, 3)]
+    assert "above: left for a run without a shard, as other shards have parts of below" in caplog.text
+    assert "top: left for a run without a shard, as other shards have parts of above" in caplog.text
+    run([below], shard=Shard(1, 3))
+    run([top], shard=Shard(3, 3))  # the last one of `below`, and with it all that shard 3 has of `above`
+    assert (sorted(computed(below)), computed(above), computed(top)) == ([0, 1, 2, 3], [2], [])
+    assert states(run([top])) == {"top": ("finished", 0)}
+    assert squares(top) == {i: i * i for i in range(9)}
+    assert sorted(computed(above)) == [0, 1, 2]
+
+
+def test_a_shard_that_has_no_part_of_a_job_is_done() -> None:
+    job = Squares()
+    assert states(run([job], shard=Shard(5, 5))) == {"squares": ("partial", 0)}
+    assert not job.log
+    assert states(run([job], shard=Shard(1, 1))) == {"squares": ("finished", 0)}

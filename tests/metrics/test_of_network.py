@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import vauban as vb
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.rng import Stream
-from vauban.jobs.executors.processes import SHOWN
+from vauban.jobs.executors.pool import SHOWN
 from vauban.jobs.recall import recalled
 from vauban.metrics.of_network.base import MeasuredBatch
 from vauban.metrics.of_network.training_set_distance import nearest
@@ -164,7 +164,7 @@ def test_a_job_of_words_is_made_again_from_them(tmp_path: Path) -> None:
 
 def test_workers_need_words() -> None:
     data = vb.data.from_torch((images(), torch.zeros(7, dtype=torch.int64)), levels=None)
-    with pytest.raises(ContractError, match="expected words for 2 workers"):
+    with pytest.raises(ContractError, match="expected a job of words for several workers"):
         vb.measure("loss-sensitivity", linear(), data, workers=2)
 
 

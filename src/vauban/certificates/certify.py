@@ -19,9 +19,12 @@ from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.parameters import Count, check
 from vauban.core.text import joined
 from vauban.engine import Attack
+from vauban.jobs.executor_words import executor_of
+from vauban.jobs.executors import Executor
 from vauban.jobs.progress import Tell
 from vauban.jobs.recall import words_of
 from vauban.jobs.rows_job import run_all
+from vauban.jobs.shard import Shard
 from vauban.store.files import check_output
 from vauban.store.query import load
 from vauban.training.recipe import Recipe, RecipePart
@@ -51,6 +54,8 @@ def certify(
     root: str | Path | None = None,
     download: bool = False,
     workers: int = 1,
+    executor: Executor | str | None = None,
+    shard: Shard | str | None = None,
     tell: Tell | None = None,
 ) -> CertificateResults:
     """Bound, for each image, the change below which the answer stays the same, and attack what is bounded.
@@ -70,6 +75,9 @@ def certify(
         root: Folder of the data sets.
         download: Whether torchvision may fetch data that is missing.
         workers: Processes over which the parts are spread; more than one need words.
+        executor: Where parts are computed, in place of a number of processes: `ray:address=auto,gpus=1`, see
+            [scale](scale.md).
+        shard: `2/8` for the second of eight processes that share the work, each with its own parts; None: all parts.
         tell: Told of every finished part.
 
     Returns:
@@ -83,6 +91,7 @@ def certify(
     if isinstance(certificate, (list, tuple)) and not certificate:
         raise ContractError("expected at least one certificate, got none; vauban list certificates names them")
     check("vauban.certify", "batch_size", batch_size, Count)
+    chosen, mine = executor_of(executor, workers), Shard.read(shard)
     if out is not None:
         check_output(Path(out), folder=True)
     given = {"defence": defence, "device": device, "rejects": rejects, "download": download}
@@ -97,7 +106,7 @@ def certify(
             words = {"certificate": one, "model": model, "data": data, **settings, **given}
             job = _job(certificate_of(one), opened, **settings)
             jobs.append(replace(job, origin=words_of("vauban.certificates.certify:certificate_job", words)))
-        outcomes = run_all(jobs, workers, tell)
+        outcomes = run_all(jobs, chosen, tell, mine)
         read = tuple(job.read() for job in jobs)
         cells = [] if out is None else load(folder, pictures=False).cells
     return CertificateResults(folder, read, outcomes, cells)

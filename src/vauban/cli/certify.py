@@ -14,16 +14,19 @@ from vauban.cli.options import (
     DefenceOption,
     DeviceOption,
     DownloadOption,
+    ExecutorOption,
     ModelOption,
     QuietOption,
     RejectsOption,
     RootOption,
     SeedOption,
+    ShardOption,
     WorkersOption,
     batch_size_of,
     device_of,
     output_path,
 )
+from vauban.cli.shards import end_shard, shard_of
 
 
 def certify(
@@ -42,6 +45,8 @@ def certify(
     batch_size: BatchSizeOption = "auto",
     seed: SeedOption = 0,
     workers: WorkersOption = 1,
+    executor: ExecutorOption = None,
+    shard: ShardOption = None,
     quiet: QuietOption = False,
     data_root: RootOption = None,
     download: DownloadOption = False,
@@ -57,6 +62,7 @@ def certify(
     from vauban.core.errors import plain
     from vauban.report.run import page
 
+    mine = shard_of(shard, {})
     size = batch_size_of(batch_size)
     results = certified(
         certificate,
@@ -72,10 +78,16 @@ def certify(
         root=data_root,
         download=download,
         workers=workers,
+        executor=executor,
+        shard=mine,
         tell=None if quiet else show_progress(certified_so_far),
     )
+    failed = any(outcome.state == "failed" for outcome in results.outcomes)
+    if mine is not None:
+        end_shard(mine, out, failed, quiet)
+        return
     written = page.write(out)
     if not quiet:
         typer.echo(f"{results}\n\nreport: {plain(str(written))}")
-    if any(outcome.state == "failed" for outcome in results.outcomes):
+    if failed:
         raise typer.Exit(UNFINISHED)

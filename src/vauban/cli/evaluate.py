@@ -14,6 +14,7 @@ from vauban.cli.options import (
     DeviceOption,
     DownloadOption,
     DryRunOption,
+    ExecutorOption,
     FailUnderOption,
     GateOption,
     JsonOption,
@@ -22,11 +23,13 @@ from vauban.cli.options import (
     RejectsOption,
     RootOption,
     SeedOption,
+    ShardOption,
     WorkersOption,
     batch_size_of,
     device_of,
     output_path,
 )
+from vauban.cli.shards import shard_of
 from vauban.core.errors import VaubanError
 
 
@@ -60,6 +63,8 @@ def evaluate(
     ] = 24,
     metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,file.py:name.")] = "",
     workers: WorkersOption = 1,
+    executor: ExecutorOption = None,
+    shard: ShardOption = None,
     dry_run: DryRunOption = False,
     print_study: Annotated[
         bool, typer.Option("--print-study", help="Print these words as a study file for vauban run; run nothing.")
@@ -75,11 +80,14 @@ def evaluate(
     Without options: a small CNN on the handwritten digits inside scikit-learn, undefended and with one defence.
     """
     compared = gate_of(fail_under, gate, junit)
+    mine = shard_of(shard, {"--fail-under": fail_under, "--junit": junit, "--json": as_json})
     from vauban.cli.performed import Gate, perform
     from vauban.cli.screens import show_plan
     from vauban.evaluate.study import Study
     from vauban.evaluate.study_file import study_text
+    from vauban.jobs.executor_words import executor_of
 
+    work = executor_of(executor, workers)
     if model and not data:
         raise VaubanError(
             "expected --data beside --model, e.g. --data mnist/test[:500]; vauban list datasets names them"
@@ -113,4 +121,4 @@ def evaluate(
     if dry_run:
         show_plan(study)
         return
-    perform(study, workers, silent=quiet, as_json=as_json, gate=Gate(fail_under, compared, junit))
+    perform(study, work, mine, silent=quiet, as_json=as_json, gate=Gate(fail_under, compared, junit))

@@ -13,6 +13,7 @@ from vauban.cli.options import (
     DefenceOption,
     DeviceOption,
     DownloadOption,
+    ExecutorOption,
     RejectsOption,
     RootOption,
     device_of,
@@ -43,6 +44,7 @@ def fit(
     rejects: RejectsOption = False,
     seed: Annotated[int, typer.Option(help="Seed of random numbers.")] = 0,
     device: DeviceOption = "cpu",
+    executor: ExecutorOption = None,
     data_root: RootOption = None,
     download: DownloadOption = False,
     debug: DebugOption = False,
@@ -52,28 +54,30 @@ def fit(
     The file holds the parameters of the fit and the fingerprints of data and model. --fpr 0.05 is fpr=0.05 among the
     parameters of a detector.
     """
-    from vauban import words
-    from vauban.evaluate.outputs import FittedFile
-    from vauban.jobs.perform import obtain
+    from vauban.evaluate.outputs_of_words import fitted_file
+    from vauban.jobs import runner
+    from vauban.jobs.executor_words import executor_of
     from vauban.models import weights
-    from vauban.words.defence import TRAINED
 
-    behind = f"{TRAINED}|{model}" if defence == TRAINED else model
-    network = None if behind is None else words.load("model", behind, rejects=rejects)
+    work = executor_of(executor)
     if fpr is not None:
         fitter += f"{',' if ':' in fitter else ':'}fpr={fpr!r}"
-    output = FittedFile(
-        fitter,
-        None if network is None else words.load("defence", "none" if defence == TRAINED else defence).wrap(network),
-        words.load("data", data, root=data_root, download=download),
-        out,
+    output = fitted_file(
+        fitter=fitter,
+        data=data,
+        out=str(out),
+        model=model,
+        defence=defence,
         threat=threat,
-        goal=None if goal is None else words.load("goal", goal),
+        goal=goal,
+        rejects=rejects,
         seed=seed,
         device=device_of(device),
-        name=str(model) if defence == "none" else f"{model} behind {defence}",
+        root=None if data_root is None else str(data_root),
+        download=download,
     )
-    before = "" if obtain(output) else ", fitted before by the same words"
+    made = runner.make(output, work, lambda done, total: None)
+    before = "" if made else ", fitted before by the same words"
     typer.echo(f"{out}: {_told(weights.metadata(out)['fit'])}{before}")
 
 

@@ -14,16 +14,19 @@ from vauban.cli.options import (
     DefenceOption,
     DeviceOption,
     DownloadOption,
+    ExecutorOption,
     ModelOption,
     QuietOption,
     RejectsOption,
     RootOption,
     SeedOption,
+    ShardOption,
     WorkersOption,
     batch_size_of,
     device_of,
     output_path,
 )
+from vauban.cli.shards import end_shard, shard_of
 
 
 def measure(
@@ -44,6 +47,8 @@ def measure(
     batch_size: BatchSizeOption = "auto",
     seed: SeedOption = 0,
     workers: WorkersOption = 1,
+    executor: ExecutorOption = None,
+    shard: ShardOption = None,
     quiet: QuietOption = False,
     data_root: RootOption = None,
     download: DownloadOption = False,
@@ -55,6 +60,7 @@ def measure(
     from vauban.evaluate.measure import measure as measured
     from vauban.report.run import page
 
+    mine = shard_of(shard, {})
     results = measured(
         metric,
         model,
@@ -69,10 +75,16 @@ def measure(
         root=data_root,
         download=download,
         workers=workers,
+        executor=executor,
+        shard=mine,
         tell=None if quiet else show_progress(measured_so_far),
     )
+    failed = any(outcome.state == "failed" for outcome in results.outcomes)
+    if mine is not None:
+        end_shard(mine, out, failed, quiet)
+        return
     written = page.write(out)
     if not quiet:
         typer.echo(f"{results}\n\nreport: {plain(str(written))}")
-    if any(outcome.state == "failed" for outcome in results.outcomes):
+    if failed:
         raise typer.Exit(UNFINISHED)

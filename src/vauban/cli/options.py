@@ -19,6 +19,12 @@ DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]
 BatchSizeOption = Annotated[str, typer.Option(help="Images of a batch, or auto.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random number.")]
 WorkersOption = Annotated[int, typer.Option(help="Processes over which batches are spread.")]
+ExecutorOption = Annotated[
+    str | None, typer.Option(help="Where work is done: serial, processes:workers=4, ray:address=auto,gpus=1.")
+]
+ShardOption = Annotated[
+    str | None, typer.Option(help="i/n: every n-th batch from the i-th on, beside other processes; then once without.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Let torchvision fetch MNIST or CIFAR-10 if missing.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")]

@@ -11,7 +11,10 @@ import typer
 
 from vauban.cli.gates import ended
 from vauban.cli.screens import hidden, run_with_progress, show_outcomes
+from vauban.cli.shards import end_shard
 from vauban.evaluate.study import Study
+from vauban.jobs.executors import Executor
+from vauban.jobs.shard import Shard
 from vauban.report.run.gate import Compared
 from vauban.report.run.summary import summary
 
@@ -31,11 +34,15 @@ class Gate:
     junit: Path | None
 
 
-def perform(study: Study, workers: int, *, silent: bool, as_json: bool, gate: Gate) -> None:
-    """Run a study, write its page, show it, or print it as JSON, and end with the exit code of its gate."""
+def perform(study: Study, executor: Executor, shard: Shard | None, *, silent: bool, as_json: bool, gate: Gate) -> None:
+    """Run a study, write its page, show it, or print it as JSON, and end with the exit code of its gate; of a shard run its
+    batches alone."""
     study.command = ["vauban", *sys.argv[1:]]
     with hidden(silent or as_json):
-        run_with_progress(study, workers, silent=silent or as_json)
+        outcomes = run_with_progress(study, executor, shard, silent=silent or as_json)
+        if shard is not None:
+            end_shard(shard, study.store.path, any(outcome.state == "failed" for outcome in outcomes), silent)
+            return
         page = study.report()
         run = show_outcomes(study, page)
     if as_json:

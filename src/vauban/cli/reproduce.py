@@ -13,12 +13,15 @@ from vauban.cli.options import (
     BatchSizeOption,
     DebugOption,
     DeviceOption,
+    ExecutorOption,
     RootOption,
+    ShardOption,
     WorkersOption,
     batch_size_of,
     device_of,
     output_path,
 )
+from vauban.cli.shards import end_shard, shard_of
 from vauban.core.errors import VaubanError
 
 
@@ -49,6 +52,8 @@ def reproduce(
     device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = "auto",
     workers: WorkersOption = 1,
+    executor: ExecutorOption = None,
+    shard: ShardOption = None,
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -68,6 +73,7 @@ def reproduce(
         return
     if name is None:
         raise VaubanError("expected the id of an experiment, e.g. cia-2; vauban reproduce --list names them")
+    mine = shard_of(shard, {})
     folder = reproduce_with_progress(
         name,
         scale,
@@ -80,8 +86,13 @@ def reproduce(
         device=device_of(device),
         batch_size=batch_size_of(batch_size),
         workers=workers,
+        executor=executor,
+        shard=mine,
         untrained=random_weights,
         command=shlex.join(["vauban", *sys.argv[1:]]),
     )
+    if mine is not None:
+        end_shard(mine, None, failed=False)
+        return
     if show_reproduction(folder):
         raise typer.Exit(3)

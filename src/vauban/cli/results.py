@@ -80,7 +80,7 @@ def list_(
         str,
         typer.Argument(
             help="attacks, fitters, defences, defence-fitters, models, datasets, threats, network-fitters, metrics, "
-            "network-metrics, certificates, losses, recipes, experiments, or a name: pgd."
+            "network-metrics, certificates, losses, recipes, executors, experiments, or a name: pgd."
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

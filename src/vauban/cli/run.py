@@ -11,13 +11,16 @@ from vauban.cli.gates import gate_of
 from vauban.cli.options import (
     DebugOption,
     DryRunOption,
+    ExecutorOption,
     FailUnderOption,
     GateOption,
     JsonOption,
     JunitOption,
     QuietOption,
+    ShardOption,
     WorkersOption,
 )
+from vauban.cli.shards import shard_of
 
 
 def run(
@@ -26,6 +29,8 @@ def run(
     gate: GateOption = "interval",
     junit: JunitOption = None,
     workers: WorkersOption = 1,
+    executor: ExecutorOption = None,
+    shard: ShardOption = None,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -33,8 +38,11 @@ def run(
 ) -> None:
     """Attack what a study file names: the words of vauban evaluate as YAML; run again to resume."""
     compared = gate_of(fail_under, gate, junit)
+    mine = shard_of(shard, {"--fail-under": fail_under, "--junit": junit, "--json": as_json})
     from vauban.evaluate.study_file import read_study_file
+    from vauban.jobs.executor_words import executor_of
 
+    work = executor_of(executor, workers)
     words = read_study_file(file)
     from vauban.cli.performed import Gate, perform
     from vauban.cli.screens import show_plan
@@ -44,4 +52,4 @@ def run(
     if dry_run:
         show_plan(study)
         return
-    perform(study, workers, silent=quiet, as_json=as_json, gate=Gate(fail_under, compared, junit))
+    perform(study, work, mine, silent=quiet, as_json=as_json, gate=Gate(fail_under, compared, junit))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vauban.cli.options import DebugOption, DeviceOption, DownloadOption, RootOption, device_of, number_of, output_path
+from vauban.cli.options import (
+    DebugOption,
+    DeviceOption,
+    DownloadOption,
+    ExecutorOption,
+    RootOption,
+    device_of,
+    number_of,
+    output_path,
+)
 from vauban.training.run import TrainingRun
 
 
@@ -36,6 +45,7 @@ def train(
     validation: Annotated[str | None, typer.Option(help="Validation data; else a part of the training data.")] = None,
     holdout: Annotated[str, typer.Option(help="That part, e.g. 1/12; 0 for none.")] = "1/12",
     device: DeviceOption = "cpu",
+    executor: ExecutorOption = None,
     data_root: RootOption = None,
     download: DownloadOption = False,
     debug: DebugOption = False,
@@ -49,14 +59,32 @@ def train(
     given = {**locals(), "holdout": number_of("--holdout", holdout)}
     run = TrainingRun(**{f.name: given[f.name] for f in fields(TrainingRun) if f.name in given})
 
-    from vauban import words
-    from vauban.cli.screens import show_epoch, show_selected
-    from vauban.evaluate.outputs import TrainedWeights
-    from vauban.jobs.perform import obtain
+    from vauban.cli.screens import show_epoch, show_epochs, show_selected
+    from vauban.evaluate.outputs_of_words import trained_weights
+    from vauban.jobs import runner
+    from vauban.jobs.executor_words import executor_of
+    from vauban.jobs.executors.serial import Serial
     from vauban.models import weights
 
-    samples = words.load("data", data, root=data_root, download=download)
-    held = words.load("data", validation, root=data_root, download=download) if validation else None
-    made = obtain(TrainedWeights(run, samples, out, held, device_of(device), show_epoch))
+    work = executor_of(executor)
+    output = trained_weights(
+        run={f.name: getattr(run, f.name) for f in fields(run)},
+        out=str(out),
+        validation=validation,
+        device=device_of(device),
+        root=None if data_root is None else str(data_root),
+        download=download,
+    )
+    here = isinstance(work, Serial)
+    made = runner.make(
+        replace(output, callback=show_epoch), work, lambda done, total: None if here else _tell(done, total)
+    )
+    if made and not here:
+        show_epochs(weights.metadata(out))
     show_selected(weights.metadata(out))
     typer.echo(out if made else f"{out}: trained before by the same run")
+
+
+def _tell(done: int, total: int) -> None:
+    """A training in another process: what an epoch has reached is told from the weights file when all are done."""
+    typer.echo(f"epoch {done} of {total}", err=True)

@@ -13,9 +13,12 @@ from vauban.core.parameters import Count, check
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.measure_job import NetworkMetricJob
 from vauban.evaluate.measurements import Measurements
+from vauban.jobs.executor_words import executor_of
+from vauban.jobs.executors import Executor
 from vauban.jobs.progress import Tell
 from vauban.jobs.recall import words_of
 from vauban.jobs.rows_job import run_all
+from vauban.jobs.shard import Shard
 from vauban.store.files import check_output
 from vauban.words.attack import attack_of
 from vauban.words.named import Named
@@ -40,6 +43,8 @@ def measure(
     root: str | Path | None = None,
     download: bool = False,
     workers: int = 1,
+    executor: Executor | str | None = None,
+    shard: Shard | str | None = None,
     tell: Tell | None = None,
 ) -> Measurements:
     """Metrics of a network on the images of a data set, or on what an attack makes of them.
@@ -58,6 +63,9 @@ def measure(
         root: Folder of the data sets.
         download: Whether torchvision may fetch data that is missing.
         workers: Processes over which the parts are spread; more than one need words.
+        executor: Where parts are computed, in place of a number of processes: `ray:address=auto,gpus=1`, see
+            [scale](scale.md).
+        shard: `2/8` for the second of eight processes that share the work, each with its own parts; None: all parts.
         tell: Told of every finished part.
 
     Returns:
@@ -70,6 +78,7 @@ def measure(
     check("vauban.measure", "seed", seed, int)
     if isinstance(metrics, (list, tuple)) and not metrics:
         raise ContractError("expected at least one metric, got none; vauban list network-metrics names them")
+    chosen, mine = executor_of(executor, workers), Shard.read(shard)
     if out is not None:
         check_output(Path(out), folder=True)
     given = {"defence": defence, "device": device, "rejects": rejects, "download": download}
@@ -85,7 +94,7 @@ def measure(
             words = {"metric": metric, "model": model, "data": data, **settings, **given}
             job = _job(network_metric_of(metric, root, download), opened, **settings)
             jobs.append(replace(job, origin=words_of("vauban.evaluate.measure:measure_job", words)))
-        outcomes = run_all(jobs, workers, tell)
+        outcomes = run_all(jobs, chosen, tell, mine)
         rows = tuple(job.read() for job in jobs)
     return Measurements(folder, rows, outcomes)
 

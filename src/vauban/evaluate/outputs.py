@@ -30,9 +30,15 @@ from vauban.words.threat import threat_of
 
 
 class Output(ABC):
-    """An artefact that needs nothing, made in this process, in a .safetensors file that the user named."""
+    """An artefact that needs nothing, in a .safetensors file that the user named.
+
+    Attributes:
+        path: The file.
+        origin: The words that make this again in another process; None for objects of this one.
+    """
 
     path: Path
+    origin: Words | None
 
     def __post_init__(self) -> None:
         weights.output(self.path)
@@ -49,7 +55,7 @@ class Output(ABC):
         return ()
 
     def words(self) -> Words | None:
-        return None
+        return self.origin
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +69,7 @@ class TrainedWeights(Output):
         validation: Samples to validate on in place of a part of the data.
         device: Where to train.
         callback: Called after each epoch.
+        origin: As of every output.
 
     Raises:
         ContractError: Another suffix.
@@ -74,6 +81,7 @@ class TrainedWeights(Output):
     validation: Dataset | None = None
     device: str = "cpu"
     callback: Callable[[Epoch], None] | None = None
+    origin: Words | None = None
 
     @property
     def label(self) -> str:
@@ -86,7 +94,13 @@ class TrainedWeights(Output):
         return training_identity(self.run, self.data, start, self.device, validation=self.validation)
 
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
-        """Train; the callback is told of each epoch."""
+        """Train; the callback and `tell` are told of each epoch."""
+
+        def told(epoch: Epoch) -> None:
+            tell(epoch.number, self.run.epochs)
+            if self.callback is not None:
+                self.callback(epoch)
+
         carry_out(
             self.run,
             self.data,
@@ -94,7 +108,7 @@ class TrainedWeights(Output):
             validation=self.validation,
             scratch=scratch,
             device=self.device,
-            callback=self.callback,
+            callback=told,
         )
 
 
@@ -113,6 +127,7 @@ class FittedFile(Output):
         device: Where to fit.
         name: The model's name, for the file.
         callback: As that of `evaluate.fit.fit`.
+        origin: As of every output.
 
     Raises:
         ContractError: Another suffix.
@@ -128,6 +143,7 @@ class FittedFile(Output):
     device: str = "cpu"
     name: str = ""
     callback: Callable[..., None] | None = None
+    origin: Words | None = None
 
     @property
     def label(self) -> str:

@@ -32,7 +32,11 @@ from vauban.evaluate.results import StudyResults
 from vauban.evaluate.settings import Settings
 from vauban.evaluate.study_words import Reader, as_words, further_metrics, named, with_defences
 from vauban.jobs import runner
+from vauban.jobs.executor_words import check_words, executor_of
+from vauban.jobs.executors import Executor
 from vauban.jobs.progress import Tell
+from vauban.jobs.runner import Outcome
+from vauban.jobs.shard import Shard
 from vauban.store.files import check_output
 from vauban.store.parquet import Store
 from vauban.threats.access import WhiteBox
@@ -176,13 +180,25 @@ class Study:
 
     @named_arguments
     @exits_are_errors()
-    def run(self, tell: Tell | None = None, workers: int = 1, progress: bool = True) -> StudyResults:
+    def run(
+        self,
+        tell: Tell | None = None,
+        workers: int = 1,
+        progress: bool = True,
+        *,
+        executor: Executor | str | None = None,
+        shard: Shard | str | None = None,
+    ) -> StudyResults:
         """Run what is not stored yet; finished work is never repeated.
 
         Args:
             tell: Told of every finished batch; None: lines on standard error.
             workers: Processes over which the batches are spread; 1 runs them in this one. More need a study of words.
             progress: Whether there are such lines.
+            executor: Where batches are computed, in place of a number of processes: `ray:address=auto,gpus=1`, see
+                [scale](scale.md).
+            shard: `2/8` for the second of eight processes that share the work, each with its own batches. What waits for
+                all batches - audits, planted tests, findings between cells - is left for a run without a shard.
 
         Returns:
             How each cell ended, in the order of the plan, and the results.
@@ -190,29 +206,31 @@ class Study:
         Raises:
             ContractError: Several workers and a study that holds objects of this process.
         """
-        if workers > 1 and self._words is None:
-            raise ContractError(
-                f"expected a study of words for {workers} workers, got one that holds objects of this process; name them "
-                "as file.py:name, or run with one worker"
-            )
+        mine, work = Shard.read(shard), executor_of(executor, workers)
+        check_words(work, self._words is not None, "a study")
         tell_lacking(self.missing, self.cells)
         self._hashes = [cell.hash for cell in self.cells]
         self._write_plan()
         if tell is None and progress:
             tell = progress_lines()
         jobs: list[CellJob] = []
-        outcomes = runner.run(self._jobs(jobs), runner.executor_of(workers), tell)
+        outcomes = runner.run(self._jobs(jobs), work, tell, mine)
+        if mine is None:
+            self._finish(jobs, outcomes, work, tell)
+        return StudyResults(self.store.path, tuple(outcomes))
+
+    def _finish(self, jobs: list[CellJob], outcomes: list[Outcome], work: Executor, tell: Tell | None) -> None:
+        """What waits for all batches: findings between cells, audits, planted tests, magnified examples."""
         self._check()
         while audits := due_audits(self.store, jobs):
-            ended = runner.run(audits, runner.executor_of(workers), tell)
+            ended = runner.run(audits, work, tell)
             if any(outcome.state == "failed" for outcome in ended):
                 outcomes += [outcome for outcome in ended if outcome.state == "failed"]
                 break
             self._check()
-        if self.planted and runner.run(planted_jobs(jobs, self.planted), runner.executor_of(workers), tell):
+        if self.planted and runner.run(planted_jobs(jobs, self.planted), work, tell):
             self._check()
         magnify_examples(self.store, self._hashes, self.settings.device)
-        return StudyResults(self.store.path, tuple(outcomes))
 
     def _check(self) -> None:
         """Compare the finished cells and store what contradicts."""

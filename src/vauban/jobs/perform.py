@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,18 +20,26 @@ from vauban.core.contracts import Artefact, Computed, Job, Part, is_job
 from vauban.core.errors import ContractError, MissingExtra, UnfitNetwork, VaubanError
 from vauban.engine.first_answer import out_of_memory
 from vauban.jobs.identity import address
+from vauban.jobs.shard import Shard
 from vauban.store import files
 
 log = logging.getLogger("vauban")
-State = Literal["stored", "made", "busy", "failed", "ended"]
+State = Literal["stored", "made", "busy", "failed", "ended", "skipped"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A part of a job, or an artefact (part None)."""
+    """A part of a job, or an artefact (part None).
+
+    Attributes:
+        work: The job or the artefact.
+        part: The part.
+        after: How many parts of the job follow in this run.
+    """
 
     work: Job | Artefact
     part: Part | None = None
+    after: int = 0
 
     @property
     def samples(self) -> int:
@@ -43,8 +51,9 @@ class Performed:
     """How a task ended.
 
     Attributes:
-        state: "stored" (it was there), "made", "busy" (another process is at it), "failed" (recorded, to be tried again) or
-            "ended" (the job cannot go on: its network has no gradient or has changed, or a package is missing).
+        state: "stored" (it was there), "made", "busy" (another process is at it), "failed" (recorded, to be tried again),
+            "ended" (the job cannot go on: its network has no gradient or has changed, or a package is missing) or "skipped"
+            (its job has ended).
         columns: The rows that were made.
         error: Why it failed, in one line.
         fatal: The error that ends the whole run; None for a failure of this task alone.
@@ -225,6 +234,7 @@ def place(work: Job | Artefact) -> str:
     return work.key if is_job(work) else str(work.path)
 
 
-def split(job: Job) -> Iterator[Task]:
-    """The tasks of a job, in the order of its parts."""
-    return (Task(job, part) for part in job.parts())
+def split(job: Job, shard: Shard | None = None) -> list[Task]:
+    """The tasks of a job in the order of its parts, those of a shard alone where there is one."""
+    parts = [part for part in job.parts() if shard is None or shard.holds(part.index)]
+    return [Task(job, part, len(parts) - 1 - i) for i, part in enumerate(parts)]

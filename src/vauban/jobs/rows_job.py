@@ -16,13 +16,15 @@ import torch
 
 from vauban.core.cards import carded
 from vauban.core.contracts import Artefact, Batch, Computed, Job, Part, Words
-from vauban.core.errors import ContractError
 from vauban.core.tolerance import tolerance
 from vauban.jobs import runner
 from vauban.jobs.environment import environment
+from vauban.jobs.executor_words import check_words
+from vauban.jobs.executors import Executor
 from vauban.jobs.identity import address, computed_by, describe, source_digests
 from vauban.jobs.progress import Tell
 from vauban.jobs.provenance import source_files
+from vauban.jobs.shard import Shard
 from vauban.store import sources
 from vauban.store.job_rows import JobRows, RowKind
 from vauban.store.part_folder import PartFolder
@@ -169,11 +171,9 @@ class RowsJob(ABC):
         }
 
 
-def run_all(jobs: Sequence[RowsJob], workers: int, tell: Tell | None) -> tuple[runner.Outcome, ...]:
-    """Run jobs over some processes. Raises ContractError where more than one is asked for and a job is not of words."""
-    if workers > 1 and any(job.origin is None for job in jobs):
-        raise ContractError(
-            f"expected words for {workers} workers, got objects of this process; name them as file.py:name, or run "
-            "with one worker"
-        )
-    return tuple(runner.run(list(jobs), runner.executor_of(workers), tell))
+def run_all(
+    jobs: Sequence[RowsJob], executor: Executor, tell: Tell | None, shard: Shard | None = None
+) -> tuple[runner.Outcome, ...]:
+    """Run jobs. Raises ContractError where the executor works in other processes and a job is not of words."""
+    check_words(executor, all(job.origin is not None for job in jobs), "a job")
+    return tuple(runner.run(list(jobs), executor, tell, shard))

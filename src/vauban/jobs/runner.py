@@ -5,33 +5,38 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from vauban.core.contracts import Artefact, Job, is_job
 from vauban.core.errors import ContractError
 from vauban.jobs.executors import Executor, Tasks
 from vauban.jobs.executors.serial import Serial
-from vauban.jobs.perform import Performed, Task, forget_sizes, place, split
+from vauban.jobs.perform import Performed, Task, forget_sizes, obtain, place, split
 from vauban.jobs.progress import Progress, Tell
+from vauban.jobs.shard import Shard
 
 log = logging.getLogger("vauban")
-Need = Literal["awaited", "there", "failed"]
-"""What has become of something that a job needs."""
+Need = Literal["awaited", "there", "failed", "elsewhere"]
+"""What has become of something that a job needs; elsewhere: other shards have parts of it."""
 PAUSE = 0.2  # seconds between two looks at what another process is at
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: finished, or failed with so many parts that no process could do."""
+    """How a job ended: finished, failed with so many parts that no process could do, or partial, since other shards have
+    the rest of its parts."""
 
     job: Job
-    state: Literal["finished", "failed"]
+    state: Literal["finished", "failed", "partial"]
     failures: int = 0
 
 
-def run(jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None = None) -> list[Outcome]:
+def run(
+    jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None = None, shard: Shard | None = None
+) -> list[Outcome]:
     """Run jobs: what is stored is not made again, what fails is recorded and tried again at the next run.
 
     Args:
@@ -39,6 +44,8 @@ def run(jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None
             - artefacts, other jobs - comes first, each once.
         executor: Where tasks are performed; in this process by default.
         tell: Told of every finished part.
+        shard: The parts that this process performs; None: all. What needs the rows of a job of which other shards have
+            parts that are not stored is left for a run without a shard.
 
     Returns:
         An outcome for each of the jobs, then for those that they returned.
@@ -47,7 +54,7 @@ def run(jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None
         VaubanError: A mistake that a user can mend ended the run; what was finished is stored.
     """
     forget_sizes()
-    flow = _Flow(iter(jobs), tell or (lambda progress: None))
+    flow = _Flow(iter(jobs), tell or (lambda progress: None), shard)
     for task, performed in (executor or Serial()).run(flow.tasks(), flow.tell_artefact):
         flow.ended(task, performed)
         if performed.fatal is not None:
@@ -57,7 +64,14 @@ def run(jobs: Iterable[Job], executor: Executor | None = None, tell: Tell | None
 
 @dataclass(eq=False)
 class _Entry:
-    """A job or an artefact on its way; shown: its outcome is asked for; waited: it was said to wait."""
+    """A job or an artefact on its way.
+
+    Attributes:
+        shown: Its outcome is asked for.
+        waited: It was said to wait.
+        elsewhere: Other shards have parts of it.
+        untried: It was left for a run without a shard.
+    """
 
     work: Job | Artefact
     shown: bool = False
@@ -68,12 +82,25 @@ class _Entry:
     total: int = 0
     failures: int = 0
     ended: bool = False
+    elsewhere: bool = False
+    untried: bool = False
 
     @property
     def state(self) -> Need:
         if not self.begun or self.left:
             return "awaited"
-        return "failed" if self.failures else "there"
+        if self.failures:
+            return "failed"
+        return "elsewhere" if self.untried or (self.elsewhere and not self._stored) else "there"
+
+    @cached_property
+    def _stored(self) -> bool:
+        """Whether the other shards are done as well, once this one is."""
+        return is_job(self.work) and all(self.work.stored(part) for part in self.work.parts())
+
+    @property
+    def outcome(self) -> Literal["finished", "failed", "partial"]:
+        return "failed" if self.failures else "partial" if self.elsewhere or self.untried else "finished"
 
 
 @dataclass(eq=False)
@@ -82,6 +109,7 @@ class _Flow:
 
     jobs: Iterator[Job]
     tell: Tell
+    shard: Shard | None = None
     entries: dict[str, _Entry] = field(default_factory=dict)
     waiting: deque[_Entry] = field(default_factory=deque)
     returned: deque[Job] = field(default_factory=deque)  # by parts that have ended
@@ -117,6 +145,8 @@ class _Flow:
             needs = {self._state(need): need for need in entry.work.needs()}
             if "failed" in needs:
                 self._fail(entry, needs["failed"])
+            elif "elsewhere" in needs:
+                self._leave(entry, needs["elsewhere"])
             elif "awaited" in needs:
                 self.waiting.append(entry)
             else:
@@ -128,8 +158,14 @@ class _Flow:
 
     def _fail(self, entry: _Entry, need: Job | Artefact) -> None:
         entry.begun = True
-        entry.failures = max(1, len(_tasks_of(entry.work)))
+        entry.failures = max(1, len(self._tasks_of(entry.work)))
         log.error("%s: not tried, as it needs %s, which failed", entry.work.label, need.label)
+
+    def _leave(self, entry: _Entry, need: Job | Artefact) -> None:
+        entry.begun = entry.untried = True
+        log.warning(
+            "%s: left for a run without a shard, as other shards have parts of %s", entry.work.label, need.label
+        )
 
     def _running(self) -> bool:
         """Whether a task that has begun has not ended and is not put off."""
@@ -148,14 +184,18 @@ class _Flow:
         self.entries[at].shown |= shown
 
     def _begin(self, entry: _Entry) -> Iterator[Task]:
-        tasks = _tasks_of(entry.work)
+        tasks = self._tasks_of(entry.work)
         entry.begun, entry.left = True, len(tasks)
+        entry.elsewhere = is_job(entry.work) and len(tasks) < len(entry.work.parts())
         entry.total = sum(task.samples for task in tasks)
         for task in tasks:
             if entry.ended:
                 entry.left -= 1
             else:
                 yield task
+
+    def _tasks_of(self, work: Job | Artefact) -> list[Task]:
+        return split(work, self.shard) if is_job(work) else [Task(work)]
 
     def tell_artefact(self, task: Task, done: int, total: int) -> None:
         self.tell(Progress(task.work, done, total))
@@ -173,28 +213,30 @@ class _Flow:
         entry.ended |= performed.state == "ended"
         entry.failures += performed.state in ("failed", "ended")
         entry.done += task.samples
-        if task.part is not None and performed.state != "ended":
+        if task.part is not None and performed.state not in ("ended", "skipped"):
             self.tell(Progress(task.work, entry.done, entry.total, performed.columns, entry.failures))
         self.returned.extend(performed.jobs)
 
     def outcomes(self) -> list[Outcome]:
         return [
-            Outcome(entry.work, "failed" if entry.failures else "finished", entry.failures)
+            Outcome(entry.work, entry.outcome, entry.failures)
             for entry in self.entries.values()
             if entry.shown and is_job(entry.work)
         ]
 
 
-def _tasks_of(work: Job | Artefact) -> list[Task]:
-    return list(split(work)) if is_job(work) else [Task(work)]
+def make(artefact: Artefact, executor: Executor, tell: Callable[[int, int], None]) -> bool:
+    """Have the file of one artefact, made where an executor works.
 
+    Returns:
+        Whether it was made now; else it was there.
 
-def executor_of(workers: int) -> Executor:
-    """The executor for a number of worker processes; one works in this process."""
-    if workers == 1:
-        return Serial()
-    if workers < 1:
-        raise ContractError(f"expected at least one worker, got {workers}")
-    from vauban.jobs.executors.processes import Processes
-
-    return Processes(workers)
+    Raises:
+        VaubanError: It could not be made.
+    """
+    if isinstance(executor, Serial):
+        return obtain(artefact, tell)
+    ((_, performed),) = executor.run(iter([Task(artefact)]), lambda task, done, total: tell(done, total))
+    if performed.state == "failed":
+        raise performed.fatal or ContractError(f"{artefact.label}: {performed.error}")
+    return performed.state == "made"

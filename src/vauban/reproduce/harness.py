@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from vauban.core.errors import plural
+from vauban.core.errors import VaubanError, plural
 from vauban.jobs import runner
+from vauban.jobs.executor_words import executor_of
+from vauban.jobs.executors import Executor
+from vauban.jobs.shard import Shard
 from vauban.reproduce.plan import Plan
 from vauban.reproduce.planned import Options, prepared
 from vauban.reproduce.record import publish, record_of
@@ -16,6 +19,10 @@ from vauban.reproduce.tally import Tally, Told
 from vauban.store import files
 
 log = logging.getLogger("vauban")
+
+
+class Unfinished(VaubanError):  # noqa: N818
+    """Parts of a shard failed."""
 
 
 def run(
@@ -32,6 +39,8 @@ def run(
     untrained: bool = False,
     progress: Told | None = None,
     workers: int = 1,
+    executor: Executor | str | None = None,
+    shard: Shard | str | None = None,
     training_seeds: Sequence[int] | None = None,
     keys: Sequence[str] | None = None,
 ) -> Path:
@@ -45,6 +54,10 @@ def run(
             `Options`.
         progress: Told of finished work, see `Told`.
         workers: Processes over which the parts of jobs are spread; 1 works in this one.
+        executor: Where they are computed, in place of a number of processes: `ray:address=auto,gpus=1`, see
+            [scale](scale.md).
+        shard: `2/8` for the second of eight processes that share the work, each with its own parts. What needs the rows of
+            all of them is left, and the three files too, for a run without a shard.
 
     Returns:
         The folder of the four files.
@@ -53,7 +66,9 @@ def run(
         UnknownName: An id or a scale that does not exist.
         ContractError: A declaration that does not hold.
         MissingData: A data set is not there.
+        Unfinished: Parts of the shard failed.
     """
+    work, mine = executor_of(executor, workers), Shard.read(shard)
     given, trained = (None if some is None else tuple(some) for some in (seeds, training_seeds))
     named = None if keys is None else tuple(keys)
     options = Options(images, given, data_root, device, batch_size, command, untrained, trained, named)
@@ -61,18 +76,22 @@ def run(
     files.check_output(Path(out), folder=True)
     run = prepared(name, scale, Path(out), options)
     _tell_lacking(run.work)
-    outcomes = runner.run(run.work.jobs(), runner.executor_of(workers), Tally(run.work, told))
+    outcomes = runner.run(run.work.jobs(), work, Tally(run.work, told), mine)
+    folder = Path(out) / f"{run.experiment.id}-{scale}"
+    if mine is not None:
+        if failures := sum(outcome.failures for outcome in outcomes):
+            raise Unfinished(f"shard {mine}: {plural(failures, 'batch')} failed; run the same command to try again")
+        return folder
     failed = {outcome.job.key: outcome.failures for outcome in outcomes if outcome.failures}
     rows = [
         None if cell.lacking is not None or any(job.key in failed for job in cell.jobs()) else cell.rows()
         for cell in run.work.cells
     ]
-    failures = {
+    lost = {
         "failures": sum(failed.values()),
         "cells_not_planned": sum(cell.lacking is not None for cell in run.work.cells),
     }
-    folder = Path(out) / f"{run.experiment.id}-{scale}"
-    files.write_json(folder / "reproduction.json", record_of(run, scale, options, rows) | failures)
+    files.write_json(folder / "reproduction.json", record_of(run, scale, options, rows) | lost)
     publish(folder)
     return folder
 

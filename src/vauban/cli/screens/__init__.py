@@ -2,7 +2,7 @@
 
 from vauban.cli.screens.comparison import show_comparison
 from vauban.cli.screens.layout import console, hidden
-from vauban.cli.screens.lists import registry_entries, show_epoch, show_selected
+from vauban.cli.screens.lists import registry_entries, show_epoch, show_epochs, show_selected
 from vauban.cli.screens.reproduction import reproduce_with_progress, show_experiments, show_reproduction
 from vauban.cli.screens.status import show_status
 from vauban.cli.screens.study import run_with_progress, show_outcomes, show_plan
@@ -15,6 +15,7 @@ __all__ = [
     "run_with_progress",
     "show_comparison",
     "show_epoch",
+    "show_epochs",
     "show_experiments",
     "show_outcomes",
     "show_plan",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vauban.cli.screens.layout import console
@@ -15,6 +16,7 @@ def registries() -> dict[str, Any]:
     """Every registry under the name of its list."""
     from vauban import attacks, certificates, data, defences, metrics, models, threats
     from vauban import reproduce as experiments
+    from vauban.jobs.executors import registry as executors
     from vauban.threats.fitter import fitters as network_fitters
     from vauban.training import registry as recipes
     from vauban.training.criteria import registry as criteria
@@ -36,6 +38,7 @@ def registries() -> dict[str, Any]:
         "recipes": recipes,
         "criteria": criteria,
         "selections": selections,
+        "executors": executors,
     }
 
 
@@ -44,7 +47,8 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
 
     Args:
         kind: `attacks`, `fitters`, `defences`, `defence-fitters`, `models`, `datasets`, `threats`, `network-fitters`,
-            `metrics`, `network-metrics`, `certificates`, `losses`, `recipes`, `criteria`, `selections` or `experiments`.
+            `metrics`, `network-metrics`, `certificates`, `losses`, `recipes`, `criteria`, `selections`, `executors` or
+            `experiments`.
 
     Returns:
         Name, summary, parameters and facts of each entry, in the order of the names; None where there is no such list.
@@ -62,9 +66,19 @@ def registry_entries(kind: str) -> list[dict[str, Any]] | None:
 
 def show_epoch(epoch: Epoch) -> None:
     """A line of training progress."""
-    shares = {"accuracy": epoch.accuracy, "validation": epoch.validation, "selection": epoch.score}
-    shown = "".join(f", {name} {share:.4f}" for name, share in shares.items() if share is not None)
-    console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}{shown} ({epoch.seconds:.0f} s)")
+    console.print(f"{_reached(asdict(epoch))} ({epoch.seconds:.0f} s)")
+
+
+def show_epochs(meta: Mapping[str, Any]) -> None:
+    """The lines of all epochs, from a weights file, which tells no time."""
+    for epoch in meta["epochs"]:
+        console.print(_reached(epoch))
+
+
+def _reached(epoch: Mapping[str, Any]) -> str:
+    words = {"accuracy": "accuracy", "validation": "validation", "selection": "score"}
+    shown = "".join(f", {word} {epoch[name]:.4f}" for word, name in words.items() if epoch[name] is not None)
+    return f"epoch {epoch['number']}: loss {epoch['loss']:.4f}{shown}"
 
 
 def show_selected(meta: Mapping[str, Any]) -> None:

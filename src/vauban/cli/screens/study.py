@@ -18,8 +18,10 @@ from vauban.report.shared import format as fmt
 if TYPE_CHECKING:
     from vauban.evaluate.cell import Cell
     from vauban.evaluate.study import Study
+    from vauban.jobs.executors import Executor
     from vauban.jobs.progress import Progress as JobProgress
     from vauban.jobs.runner import Outcome
+    from vauban.jobs.shard import Shard
     from vauban.store import Run
 
 
@@ -45,23 +47,27 @@ def show_plan(study: Study) -> None:
     )
 
 
-def run_with_progress(study: Study, workers: int = 1, silent: bool = False) -> Sequence[Outcome]:
+def run_with_progress(
+    study: Study, executor: Executor | None = None, shard: Shard | None = None, silent: bool = False
+) -> Sequence[Outcome]:
     """Run a study under a live bar, one line per cell; in plain lines where the output is no terminal.
 
     Args:
         study: The study.
-        workers: The number of processes over which batches are spread.
+        executor: Where batches are computed; None: in this process.
+        shard: The batches that are; None: all.
         silent: Show nothing.
 
     Returns:
         The outcome of each cell.
     """
     if silent:
-        return study.run(workers=workers, progress=False)
+        return study.run(executor=executor, shard=shard, progress=False)
     if not console.is_terminal:
         from vauban.evaluate.progress_lines import progress_lines
 
-        return study.run(progress_lines(_plain_line, _short_label(study.cells)), workers)
+        lines = progress_lines(_plain_line, _short_label(study.cells))
+        return study.run(lines, executor=executor, shard=shard)
     fields = (
         TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=12),
@@ -92,7 +98,7 @@ def run_with_progress(study: Study, workers: int = 1, silent: bool = False) -> S
             note = "failed" if progress.failures else note
             bar.update(tasks[task], completed=progress.done, note=note)
 
-        return study.run(tell, workers)
+        return study.run(tell, executor=executor, shard=shard)
 
 
 def _plain_line(line: str) -> None:

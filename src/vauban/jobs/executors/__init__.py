@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from vauban.core.registry import Registry
 from vauban.jobs.perform import Performed, Task
 
 Tasks = Iterator[Task | None]
@@ -22,3 +23,7 @@ class Executor(Protocol):
             tell: Called as tell(task, done, total) while an artefact is made.
         """
         ...
+
+
+registry: Registry[Callable[..., Executor]] = Registry("executor", "vauban.jobs.executors")
+"""Executors by name, as `--executor` takes them."""

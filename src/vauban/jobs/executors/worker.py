@@ -1,11 +1,12 @@
-"""Worker process: makes jobs again from their words and performs their tasks, as its parent asks over a socket."""
+"""Worker: makes jobs again from their words and performs units of their tasks, as it is asked."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -14,15 +15,15 @@ import torch
 from vauban.core.contracts import Artefact, Job
 from vauban.core.errors import ContractError
 from vauban.jobs.allocator import keep_freed
-from vauban.jobs.perform import Task, perform, place
+from vauban.jobs.perform import Performed, Task, perform, place
 from vauban.jobs.recall import recalled
 
 
 def remade(words: Mapping[str, Any], key: str) -> Any:
-    """The job or the artefact that words stand for.
+    """The job or the artefact that words stand for, kept for the next unit of it.
 
     Raises:
-        ContractError: It is not the one that the parent planned: a file, a network or the code has changed since.
+        ContractError: It is not the one that was planned: a file, a network or the code has changed since.
     """
     work: Job | Artefact = recalled(words["call"], words["arguments"])
     if place(work) != key:
@@ -33,24 +34,37 @@ def remade(words: Mapping[str, Any], key: str) -> Any:
     return work
 
 
-def serve(connection: Connection) -> None:
-    """Perform what the parent asks until it asks for nothing more."""
-    while (asked := connection.recv()) is not None:
-        try:
-            torch.set_num_threads(asked["threads"])
-            work = remade(asked["words"], asked["key"])
-            part = None if asked["part"] is None else work.parts()[asked["part"]]
-            done = perform(Task(work, part), lambda done, total: connection.send({"done": done, "total": total}))
-            columns = None if done.columns is None else asked_for(done.columns, asked["columns"])
-            jobs = [_words(job) for job in done.jobs]
-            fatal = done.fatal is not None
-            connection.send(
-                {"state": done.state, "error": done.error, "fatal": fatal, "columns": columns, "jobs": jobs}
-            )
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            connection.send({"state": "failed", "error": str(error), "fatal": True, "columns": None, "jobs": []})
+def answers(asked: Mapping[str, Any], tell: Callable[[int, int], None]) -> Iterator[dict[str, Any]]:
+    """An answer for each task of a unit, in order. Where one ends its job, those behind it are skipped.
+
+    Args:
+        asked: Words, key, numbers of the parts (None: an artefact), columns that are shown, threads.
+        tell: Called as tell(done, total) while an artefact is made.
+    """
+    ended, parts = False, [None] if asked["parts"] is None else asked["parts"]
+    for index in parts:
+        began = time.perf_counter()
+        performed = Performed("skipped") if ended else _performed(asked, index, tell)
+        ended = ended or performed.state == "ended" or performed.fatal is not None
+        yield {
+            "state": performed.state,
+            "error": performed.error,
+            "fatal": performed.fatal is not None,
+            "columns": None if performed.columns is None else asked_for(performed.columns, asked["columns"]),
+            "jobs": [_words(job) for job in performed.jobs],
+            "seconds": time.perf_counter() - began,
+        }
+
+
+def _performed(asked: Mapping[str, Any], index: int | None, tell: Callable[[int, int], None]) -> Performed:
+    try:
+        torch.set_num_threads(asked["threads"])
+        work = remade(asked["words"], asked["key"])
+        return perform(Task(work, None if index is None else work.parts()[index]), tell)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return Performed("failed", error=str(error), fatal=error)
 
 
 def asked_for(columns: Mapping[str, Any], names: list[str]) -> dict[str, list[Any]]:
@@ -68,8 +82,15 @@ def _words(job: Job) -> dict[str, Any]:
     return {"call": words.call, "arguments": dict(words.arguments), "key": job.key}
 
 
+def serve(connection: Connection) -> None:
+    """Perform what the parent asks over a socket until it asks for nothing more."""
+    while (asked := connection.recv()) is not None:
+        for answer in answers(asked, lambda done, total: connection.send({"done": done, "total": total})):
+            connection.send(answer)
+
+
 def main() -> None:
-    """Entry point of a worker: file descriptor of the socket."""
+    """Entry point of a worker process: file descriptor of the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     keep_freed()
