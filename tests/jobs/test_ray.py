@@ -139,10 +139,10 @@ def test_a_run_of_processes_that_was_killed_is_ended_by_ray_and_one_worker_is_ki
     assert [cell.findings for cell in cells[0]] == [cell.findings for cell in cells[1]]
 
 
-def test_a_run_of_ray_that_was_killed_is_ended_by_processes(cluster: None, net: Path) -> None:
+def test_a_run_of_ray_that_was_killed_is_ended_by_a_serial_one(cluster: None, net: Path) -> None:
     study(net, "serial").run(progress=False)
     assert 5 <= interrupted(net, "out", "ray:workers=1", after=5) < 16
-    study(net, "out").run(progress=False, executor="processes:workers=1")
+    study(net, "out").run(progress=False, executor="serial")
     assert stored_parts(net.parent / "out") == stored_parts(net.parent / "serial")
 
 
