@@ -15,9 +15,11 @@ import torch
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
 from vauban.core.errors import NoGradient
 from vauban.jobs.executors import pool, worker
+from vauban.jobs.executors.kept import kept
 from vauban.jobs.executors.pool import LIVES, Answer, Pool, RemoteExecutor, RemoteWorker
 from vauban.jobs.executors.units import SECONDS, Unit, Units
 from vauban.jobs.perform import split
+from vauban.jobs.progress import Progress
 from vauban.jobs.runner import run
 
 
@@ -205,3 +207,21 @@ def test_messages_of_workers_are_said_here(job: Doubles, caplog: pytest.LogCaptu
     executor.members.idle().said.append({"log": "out of memory with 8 samples", "level": 30})
     run([job], executor)
     assert caplog.messages == ["out of memory with 8 samples"]
+
+
+def test_kept_workers_serve_several_runs_and_are_ended_after_the_last_or_an_interruption(job: Doubles) -> None:
+    executor = spread()
+
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with kept(executor) as workers:
+        for _ in range(2):
+            job.rows.clear()
+            run([job], workers)
+            assert len(job.rows) == 20
+        assert [member.ended for member in executor.members.started] == [False, False]
+        job.rows.clear()
+        with pytest.raises(KeyboardInterrupt):
+            run([job], workers, interrupt)
+        assert all(member.ended for member in executor.members.started)

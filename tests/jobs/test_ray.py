@@ -102,18 +102,17 @@ def study(net: Path, out: str) -> Study:
     )
 
 
-def interrupted(net: Path, out: str, by: str, after: int) -> int:
-    """A run that is interrupted while its workers are at work, after some parts; how many are stored."""
+def interrupted(net: Path, out: str, by: str, after: int) -> None:
+    """A run that is interrupted while its workers are at work, when some parts are done and nobody is to die any more."""
 
     def tell(progress: Progress) -> None:
         told.append(progress)
-        if len(told) == after:
+        if len(told) >= after and not (net.parent / "death").exists():
             raise KeyboardInterrupt
 
     told: list[Progress] = []
     with pytest.raises(KeyboardInterrupt):
         study(net, out).run(tell, executor=by)
-    return len(stored_parts(net.parent / out))
 
 
 def makers(net: Path) -> Counter[str]:
@@ -121,29 +120,23 @@ def makers(net: Path) -> Counter[str]:
     return Counter((net.parent / "made").read_text().split())
 
 
-def test_a_run_of_processes_that_was_killed_is_ended_by_ray_and_one_worker_is_killed_too(
+def test_a_run_that_is_killed_here_and_there_ends_with_the_rows_of_a_serial_one(
     cluster: None, net: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     serial = study(net, "serial").run(progress=False)
-    assert 3 <= interrupted(net, "out", "processes:workers=1", after=3) < 16
-    (net.parent / "made").unlink()
+    interrupted(net, "out", "serial", after=1)
+    assert len(stored_parts(net.parent / "out")) == 1
     (net.parent / "death").touch()
-    done = study(net, "out").run(progress=False, executor="ray:workers=2")
-    assert not (net.parent / "death").exists()
-    assert [(o.job.key, o.state) for o in done] == [(o.job.key, "finished") for o in serial]
-    assert stored_parts(net.parent / "out") == stored_parts(net.parent / "serial")
+    interrupted(net, "out", "ray:workers=2", after=7)
+    assert 7 <= len(stored_parts(net.parent / "out")) < 16
     assert set(makers(net).values()) == {1}  # each worker made it once, for all batches of both cells
     assert 2 <= len(makers(net)) <= 3  # the killed one, the one in its place, and the other unless it came too late
     assert "a network is made in a worker" in caplog.messages
+    done = study(net, "out").run(progress=False, executor="processes:workers=1")
+    assert [(o.job.key, o.state) for o in done] == [(o.job.key, "finished") for o in serial]
+    assert stored_parts(net.parent / "out") == stored_parts(net.parent / "serial")
     cells = [query.load(net.parent / out).cells for out in ("serial", "out")]
     assert [cell.findings for cell in cells[0]] == [cell.findings for cell in cells[1]]
-
-
-def test_a_run_of_ray_that_was_killed_is_ended_by_a_serial_one(cluster: None, net: Path) -> None:
-    study(net, "serial").run(progress=False)
-    assert 5 <= interrupted(net, "out", "ray:workers=1", after=5) < 16
-    study(net, "out").run(progress=False, executor="serial")
-    assert stored_parts(net.parent / "out") == stored_parts(net.parent / "serial")
 
 
 def test_more_workers_than_there_is_room_for_are_refused_in_one_line(cluster: None, net: Path) -> None:

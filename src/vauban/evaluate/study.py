@@ -34,6 +34,7 @@ from vauban.evaluate.study_words import Reader, as_words, further_metrics, named
 from vauban.jobs import runner
 from vauban.jobs.executor_words import check_words, executor_of
 from vauban.jobs.executors import Executor
+from vauban.jobs.executors.kept import kept
 from vauban.jobs.progress import Tell
 from vauban.jobs.runner import Outcome
 from vauban.jobs.shard import Shard
@@ -214,9 +215,10 @@ class Study:
         if tell is None and progress:
             tell = progress_lines()
         jobs: list[CellJob] = []
-        outcomes = runner.run(self._jobs(jobs), work, tell, mine)
-        if mine is None:
-            self._finish(jobs, outcomes, work, tell)
+        with kept(work) as workers:
+            outcomes = runner.run(self._jobs(jobs), workers, tell, mine)
+            if mine is None:
+                self._finish(jobs, outcomes, workers, tell)
         return StudyResults(self.store.path, tuple(outcomes))
 
     def _finish(self, jobs: list[CellJob], outcomes: list[Outcome], work: Executor, tell: Tell | None) -> None:
