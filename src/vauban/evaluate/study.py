@@ -215,10 +215,10 @@ class Study:
         if tell is None and progress:
             tell = progress_lines()
         jobs: list[CellJob] = []
-        with kept(work) as workers:
-            outcomes = runner.run(self._jobs(jobs), workers, tell, mine)
+        with kept(work) as held:
+            outcomes = runner.run(self._jobs(jobs), held, tell, mine)
             if mine is None:
-                self._finish(jobs, outcomes, workers, tell)
+                self._finish(jobs, outcomes, held, tell)
         return StudyResults(self.store.path, tuple(outcomes))
 
     def _finish(self, jobs: list[CellJob], outcomes: list[Outcome], work: Executor, tell: Tell | None) -> None:
