@@ -185,6 +185,8 @@ def test_dry_run_runs_nothing(evaluate: Run, project: Path) -> None:
     assert ran.code == 0
     assert "3 cells" in ran.out
     assert "nothing was run" in ran.out
+    assert "2 planted tests" in ran.out
+    assert "planted" not in evaluate("--attack", "fgsm", "--planted", "0", "--dry-run").out
     assert not (project / "run").exists()
 
 

@@ -12,16 +12,61 @@ import torch
 from vauban.core.losses import cross_entropy
 from vauban.engine import Oracle
 from vauban.evaluate.cell import Cell
+from vauban.evaluate.planted.job import planted_in
+from vauban.evaluate.planted.planting import FORWARDS
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """Passes per sample and seconds for a cell, both upper bounds: finished samples are dropped. None: not known."""
+    """Passes per sample and seconds for a cell, both upper bounds: finished samples are dropped. None: not known.
+
+    Attributes:
+        cell: The cell.
+        forwards, backwards: Passes per sample.
+        seconds: Of the whole cell.
+        forward_seconds: Of one forward pass of one sample.
+    """
 
     cell: Cell
     forwards: int | None
     backwards: int | None
     seconds: float | None
+    forward_seconds: float
+
+
+@dataclass(frozen=True)
+class PlantedEstimate:
+    """What the planted tests of a study cost at most, beside running the attacks that they test once more.
+
+    Attributes:
+        tests: One for each network and budget.
+        images: Of each test.
+        forwards: For an image.
+        seconds: Of all tests.
+    """
+
+    tests: int
+    images: int
+    forwards: int
+    seconds: float
+
+
+def planted_estimate(estimates: Sequence[CostEstimate], images: int) -> PlantedEstimate | None:
+    """What the planted tests cost at most; None where there is none.
+
+    Args:
+        estimates: Of the cells.
+        images: Of a test, at most.
+    """
+    tests: dict[tuple[Any, ...], float] = {}
+    for known in estimates:
+        ball = planted_in(known.cell)
+        if ball is not None and ball.norm.p >= 1:
+            tests[id(known.cell.defended), ball.norm.name, float(ball.radius)] = known.forward_seconds
+    if not tests or not images:
+        return None
+    n = min(images, len(estimates[0].cell.data))
+    return PlantedEstimate(len(tests), n, FORWARDS, n * FORWARDS * sum(tests.values()))
 
 
 def estimate(cells: Sequence[Cell]) -> list[CostEstimate]:
@@ -34,7 +79,7 @@ def estimate(cells: Sequence[Cell]) -> list[CostEstimate]:
         forward, backward = timed[id(cell.defended)]
         count = cell.attack.value.passes
         if count is None:
-            out.append(CostEstimate(cell, None, None, None))
+            out.append(CostEstimate(cell, None, None, None, forward))
             continue
         each = cell.threat.draws * len(cell.threat.networks)
         forwards, backwards = count[0] * (each if count[1] else 1), count[1] * each
@@ -42,9 +87,8 @@ def estimate(cells: Sequence[Cell]) -> list[CostEstimate]:
             forwards += count[1]
         if cell.threat.budget is not None:
             forwards, backwards = min(forwards, cell.threat.budget), min(backwards, cell.threat.budget)
-        out.append(
-            CostEstimate(cell, forwards, backwards, len(cell.data) * (forwards * forward + backwards * backward))
-        )
+        seconds = len(cell.data) * (forwards * forward + backwards * backward)
+        out.append(CostEstimate(cell, forwards, backwards, seconds, forward))
     return out
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def show_plan(study: Study) -> None:
     """Print the cells of a study with passes per sample and time, all upper bounds."""
-    from vauban.evaluate.estimate import estimate
+    from vauban.evaluate.estimate import estimate, planted_estimate
 
     estimates = estimate(study.cells)
     for key, group in groupby(estimates, key=lambda e: (e.cell.model.name, e.cell.defence.name, e.cell.threat_name)):
@@ -45,6 +45,12 @@ def show_plan(study: Study) -> None:
         f"{fmt.plural(len(estimates), 'cell')}, at most {duration(known)}{rest}; nothing was run "
         "(passes are per sample, upper bounds)"
     )
+    planted = planted_estimate(estimates, study.planted)
+    if planted is not None:
+        console.print(
+            f"and {fmt.plural(planted.tests, 'planted test')}, where something is left standing: at most {planted.images} images "
+            f"x {planted.forwards:,} forwards each, {duration(planted.seconds)}, and the attack once more"
+        )
 
 
 def run_with_progress(

@@ -17,6 +17,7 @@ from vauban.core.errors import VaubanError
 from vauban.core.norms import Ball
 from vauban.core.rng import fold
 from vauban.evaluate.after_cell import AfterCell
+from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.findings import LEAST
 from vauban.evaluate.job import CellJob
 from vauban.evaluate.planted.outcome import PlantedTest, blank
@@ -41,7 +42,7 @@ def planted_jobs(jobs: Sequence[CellJob], n: int) -> list[PlantedJob]:
     groups: dict[tuple[Any, ...], list[tuple[CellJob, CellRows]]] = defaultdict(list)
     for job in jobs:
         read = read_cell(job.folder, pictures=False)
-        ball = planted_in(job)
+        ball = planted_in(job.cell)
         if read.complete and ball is not None and ball.norm.p >= 1:
             cell = job.cell
             groups[cell.model.name, cell.defence.name, ball.norm.name, float(ball.radius)].append((job, read))
@@ -49,9 +50,9 @@ def planted_jobs(jobs: Sequence[CellJob], n: int) -> list[PlantedJob]:
     return [test for test in tests if test is not None]
 
 
-def planted_in(job: CellJob) -> Ball | None:
+def planted_in(cell: Cell) -> Ball | None:
     """The ball of a cell in which images are planted: the attack's, else the data's for its norm; None: there is none."""
-    attack, data = job.cell.attack.value, job.cell.data
+    attack, data = cell.attack.value, cell.data
     if attack.ball is not None:
         return attack.ball if isinstance(attack.ball.radius, int | float) else None
     radius = data.budgets.get(attack.norm.name)
@@ -97,7 +98,7 @@ class PlantedJob(AfterCell):
         return (self.job.folder.planted() or {}).get("key") == self.key
 
     def compute(self, part: Part, scratch: Path) -> Computed:
-        cell, settings, ball = self.job.cell, self.job.cell.settings, planted_in(self.job)
+        cell, settings, ball = self.job.cell, self.job.cell.settings, planted_in(self.job.cell)
         assert ball is not None
 
         batch = cell.data.batch(part.positions).to(settings.device)

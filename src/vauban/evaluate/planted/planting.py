@@ -22,6 +22,7 @@ from vauban.evaluate.planted.overridden import Heads, Overridden
 from vauban.evaluate.planted.points import RandomPoints
 
 CLOUD, TRIALS, FRESH = 1000, 1500, 500
+FORWARDS = 4000  # of an image at most, its thresholds included
 """Points that the direction is fitted to, points among which the planted image is the best, points of the random search."""
 THRESHOLDS = (0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 """Thresholds that are tried in turn, as parts of the planted image's score."""
