@@ -47,13 +47,15 @@ def shell(command: str) -> tuple[str, int]:
 
 
 def plain(text: str) -> str:
-    """Words and signs: numbers, rules, white space and the length of a bar do not count."""
+    """Words and signs: numbers, what hangs on them, rules, white space and the length of a bar do not count."""
     text = re.sub(r"[─━╸╺╾╼]+", "─", text)
     text = re.sub(r"Every image was|The remaining images were not", "Images", re.sub(r"\s+", " ", text))
     text = re.sub(r":[^\s|]*\s+(?=─)", " ", text)  # parameters before a bar: cut where the terminal ends
-    text = re.sub(r"\b(?=[0-9a-f]*\d)([0-9a-f]{16}|[0-9a-f]{8})\b", "#", text)
+    text = re.sub(r"(?<![.\d])\b(?=[0-9a-f]*\d)([0-9a-f]{16}|[0-9a-f]{8})\b", "#", text)
     text = re.sub(r"(?<![A-Za-z_\d])[-+]?(\d[\d.,:]*|inf\b|nan\b|∞)(e[-+]?\d+)?", "#", text)
     text = re.sub(r"# (ms|s|min)\b", "# s", text.replace("#/#", "#").replace("– at", "# at"))
+    text = text.replace(" (# already misclassified)", "")
+    text = re.sub(r"no median (\w+) since at most half were fooled", r"median \1 #", text)
     return text.strip()
 
 

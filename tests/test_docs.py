@@ -136,3 +136,9 @@ def test_reference_pages_name_modules_that_are_there() -> None:
     for page in (ROOT / "docs/reference").glob("*.md"):
         for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE):
             assert importlib.util.find_spec(name), f"{page.name}: {name}"
+
+
+def test_numbers_do_not_count_whatever_their_digits() -> None:
+    shown = "ddn,0.5905368014449738,0.48099600158684025,18.4375 at 0123456789abcdef"
+    assert executed.agrees(shown, "ddn,0.5433813060141764,0.4646355436211441,3.515625 at fedcba9876543210")
+    assert not executed.agrees(shown, "pgd,0.5433813060141764,0.4646355436211441,3.515625 at fedcba9876543210")

@@ -48,8 +48,9 @@ def show_plan(study: Study) -> None:
     planted = planted_estimate(estimates, study.planted)
     if planted is not None:
         console.print(
-            f"and {fmt.plural(planted.tests, 'planted test')}, where something is left standing: at most {planted.images} images "
-            f"x {planted.forwards:,} forwards each, {duration(planted.seconds)}, and the attack once more"
+            f"and {fmt.plural(planted.tests, 'planted test')}, where something is left standing: at most "
+            f"{planted.images} images x {planted.forwards:,} forwards each, {duration(planted.seconds)}, and the attack "
+            "once more"
         )
 
 
