@@ -19,6 +19,7 @@ from vauban.engine.attack import Attack, all_needs
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.study import Study
 from vauban.words.attack import allowed_attacks
+from vauban.words.labels import attack_label
 
 FILE = """
 import torch
@@ -155,6 +156,13 @@ GRANTED = {
     "labels-only": {"labels"},
     "gray-box": {"gradients"},
 }
+LEFT = {
+    "standard": {"scores-only": ("random-noise", "square", "rays"), "labels-only": ("random-noise", "rays")},
+    "standard in l1": {"scores-only": ("random-noise", "hopskipjump"), "labels-only": ("random-noise", "hopskipjump")},
+    "cascade": {"scores-only": ("random-noise",), "labels-only": ("random-noise",)},
+    "nested": {"scores-only": ("square",)},
+}
+"""What is left of batteries where no gradients are granted."""
 
 
 @pytest.mark.parametrize("case", NEEDS)
@@ -191,7 +199,7 @@ def test_what_is_not_granted_is_refused_before_a_network_is_asked(case: str, thr
         return vb.attack(attack, net, vb.data.load("digits/test[:4]").all(), threat=recipe)
 
     callers: tuple[Callable[[], object], ...] = (study, alone)
-    if needs <= GRANTED[threat]:
+    if needs <= GRANTED[threat] or threat in LEFT.get(case, {}):
         study()
         return
     for caller in callers:
@@ -199,6 +207,19 @@ def test_what_is_not_granted_is_refused_before_a_network_is_asked(case: str, thr
             caller()
     assert net.asked == 0
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("case", "threat"), [(case, threat) for case in LEFT for threat in LEFT[case]])
+def test_a_battery_goes_on_with_the_members_that_are_granted(case: str, threat: str) -> None:
+    attack = NEEDS[case][0].under(frozenset(GRANTED[threat]), (1, 8, 8))
+    assert all_needs(attack) <= GRANTED[threat]
+    names = [label.split(" of ")[-1].partition(":")[0] for label in _leaves(attack)]
+    assert tuple(dict.fromkeys(names)) == LEFT[case][threat]
+    assert NEEDS[case][0].under(frozenset({"gradients"}), (1, 8, 8)) is NEEDS[case][0]
+
+
+def _leaves(attack: Attack) -> list[str]:
+    return [name for member in attack.members for name in _leaves(member)] if attack.members else [attack_label(attack)]
 
 
 def test_a_goal_that_needs_logits_is_refused_under_labels(tmp_path: Path) -> None:
@@ -212,5 +233,7 @@ def test_a_goal_that_needs_logits_is_refused_under_labels(tmp_path: Path) -> Non
 
 def test_attacks_that_are_named_as_allowed_are_allowed() -> None:
     assert "standard" not in allowed_attacks(frozenset({"gradients"}))
-    assert "standard" in allowed_attacks(frozenset({"gradients", "scores", "labels"}))
+    for threat in ("white-box", "scores-only", "labels-only"):
+        assert "standard" in allowed_attacks(frozenset(GRANTED[threat]))
+    assert "autoattack" not in allowed_attacks(frozenset({"scores", "labels"}))
     assert {"pgd", "ddn"} <= set(allowed_attacks(frozenset({"gradients"})))

@@ -51,7 +51,7 @@ def crafted(craft: Craft, batch: Batch = BATCH, seed: int = 0) -> Tensor:
 def test_png_round_trip(channels: int) -> None:
     levels = torch.randint(0, 256, (3, channels, 7, 5), generator=torch.Generator().manual_seed(0))
     x = levels.float() / 255
-    from vauban.evaluate.batch import png
+    from vauban.core.pictures import png
 
     assert torch.equal(reload([png(picture) for picture in x]), x)
 

@@ -132,6 +132,10 @@ class Standard(Attack):
     def _squares(self, vectors: bool) -> bool:
         return self.ball.norm is not L1 and not (vectors and self.ball.norm is L2)
 
+    def under(self, grants: frozenset[str], shape: Sequence[int]) -> Attack:
+        """Without gradients every sample is one that has none: a cascade of noise, Square and an attack by labels."""
+        return self if "gradients" in grants else Cascade(self.parts(len(shape) == 1, blind=True)).under(grants, shape)
+
     def stages_on(self, shape: Sequence[int]) -> tuple[Attack, ...]:
         """The attacks in their order, as `Result.broken_by` counts them; a sample without a gradient is spared some."""
         vectors = len(shape) == 1

@@ -24,7 +24,8 @@ from vauban.cli import (
     run,
     train,
 )
-from vauban.core.errors import VaubanError, exits_are_errors, plain
+from vauban.cli.gates import UNFINISHED
+from vauban.core.errors import QueriesSpent, VaubanError, exits_are_errors, plain
 from vauban.jobs.allocator import keep_freed
 
 app = typer.Typer(
@@ -81,6 +82,11 @@ def main() -> None:
     try:
         with exits_are_errors():
             code = app(standalone_mode=False, prog_name="vauban")
+    except QueriesSpent as spent:
+        if debug:
+            raise
+        _complain(str(spent))
+        sys.exit(UNFINISHED)
     except VaubanError as error:
         if debug:
             raise

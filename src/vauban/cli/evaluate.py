@@ -19,6 +19,7 @@ from vauban.cli.options import (
     GateOption,
     JsonOption,
     JunitOption,
+    MaxQueriesOption,
     QuietOption,
     RejectsOption,
     RootOption,
@@ -62,6 +63,7 @@ def evaluate(
         typer.Option(help="Images on which the strongest attack is tested where something is known to exist; 0: none."),
     ] = 24,
     metrics: Annotated[str, typer.Option(help="Further columns, e.g. mad,file.py:name.")] = "",
+    max_queries_total: MaxQueriesOption = None,
     workers: WorkersOption = 1,
     executor: ExecutorOption = None,
     shard: ShardOption = None,
@@ -86,17 +88,19 @@ def evaluate(
     from vauban.evaluate.study import Study
     from vauban.evaluate.study_file import study_text
     from vauban.jobs.executor_words import executor_of
+    from vauban.words.model import only_answers
 
     work = executor_of(executor, workers)
     if model and not data:
         raise VaubanError(
             "expected --data beside --model, e.g. --data mnist/test[:500]; vauban list datasets names them"
         )
+    answering = any(only_answers(word) for word in model or ())
     words: dict[str, Any] = {
         "out": str(out),
         "data": data or "digits/test[:150]",
         "models": model or ["digits-cnn"],
-        "attacks": attack or ["fgsm", "pgd", "ddn", "standard"],
+        "attacks": attack or (["standard"] if answering else ["fgsm", "pgd", "ddn", "standard"]),
         "defences": defence or (["none"] if model else ["none", "bit-depth:bits=2"]),
         "threats": threat,
         "goal": goal,
@@ -110,6 +114,7 @@ def evaluate(
         "save_images": save_images,
         "preflight": preflight,
         "planted": planted,
+        "max_queries_total": max_queries_total,
         "metrics": [name.strip() for name in metrics.split(",") if name.strip()],
         "root": data_root,
         "download": download,

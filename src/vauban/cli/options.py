@@ -27,6 +27,9 @@ ShardOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Let torchvision fetch MNIST or CIFAR-10 if missing.")]
+MaxQueriesOption = Annotated[
+    int | None, typer.Option(help="Images that services and other black boxes may be sent in all; then it stops.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show cells, passes and time; run nothing.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")]
 FailUnderOption = Annotated[

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from vauban.cli.gates import ended
-from vauban.cli.screens import hidden, run_with_progress, show_outcomes
+from vauban.cli.screens import hidden, run_with_progress, show_outcomes, show_queries
 from vauban.cli.shards import end_shard
 from vauban.evaluate.study import Study
 from vauban.jobs.executors import Executor
@@ -39,6 +39,7 @@ def perform(study: Study, executor: Executor, shard: Shard | None, *, silent: bo
     batches alone."""
     study.command = ["vauban", *sys.argv[1:]]
     with hidden(silent or as_json):
+        show_queries(study)
         outcomes = run_with_progress(study, executor, shard, silent=silent or as_json)
         if shard is not None:
             end_shard(shard, study.store.path, any(outcome.state == "failed" for outcome in outcomes), silent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from vauban.cli.options import (
     GateOption,
     JsonOption,
     JunitOption,
+    MaxQueriesOption,
     QuietOption,
     ShardOption,
     WorkersOption,
@@ -28,6 +30,7 @@ def run(
     fail_under: FailUnderOption = None,
     gate: GateOption = "interval",
     junit: JunitOption = None,
+    max_queries_total: MaxQueriesOption = None,
     workers: WorkersOption = 1,
     executor: ExecutorOption = None,
     shard: ShardOption = None,
@@ -48,6 +51,8 @@ def run(
     from vauban.cli.screens import show_plan
     from vauban.evaluate.study_of_file import study_of
 
+    if max_queries_total is not None:
+        words = replace(words, words={**words.words, "max_queries_total": max_queries_total})
     study = study_of(words)
     if dry_run:
         show_plan(study)

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vauban.core.contracts import check_labels
 from vauban.core.errors import ContractError
 
 NO_LABEL = -1
 """In the place of a label where the logits are not finite: equal to no label and to no target."""
+
+
+ALL = frozenset({"gradients", "scores", "labels"})
+"""What a network may be asked for."""
+
+
+def revealed(network: nn.Module) -> frozenset[str]:
+    """What a network can be asked for: all, or what the black boxes in it answer, each by its attribute `grants`."""
+    told = ALL
+    for part in network.modules():
+        own = getattr(part, "grants", None)
+        if isinstance(own, frozenset):
+            told &= own
+    return told
+
+
+def hides_scores(network: nn.Module) -> bool:
+    """Whether a black box in a network tells the largest scores alone, by its attribute `hides_scores`."""
+    return any(getattr(part, "hides_scores", False) is True for part in network.modules())
 
 
 def predicted(logits: Tensor) -> Tensor:

@@ -56,6 +56,14 @@ class BudgetSpent(VaubanError):  # noqa: N818 - a signal to the loop rather than
     """A call would exceed the query budget of the threat."""
 
 
+class ServiceFailed(VaubanError):  # noqa: N818
+    """A service that a network asks does not answer, or not with what it was declared to answer."""
+
+
+class QueriesSpent(VaubanError):  # noqa: N818
+    """A run would send more images than it may."""
+
+
 class MissingExtra(VaubanError):  # noqa: N818
     """An optional dependency is not installed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -112,6 +113,16 @@ class Attack(Parameters, ABC):
         inner = tuple(stage for member in self.members for stage in member.stages_on(shape))
         return inner if len(inner) > 1 else (self,)
 
+    def under(self, grants: frozenset[str], shape: Sequence[int]) -> Attack:
+        """The attack as it runs where a threat grants this: itself; a battery without gradients goes on without the
+        members that ask for what is not granted.
+
+        Args:
+            grants: Of the threat.
+            shape: Of a sample.
+        """
+        return self
+
     @abstractmethod
     def run(self, oracle: Oracle) -> Result:
         """Attack the rows of an oracle.
@@ -146,6 +157,10 @@ class AroundAttack(Attack):
     @property
     def members(self) -> tuple[Attack, ...]:
         return (self.attack,)
+
+    def under(self, grants: frozenset[str], shape: Sequence[int]) -> Attack:
+        inner = self.attack.under(grants, shape)
+        return self if inner is self.attack else dataclasses.replace(self, attack=inner)  # type: ignore[type-var]
 
 
 def _budget(args: tuple[Any, ...], given: Mapping[str, Any], known: Sequence[str]) -> float | None:

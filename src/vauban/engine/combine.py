@@ -12,7 +12,7 @@ from torch import Tensor
 from vauban.core.errors import BudgetSpent, ContractError, NoGradient
 from vauban.core.norms import Ball, Norm
 from vauban.core.parameters import Count
-from vauban.engine.attack import AroundAttack, Attack, shared_ball, strongest_need, total_passes
+from vauban.engine.attack import AroundAttack, Attack, all_needs, shared_ball, strongest_need, total_passes
 from vauban.engine.iterate import Steps, iterate
 from vauban.engine.oracle import Oracle
 from vauban.engine.result import Result, untouched
@@ -100,6 +100,14 @@ class Cascade(Attack):
     @property
     def members(self) -> tuple[Attack, ...]:
         return self.attacks
+
+    def under(self, grants: frozenset[str], shape: Sequence[int]) -> Attack:
+        """The cascade of the members that ask for no more; itself where none of them asks anything of the target."""
+        if "gradients" in grants:
+            return self
+        members = [attack.under(grants, shape) for attack in self.attacks]
+        left = tuple(attack for attack in members if all_needs(attack) <= grants)
+        return replace(self, attacks=left) if any(all_needs(attack) for attack in left) else self
 
     def run(self, oracle: Oracle) -> Result:
         shape, places, start = oracle.domain.x0.shape[1:], [], 0

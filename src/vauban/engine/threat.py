@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from vauban.core.answers import ALL, hides_scores, revealed
 from vauban.core.cards import Backward, carded, rejecting
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
@@ -17,8 +18,6 @@ from vauban.core.pixel_grid import Levels
 from vauban.core.rng import seeded
 from vauban.engine.first_answer import first_answer
 from vauban.engine.network import WeightedModule, quiet
-
-ALL = frozenset({"gradients", "scores", "labels"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +28,8 @@ class BoundThreat(Parameters):
         target: The network that is judged, always the defended one.
         name: What tables call the threat.
         sources: The weighted networks that give gradients; empty: the target itself.
-        grants: A subset of gradients, scores, labels.
+        grants: A subset of gradients, scores, labels; what the networks do not give is taken out: gradients of a black box,
+            scores of one that answers labels.
         budget: Forward passes per sample; None: no bound.
         backward: Backward rules (BPDA) of submodules, in force during gradients only.
         draws: Gradients averaged per call (EOT).
@@ -72,6 +72,18 @@ class BoundThreat(Parameters):
             raise ContractError(
                 f"expected backward rules for modules of the networks, got {strangers[0]}, which is not"
             )
+        object.__setattr__(self, "grants", self.grants & self._given)
+
+    @property
+    def _given(self) -> frozenset[str]:
+        """What the networks can be asked for: answers of the target, gradients of each that is differentiated."""
+        followed = all("gradients" in revealed(network) for network, _ in self.networks)
+        return (revealed(self.target) - {"gradients"}) | ({"gradients"} if followed else frozenset())
+
+    @cached_property
+    def hides_scores(self) -> bool:
+        """Whether the target tells its largest scores alone."""
+        return hides_scores(self.target)
 
     @cached_property
     def parts(self) -> list[nn.Module]:

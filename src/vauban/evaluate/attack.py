@@ -27,9 +27,10 @@ from vauban.evaluate.diagnostics.first_look import first_look, tell
 from vauban.evaluate.diagnostics.indicators_counts import answers
 from vauban.evaluate.diagnostics.indicators_stages import staged
 from vauban.evaluate.diagnostics.preflight_checks import answered_last, undeclared_rejection
-from vauban.evaluate.grants import check_grants, told
+from vauban.evaluate.grants import granted, told
 from vauban.evaluate.narrowed import narrowed
 from vauban.evaluate.unchanged import check_unchanged, state_of
+from vauban.threats.access import by_answers
 from vauban.words import data as datasets
 from vauban.words import goal as goals
 from vauban.words.attack import attack_of
@@ -47,7 +48,7 @@ def attack(
     model: nn.Module | str,
     batch: Any,
     *,
-    threat: Any = "white-box",
+    threat: Any = None,
     goal: Goal | str = "untargeted",
     seed: int = 0,
     mask: Any = None,
@@ -64,7 +65,8 @@ def attack(
         model: A module, or its name: `digits-cnn`, `jpeg|digits-cnn`.
         batch: A `Batch`, a pair (x, y) of images on the 8-bit grid and labels, a `DataLoader`, a torch data set, or a data
             set or its name. Data sets are taken whole and give an attack without eps its conventional budget.
-        threat: One of `vauban.threats`, or its name: `adaptive:eot=16`; of the ways of `auto` the best is taken.
+        threat: One of `vauban.threats`, or its name: `adaptive:eot=16`; of the ways of `auto` the best is taken. None:
+            white-box, or by scores or labels alone of a model that only answers.
         goal: A goal, or its name: `targeted:3`.
         seed: Of every random number.
         mask: False or 0 where the attacker may change nothing, True or 1 elsewhere, as `(batch, ...)` or what broadcasts to
@@ -84,10 +86,11 @@ def attack(
     named = attack_of(attack, data if isinstance(data, Dataset) else None)
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
     tell_behind(network.name, network.behind)
-    meant, looked = best_way(threat_of(threat).value, network.value, network.network, data, whole, named.value, seed)
+    given = by_answers(network.value) if threat is None else threat_of(threat).value
+    meant, looked = best_way(given, network.value, network.network, data, whole, named.value, seed)
     bound: BoundThreat = told(meant, network.network).bind(network.value, levels=whole.levels)
     aim = goals.load(goal)
-    check_grants(named, aim, bound)
+    named = granted(named, aim, bound, whole.x.shape[1:])
     state = state_of(bound.parts)
     classes = data.known_classes if isinstance(data, Dataset) else None
     blind = named.value.goes_on_blind

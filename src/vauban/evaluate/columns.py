@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vauban.core.pictures import pictured, png
 from vauban.engine import Verdict
-from vauban.evaluate.batch import Evaluated, pictured, png
+from vauban.evaluate.batch import Evaluated
 from vauban.metrics.base import Metric
 from vauban.metrics.sample import measure
 

@@ -14,6 +14,7 @@ from vauban.engine import Oracle
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.planted.job import planted_in
 from vauban.evaluate.planted.planting import FORWARDS
+from vauban.evaluate.queries import drifts
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class CostEstimate:
         cell: The cell.
         forwards, backwards: Passes per sample.
         seconds: Of the whole cell.
-        forward_seconds: Of one forward pass of one sample.
+        forward_seconds: Of one forward pass of one sample; None: not known.
     """
 
     cell: Cell
     forwards: int | None
     backwards: int | None
     seconds: float | None
-    forward_seconds: float
+    forward_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def planted_estimate(estimates: Sequence[CostEstimate], images: int) -> PlantedE
     tests: dict[tuple[Any, ...], float] = {}
     for known in estimates:
         ball = planted_in(known.cell)
-        if ball is not None and ball.norm.p >= 1:
+        if ball is not None and ball.norm.p >= 1 and known.forward_seconds is not None:
             tests[id(known.cell.defended), ball.norm.name, float(ball.radius)] = known.forward_seconds
     if not tests or not images:
         return None
@@ -71,12 +72,13 @@ def planted_estimate(estimates: Sequence[CostEstimate], images: int) -> PlantedE
 
 def estimate(cells: Sequence[Cell]) -> list[CostEstimate]:
     """Time one small batch of each defended model and multiply."""
-    timed: dict[int, tuple[float, float]] = {}
+    timed: dict[int, tuple[float, float] | None] = {}
     out = []
     for cell in cells:
         if id(cell.defended) not in timed:
-            timed[id(cell.defended)] = _time(cell)
-        forward, backward = timed[id(cell.defended)]
+            timed[id(cell.defended)] = None if drifts(cell.defended) else _time(cell)  # images may cost money
+        each_pass = timed[id(cell.defended)]
+        forward = None if each_pass is None else each_pass[0]
         count = cell.attack.value.passes
         if count is None:
             out.append(CostEstimate(cell, None, None, None, forward))
@@ -87,8 +89,8 @@ def estimate(cells: Sequence[Cell]) -> list[CostEstimate]:
             forwards += count[1]
         if cell.threat.budget is not None:
             forwards, backwards = min(forwards, cell.threat.budget), min(backwards, cell.threat.budget)
-        seconds = len(cell.data) * (forwards * forward + backwards * backward)
-        out.append(CostEstimate(cell, forwards, backwards, seconds, forward))
+        whole = None if each_pass is None else len(cell.data) * (forwards * each_pass[0] + backwards * each_pass[1])
+        out.append(CostEstimate(cell, forwards, backwards, whole, forward))
     return out
 
 

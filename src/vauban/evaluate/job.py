@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
-from vauban.evaluate.batch import evaluate_batch, pictured
+from vauban.core.pictures import pictured
+from vauban.evaluate.batch import evaluate_batch
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.columns import columns
 from vauban.evaluate.diagnostics.checks import check_run

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import ContractError, plural
+from vauban.core.pictures import png
 from vauban.data.encoded import Framing
-from vauban.evaluate.batch import png
 from vauban.metrics.magnify import magnify
 from vauban.report.run.example_images import example_rows
 from vauban.store import Store

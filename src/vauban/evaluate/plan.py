@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from vauban.core.answers import revealed
 from vauban.core.cards import carded, keys_of
 from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.goals import Goal
@@ -17,11 +18,11 @@ from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.adaptation.expand import images_of, looked_at
 from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.cell import Cell
-from vauban.evaluate.grants import check_grants, told
+from vauban.evaluate.grants import granted, told
 from vauban.evaluate.settings import Settings
 from vauban.evaluate.unchanged import state_of
 from vauban.jobs.identity import describe
-from vauban.threats.access import WhiteBox
+from vauban.threats.access import WhiteBox, by_answers
 from vauban.threats.adaptive import Adaptive
 from vauban.threats.auto import Auto
 from vauban.threats.base import Means, Threat
@@ -53,8 +54,8 @@ def make_cells(
 
     Without threats: white-box for each model, for a defence whose card prescribes more, adaptive beside it, and auto for a
     network without a card, or where the gradient of a card's rules is not that of the function and a way of auto breaks
-    more. Auto becomes a threat for each way that it finds. Raises AccessError, before anything runs, for an attack that a
-    threat does not grant.
+    more; scores-only or labels-only for a network that only answers. Auto becomes a threat for each way that it finds.
+    Raises AccessError, before anything runs, for an attack that a threat does not grant.
     """
     cells = []
     for model in models:
@@ -75,8 +76,8 @@ def make_cells(
                     threat = replace(threat, value=threat.value.prepare(means(network, defended)))
                 bound = bind(threat, defended, data, settings, network)
                 state = state_of(bound.parts)
-                for attack in attacks:
-                    check_grants(attack, goals.load(goal), bound)
+                for named in attacks:
+                    attack = granted(named, goals.load(goal), bound, data.shape)
                     cell = Cell(
                         model,
                         defence,
@@ -169,6 +170,9 @@ def _expanded(threats: Sequence[Named[Any]], seen: Adaptation) -> list[Named[Any
 def _default_threats(defended: nn.Module, looks: bool) -> list[Named[Any]]:
     from vauban import threats
 
+    if "gradients" not in revealed(defended):
+        plain = by_answers(defended)
+        return [Named(plain.name, plain)]
     if keys_of(defended):
         return [Named("keyed", threats.keyed()), Named("leaked-key", threats.leaked_key())]
     chosen: list[Named[Any]] = [Named("white-box", threats.white_box())]

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from vauban.core.arguments import named_arguments
 from vauban.core.contracts import Words
 from vauban.core.device import check_device
-from vauban.core.errors import ContractError, VaubanError, exits_are_errors
+from vauban.core.errors import ContractError, QueriesSpent, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
-from vauban.core.parameters import Whole, check
+from vauban.core.parameters import Count, Whole, check
 from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.attackers_means import RunMeans
 from vauban.evaluate.audit import due_audits
@@ -21,6 +21,7 @@ from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
 from vauban.evaluate.diagnostics.findings import Finding
+from vauban.evaluate.drift import check_drift
 from vauban.evaluate.job import CellJob
 from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.opening import open_cell
@@ -28,6 +29,7 @@ from vauban.evaluate.own_labels import own_labels
 from vauban.evaluate.plan import each_once, make_cells, named_in, tell_lacking
 from vauban.evaluate.planted.job import planted_jobs
 from vauban.evaluate.progress_lines import progress_lines
+from vauban.evaluate.queries import ExpectedQueries, count_in, drifts, expected
 from vauban.evaluate.results import StudyResults
 from vauban.evaluate.settings import Settings
 from vauban.evaluate.study_words import Reader, as_words, further_metrics, named, with_defences
@@ -40,6 +42,8 @@ from vauban.jobs.runner import Outcome
 from vauban.jobs.shard import Shard
 from vauban.store.files import check_output
 from vauban.store.parquet import Store
+from vauban.store.query import read_cell
+from vauban.store.query_ledger import QueryLedger
 from vauban.threats.access import WhiteBox
 from vauban.threats.auto import Auto
 from vauban.words import data as datasets
@@ -78,6 +82,8 @@ class Study:
         planted: Images on which the attack that broke most is tested where an adversarial image is known to exist, for each
             network and budget; 0, or without preflight: no such test.
         metrics: Further columns, by name.
+        max_queries_total: Images that black boxes may be sent in all, by every run into `out` and every process; None: no
+            limit.
         root: Folder of the data sets; None: the default one.
         download: Whether torchvision may fetch data that is missing.
 
@@ -110,6 +116,7 @@ class Study:
         preflight: bool = True,
         planted: int = 0,
         metrics: Sequence[str] = (),
+        max_queries_total: int | None = None,
         root: str | Path | None = None,
         download: bool = False,
     ) -> None:
@@ -119,8 +126,10 @@ class Study:
         check("Study", "preflight", preflight, bool)
         check("Study", "planted", planted, Whole)
         check("Study", "metrics", metrics, Sequence[str])
+        check("Study", "max_queries_total", max_queries_total, Count | None)
         check_device(device)
         self.store = Store(out)
+        self.ledger = QueryLedger(self.store.path / "queries.json", max_queries_total)
         self.data = datasets.load(data, root=root, labels=labels, download=download)  # type: ignore[arg-type]
         self.preflight, self.planted = preflight, planted if preflight else 0
         self._words = as_words(
@@ -142,10 +151,12 @@ class Study:
             preflight=preflight,
             planted=planted,
             metrics=tuple(metrics),
+            max_queries_total=max_queries_total,
             root=None if root is None else str(root),
         )
         self._hashes: list[str] = []
         self._folder = Path.cwd()
+        self._asked: set[str] = set()  # cells of services of which something is computed in a run
         self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
         size = automatic_batch_size(self.data) if batch_size is None else batch_size
         self.settings = Settings(seed, size, device, levels, budget, save_images, further_metrics(metrics, self.data))
@@ -156,7 +167,9 @@ class Study:
         named_defences = named(defences, defence_of, reader)
         named_threats = None if threats is None else named(threats, threat_of, reader)
         named_attacks = named(attacks, lambda word: attack_of(word, self.data), reader)
-        for plain, defended in with_defences(models, named_defences, reader):
+        networks = with_defences(models, named_defences, reader)
+        count_in(self.ledger, [plain.value for plain, _ in networks])
+        for plain, defended in networks:
             model = model_of(plain, rejects)
             model.value.to(device)
             labelled = own_labels(model, self.data, self.settings) if labels == "own" else self.data
@@ -206,6 +219,7 @@ class Study:
 
         Raises:
             ContractError: Several workers and a study that holds objects of this process.
+            QueriesSpent: The run would send more images than `max_queries_total`; finished batches are stored.
         """
         mine, work = Shard.read(shard), executor_of(executor, workers)
         check_words(work, self._words is not None, "a study")
@@ -214,15 +228,22 @@ class Study:
         self._write_plan()
         if tell is None and progress:
             tell = progress_lines()
+        count_in(self.ledger, [cell.defended for cell in self.cells])
+        self.ledger.begin()
         jobs: list[CellJob] = []
-        with kept(work) as held:
-            outcomes = runner.run(self._jobs(jobs), held, tell, mine)
-            if mine is None:
-                self._finish(jobs, outcomes, held, tell)
+        try:
+            with kept(work) as held:
+                outcomes = runner.run(self._jobs(jobs), held, tell, mine)
+                if mine is None:
+                    self._finish(jobs, outcomes, held, tell)
+        except VaubanError as error:
+            if self.ledger.refused:  # said once, in whatever process it was
+                raise QueriesSpent(self.ledger.stopped(self.ledger.sent)) from error
+            raise
         return StudyResults(self.store.path, tuple(outcomes))
 
     def _finish(self, jobs: list[CellJob], outcomes: list[Outcome], work: Executor, tell: Tell | None) -> None:
-        """What waits for all batches: findings between cells, audits, planted tests, magnified examples."""
+        """What waits for all batches: findings between cells, audits, planted tests, services asked again, magnified examples."""
         self._check()
         while audits := due_audits(self.store, jobs):
             ended = runner.run(audits, work, tell)
@@ -232,7 +253,17 @@ class Study:
             self._check()
         if self.planted and runner.run(planted_jobs(jobs, self.planted), work, tell):
             self._check()
+        if self.preflight and (asked := [job for job in jobs if job.key in self._asked]):
+            check_drift(asked)
+            self._check()
         magnify_examples(self.store, self._hashes, self.settings.device)
+
+    @property
+    def expected_queries(self) -> ExpectedQueries | None:
+        """How many images a run sends to services, at most; None where none is asked and nothing is limited."""
+        if self.ledger.limit is None and not any(drifts(cell.defended) for cell in self.cells):
+            return None
+        return expected(self.cells, self.store, self.ledger, self.preflight)
 
     def _check(self) -> None:
         """Compare the finished cells and store what contradicts."""
@@ -245,6 +276,8 @@ class Study:
         for i, planned in enumerate(self.cells):
             cell, findings = self._look(preflight, planned)
             folder, opened = open_cell(self.store, cell)
+            if drifts(cell.defended) and not read_cell(folder, pictures=False).complete:
+                self._asked.add(opened.hash)
             if opened.hash != self._hashes[i]:
                 self._hashes[i] = opened.hash
                 self._write_plan()
@@ -265,7 +298,7 @@ class Study:
     def _look(self, looked: Preflight, cell: Cell) -> tuple[Cell, Sequence[Finding] | None]:
         """The cell and what the preflight says of its model; None where nothing was asked or the model failed."""
         try:
-            if not self.preflight or cell.lacking is not None:
+            if not self.preflight or cell.lacking is not None or self._paid(cell):
                 return cell, None
             checked, findings = looked.check(cell)
             seen = self.adapted.get(f"{cell.model.name} | {cell.defence.name}")
@@ -285,6 +318,11 @@ class Study:
             return {"words": None}
         named = {key: word for key, word in self._words.items() if key not in ("out", "data", "root")}
         return {"words": self._words, "folder": str(self._folder), "files": named_files(named)}
+
+    def _paid(self, cell: Cell) -> bool:
+        """Whether a cell of a service is stored whole, so that asking again would only cost."""
+        folder = self.store.cell(cell.hash)
+        return drifts(cell.defended) and folder.exists and read_cell(folder, pictures=False).complete
 
     def plan(self) -> dict[str, Any]:
         """What `study.json` holds."""

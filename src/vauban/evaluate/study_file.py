@@ -24,6 +24,7 @@ VALUES: dict[str, Any] = {
     "save_images": bool,
     "preflight": bool,
     "planted": Whole,
+    "max_queries_total": Count | None,
     "download": bool,
 }
 """Arguments of a study whose words are no names, each with its type and range."""

@@ -19,6 +19,7 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, exits_are_errors, plural
 from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball, Linf, norm_by_name
+from vauban.core.pictures import pictured, png
 from vauban.core.pixel_grid import on_grid
 from vauban.core.precision import HALF, raised
 from vauban.core.rng import Stream
@@ -26,7 +27,6 @@ from vauban.core.text import parse_value
 from vauban.core.tolerance import upper_limit
 from vauban.engine import BoundThreat, Verdict, judge
 from vauban.evaluate.adversarial_files import images_of, read_images
-from vauban.evaluate.batch import pictured, png
 from vauban.evaluate.columns import verdict_columns
 from vauban.evaluate.diagnostics.attack_checks import radius_findings
 from vauban.evaluate.diagnostics.first_look import LOOKED_AT, first_look, tell

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from vauban.core.arguments import named_arguments
-from vauban.core.contracts import check_labels, check_logits
 from vauban.core.errors import AccessError, ContractError
 from vauban.core.precision import working_type
+from vauban.models.answers import Answers, Kind
+from vauban.models.meter import Meter
 
 
 class _Answer(torch.autograd.Function):
@@ -34,20 +35,22 @@ class _Answer(torch.autograd.Function):
 
 
 class BlackBox(nn.Module):
-    """logits(x) = fn(x) for an opaque fn; see `black_box` for the arguments.
+    """logits(x) = what fn(x) tells, for an opaque fn; see `black_box` for the arguments.
 
     Attributes:
-        name: The callable's name, for messages.
-        grants: What its answers reveal, {'scores', 'labels'} or {'labels'}.
+        fn: The callable.
+        answers: What it tells.
+        meter: Counts the images that are sent; that of fn where it has one.
+        drifts: Whether the same image may get another answer some day, as of a service.
     """
 
     @named_arguments
     def __init__(
         self,
         fn: Callable[[Any], Any],
-        labels_only: bool = False,
-        classes: int | None = None,
+        answers: Answers | None = None,
         takes: Literal["numpy", "torch"] = "numpy",
+        drifts: bool = False,
     ) -> None:
         super().__init__()
         if not callable(fn):
@@ -56,44 +59,34 @@ class BlackBox(nn.Module):
             )
         if takes not in ("numpy", "torch"):
             raise ContractError(f"expected takes 'numpy' or 'torch', got {takes!r}")
-        self.fn, self.labels_only, self.classes, self.takes = fn, labels_only, classes, takes
-        self.name = getattr(fn, "__name__", type(fn).__name__)
-        self.grants = frozenset({"labels"} if labels_only else {"scores", "labels"})
+        self.fn, self.answers, self.takes, self.drifts = fn, answers or Answers(), takes, drifts
+        own = getattr(fn, "meter", None)
+        self.meter = own if isinstance(own, Meter) else Meter()
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return str(getattr(self.fn, "name", getattr(self.fn, "__name__", type(self.fn).__name__)))
+
+    @property
+    def grants(self) -> frozenset[str]:
+        """What its answers reveal, {'scores', 'labels'} or {'labels'}."""
+        return self.answers.grants
+
+    @property
+    def hides_scores(self) -> bool:
+        """Whether it tells the largest scores alone."""
+        return self.answers.top is not None
 
     def forward(self, x: Tensor) -> Tensor:
         images = x.detach().to(working_type(x.dtype))  # numpy has no bfloat16
+        if not isinstance(getattr(self.fn, "meter", None), Meter):
+            self.meter.spend(len(x))
         answer = self.fn(images.cpu().numpy() if self.takes == "numpy" else images)
-        logits = self._logits(_tensor(answer, self.name).to(x.device), len(x)).to(images.dtype)
+        logits = self.answers.logits(_tensor(answer, self.name).to(x.device), len(x), self.name).to(images.dtype)
         if torch.is_grad_enabled() and x.requires_grad:
             return _Answer.apply(x, logits, self.name)  # type: ignore[no-any-return]
         return logits
-
-    def _logits(self, answer: Tensor, batch: int) -> Tensor:
-        """Logits `(batch, classes)` of an answer: its scores, or one-hot rows. Raises ContractError for another answer."""
-        if answer.dim() == 1:
-            if not self.labels_only:
-                raise ContractError(
-                    f"expected scores ({batch}, classes) from the oracle {self.name!r}, got {tuple(answer.shape)}; "
-                    "if these are labels, say labels_only=True"
-                )
-            if self.classes is None:
-                raise ContractError(
-                    f"the oracle {self.name!r} returns labels; say how many classes there are: classes=..."
-                )
-            if answer.is_floating_point() or answer.dtype == torch.bool:
-                raise ContractError(f"expected integer labels from the oracle {self.name!r}, got {answer.dtype}")
-            labels = check_labels(answer.long(), batch, self.classes)
-            return torch.nn.functional.one_hot(labels, self.classes).float()
-        scores = check_logits(answer if answer.is_floating_point() else answer.float(), batch)
-        if self.classes is not None and scores.shape[1] != self.classes:
-            raise ContractError(
-                f"expected {self.classes} scores per image from the oracle {self.name!r}, got {scores.shape[1]}"
-            )
-        if not bool(torch.isfinite(scores).all()):
-            raise ContractError(f"expected finite scores from the oracle {self.name!r}, got NaN or infinity")
-        if self.labels_only:
-            return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).float()
-        return scores
 
 
 def _tensor(answer: Any, name: str) -> Tensor:
@@ -114,10 +107,14 @@ def black_box(
     labels_only: bool = False,
     classes: int | None = None,
     takes: Literal["numpy", "torch"] = "numpy",
+    probabilities: bool = False,
+    top: int | None = None,
+    digits: int | None = None,
 ) -> BlackBox:
     """A model from any callable.
 
-    Asking it for gradients raises AccessError; answers of the wrong shape raise ContractError.
+    Asking it for gradients raises AccessError; answers of the wrong shape raise ContractError. It tells no more than is
+    declared here, whatever fn returns.
 
     Args:
         fn: Takes images, float32 `(batch, channel, height, width)` in [0,1], and returns scores `(batch, classes)` or
@@ -125,11 +122,15 @@ def black_box(
         labels_only: Reveal nothing but the label, as a one-hot logit row.
         classes: Number of classes; needed where fn returns labels.
         takes: Whether fn takes a numpy array or a tensor ("torch").
+        probabilities: Its scores are probabilities; logits are their logarithms.
+        top: Reveal this many of the largest scores; None: all.
+        digits: Round scores to this many decimals; None: not at all.
 
     Raises:
-        ContractError: fn cannot be called, or `takes` is something else.
+        ContractError: fn cannot be called, a value is out of its range, or values do not go together.
 
     Example:
         >>> model = black_box(lambda images: session.run(None, {"input": images})[0])
     """
-    return BlackBox(fn, labels_only, classes, takes)
+    kind: Kind = "labels" if labels_only else "probabilities" if probabilities else "scores"
+    return BlackBox(fn, Answers(kind, classes, top, digits), takes)

@@ -15,10 +15,10 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.goals import Targeted, Untargeted
 from vauban.core.norms import L2, Ball, Linf
+from vauban.core.pictures import png
 from vauban.core.pixel_grid import PixelGrid
 from vauban.core.tensors import flat
 from vauban.engine import BoundThreat, Oracle
-from vauban.evaluate.batch import png
 from vauban.evaluate.handover import handed_over
 from vauban.reproduce.declarations import Craft, FitOnUse
 from vauban.reproduce.masks import mask_of

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.errors import plural
-from vauban.evaluate.batch import png
+from vauban.core.pictures import png
 from vauban.evaluate.magnified import grey
 from vauban.metrics import mad, magnify
 from vauban.reproduce.crafting import reload

@@ -28,7 +28,7 @@ class OtherSchema(ContractError):  # noqa: N818
 
 @dataclass(frozen=True)
 class CellStore:
-    """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `planted.json`, `failures.jsonl`,
+    """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `planted.json`, `drift.json`, `failures.jsonl`,
     `digests.jsonl`, `lock`."""
 
     path: Path
@@ -182,6 +182,15 @@ class CellStore:
     def write_planted(self, test: Mapping[str, Any]) -> None:
         """Replace the planted test."""
         write_noted_json(self.path, "planted.json", dict(test))
+
+    def drift(self) -> dict[str, Any] | None:
+        """Answers to clean images that have moved: keys asked, moved, scores, scores_moved; None where nobody asked."""
+        path = self.path / "drift.json"
+        return files.read_facts(path) if path.exists() else None
+
+    def write_drift(self, counts: Mapping[str, int]) -> None:
+        """Replace these counts."""
+        write_noted_json(self.path, "drift.json", dict(counts))
 
     @contextlib.contextmanager
     def lock(self, index: int) -> Iterator[bool]:

@@ -213,6 +213,20 @@ def lock(path: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
+def held(path: Path) -> Iterator[int]:
+    """The descriptor of a file, made where it is not there, under a lock that other processes are waited for.
+
+    Raises:
+        ContractError: The system has no `fcntl`, or the file is a symbolic link.
+    """
+    fcntl = _fcntl()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(_opened(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0) as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle.fileno()
+
+
+@contextlib.contextmanager
 def lock_part(path: Path, index: int) -> Iterator[bool]:
     """Advisory lock on the part `index` of a folder whose lock file is `path`: yields whether it was free.
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from torch import nn
 
+from vauban.core.answers import ALL, revealed
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count
-from vauban.engine.threat import ALL, BoundThreat
+from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
 from vauban.threats.base import Rules, Threat, refuse_keyed, rules_of
 
@@ -48,6 +49,14 @@ class WhiteBox(Threat):
             levels=levels,
             limit=limit,
         )
+
+
+def by_answers(network: nn.Module) -> Threat:
+    """The threat to a network where none is named: white-box, or scores or labels alone where it only answers."""
+    told = revealed(network)
+    if "gradients" in told:
+        return WhiteBox()
+    return ScoresOnly() if "scores" in told else LabelsOnly()
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from torch import nn
 
+from vauban.core.answers import ALL
 from vauban.core.cards import Backward
 from vauban.core.norms import Ball
 from vauban.core.parameters import Count
 from vauban.engine.network import WeightedModule
-from vauban.engine.threat import ALL, BoundThreat
+from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
 from vauban.threats.base import Threat, is_random, refuse_keyed
 

@@ -23,6 +23,8 @@ from vauban.words.files import files_in, from_file, made
 from vauban.words.labels import attack_label, display
 from vauban.words.named import Named, instance, resolved
 
+IMAGE = (1, 8, 8)
+"""Shape of any image: what a battery runs depends on whether samples are images or vectors."""
 WORDS = {"loss": "loss"}
 """What a parameter of an attack names by convention, beside what its registry entry declares."""
 
@@ -96,16 +98,17 @@ def arguments(entry: Entry[Any], params: Mapping[str, Any], data: Dataset | None
 
 def allowed_attacks(grants: frozenset[str]) -> list[str]:
     """Names of the registered attacks that a threat with these grants allows."""
-    allowed = {*grants, "nothing"}
-    return [
-        entry.name for entry in attacks.registry if entry.facts.get("needs") in allowed and _needs(entry) <= allowed
-    ]
+    return [entry.name for entry in attacks.registry if _needs(entry, grants) <= {*grants, "nothing"}]
 
 
-def _needs(entry: Entry[Any]) -> frozenset[str]:
-    """What a registered attack needs, and the attacks that one runs which is a battery of others."""
+def _needs(entry: Entry[Any], grants: frozenset[str]) -> frozenset[str]:
+    """What a registered attack needs, and the attacks that one runs which is a battery of others, under a threat."""
+    own = frozenset({str(entry.facts.get("needs"))})
     battery = getattr(entry.make, "members", Attack.members) is not Attack.members and not entry.facts.get("combines")
-    return all_needs(entry.make()) if battery else frozenset()
+    if not battery:
+        return own
+    as_it_runs = entry.make().under(grants, IMAGE)
+    return all_needs(as_it_runs) | (own if type(as_it_runs) is entry.make else frozenset())
 
 
 def _ball(norm: Norm, eps: Any) -> Ball:

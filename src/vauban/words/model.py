@@ -122,6 +122,8 @@ def architecture(text: str) -> Architecture:
     """The architecture of a registered name with parameters, or of a user's `file.py:name`."""
     spec = parse(spelled_out(text))
     if spec.file is None:
+        if registry.get(spec.name).facts.get("queries"):
+            raise ContractError(f"expected a network that can be trained, got {text!r}, which only answers")
         if words := registry.get(spec.name).words:
             raise ContractError(f"expected the network itself, got {text!r}; name what is in {next(iter(words))}=[...]")
         return Architecture(spec.name, spec.params)
@@ -162,7 +164,12 @@ def _marked(model: nn.Module, rejects: bool) -> nn.Module:
 
 
 def spelled_out(text: str) -> str:
-    """A model's text with the name of the parameter that stood alone: `timm:resnet18` is `timm:name=resnet18`."""
+    """A model's text with the name of the parameter that stood alone: `timm:resnet18` is `timm:name=resnet18`.
+
+    An address is one as a whole, `=` in it included: `http://host/a?b=c` is `http:url=http://host/a?b=c`.
+    """
+    if text.startswith(("http://", "https://")):
+        return f"http:url={text}"
     head, colon, rest = text.partition(":")
     first = split(rest, ",")[0] if colon else ""
     if not first.strip() or "=" in first.partition("[")[0] or head.strip() not in registry.names():
@@ -173,7 +180,15 @@ def spelled_out(text: str) -> str:
 
 def without_folders(word: str) -> str:
     """A text with the files that it names by their base names, as tables show it."""
-    return re.sub(r"[^\s|+,\[\]:=]*/([^/|+,\[\]:=]+\.(?:py|safetensors|pth?))(?=$|[\s|+,\[\]:])", r"\1", word)
+    if word.startswith(("http://", "https://")):
+        return word
+    return re.sub(r"[^\s|+,\[\]:=]*/([^/|+,\[\]:=]+\.(?:py|safetensors|pth?|onnx))(?=$|[\s|+,\[\]:])", r"\1", word)
+
+
+def only_answers(text: str) -> bool:
+    """Whether a text names a registered network that only answers, without making it."""
+    head = spelled_out(behind(text)[1]).partition(":")[0].strip()
+    return head in registry.names() and bool(registry.get(head).facts.get("queries"))
 
 
 def _bare(text: str, weights: str | Path | None) -> tuple[nn.Module, Path | None]:

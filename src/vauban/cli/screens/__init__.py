@@ -5,7 +5,7 @@ from vauban.cli.screens.layout import console, hidden
 from vauban.cli.screens.lists import registry_entries, show_epoch, show_epochs, show_selected
 from vauban.cli.screens.reproduction import reproduce_with_progress, show_experiments, show_reproduction
 from vauban.cli.screens.status import show_status
-from vauban.cli.screens.study import run_with_progress, show_outcomes, show_plan
+from vauban.cli.screens.study import run_with_progress, show_outcomes, show_plan, show_queries
 
 __all__ = [
     "console",
@@ -19,6 +19,7 @@ __all__ = [
     "show_experiments",
     "show_outcomes",
     "show_plan",
+    "show_queries",
     "show_reproduction",
     "show_selected",
     "show_status",

@@ -52,6 +52,14 @@ def show_plan(study: Study) -> None:
             f"{planted.images} images x {planted.forwards:,} forwards each, {duration(planted.seconds)}, and the attack "
             "once more"
         )
+    show_queries(study)
+
+
+def show_queries(study: Study) -> None:
+    """Print how many images a run sends to services at most; nothing where none is asked."""
+    asked = study.expected_queries
+    if asked is not None:
+        console.print(asked.sentence, soft_wrap=True, highlight=False)
 
 
 def run_with_progress(

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from vauban.core.answers import revealed
 from vauban.core.contracts import Batch
 from vauban.core.errors import plain
 from vauban.core.norms import Ball, Linf
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.adaptation.search import Adaptation, look
-from vauban.threats.auto import Auto
+from vauban.threats.auto import Auto, Way
 from vauban.threats.base import Threat
 
 log = logging.getLogger("vauban")
@@ -22,6 +23,12 @@ log = logging.getLogger("vauban")
 SAMPLES, FEW = 32, 8  # images that are looked at; of large ones
 LARGE = 3 * 64 * 64  # components of an image, above which every submodule's answers take much memory
 USUAL = Linf(8 / 255)
+
+
+ONLY_ANSWERS = Adaptation(
+    ("the network answers and has no gradient",), (Way("queries", "it was attacked by its answers alone"),)
+)
+"""What is seen of a black box."""
 
 
 def looked_at(
@@ -46,6 +53,8 @@ def looked_at(
         seek: Whether ways around are looked for; else the probes alone speak.
         card: The adaptive threat of a network with a card; None: there is none, or it is not to be read.
     """
+    if "gradients" not in revealed(network):  # there is nothing to look at, and looking may cost money
+        return ONLY_ANSWERS if seek else Adaptation(sought=False)
     try:
         ball = ball_of(attacks, budgets)
         return look(network, batch, ball, below=below, levels=batch.levels, seed=seed, seek=seek, card=card)

@@ -17,7 +17,7 @@ from vauban.evaluate.diagnostics.attack_checks import idle, parameter_findings
 from vauban.evaluate.diagnostics.findings import Finding, fired
 from vauban.evaluate.diagnostics.first_look import answers_vary
 from vauban.evaluate.diagnostics.indicators import across, after
-from vauban.evaluate.diagnostics.indicators_counts import own
+from vauban.evaluate.diagnostics.indicators_counts import moved, own
 from vauban.evaluate.diagnostics.preflight import before
 from vauban.evaluate.planted.outcome import PlantedTest
 from vauban.store.cell_store import CellStore
@@ -85,11 +85,17 @@ def check_study(store: Store, cells: Sequence[CellStore]) -> None:
     """Compare the finished cells of one model, defence and data set, and store what contradicts, and what each counted."""
     read = [read_cell(cell, pictures=False) for cell in cells]
     cells_read = [(cell.meta, cell.columns) for cell in read if cell.complete]
-    labelled = [*across(cells_read), *own(cells_read), *_planted(cells)]
+    labelled = [*across(cells_read), *own(cells_read), *_planted(cells), *_drifted(cells)]
     groups: dict[str, list[Finding]] = defaultdict(list)
     for label, finding in labelled:
         groups[label].append(finding)
     store.write_findings([{**f.to_json(), "about": label} for label, fs in groups.items() for f in fs])
+
+
+def _drifted(cells: Sequence[CellStore]) -> list[tuple[str, Finding]]:
+    """What networks that were asked again say, each with the hash of a cell."""
+    stored = [(cell.key, cell.drift()) for cell in cells]
+    return [(key, finding) for key, facts in stored if facts is not None for finding in moved(facts)]
 
 
 def _planted(cells: Sequence[CellStore]) -> list[tuple[str, Finding]]:

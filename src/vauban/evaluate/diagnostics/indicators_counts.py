@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vauban.evaluate.diagnostics import indicators_rules as rules
-from vauban.evaluate.diagnostics.findings import Finding, Measured
+from vauban.evaluate.diagnostics.findings import Finding, Measured, fired
 from vauban.evaluate.diagnostics.indicators_stages import staged
 from vauban.statistics.audit import audit
 from vauban.statistics.summary import not_finite
@@ -54,3 +54,10 @@ def counted(
                 rules.AUDIT_PENDING.on(int(said.pending) * (said.spared - said.audited), said.spared),
             )
             yield str(meta["hash"]), rules.AUDIT_MISSES.on(said.missed, said.audited)
+
+
+def moved(facts: Mapping[str, Any]) -> list[Finding]:
+    """What the counts of a cell say."""
+    labels = rules.ANSWERS_MOVED.on(facts["moved"], facts["asked"])
+    scores = rules.SCORES_MOVED.on(facts["scores_moved"], facts["scores"])
+    return fired([labels] if labels.fires else [scores])

@@ -164,6 +164,24 @@ UNSOLVED = Rule(
     "valid and judged like any other, but rougher than the smoothness asked for, and the direction was not the exact one.",
     "raise limit (iterations of a solve) or tol; in float32 no residual below about 1e-7 / (1 - smoothness) can be shown",
 )
+ANSWERS_MOVED = Rule(
+    "answers-moved",
+    "invalid",
+    0.0,
+    "a network that stays the same answers the same image alike",
+    "{get} another label at the end of the run than when {they} {were} attacked: the rows are of more than one network.",
+    "ask whether the service was updated, and run again into another --out",
+    least=1,
+)
+SCORES_MOVED = Rule(
+    "scores-moved",
+    "warning",
+    0.0,
+    "a network that stays the same answers the same image alike, but for the last bits of a sum",
+    "{get} other scores at the end of the run than at its start, though the same label.",
+    "ask whether the service was updated or rounds differently between machines",
+    least=1,
+)
 NONFINITE_GRADIENTS = Rule(
     "nonfinite-gradients",
     "warning",

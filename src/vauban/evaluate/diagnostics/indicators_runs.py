@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from vauban.attacks.fixed_budget.random_noise import RandomNoise
+from vauban.core.answers import ALL
 from vauban.core.goals import Goal, ResolvedGoal
 from vauban.core.norms import L0, Ball, Linf
 from vauban.core.tensors import flat
 from vauban.engine import Attack, BoundThreat, Oracle, Result, Steps, iterate, judge
-from vauban.engine.threat import ALL
 from vauban.evaluate.diagnostics import indicators_rules as rules
 from vauban.evaluate.diagnostics.findings import Measured
 from vauban.evaluate.diagnostics.preflight_probe import Probe

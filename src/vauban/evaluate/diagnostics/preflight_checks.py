@@ -44,6 +44,9 @@ def outputs(probe: Probe, logits: Tensor) -> Iterator[Measured]:
     yield rules.NOT_FINITE.on(*_count(predicted(logits) == NO_LABEL))
     if "scores" in probe.threat.grants or "gradients" in probe.threat.grants:
         yield from _scores(logits)
+    if probe.threat.hides_scores and probe.goal.target is not None:
+        aimed = logits.gather(1, probe.goal.target[:, None]).squeeze(1)
+        yield rules.TARGET_HIDDEN.on(*_count(aimed == logits.amin(1)))
     yield rules.FEW_CLASSES.on(n if classes < 4 else 0, n, classes=classes)
     yield from _fit(probe, logits)
     if n > 1 and not declared and not bool(varies.any()):  # alone or not, a random model answers differently
@@ -166,9 +169,12 @@ def stability(probe: Probe, logits: Tensor) -> Iterator[Measured]:
     x = probe.x
     rng = Stream(probe.seed, torch.arange(len(x), device=x.device))
     at = margin(logits, probe.goal)
-    total = torch.zeros_like(at)
+    total, flat_scores = torch.zeros_like(at), torch.ones_like(at, dtype=torch.bool)
     for k in range(rules.POINTS):
         u = (2 * rng.uniform("around", tuple(x.shape[1:]), draw=k, dtype=x.dtype) - 1) * rules.RADIUS
         near = margin(probe.answer((x + u).clamp(0, 1)), probe.goal)
+        flat_scores &= near == at
         total += ((near - at).abs() / at.abs().clamp_min(1e-12)).clamp_max(1)
     yield rules.UNSTABLE.on(*_count(total / rules.POINTS > rules.ROUGH))
+    if "gradients" not in probe.threat.grants and "scores" in probe.threat.grants:
+        yield rules.FLAT_SCORES.on(*_count(flat_scores))

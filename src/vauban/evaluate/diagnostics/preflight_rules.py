@@ -153,6 +153,22 @@ GRADIENT_MISMATCH = Rule(
     "function.",
     "use the adaptive threat with another substitute gradient, or a scores-only attack (square)",
 )
+FLAT_SCORES = Rule(
+    "flat-scores",
+    "warning",
+    0.3,
+    "scores of a network in floating point change with every pixel; rounded ones of a confident network do not",
+    "kept exactly the same scores at 10 random points around: scores this coarse show an attack nothing to follow.",
+    "attack by labels beside it: --attack rays, --attack hopskipjump, or standard, which ends with one of them",
+)
+TARGET_HIDDEN = Rule(
+    "target-score-hidden",
+    "warning",
+    0.1,
+    "a fact of what the network tells of the originals; the target comes up only near the boundary",
+    "have a target whose score is not among those that the network tells: an attack by scores does not see it rise.",
+    "use an untargeted goal, or an attack by labels that starts at an image of the target",
+)
 NOTHING_TO_ADAPT = Rule(
     "nothing-to-adapt",
     "info",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vauban.core.answers import revealed
 from vauban.core.contracts import Batch
 from vauban.core.goals import Goal, ResolvedGoal, Targeted
 from vauban.core.norms import L1, L2, Ball, Linf
@@ -25,6 +26,7 @@ from vauban.evaluate.planted.readout import NotApplicable, read_out_points
 from vauban.words.named import Named
 
 WRONG, OWN_TARGET = "answered wrongly or rejected without attack", "its own label is the target"
+ONLY_ANSWERS = "the network only answers, and nothing can be planted in it"
 FOREIGN = "the gradients of the threat are those of another network, which nothing is planted in"
 
 
@@ -68,6 +70,8 @@ class Trial:
         return columns
 
     def _fill(self, batch: Batch, columns: Columns) -> None:
+        if "gradients" not in revealed(self.threat.target):  # before anything is asked, as answers may cost money
+            raise NotApplicable(ONLY_ANSWERS)
         if self.ball.norm not in (Linf, L2, L1):
             raise NotApplicable(f"images are planted in linf, l2 and l1, not in {self.ball.norm}")
         given = batch.x.dtype

@@ -15,7 +15,7 @@ from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.adaptation.expand import best_way
 from vauban.evaluate.attack import attacked
-from vauban.evaluate.grants import check_grants, told
+from vauban.evaluate.grants import granted, told
 from vauban.evaluate.planted.outcome import PlantedTest
 from vauban.evaluate.planted.trial import Trial
 from vauban.evaluate.unchanged import check_unchanged, state_of
@@ -77,7 +77,7 @@ def verify_attack(
     aim = goals.load(goal)
     meant, _ = best_way(threat_of(threat).value, network.value, network.network, data, whole, named.value, seed)
     bound: BoundThreat = told(meant, network.network).bind(network.value, levels=whole.levels)
-    check_grants(named, aim, bound)
+    named = granted(named, aim, bound, whole.x.shape[1:])
     state = state_of(bound.parts)
     where = planted_ball(named.value, ball, data if isinstance(data, Dataset) else None)
     columns = Trial(named, bound, aim, where, seed, readout).run(whole)
