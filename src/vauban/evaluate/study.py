@@ -243,7 +243,7 @@ class Study:
         return StudyResults(self.store.path, tuple(outcomes))
 
     def _finish(self, jobs: list[CellJob], outcomes: list[Outcome], work: Executor, tell: Tell | None) -> None:
-        """What waits for all batches: findings between cells, audits, planted tests, services asked again, magnified examples."""
+        """What waits for all batches: findings between cells, audits, planted tests, drift, magnified examples."""
         self._check()
         while audits := due_audits(self.store, jobs):
             ended = runner.run(audits, work, tell)

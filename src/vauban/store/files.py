@@ -213,7 +213,7 @@ def lock(path: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[int]:
+def opened_alone(path: Path) -> Iterator[int]:
     """The descriptor of a file, made where it is not there, under a lock that other processes are waited for.
 
     Raises:

@@ -40,7 +40,7 @@ class QueryLedger:
     def begin(self) -> None:
         """Forget what was refused to an earlier run."""
         if self.path.exists():
-            with files.held(self.path) as file:
+            with files.opened_alone(self.path) as file:
                 _write(file, _counts(os.pread(file, 4096, 0), self.path)[0], 0)
 
     def spend(self, images: int) -> None:
@@ -49,7 +49,7 @@ class QueryLedger:
         Raises:
             QueriesSpent: There would be more of them than the limit; they are not counted.
         """
-        with files.held(self.path) as file:
+        with files.opened_alone(self.path) as file:
             sent, refused = _counts(os.pread(file, 4096, 0), self.path)
             if self.limit is not None and sent + images > self.limit:
                 _write(file, sent, refused + images)
@@ -66,7 +66,7 @@ class QueryLedger:
     def turn(self, service: str, images: int, rate: float) -> float:
         """Seconds to wait before images may be sent, so that `rate` images a second reach a service from all processes."""
         name = hashlib.sha256(service.encode()).hexdigest()[:8]
-        with files.held(self.path.with_name(f".turn-{name}")) as file:
+        with files.opened_alone(self.path.with_name(f".turn-{name}")) as file:
             now, known = time.time(), os.pread(file, 64, 0)
             begin = max(now, float(known)) if known.strip() else now
             os.pwrite(file, f"{begin + images / rate:{2 * WIDTH}.6f}".encode(), 0)
