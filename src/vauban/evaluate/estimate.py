@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from vauban.core.answers import revealed
 from vauban.core.losses import cross_entropy
 from vauban.engine import Oracle
 from vauban.evaluate.cell import Cell
@@ -62,7 +63,8 @@ def planted_estimate(estimates: Sequence[CostEstimate], images: int) -> PlantedE
     tests: dict[tuple[Any, ...], float] = {}
     for known in estimates:
         ball = planted_in(known.cell)
-        if ball is not None and ball.norm.p >= 1 and known.forward_seconds is not None:
+        asked = "gradients" in revealed(known.cell.defended)  # in what only answers nothing is planted
+        if asked and ball is not None and ball.norm.p >= 1 and known.forward_seconds is not None:
             tests[id(known.cell.defended), ball.norm.name, float(ball.radius)] = known.forward_seconds
     if not tests or not images:
         return None
