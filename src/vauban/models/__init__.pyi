@@ -12,8 +12,10 @@ from vauban.models.black_box import black_box as black_box
 from vauban.models.digits import digits_cnn as digits_cnn
 from vauban.models.efficient import efficient_cnn as efficient_cnn
 from vauban.models.efficient import efficient_resnet as efficient_resnet
+from vauban.models.http import http as http
 from vauban.models.keyed import keyed_cw as keyed_cw
 from vauban.models.keyed import keyed_fgsm as keyed_fgsm
+from vauban.models.onnx import onnx as onnx
 from vauban.models.preact_resnet import preact_resnet_18 as preact_resnet_18
 from vauban.models.robustbench import robustbench as robustbench
 from vauban.models.small import small_branched as small_branched
