@@ -68,15 +68,23 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Tensors of a weights file by name. Raises ContractError, naming the file, for anything else."""
+def read(path: Path, entry: str = "") -> dict[str, Tensor]:
+    """Tensors of a weights file by name.
+
+    Args:
+        path: The file.
+        entry: Entry of a `.pt` file that holds several states; "" for one of the usual names.
+
+    Raises:
+        ContractError: Anything else, naming the file.
+    """
     if not path.is_file():
         raise ContractError(f"expected a weights file, {path} does not exist")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)[0]
     if path.suffix not in SUFFIXES:
         raise ContractError(f"expected weights as .safetensors or .pt, got {path}; a pickle can run code: {CONVERT}")
-    return _read_torch(path)
+    return _read_torch(path, entry)
 
 
 def metadata(path: Path) -> dict[str, Any]:
@@ -108,7 +116,7 @@ def _read_safetensors(path: Path, tensors: bool = True) -> tuple[dict[str, Tenso
         raise ContractError(f"{path} is not a readable safetensors file: {error}") from error
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def _read_torch(path: Path, entry: str = "") -> dict[str, Tensor]:
     """Tensors of a `.pt` file by name, also where they are one entry of a checkpoint."""
     check_archive(path)
     try:
@@ -118,7 +126,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
         reason = str(error).split("\n")[0]
         raise ContractError(f"{path} is not a readable PyTorch weights file: {reason}") from error
-    for key in ("state_dict", "model_state_dict", "model"):
+    for key in (entry, "state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):

@@ -179,9 +179,10 @@ def spelled_out(text: str) -> str:
 
 
 def without_folders(word: str) -> str:
-    """A text with the files that it names by their base names, as tables show it."""
+    """A text with the files that it names by their base names, as tables show it, and `folder=` by its last part."""
     if word.startswith(("http://", "https://")):
         return word
+    word = re.sub(r"(?<=[:,]folder=)[^\s|+,\[\]:=]*/(?=[^/|+,\[\]:=]+(?:$|[\s|+,\[\]]))", "", word)
     return re.sub(r"[^\s|+,\[\]:=]*/([^/|+,\[\]:=]+\.(?:py|safetensors|pth?|onnx))(?=$|[\s|+,\[\]:])", r"\1", word)
 
 
