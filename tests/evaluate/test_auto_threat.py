@@ -271,3 +271,28 @@ def test_auto_joins_a_card_whose_rule_is_bettered(tmp_path: Path, digits_cnn: nn
     ways = [rate for threat, rate in rates["wrong"].items() if threat.startswith("auto:")]
     assert max(ways) > rates["wrong"]["adaptive"] + 0.2
     assert set(run.study["adapted"]) == {"wrong | none"}
+
+
+class Scaled(nn.Module):
+    """Coarse levels whose number is a second argument."""
+
+    def forward(self, x: Tensor, levels: int) -> Tensor:
+        return (x * levels).round() / levels
+
+
+class Called(nn.Module):
+    """A network that calls a submodule with two arguments."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.scaled, self.network = Scaled(), network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(self.scaled(x, 7))
+
+
+def test_a_submodule_with_further_arguments_ends_no_look(digits_cnn: nn.Module, digits_test: Digits) -> None:
+    seen = look(Called(digits_cnn), batch(digits_test), BALL)
+    assert seen.failed == ""
+    assert seen.ways
+    assert not seen.lost

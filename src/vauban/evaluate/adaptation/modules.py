@@ -54,7 +54,7 @@ def _wrong(call: Call, moved: Tensor, seed: int) -> str | None:
             answer: Tensor = call.module(given.clone())
         return (flat(answer) * flat(weights)).sum(1)
 
-    if len(call.output) != len(call.given):
+    if len(call.output) != len(call.given) or not _alone(call, z):
         return None
     with quiet(list(call.module.modules())):
         try:
@@ -79,6 +79,16 @@ def _wrong(call: Call, moved: Tensor, seed: int) -> str | None:
     if float(seen.unsound.double().mean()) <= UNSOUND:
         return None
     return "has a gradient of zero" if bool(seen.dead.all()) else "has a gradient that is not that of its function"
+
+
+def _alone(call: Call, z: Tensor) -> bool:
+    """Whether a module answers its first argument alone, as it did in the network; else what holds it is looked at."""
+    with quiet(list(call.module.modules())), seeded(0, "alone", device=z.device), torch.no_grad():
+        try:
+            answer = call.module(z.clone())
+        except Exception:  # whatever a user's module raises for want of its other arguments
+            return False
+    return isinstance(answer, Tensor) and answer.shape == call.output[: len(z)].shape
 
 
 def _moves(value: Callable[[Tensor], Tensor], z: Tensor, seed: int) -> bool:
