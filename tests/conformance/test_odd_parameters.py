@@ -197,7 +197,7 @@ def make(kind: str, entry: Entry[Any], given: Mapping[str, Any]) -> Any:
         NEEDED.get(f"{kind} {entry.name}", {} if kind.endswith("fitter") else NEEDED.get(entry.name, {}))
     )
     if kind == "data":
-        base |= {"split": None, "place": NOWHERE} | ({"path": "nowhere"} if entry.name == "folder" else {})
+        base |= {"split": None, "place": NOWHERE} | ({"path": "nowhere"} if entry.name in ("folder", "hf") else {})
     if kind == "attack" and dataclasses.is_dataclass(entry.make):
         known = {field.name for field in dataclasses.fields(entry.make) if field.init}
         base |= {key: value for key, value in FEW.items() if key in known}

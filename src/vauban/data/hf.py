@@ -87,6 +87,8 @@ def _opened(path: str, split: str, config: str | None, place: DataLocation) -> A
         import datasets
     except ImportError as error:
         raise MissingExtra("datasets", "datasets", f"the data set hf:path={path}") from error
+    if not path.strip():
+        raise ContractError("hf: expected path= as a folder or a name of the hub, got an empty text")
     folder = Path(path).expanduser()
     if not folder.is_dir() and not place.download:
         raise MissingData(
@@ -103,7 +105,9 @@ def _opened(path: str, split: str, config: str | None, place: DataLocation) -> A
         raise
     except failures as error:
         reason = str(error.__cause__ or error).strip().split("\n")[0]
-        raise ContractError(f"hf: {path} cannot be read as a data set with the split {split!r}: {reason}") from error
+        raise ContractError(
+            f"hf: path={path} cannot be read as a data set with the split {split!r}: {reason}"
+        ) from error
 
 
 def _of_saved(saved: Any, split: str, path: str) -> Any:
