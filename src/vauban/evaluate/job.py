@@ -107,6 +107,11 @@ class CellJob:
             self._save_images(rows)
         self.folder.append(index, rows, seconds=seconds)
 
+    def compact(self) -> None:
+        """Put the rows into one file once every batch is stored."""
+        if self.folder.indices().issuperset(part.index for part in self.parts()):
+            self.folder.compact()
+
     def fail(self, part: Part, error: str, traceback: str) -> None:
         self.folder.fail(part.index, error, traceback)
         if part.index == 0 and self.findings:

@@ -257,6 +257,7 @@ class Study:
             check_drift(asked)
             self._check()
         magnify_examples(self.store, self._hashes, self.settings.device)
+<<<<<<< HEAD
 
     @property
     def expected_queries(self) -> ExpectedQueries | None:
@@ -264,6 +265,11 @@ class Study:
         if self.ledger.limit is None and not any(drifts(cell.defended) for cell in self.cells):
             return None
         return expected(self.cells, self.store, self.ledger, self.preflight)
+=======
+        for job in jobs:
+            job.compact()
+        return StudyResults(self.store.path, tuple(outcomes))
+>>>>>>> f432874 (A finished cell has its rows in one file; tables and pages of a million rows are read in seconds)
 
     def _check(self) -> None:
         """Compare the finished cells and store what contradicts."""
@@ -281,6 +287,8 @@ class Study:
             if opened.hash != self._hashes[i]:
                 self._hashes[i] = opened.hash
                 self._write_plan()
+            if jobs and jobs[-1].cell.attack.value.audit is None:  # an audit would write parts of it anew
+                jobs[-1].compact()
             jobs.append(CellJob(self.store, folder, opened, findings, self._origin(i, opened, findings)))
             yield jobs[-1]
 

@@ -13,6 +13,7 @@ from vauban.core.errors import ContractError
 from vauban.core.text import split
 from vauban.core.tolerance import least_radius, upper_limit
 from vauban.statistics.estimates import nearest
+from vauban.statistics.ids import ids_of_any, increasing
 from vauban.statistics.intervals import Array
 from vauban.statistics.summary import Columns, aimed, broken, distortion, population, select, tolerance_of
 
@@ -153,7 +154,7 @@ def union(runs: Sequence[Columns], norm: str) -> dict[str, Array]:
 
 def nearest_success(cells: Sequence[ReadCell], norm: str) -> NearestSuccess:
     """Several attacks as one: the smallest distance in a norm of each sample that any of the cells has."""
-    ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells]))
+    ids = ids_of_any([cell.columns["id"] for cell in cells])
     distance, correct = np.full((len(cells), len(ids)), np.inf), np.zeros(len(ids), bool)
     for row, cell in zip(distance, cells, strict=True):
         columns = _sorted(cell.columns)
@@ -175,7 +176,7 @@ def worst_case(cells: Sequence[ReadCell], norm: str | None = None, eps: float | 
         norm: With `eps`: any success of any attack within eps in this norm counts, whatever norm it minimised.
         eps: The budget, pixel units of [0,1]; each attack's own where None.
     """
-    ids = np.unique(np.concatenate([cell.columns["id"] for cell in cells])) if cells else np.empty(0, np.int64)
+    ids = ids_of_any([cell.columns["id"] for cell in cells])
     clean, hit, aims = np.ones(len(ids)), np.zeros(len(ids)), np.zeros(len(ids), bool)
     gradients, queries = np.zeros(len(ids)), np.zeros(len(ids))
     for cell in cells:
@@ -231,6 +232,8 @@ def _events(cell: ReadCell, norm: str, ids: Array) -> tuple[Array, Array, Array]
     return least_radius(distance, tolerance_of(cell.meta)), np.searchsorted(ids, columns["id"]), broken(columns)
 
 
-def _sorted(columns: Columns) -> dict[str, Array]:
+def _sorted(columns: Columns) -> Columns:
+    if increasing(columns["id"]):
+        return columns
     _, first = np.unique(columns["id"], return_index=True)
     return select(columns, first)

@@ -7,13 +7,14 @@ are errors, as the evaluator has judged them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.tolerance import FLOAT32, upper_limit
+from vauban.statistics.ids import ids_of_any
 from vauban.statistics.intervals import Array
 
 Columns = Mapping[str, Array]
@@ -32,10 +33,10 @@ def common_ids(cells: Iterable[Columns]) -> Array:
     sets = [np.asarray(cell["id"])[np.asarray(cell["clean_correct"]) > 0.5] for cell in cells]
     if not sets:
         return np.empty(0, np.int64)
-    shared = sets[0]
+    shared = ids_of_any(sets[:1])
     for ids in sets[1:]:
-        shared = np.intersect1d(shared, ids)
-    return np.unique(shared)
+        shared = shared[np.isin(shared, ids)]
+    return shared
 
 
 def aimed(columns: Columns) -> Array:
@@ -57,9 +58,29 @@ def population(columns: Columns, name: str, common: Array | None = None) -> Arra
     raise UnknownName("population", name, POPULATIONS)
 
 
-def select(columns: Columns, mask: Array) -> dict[str, Array]:
-    """The rows of a mask."""
-    return {name: values[mask] for name, values in columns.items()}
+def select(columns: Columns, mask: Array) -> Columns:
+    """The rows of a mask `(n,)` or of integers; a column is taken when it is asked for, since few of fifty are."""
+    everything = mask.dtype == bool and bool(mask.all()) and len(mask) > 0
+    return columns if everything else _Selected(columns, mask)
+
+
+class _Selected(Mapping[str, Array]):
+    """Some rows of columns, each column taken once."""
+
+    def __init__(self, columns: Columns, chosen: Array) -> None:
+        self._columns, self._chosen = columns, chosen
+        self._taken: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._taken:
+            self._taken[name] = self._columns[name][self._chosen]
+        return self._taken[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 def broken(columns: Columns) -> Array:

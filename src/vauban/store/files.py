@@ -213,6 +213,7 @@ def lock(path: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
+<<<<<<< HEAD
 def opened_alone(path: Path) -> Iterator[int]:
     """The descriptor of a file, made where it is not there, under a lock that other processes are waited for.
 
@@ -229,15 +230,21 @@ def opened_alone(path: Path) -> Iterator[int]:
 @contextlib.contextmanager
 def lock_part(path: Path, index: int) -> Iterator[bool]:
     """Advisory lock on the part `index` of a folder whose lock file is `path`: yields whether it was free.
+=======
+def lock_part(path: Path, index: int | None) -> Iterator[bool]:
+    """Advisory lock on the part `index` of a folder whose lock file is `path`, on all of them for None: yields whether it
+    was free.
+>>>>>>> f432874 (A finished cell has its rows in one file; tables and pages of a million rows are read in seconds)
 
     All parts share the file, each by a byte of its own, so that several processes work on one folder at once. The system
     releases the lock when the holder dies. Raises ContractError where the system has no `fcntl`.
     """
     fcntl = _fcntl()
     path.parent.mkdir(parents=True, exist_ok=True)
+    length, first = (0, 0) if index is None else (1, index)  # of length 0: to the end, wherever that is
     with os.fdopen(_opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b") as handle:
         try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, length, first)
         except (BlockingIOError, PermissionError):
             yield False
             return

@@ -35,12 +35,13 @@ def write_part(path: Path, rows: pa.Table, folder: Path) -> None:
     )
 
 
-def read_part(path: Path, wanted: Callable[[str], bool] | None = None) -> pa.Table:
+def read_part(path: Path, wanted: Callable[[str], bool] | None = None, group: int | None = None) -> pa.Table:
     """The rows of a part with their metadata.
 
     Args:
         path: The file.
         wanted: From the name of a column to whether it is read; None: all are. Others cost nothing.
+        group: The row group that is read; None: all are.
 
     Raises:
         ContractError: The file is absent or damaged, in one line.
@@ -50,41 +51,64 @@ def read_part(path: Path, wanted: Callable[[str], bool] | None = None) -> pa.Tab
     try:
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
             names = [name for name in file.schema_arrow.names if wanted is None or wanted(name)]
-            _check_size(path, file, set(names))
-            return file.read(names)
+            _check_size(path, file, set(names), group)
+            return file.read(names) if group is None else file.read_row_group(group, names)
+    except (pa.ArrowException, OSError, ValueError, IndexError) as error:
+        raise unreadable(path, str(error)) from error
+
+
+def _check_size(path: Path, file: pq.ParquetFile, names: set[str], group: int | None) -> None:
+    """Raises ContractError where the footer announces more than a part holds, before it is unpacked."""
+    facts = file.metadata
+    groups = [facts.row_group(i) for i in (range(facts.num_row_groups) if group is None else [group])]
+    rows = sum(one.num_rows for one in groups)
+    columns = [one.column(i) for one in groups for i in range(one.num_columns)]
+    size = sum(column.total_uncompressed_size for column in columns if column.path_in_schema in names)
+    if size > MOST_BYTES or rows > MOST_ROWS:
+        raise unreadable(path, f"{rows:,} rows of {size:,} bytes, more than {MOST_ROWS:,} or {MOST_BYTES:,}")
+
+
+def file_metadata(path: Path) -> dict[bytes, bytes]:
+    """What the footer of a file says beside its columns. Raises ContractError where the file is absent or damaged."""
+    if path.is_symlink():
+        raise unreadable(path, "a symbolic link")
+    try:
+        with pq.ParquetFile(path, memory_map=False) as file:
+            return dict(file.schema_arrow.metadata or {})
     except (pa.ArrowException, OSError, ValueError) as error:
         raise unreadable(path, str(error)) from error
 
 
-def _check_size(path: Path, file: pq.ParquetFile, names: set[str]) -> None:
-    """Raises ContractError where the footer announces more than a part holds, before it is unpacked."""
-    facts = file.metadata
-    groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
-    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
-    size = sum(column.total_uncompressed_size for column in columns if column.path_in_schema in names)
-    if size > MOST_BYTES or facts.num_rows > MOST_ROWS:
-        raise unreadable(path, f"{facts.num_rows:,} rows of {size:,} bytes, more than {MOST_ROWS:,} or {MOST_BYTES:,}")
+def filled(path: Path, columns: Sequence[str], group: int | None = None) -> bool | None:
+    """Whether every row has a value in each of some columns, by the footer alone.
 
+    Args:
+        path: The file.
+        columns: The names of the columns.
+        group: The row group that is looked at; None: all are.
 
-def null_counts(path: Path, columns: Sequence[str]) -> list[int]:
-    """How many values each of some columns lacks, by the footer alone; [] where it does not say.
+    Returns:
+        True: every row has all of them. False: none has, a column being empty. None: some may, or the footer does not say.
 
     Raises:
         ContractError: The file is absent or damaged, in one line.
     """
     try:
         with pq.ParquetFile(path, memory_map=False) as file:
-            groups, names = file.metadata, file.schema_arrow.names
-            counts = dict.fromkeys(columns, 0)
-            for group in range(groups.num_row_groups):
+            facts, names = file.metadata, file.schema_arrow.names
+            chosen = [facts.row_group(i) for i in (range(facts.num_row_groups) if group is None else [group])]
+            rows, nulls = sum(one.num_rows for one in chosen), dict.fromkeys(columns, 0)
+            for one in chosen:
                 for name in columns:
-                    facts = groups.row_group(group).column(names.index(name)).statistics
-                    if facts is None or not facts.has_null_count:
-                        return []
-                    counts[name] += facts.null_count
-            return list(counts.values())
-    except (pa.ArrowException, OSError, ValueError) as error:
+                    told = one.column(names.index(name)).statistics
+                    if told is None or not told.has_null_count:
+                        return None
+                    nulls[name] += told.null_count
+    except (pa.ArrowException, OSError, ValueError, IndexError) as error:
         raise unreadable(path, str(error)) from error
+    if not any(nulls.values()):
+        return True
+    return False if max(nulls.values()) == rows else None
 
 
 def unreadable(path: Path, reason: str) -> ContractError:

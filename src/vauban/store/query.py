@@ -18,7 +18,6 @@ from vauban.store.job_rows import JobRows
 from vauban.store.measurements import MEASUREMENTS
 from vauban.store.metric_columns import MetricColumn, declared_metrics
 from vauban.store.parquet import Store
-from vauban.store.part import part_file
 from vauban.store.row_pictures import Pictures
 from vauban.store.schema import PICTURES, schema_with, to_numpy
 from vauban.store.sources import changed, earlier_version
@@ -181,7 +180,7 @@ def read_cell(cell: CellStore, pictures: bool = True, only: Collection[str] | No
     ).empty_table()
     columns = to_numpy(pa.concat_tables([part.rows for part in parts]) if parts else empty)
     meta["seconds"] = sum(part.seconds for part in parts)
-    read = {part.index for part in parts}
+    read = {batch.index for part in parts for batch in part.batches}
     earlier = earlier_version(meta)
     return CellRows(
         meta,
@@ -189,13 +188,11 @@ def read_cell(cell: CellStore, pictures: bool = True, only: Collection[str] | No
         cell.findings(),
         cell.failures(),
         checked=cell.checked,
-        complete=len(np.unique(columns["id"])) == int(meta.get("n", -1)),
+        complete=_distinct(columns["id"]) == int(meta.get("n", -1)),
         changed=() if earlier else tuple(changed(meta.get("sources", {}))),
-        damaged=tuple(path for path in cell.files() if int(path.stem) not in read),
+        damaged=tuple(cell.damaged(read)),
         earlier_version=earlier,
-        pictures=None
-        if pictures
-        else Pictures(tuple((part_file(cell.path / "parts", part.index), len(part.rows)) for part in parts)),
+        pictures=None if pictures else Pictures(tuple((part.place, len(part.rows)) for part in parts)),
     )
 
 
@@ -203,3 +200,8 @@ def _check_facts(cell: CellStore, meta: dict[str, Any]) -> None:
     for key, kind in _FACTS.items():
         if key in meta and not isinstance(meta[key], kind):
             raise ContractError(f"{cell.path / 'cell.json'}: expected {key} as {kind.__name__}, got {meta[key]!r:.40}")
+
+
+def _distinct(ids: np.ndarray[Any, Any]) -> int:
+    """How many different ids there are; they stand in increasing order nearly always."""
+    return len(ids) if bool((ids[1:] > ids[:-1]).all()) else len(np.unique(ids))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vauban.store.part import null_counts, read_part
+from vauban.store.part import filled, read_part
 from vauban.store.schema import PICTURES
+from vauban.store.stored_part import Place
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,15 @@ class Pictures:
     """The pictures of the parts of a cell.
 
     Attributes:
-        parts: File and number of rows of each part, in the order of the rows.
+        parts: Place and number of rows of each part, in the order of the rows.
     """
 
-    parts: tuple[tuple[Path, int], ...]
+    parts: tuple[tuple[Place, int], ...]
 
     @cached_property
     def stored(self) -> npt.NDArray[Any]:
         """Which rows have both pictures, `(rows,)` bool; told by the footers where all rows of a part have, or none."""
-        return np.concatenate([np.zeros(0, bool), *(_stored(path, rows) for path, rows in self.parts)])
+        return np.concatenate([np.zeros(0, bool), *(_stored(place, rows) for place, rows in self.parts)])
 
     def at(self, name: str, row: int) -> bytes | None:
         """One picture.
@@ -39,24 +40,26 @@ class Pictures:
         Raises:
             ContractError: The part is damaged.
         """
-        for path, rows in self.parts:
+        for place, rows in self.parts:
             if row < rows:
-                return _column(path, name, path.stat().st_mtime_ns)[row]
+                return _column(place, name)[place.first + row]
             row -= rows
         raise IndexError(row)
 
 
-def _stored(path: Path, rows: int) -> npt.NDArray[Any]:
-    nulls = null_counts(path, PICTURES)
-    if nulls and not any(nulls):
-        return np.ones(rows, bool)
-    if nulls and max(nulls) == rows:
-        return np.zeros(rows, bool)
-    columns = [_column(path, name, path.stat().st_mtime_ns) for name in PICTURES]
+def _stored(place: Place, rows: int) -> npt.NDArray[Any]:
+    whole = filled(place.path, PICTURES, place.group)
+    if whole is not None:
+        return np.full(rows, whole)
+    columns = [_column(place, name)[place.first : place.first + rows] for name in PICTURES]
     return np.asarray([all(pair) for pair in zip(*columns, strict=True)], bool)
 
 
+def _column(place: Place, name: str) -> list[bytes | None]:
+    return _read(place.path, place.group, name, place.path.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=4)
-def _column(path: Path, name: str, written: int) -> list[bytes | None]:
-    column: list[bytes | None] = read_part(path, name.__eq__)[name].to_pylist()
+def _read(path: Path, group: int | None, name: str, written: int) -> list[bytes | None]:
+    column: list[bytes | None] = read_part(path, name.__eq__, group)[name].to_pylist()
     return column

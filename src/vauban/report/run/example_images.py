@@ -107,9 +107,9 @@ def example_rows(cell: CellRows) -> list[tuple[str, int]]:
     """Rows of the examples of a cell, each with `smallest`, `median` or `largest`, among the stored successes."""
     distance = distortion(cell.columns, norm_of(cell))
     # Distance 0 is an image that was wrong before the attack: nothing to see.
-    pictured = cell.pictured
-    usable = [i for i in np.argsort(distance, kind="stable") if 0 < distance[i] < np.inf and pictured[i]]
-    places = dict.fromkeys([0, len(usable) // 2, len(usable) - 1]) if usable else {}
+    shown = np.flatnonzero((distance > 0) & (distance < np.inf) & cell.pictured)
+    usable = shown[np.argsort(distance[shown], kind="stable")]
+    places = dict.fromkeys([0, len(usable) // 2, len(usable) - 1]) if len(usable) else {}
     which = ["smallest", "median", "largest"] if len(places) == 3 else ["smallest", "largest"]
     return [(name, int(usable[at])) for at, name in zip(places, which, strict=False)]
 

@@ -21,6 +21,7 @@ from vauban.report.run.findings import finding_groups
 from vauban.report.run.headlines import CAVEAT, headlines
 from vauban.report.run.judged_cells import attacked_cells, judged_network
 from vauban.report.run.measured import in_order, measured_view, measured_words
+from vauban.report.run.picture_budget import fitted
 from vauban.report.run.result_grid import result_grids
 from vauban.report.run.result_rows import result_rows
 from vauban.report.run.tables import csv_text, formatted_row, headers, table_metrics
@@ -32,6 +33,7 @@ from vauban.store.files import write_bytes
 
 _UNSHOWN = ("seconds", "created", "probe", "sources", "class_names", "environment")
 """Facts of a cell that are no settings, or too long to read."""
+_UNFOLDED = 8  # networks whose verdict is seen before a click, so that the results of a large study are not pages away
 
 
 def write(path: Path | str, to: Path | str | None = None) -> Path:
@@ -56,13 +58,14 @@ def write(path: Path | str, to: Path | str | None = None) -> Path:
 def page(run: Run) -> str:
     """The page as text; every string of the run is escaped."""
     rows, verdicts = result_rows(run), headlines(run)
-    metrics, shown = table_metrics(rows), galleries(run)
+    metrics, (shown, left_out) = table_metrics(rows), fitted(galleries(run))
     labels = attack_labels(run.cells)
     common, different = _settings(run.cells)
     facts = [*(cell.meta for cell in run.cells), *(rows.meta for rows in [*run.certificates, *run.measurements])]
     return template("run/template.html").render(
         title=run.study.get("title") or "Robustness evaluation",
         headlines=verdicts,
+        unfolded=_UNFOLDED,
         standing=any(verdict.standing for verdict in verdicts),
         caveat=CAVEAT,
         findings=finding_groups(run, labels),
@@ -81,6 +84,7 @@ def page(run: Run) -> str:
         measured=measured_view(run.measurements),
         layout=figure_layout,
         galleries=shown,
+        left_out=fmt.plural(left_out, "example") if left_out else "",
         magnified=any(e.views for _, by_attack in shown for gallery in by_attack for e in gallery.examples),
         troubles=_troubles(run, labels),
         common=common,

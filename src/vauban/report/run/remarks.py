@@ -9,6 +9,7 @@ import numpy as np
 
 from vauban.report.shared import format as fmt
 from vauban.statistics.audit import audit
+from vauban.statistics.ids import ids_of_any
 from vauban.statistics.summary import (
     aimed,
     broken,
@@ -77,7 +78,7 @@ def _rejections(cells: Sequence[CellRows]) -> list[str]:
 
 def _any(cells: Sequence[CellRows], shows: Callable[[Columns], np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     """Ids of the samples that any of the cells shows it on."""
-    return np.unique(np.concatenate([cell.columns["id"][shows(cell.columns)] for cell in cells]))
+    return ids_of_any([cell.columns["id"][shows(cell.columns)] for cell in cells])
 
 
 def _images(n: int) -> str:
