@@ -15,7 +15,7 @@ from vauban.evaluate import audited_rows
 from vauban.evaluate.study import Study
 from vauban.jobs import runner
 from vauban.statistics.audit import audit
-from vauban.store import query
+from vauban.store import Store, cell_store, query
 
 QUICK = "standard:eps=0.1,effort=quick,steps=20,blind_queries=200,queries=100"
 FULL = "standard:eps=0.1,steps=20,blind_queries=200,queries=100"
@@ -133,7 +133,11 @@ def test_an_audit_that_was_interrupted_is_pending_and_goes_on(
     assert (said.pending, said.audited) == (True, 0)
     codes = [finding["code"] for finding in query.load(cut).findings]
     assert "audit-pending" in codes
+    monkeypatch.setattr(cell_store, "FEW", 2)
+    (cell,) = Store(cut).cells()
+    assert cell.compact()  # an audit of a cell whose rows are in one file
     study(cut).run(progress=False)
+    assert [path.name for path in cell.files()] == ["rows.parquet"]
     assert "audit-pending" not in [finding["code"] for finding in query.load(cut).findings]
     for name, values in rows_of(whole).items():
         assert all(a == b or (a != a and b != b) for a, b in zip(values, rows_of(cut)[name], strict=True)), name

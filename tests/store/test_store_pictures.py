@@ -48,8 +48,8 @@ def test_status_and_report_read_no_column_of_pictures(store, monkeypatch):
 
     read: list[str] = []
 
-    def reading(path, wanted=None):
-        rows = read_part(path, wanted)
+    def reading(path, wanted=None, group=None):
+        rows = read_part(path, wanted, group)
         read.extend(rows.schema.names)
         return rows
 

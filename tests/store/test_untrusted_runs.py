@@ -340,8 +340,8 @@ def test_status_reads_the_ids_alone(run: Path, monkeypatch: pytest.MonkeyPatch) 
 
     read: list[str] = []
 
-    def reading(path: Path, wanted: Callable[[str], bool] | None = None) -> Any:
-        rows = part.read_part(path, wanted)
+    def reading(path: Path, wanted: Callable[[str], bool] | None = None, group: int | None = None) -> Any:
+        rows = part.read_part(path, wanted, group)
         read.extend(rows.schema.names)
         return rows
 

@@ -257,7 +257,8 @@ class Study:
             check_drift(asked)
             self._check()
         magnify_examples(self.store, self._hashes, self.settings.device)
-<<<<<<< HEAD
+        for job in jobs:
+            job.compact()
 
     @property
     def expected_queries(self) -> ExpectedQueries | None:
@@ -265,11 +266,6 @@ class Study:
         if self.ledger.limit is None and not any(drifts(cell.defended) for cell in self.cells):
             return None
         return expected(self.cells, self.store, self.ledger, self.preflight)
-=======
-        for job in jobs:
-            job.compact()
-        return StudyResults(self.store.path, tuple(outcomes))
->>>>>>> f432874 (A finished cell has its rows in one file; tables and pages of a million rows are read in seconds)
 
     def _check(self) -> None:
         """Compare the finished cells and store what contradicts."""

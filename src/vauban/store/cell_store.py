@@ -8,17 +8,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vauban.core.errors import ContractError
 from vauban.store import compacted as compaction
 from vauban.store import files
-<<<<<<< HEAD
-from vauban.store.ledger import write_noted_json
-=======
 from vauban.store.compacted import Compacted, in_order, open_compacted
->>>>>>> f432874 (A finished cell has its rows in one file; tables and pages of a million rows are read in seconds)
+from vauban.store.ledger import write_noted, write_noted_json
 from vauban.store.metric_columns import declared_metrics
 from vauban.store.part import part_file, write_part
 from vauban.store.schema import SCHEMA_VERSION, schema_with, table
@@ -35,15 +33,11 @@ class OtherSchema(ContractError):  # noqa: N818
 
 @dataclass(frozen=True)
 class CellStore:
-<<<<<<< HEAD
     """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `planted.json`, `drift.json`, `failures.jsonl`,
-    `digests.jsonl`, `lock`."""
-=======
-    """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `planted.json`, `failures.jsonl`, `lock`.
+    `digests.jsonl`, `lock`.
 
     A finished one with many parts has their rows in `rows.parquet`; a part file beside it holds newer rows of its batch.
     """
->>>>>>> f432874 (A finished cell has its rows in one file; tables and pages of a million rows are read in seconds)
 
     path: Path
     _reported: set[str] = field(default_factory=set, compare=False, repr=False)
@@ -199,9 +193,8 @@ class CellStore:
             groups, metrics = compaction.grouped(batches, sum(path.stat().st_size for path in held)), self._metrics()
             schema = schema_with(metrics).with_metadata({"vauban_schema": str(SCHEMA_VERSION)})
             rows = (self._stored(batch.index, metrics) for batch in batches)
-            files.write_atomic(
-                self.path / compaction.NAME, lambda path: compaction.write_compacted(path, schema, groups, rows)
-            )
+            fill = partial(compaction.write_compacted, schema=schema, groups=groups, parts=rows)
+            write_noted(self.path, compaction.NAME, fill)
             for path, stamp in before.items():
                 if _stamp(path) == stamp:
                     path.unlink(missing_ok=True)

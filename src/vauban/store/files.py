@@ -213,7 +213,6 @@ def lock(path: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-<<<<<<< HEAD
 def opened_alone(path: Path) -> Iterator[int]:
     """The descriptor of a file, made where it is not there, under a lock that other processes are waited for.
 
@@ -228,13 +227,9 @@ def opened_alone(path: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def lock_part(path: Path, index: int) -> Iterator[bool]:
-    """Advisory lock on the part `index` of a folder whose lock file is `path`: yields whether it was free.
-=======
 def lock_part(path: Path, index: int | None) -> Iterator[bool]:
     """Advisory lock on the part `index` of a folder whose lock file is `path`, on all of them for None: yields whether it
     was free.
->>>>>>> f432874 (A finished cell has its rows in one file; tables and pages of a million rows are read in seconds)
 
     All parts share the file, each by a byte of its own, so that several processes work on one folder at once. The system
     releases the lock when the holder dies. Raises ContractError where the system has no `fcntl`.

@@ -6,10 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from vauban.core.errors import ContractError
 from vauban.evaluate.inspection.checked import Checked
 from vauban.store.certificates import CERTIFICATES
+from vauban.store.compacted import NAME as ROWS
+from vauban.store.compacted import open_compacted
 from vauban.store.ledger import digest_of, noted_digests
 from vauban.store.measurements import MEASUREMENTS
+from vauban.store.part import part_file
 
 NOT_RECORDED = "not recorded by the vauban that made it"
 
@@ -51,7 +55,7 @@ def _folder_checks(run: Path, folder: Path, facts: str) -> Iterator[Checked]:
             )
         else:
             yield Checked("rows", about, "agrees")
-    names = {path.relative_to(folder).as_posix() for path in present}
+    names = {path.relative_to(folder).as_posix() for path in present} | _taken_in(folder)
     for name in sorted(set(noted) - names):
         yield Checked("rows", (folder / name).relative_to(run).as_posix(), "differs", "was written and is not there")
 
@@ -69,9 +73,19 @@ def _folders(run: Path) -> list[tuple[Path, str]]:
 
 
 def _present(folder: Path, facts: str) -> list[Path]:
-    names = [facts, "identity.json", "findings.json", "planted.json"]
+    names = [facts, "identity.json", "findings.json", "planted.json", ROWS]
     named = [folder / name for name in names if (folder / name).exists() or (folder / name).is_symlink()]
     return [*named, *sorted(folder.glob("[0-9]*.parquet")), *sorted(folder.glob("parts/[0-9]*.parquet"))]
+
+
+def _taken_in(folder: Path) -> set[str]:
+    """The part files whose rows the compacted file of a folder holds, by name; none where it is damaged, which is told."""
+    try:
+        compacted = open_compacted(folder / ROWS)
+    except ContractError:
+        return set()
+    batches = () if compacted is None else compacted.batches
+    return {part_file(Path("parts"), index).as_posix() for index in batches}
 
 
 def _ledgers(folder: Path) -> list[Path]:
