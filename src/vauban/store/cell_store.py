@@ -154,6 +154,15 @@ class CellStore:
             if part is not None:
                 yield part
 
+    def each(self) -> Iterator[StoredPart]:
+        """The readable batches in order, one by one."""
+        indices = sorted(self.indices())
+        metrics = self._metrics() if indices else []
+        for index in indices:
+            part = self._batch(index, metrics)
+            if part is not None:
+                yield part
+
     def part(self, index: int) -> StoredPart:
         """The batch `index`; a ContractError where it is absent or damaged."""
         return self._stored(index, self._metrics())

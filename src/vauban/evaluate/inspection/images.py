@@ -31,7 +31,7 @@ def image_checks(run: Path, cell: CellStore, network: nn.Module, data: Dataset |
         data: The data; None where they are not here.
     """
     facts, without = cell.meta(), 0
-    for part in cell.read():
+    for part in cell.each():
         about = f"{cell.path.relative_to(run).as_posix()}/parts/{part.index:05d}.parquet"
         columns = to_numpy(part.rows)
         try:
