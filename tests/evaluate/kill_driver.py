@@ -110,6 +110,23 @@ def kill_at(out: Path, fsync: int | None = None, after: int | None = None) -> di
     }
 
 
+def calls_of_fsync(out: Path) -> int:
+    """How often a whole run calls fsync."""
+    told, real, calls = out.with_suffix(".calls"), os.fsync, [0]
+
+    def counted(handle: int) -> None:
+        calls[0] += 1
+        real(handle)
+
+    def work() -> None:
+        files.os.fsync = counted
+        study(out).run()
+        told.write_text(str(calls[0]))
+
+    os.waitpid(child(work), 0)
+    return int(told.read_text())
+
+
 def together(out: Path) -> list[int]:
     """Two processes on one directory, with a model slow enough that they overlap; their exit states."""
     pids = [child(lambda: study(out, SLOW).run() and None) for _ in range(2)]
@@ -120,8 +137,8 @@ def main() -> None:
     root = Path(sys.argv[1])
     torch.set_num_threads(1)
     study(root / "warm")  # caches, imports
-    os.waitpid(child(lambda: study(root / "whole").run() and None), 0)
-    moments = [("fsync", n) for n in range(1, 17)] + [("after", n) for n in (BATCH, 3 * BATCH, SAMPLES)]
+    calls = calls_of_fsync(root / "whole")
+    moments = [("fsync", n) for n in range(1, calls + 1, max(1, calls // 16))] + [("after", n) for n in (BATCH, 3 * BATCH, SAMPLES)]
     runs = [kill_at(root / f"{kind}-{n}", **{kind: n}) for kind, n in moments]
     print(json.dumps({"runs": runs, "together": together(root / "together")}))
 
