@@ -136,6 +136,8 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "torchvision": {"name": "resnet18"},
     "timm": {"name": "resnet18"},
     "hf": {"path": "nowhere"},
+    "http": {"url": "http://localhost:1/predict"},
+    "onnx": {"file": "nowhere.onnx"},
     "robustbench": {"arch": "preact-resnet-18", "file": "nowhere.pt"},
 }
 QUICK = {"codewords": 4, "epochs": 1, "first": 1}
