@@ -138,7 +138,9 @@ def main() -> None:
     torch.set_num_threads(1)
     study(root / "warm")  # caches, imports
     calls = calls_of_fsync(root / "whole")
-    moments = [("fsync", n) for n in range(1, calls + 1, max(1, calls // 10))] + [("after", n) for n in (BATCH, 3 * BATCH, SAMPLES)]
+    moments = [("fsync", n) for n in range(1, calls + 1, max(1, calls // 10))] + [
+        ("after", n) for n in (BATCH, 3 * BATCH, SAMPLES)
+    ]
     runs = [kill_at(root / f"{kind}-{n}", **{kind: n}) for kind, n in moments]
     print(json.dumps({"runs": runs, "together": together(root / "together")}))
 

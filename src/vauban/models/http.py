@@ -150,7 +150,9 @@ def _checked(url: str) -> str:
             "expected an address without user and password; headers=[Authorization=env:NAME] holds them"
         )
     if parts.scheme not in ("http", "https") or not host or any(c.isspace() or not c.isprintable() for c in url):
-        raise ContractError(f"expected url as an address such as http://localhost:8000/predict, got {url.partition('?')[0]!r}")
+        raise ContractError(
+            f"expected url as an address such as http://localhost:8000/predict, got {url.partition('?')[0]!r}"
+        )
     held = sorted(SECRETS & {key.lower() for key, _ in parse_qsl(parts.query, keep_blank_values=True)})
     if held:
         raise ContractError(
