@@ -20,6 +20,7 @@ from vauban.cli.options import (
     JsonOption,
     JunitOption,
     MaxQueriesOption,
+    PrecisionOption,
     QuietOption,
     RejectsOption,
     RootOption,
@@ -29,6 +30,7 @@ from vauban.cli.options import (
     batch_size_of,
     device_of,
     output_path,
+    precision_of,
 )
 from vauban.cli.shards import shard_of
 from vauban.core.errors import VaubanError
@@ -49,6 +51,7 @@ def evaluate(
     labels: Annotated[str, typer.Option(help="true, or own: the model's own answers.")] = "true",
     rejects: RejectsOption = False,
     device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
     batch_size: BatchSizeOption = "auto",
     seed: SeedOption = 0,
     budget: Annotated[int | None, typer.Option(help="Forward passes per sample.")] = None,
@@ -109,6 +112,7 @@ def evaluate(
         "seed": seed,
         "batch_size": batch_size_of(batch_size),
         "device": device_of(device),
+        "precision": precision_of(precision, device),
         "levels": None if unrounded else "data",
         "budget": budget,
         "save_images": save_images,

@@ -16,6 +16,9 @@ RootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder tha
 ModelOption = Annotated[str, typer.Option(help="Model: a name, a weights file or file.py:name.")]
 DefenceOption = Annotated[str, typer.Option(help="Defence in front of the model, none, or a chain a+b.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]
+PrecisionOption = Annotated[
+    str, typer.Option(help="Of networks under attack: float32, bf16 or tf32; judged in float32.")
+]
 BatchSizeOption = Annotated[str, typer.Option(help="Images of a batch, or auto.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of every random number.")]
 WorkersOption = Annotated[int, typer.Option(help="Processes over which batches are spread.")]
@@ -88,3 +91,14 @@ def device_of(text: str) -> str:
     from vauban.core.device import check_device
 
     return check_device(text, "--device")
+
+
+def precision_of(text: str, device: str) -> str:
+    """Precision from the word of `--precision`, one that the device has.
+
+    Raises:
+        VaubanError: The word names no precision, or one that the device has not.
+    """
+    from vauban.core.arithmetic import check_precision
+
+    return check_precision(text, device, "--precision")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -170,8 +171,15 @@ class AttackedRows:
             return self._known[2]
         return self.goal.reached(logits)
 
-    def _record(self, x: Tensor, logits: Tensor) -> None:
-        """Record the rows whose images x reach the goal by the judged network's logits, inside the domain."""
+    def _record(self, x: Tensor, logits: Tensor, confirmed: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
+        """Record the rows whose images x reach the goal by the judged network's logits, inside the domain.
+
+        Args:
+            x: Images `(rows, ...)`.
+            logits: Theirs, `(rows, classes)`.
+            confirmed: From some rows and their images to which of them reach it beyond doubt; asked of those that would be
+                recorded. None: the logits are beyond doubt.
+        """
         best = self.best_so_far
         if best is None:
             return
@@ -180,6 +188,9 @@ class AttackedRows:
         ok = best.wanted(self._slot, reached)
         if not bool(ok.any()):
             return
+        if confirmed is not None:
+            self._record_confirmed(x, logits, ok, confirmed)
+            return
         slot, row, x0, regions = self._slot, self._row, self.domain.x0, self.domain.regions
         if best.keep == "first":  # each sample once: the other rows of a long run need not be looked at again
             rows = ok.nonzero().squeeze(1)
@@ -187,3 +198,18 @@ class AttackedRows:
             regions = [region.rows(rows) for region in regions]
         ok = ok & inside(regions, x, x0)
         best.offer(slot, x, x0, ok, self.pass_count.gradients(row), self._distinct)
+
+    def _record_confirmed(
+        self, x: Tensor, logits: Tensor, ok: Tensor, confirmed: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        """Record those of the rows `ok` that are confirmed; one that is not has not reached the goal, and goes on."""
+        best, x0 = self.record, self.domain.x0
+        nearer = best.norm.size(x - x0) < best.distance[self._slot]
+        rows = (ok & nearer & inside(self.domain.regions, x, x0)).nonzero().squeeze(1)
+        if not len(rows):
+            return
+        answers = confirmed(rows, x[rows])
+        reached = self.goal.reached(logits).index_copy(0, rows, answers)
+        self._known = self.goal, logits, reached
+        spent = self.pass_count.gradients(self._row[rows])
+        best.offer(self._slot[rows], x[rows], x0[rows], answers, spent, self._distinct)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vauban.core.arithmetic import Precision, autocast, products
 from vauban.core.cards import in_training
 from vauban.core.contracts import check_logits
 from vauban.core.errors import ContractError, NoGradient
@@ -64,13 +65,16 @@ def shown(network: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Ten
     return x.to(given).to(taken)
 
 
-def predict(module: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Tensor:
+def predict(
+    module: nn.Module, x: Tensor, half: torch.dtype | None = None, precision: Precision | None = None
+) -> Tensor:
     """Logits without gradients; the caller sets the modes.
 
     Args:
         module: The network.
         x: Images `(batch, ...)`.
         half: As for `shown`.
+        precision: In which the network is computed; None: as torch is set.
 
     Returns:
         Logits `(batch, classes)`, in the type in which an attack on x computes.
@@ -78,7 +82,7 @@ def predict(module: nn.Module, x: Tensor, half: torch.dtype | None = None) -> Te
     Raises:
         ContractError: The output is no batch of logits, or the module has written into its input.
     """
-    with torch.no_grad():
+    with torch.no_grad(), products(precision, x.device), autocast(precision, x.device):
         return _answer(module, shown(module, x, half)).to(working_type(x.dtype))
 
 
@@ -96,6 +100,7 @@ def differentiate(
     functions: Sequence[Callable[[Tensor], Tensor]],
     half: torch.dtype | None = None,
     classes: int | None = None,
+    precision: Precision | None = None,
 ) -> Answer:
     """Logits of a network and image gradients of functions of them: one forward, and one backward for each function.
 
@@ -106,6 +111,7 @@ def differentiate(
             its own.
         half: As for `shown`.
         classes: Columns of the target, see `in_columns`; None: those of the network.
+        precision: In which the network is computed, not the functions; None: as torch is set.
 
     Returns:
         Logits `(batch, classes)`, values `(batch,)` and gradients `(batch, ...)` of each function, detached, in the type of
@@ -117,9 +123,10 @@ def differentiate(
         NoGradient: A function does not depend on the image.
     """
     check_gradients("leave it (torch.no_grad() may stay) or attack by scores or labels")
-    with torch.enable_grad():
+    with torch.enable_grad(), products(precision, x.device):
         leaf = shown(source, x.detach(), half).requires_grad_(True)
-        answer = _followed(source, leaf)
+        with autocast(precision, x.device):
+            answer = _followed(source, leaf)
         logits, narrow = answer.to(working_type(x.dtype)), bool(HALF & {leaf.dtype, answer.dtype})
         logits = logits if classes is None else in_columns(logits, classes)
         version = _version(logits)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.answers import check_answerable, predicted
+from vauban.core.arithmetic import Precision
 from vauban.core.arrays import mask_of
 from vauban.core.contracts import check_ids, check_images
-from vauban.core.errors import AccessError, BudgetSpent, plural
+from vauban.core.errors import AccessError, BudgetSpent, ContractError, plural
 from vauban.core.goals import Goal, ResolvedGoal, Untargeted
 from vauban.core.losses import Loss, auto, loss_values, switched
 from vauban.core.norms import Linf
@@ -71,6 +72,10 @@ class Oracle(AttackedRows):
             ContractError: Images, labels, mask or the model's output break the contract.
         """
         x = check_images(x).detach().clone()  # an attack may write into what it is given
+        if x.dtype == torch.float64 and threat.precision != "float32":
+            raise ContractError(
+                f"expected images in float32 for an attack in {threat.precision}, got float64; use precision float32"
+            )
         if x.dtype in HALF:
             threat = replace(threat, half=x.dtype)
         x = raised(check_on_grid(x, threat.levels), threat.levels)
@@ -154,7 +159,8 @@ class Oracle(AttackedRows):
             self._allow("gradients")
             network = self.threat.networks[0][0]
         self._charge(1, 0)
-        return in_columns(self._forward(network, self.domain.quantise(self.domain.x0)), self.classes)
+        x = self.domain.quantise(self.domain.x0)
+        return in_columns(self._forward(network, x, precision="float32"), self.classes)
 
     def check(self, x: Tensor, draws: int = 20) -> Tensor:
         """Closing check of a run: the share of the target's answers that reach the goal inside the ball, `(batch,)`.
@@ -167,7 +173,7 @@ class Oracle(AttackedRows):
         admissible = self.domain.admissible(x)
         if self.threat.randomised:
             self.pass_count.calls += 1
-            shares = [self.goal.reached(self._forward(self.threat.target, x, -1 - k)) for k in range(draws)]
+            shares = [self.goal.reached(self._forward(self.threat.target, x, -1 - k, "float32")) for k in range(draws)]
             return torch.stack(shares).double().mean(0) * admissible
         if "labels" in self.threat.grants:
             if bool((spent := self.room < 1).any()):
@@ -176,7 +182,7 @@ class Oracle(AttackedRows):
                     share[~spent] = self.rows(~spent).check(x[~spent])
                 return share
             self._charge(1, 0)
-        return (self.goal.reached(self._forward(self.threat.target, x)) & admissible).double()
+        return (self.goal.reached(self._forward(self.threat.target, x, precision="float32")) & admissible).double()
 
     def _differentiate(
         self, x: Tensor, functions: Sequence[Callable[[Tensor], Tensor]]
@@ -189,13 +195,15 @@ class Oracle(AttackedRows):
             for draw in range(draws):
                 for network, weight in networks:
                     with self._seeded(draw):
-                        answer = differentiate(network, x, functions, self.threat.half, self.classes)
+                        answer = differentiate(
+                            network, x, functions, self.threat.half, self.classes, self.threat.precision
+                        )
                     total = accumulate(total, answer, 1 / (draws * len(networks)), weight / draws)
         assert total is not None
         logits, values, gradients, nonfinite = total
         self.pass_count.count(self.pass_count.nonfinite_gradients, self._row, nonfinite)
         if self.threat.direct:
-            self._record(x, logits)
+            self._note(x, logits)
         if self.domain.mask is not None:
             gradients = [g * self.domain.mask for g in gradients]
         return logits, values, gradients
@@ -206,12 +214,35 @@ class Oracle(AttackedRows):
         x = self.domain.quantised(x)
         logits = self._forward(self.threat.target, x)
         if not self.threat.randomised:
-            self._record(x, logits)
+            self._note(x, logits)
         return logits
 
-    def _forward(self, network: nn.Module, x: Tensor, draw: int = 0) -> Tensor:
+    def _note(self, x: Tensor, logits: Tensor) -> None:
+        """Record the successes that the judged network's logits show, in less than float32 those that it confirms."""
+        self._record(x, logits, None if self.threat.precision == "float32" else self._confirmed)
+
+    def _confirmed(self, rows: Tensor, x: Tensor) -> Tensor:
+        """Whether the target's answer in float32 reaches the goal; 1 forward, where the budget has one left.
+
+        Args:
+            rows: The rows that are asked about, `(k,)`.
+            x: Their images `(k, ...)`.
+
+        Returns:
+            `(k,)`.
+        """
+        asked, budget = self.rows(rows), self.threat.budget
+        self.pass_count.calls += 1
+        reached = asked.goal.reached(asked._forward(self.threat.target, x, precision="float32"))
+        if budget is not None:  # a row that has spent its budget gets no answer, and is judged in the end
+            reached = reached & (asked.forwards < budget)
+        solvent = torch.ones_like(reached) if budget is None else asked.forwards < budget
+        self.pass_count.count(self.pass_count.forwards, asked._row, solvent)
+        return reached
+
+    def _forward(self, network: nn.Module, x: Tensor, draw: int = 0, precision: Precision | None = None) -> Tensor:
         with quiet(self.threat.parts), self._seeded(draw):
-            return predict(network, x, self.threat.half)
+            return predict(network, x, self.threat.half, precision or self.threat.precision)
 
     def _seeded(self, draw: int) -> AbstractContextManager[None]:
         """Where a network draws random numbers, the global generators under a seed of this call and draw."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.answers import ALL, hides_scores, revealed
+from vauban.core.arithmetic import Precision
 from vauban.core.cards import Backward, carded, rejecting
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
@@ -40,6 +41,8 @@ class BoundThreat(Parameters):
             networks are given images in the type in which the attack computes.
         confirm: The loop asks the target for its label of every iterate, for gradients that do not show the target's
             own logits; one more forward per step.
+        precision: In which networks answer an attack. What they answer in less than float32 is a success where the target
+            confirms it in float32.
         passes: Forward and backward passes per sample, counted together; None: no bound.
 
     Raises:
@@ -59,6 +62,7 @@ class BoundThreat(Parameters):
     limit: Ball | None = None
     half: torch.dtype | None = None
     confirm: bool = False
+    precision: Precision = "float32"
     passes: Count | None = None
 
     def __post_init__(self) -> None:

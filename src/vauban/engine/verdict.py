@@ -67,7 +67,7 @@ def judge(
     seed: int = 0,
     draws: int = 20,
 ) -> Verdict:
-    """Judge images on the threat's target.
+    """Judge images on the threat's target, in float32 whatever the precision of the attack.
 
     A randomised target answers `draws` times under seeds that no attack has seen; a deterministic one once. Logits that
     are not finite are an error of the network, see `predicted`.
@@ -90,7 +90,7 @@ def judge(
     with quiet(list(threat.target.modules())):
         for k in range(rounds):
             with seeded(seed, "verdict", k, device=x.device) if threat.randomised else nullcontext():
-                logits.append(predict(threat.target, x, threat.half))
+                logits.append(predict(threat.target, x, threat.half, "float32"))
     label = torch.stack([predicted(z) for z in logits])
     known, rejected = label != NO_LABEL, goal.rejected(label, logits[0].shape[1])
     accepted = torch.stack([predicted(z[:, :-1]) for z in logits]) if goal.rejects else label

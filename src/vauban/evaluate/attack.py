@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vauban.core.arguments import named_arguments
+from vauban.core.arithmetic import check_precision
 from vauban.core.arrays import batch_of, mask_of
 from vauban.core.contracts import Batch
 from vauban.core.errors import exits_are_errors
@@ -54,6 +56,7 @@ def attack(
     mask: Any = None,
     batch_size: int | None = None,
     rejects: bool = False,
+    precision: str = "float32",
 ) -> AttackReport:
     """Attack a model on a batch and judge the result on the image that would be saved.
 
@@ -73,6 +76,8 @@ def attack(
             it.
         batch_size: Images that are attacked at a time; None: all at once.
         rejects: The model's last logit means 'rejected', for one without a card that says so.
+        precision: In which networks are computed while they are attacked: `float32`, `bf16`, or `tf32` on a CUDA device.
+            Every success, and what is handed over, is judged in float32.
 
     Raises:
         UnknownName: A name is not known.
@@ -86,9 +91,11 @@ def attack(
     named = attack_of(attack, data if isinstance(data, Dataset) else None)
     network, whole = model_of(model, rejects), data.all() if isinstance(data, Dataset) else data
     tell_behind(network.name, network.behind)
+    computed_in = check_precision(precision, whole.x.device)
     given = by_answers(network.value) if threat is None else threat_of(threat).value
     meant, looked = best_way(given, network.value, network.network, data, whole, named.value, seed)
     bound: BoundThreat = told(meant, network.network).bind(network.value, levels=whole.levels)
+    bound = replace(bound, precision=computed_in)
     aim = goals.load(goal)
     named = granted(named, aim, bound, whole.x.shape[1:])
     state = state_of(bound.parts)

@@ -153,6 +153,7 @@ class Cell:
             **computed_by(s.device),
             "sources": source_digests(self._files()),
             **({"metrics": list(s.metrics)} if s.metrics else {}),
+            **({} if s.precision == "float32" else {"precision": s.precision}),
         }
 
     def _files(self) -> list[Path]:
@@ -207,6 +208,7 @@ class Cell:
             "dtype": DTYPE,
             "tolerance": tolerance(DTYPE),
             "device": s.device,
+            **({} if s.precision == "float32" else {"precision": s.precision}),
             "torch": torch.__version__,
             "versions": {p: version(p) for p in ("vauban", "torch", "torchvision", "numpy")}
             | {"python": platform.python_version()},

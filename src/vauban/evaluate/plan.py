@@ -116,7 +116,7 @@ def bind(
         )
     for network, _ in bound.sources:
         network.to(settings.device)
-    return bound
+    return replace(bound, precision=settings.precision)
 
 
 def _seen(

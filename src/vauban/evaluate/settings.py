@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vauban.core.arithmetic import Precision
 from vauban.core.parameters import Count, Parameters
 from vauban.core.pixel_grid import Levels
 
@@ -24,3 +25,4 @@ class Settings(Parameters):
     budget: Count | None = None
     save_images: bool = False
     metrics: tuple[str, ...] = ()
+    precision: Precision = "float32"

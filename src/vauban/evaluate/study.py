@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vauban.core.arguments import named_arguments
+from vauban.core.arithmetic import check_precision
 from vauban.core.contracts import Words
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, QueriesSpent, VaubanError, exits_are_errors
@@ -82,6 +83,8 @@ class Study:
         planted: Images on which the attack that broke most is tested where an adversarial image is known to exist, for each
             network and budget; 0, or without preflight: no such test.
         metrics: Further columns, by name.
+        precision: In which networks are computed while they are attacked: `float32`, `bf16`, or `tf32` on a CUDA device.
+            Every success, and what is handed over, is judged in float32.
         max_queries_total: Images that black boxes may be sent in all, by every run into `out` and every process; None: no
             limit.
         root: Folder of the data sets; None: the default one.
@@ -116,6 +119,7 @@ class Study:
         preflight: bool = True,
         planted: int = 0,
         metrics: Sequence[str] = (),
+        precision: str = "float32",
         max_queries_total: int | None = None,
         root: str | Path | None = None,
         download: bool = False,
@@ -128,6 +132,7 @@ class Study:
         check("Study", "metrics", metrics, Sequence[str])
         check("Study", "max_queries_total", max_queries_total, Count | None)
         check_device(device)
+        computed_in = check_precision(precision, device)
         self.store = Store(out)
         self.ledger = QueryLedger(self.store.path / "queries.json", max_queries_total)
         self.data = datasets.load(data, root=root, labels=labels, download=download)  # type: ignore[arg-type]
@@ -151,6 +156,7 @@ class Study:
             preflight=preflight,
             planted=planted,
             metrics=tuple(metrics),
+            precision=precision,
             max_queries_total=max_queries_total,
             root=None if root is None else str(root),
         )
@@ -159,7 +165,8 @@ class Study:
         self._asked: set[str] = set()  # cells of services of which something is computed in a run
         self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
         size = automatic_batch_size(self.data) if batch_size is None else batch_size
-        self.settings = Settings(seed, size, device, levels, budget, save_images, further_metrics(metrics, self.data))
+        further = further_metrics(metrics, self.data)
+        self.settings = Settings(seed, size, device, levels, budget, save_images, further, computed_in)
         self.cells: list[Cell] = []
         self.adapted: dict[str, Adaptation] = {}
         reader = Reader()

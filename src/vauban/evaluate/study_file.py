@@ -14,7 +14,7 @@ from vauban.core.parameters import Count, Range, Whole, check
 from vauban.core.text import parse_value, written
 
 LISTS = ("models", "attacks", "defences", "threats", "metrics")
-TEXTS = ("out", "data", "goal", "labels", "device", "root")
+TEXTS = ("out", "data", "goal", "labels", "device", "precision", "root")
 VALUES: dict[str, Any] = {
     "seed": int,
     "batch_size": Count | Literal["auto"],
@@ -29,7 +29,7 @@ VALUES: dict[str, Any] = {
 }
 """Arguments of a study whose words are no names, each with its type and range."""
 NEEDED = ("out", "data", "models", "attacks")
-KEYS = ("out", "data", *LISTS, "goal", "labels", *VALUES, "device", "root")
+KEYS = ("out", "data", *LISTS, "goal", "labels", *VALUES, "device", "precision", "root")
 """The keys of a study file, in the order in which one is written."""
 LARGEST = 2**20
 """Bytes of the largest study file: a word takes tens."""

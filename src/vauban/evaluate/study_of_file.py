@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vauban.core.arithmetic import check_precision
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, VaubanError
 from vauban.data import Dataset
@@ -40,7 +41,7 @@ def _placed(file: StudyFile, error: VaubanError) -> ContractError:
             if word.key == "data":
                 data = _data(file, word)
             else:
-                _read(word, data)
+                _read(file, word, data)
         except VaubanError as own:
             return file.refusal(word.line, own)
     return ContractError(f"{file.path}: {error}")
@@ -51,7 +52,7 @@ def _data(file: StudyFile, word: Placed) -> Dataset:
     return datasets.load(word.text, **given)
 
 
-def _read(word: Placed, data: Dataset | None) -> None:
+def _read(file: StudyFile, word: Placed, data: Dataset | None) -> None:
     """Read one word by itself. Raises VaubanError where that fails."""
     text = word.text
     if word.key == "models":
@@ -68,5 +69,7 @@ def _read(word: Placed, data: Dataset | None) -> None:
         goals.load(text)
     elif word.key == "device":
         check_device(text)
+    elif word.key == "precision":
+        check_precision(text, str(file.words.get("device", "cpu")))
     elif word.key == "labels" and text not in ("true", "own"):
         raise ContractError(f"expected labels 'true' or 'own', got {text!r}")

@@ -58,6 +58,8 @@ def cell_notes(cell: CellRows) -> tuple[str, ...]:
         notes.append("stale")
     if not cell.complete:
         notes.append(f"incomplete, {len(cell.columns['id'])} of {cell.meta.get('n', '?')}")
+    if cell.meta.get("precision"):
+        notes.append(f"attacked in {cell.meta['precision']}, judged in float32")
     if cell.earlier_version:
         notes.append(f"made by vauban {cell.earlier_version}")
     return (*notes, *remarks([cell]))
