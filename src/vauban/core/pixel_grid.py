@@ -13,7 +13,7 @@ from vauban.core.errors import ContractError
 from vauban.core.norms import Ball, Linf
 from vauban.core.parameters import Range
 from vauban.core.precision import working_type
-from vauban.core.tensors import flat, like
+from vauban.core.tensors import flat, like, waits
 from vauban.core.tolerance import level_slack, tolerance, upper_limit
 
 Levels = Annotated[int, Range(2)]
@@ -82,7 +82,10 @@ class PixelGrid:
         else:
             level = scaled.round()
             outside = ~self.ball.contains(level.clamp(0, n) / n, self.x0)
-            if bool(outside.any()):
+            if waits(x):
+                back = _step_back(scaled, self.x0 * n, n, self.ball)
+                level = torch.where(like(outside, level), back, level)
+            elif bool(outside.any()):
                 index = outside.nonzero().squeeze(1)
                 level[index] = _step_back(scaled[index], self.x0[index] * n, n, self.ball.rows(index))
         return self._with_x0(level.clamp_(0, n).div_(n))

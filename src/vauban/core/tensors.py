@@ -52,6 +52,18 @@ def where(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(like(mask, a), a, b)
 
 
+AT_ONCE = "cpu"
+"""Type of the devices whose values the host reads without waiting."""
+
+
+def waits(x: Tensor) -> bool:
+    """Whether the host waits for the device where it reads a value of x: on a CPU there is nothing to wait for.
+
+    A loop asks before it looks for rows that it can leave out: on a CPU that saves work, elsewhere it stops the device.
+    """
+    return x.device.type != AT_ONCE
+
+
 def take(state: S, index: Tensor) -> S:
     """Rows of a state whose tensors all lead with the batch.
 

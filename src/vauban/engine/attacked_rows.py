@@ -13,6 +13,7 @@ from vauban.core.errors import AccessError
 from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball, Norm
 from vauban.core.rng import Stream, fold
+from vauban.core.tensors import waits
 from vauban.engine.domain import Domain, inside
 from vauban.engine.record import BestSoFar, Keep, PassCount
 from vauban.engine.threat import BoundThreat
@@ -186,13 +187,13 @@ class AttackedRows:
         reached = self.goal.reached(logits)
         self._known = self.goal, logits, reached
         ok = best.wanted(self._slot, reached)
-        if not bool(ok.any()):
+        if not waits(x) and not bool(ok.any()):
             return
         if confirmed is not None:
             self._record_confirmed(x, logits, ok, confirmed)
             return
         slot, row, x0, regions = self._slot, self._row, self.domain.x0, self.domain.regions
-        if best.keep == "first":  # each sample once: the other rows of a long run need not be looked at again
+        if best.keep == "first" and not waits(x):  # each sample once: others need not be looked at again in a long run
             rows = ok.nonzero().squeeze(1)
             slot, row, x0, x, ok = slot[rows], row[rows], x0[rows], x[rows], ok[rows]
             regions = [region.rows(rows) for region in regions]

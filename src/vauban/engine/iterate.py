@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vauban.core.errors import BudgetSpent, ContractError
 from vauban.core.parameters import Count
-from vauban.core.tensors import like, take, where
+from vauban.core.tensors import like, take, waits, where
 from vauban.engine.attack import Attack
 from vauban.engine.oracle import Oracle
 from vauban.engine.record import Keep
@@ -149,7 +149,8 @@ def iterate(
         if callback is not None:
             callback(t, left, state)
         if stop == "first" and _worth_checking(t, last) and bool((done := left.succeeded).any()):
-            left, state = left.rows(~done), take(state, ~done)
+            rows = (~done).nonzero().squeeze(1)  # once: as a mask it would be read for every tensor
+            left, state = left.rows(rows), take(state, rows)
             if not len(left):
                 break
     if len(left):
@@ -196,7 +197,7 @@ def _solvent(left: Oracle) -> Tensor:
 
 def _worth_checking(t: int, x: Tensor) -> bool:
     """Whether to ask which rows are finished; an accelerator waits for the answer, so there every fourth step."""
-    return x.device.type == "cpu" or t % 4 == 3
+    return not waits(x) or t % 4 == 3
 
 
 def _close(standing: Oracle, image: Tensor, rate: Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vauban.core.norms import Norm
+from vauban.core.tensors import like, waits
 
 Keep = Literal["first", "nearest", "loss", "last"]
 """Which image a run hands over: the first success, the nearest one, the iterate of highest loss, the last iterate."""
@@ -105,6 +106,11 @@ class BestSoFar:
             distinct: No row occurs twice in `index`.
         """
         distance = self.norm.size(x - x0)
+        if waits(x):
+            self._replace_everywhere(
+                index, x, distance, self.wanted(index, ok) & (distance < self.distance[index]), cost
+            )
+            return
         if index is self.every:
             self._replace(x, distance, ok & (distance < self.distance), cost)
             return
@@ -117,6 +123,15 @@ class BestSoFar:
         self.distance[where] = distance[rows]
         self.cost[where] = torch.where(self.success[where], self.cost[where], cost[rows])
         self.success[where] = True
+
+    def _replace_everywhere(self, index: Tensor, x: Tensor, distance: Tensor, better: Tensor, cost: Tensor) -> None:
+        """Record the rows `better` without a look at which they are: each row of the batch takes the nearest of its own."""
+        better = better & _first_smallest(distance.where(better, torch.inf), index, len(self.success))
+        taken, row = _row_of_each(index, better, len(self.success))
+        self.image = torch.where(like(taken, self.image), x[row], self.image)
+        self.distance = torch.where(taken, distance[row], self.distance)
+        self.cost = torch.where(taken & ~self.success, cost[row], self.cost)
+        self.success = self.success | taken
 
     def _replace(self, x: Tensor, distance: Tensor, better: Tensor, cost: Tensor) -> None:
         """Record the rows `better` of the whole batch."""
@@ -146,9 +161,21 @@ class BestSoFar:
         better = loss > self.top_loss[index]
         if not distinct:
             better = better & _first_smallest(-loss, index, len(self.success))
+        if waits(x):
+            taken, row = _row_of_each(index, better, len(self.success))
+            self.top_loss = torch.where(taken, loss[row], self.top_loss)
+            self.top = torch.where(like(taken, self.top), x[row], self.top)
+            return
         rows = better.nonzero().squeeze(1)
         self.top_loss[index[rows]] = loss[rows]
         self.top.index_copy_(0, index[rows], x.index_select(0, rows))
+
+
+def _row_of_each(index: Tensor, chosen: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """Whether one of the rows `chosen` is of each of the batch, and which: at most one is; 0 without one."""
+    order = torch.arange(len(index), device=index.device).where(chosen, -1)
+    row = torch.full((batch,), -1, device=index.device).scatter_reduce(0, index, order, "amax")
+    return row >= 0, row.clamp_min(0)
 
 
 def _first_smallest(size: Tensor, index: Tensor, batch: int) -> Tensor:
