@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.models.onnx_files import linear
 from tests.models.served import Served, served
 
 import vauban as vb
@@ -58,6 +59,10 @@ def test_without_a_named_threat_a_black_box_is_attacked_by_what_it_tells(service
         study(tmp_path / "run", f"{service.url},answers=labels,classes=10", threats="scores-only", labels="true")
     assert not service.requests
     assert not (tmp_path / "run").exists()
+    batch = vb.data.load(DATA).all()
+    report = vb.attack("pgd:eps=0.3,steps=2", service.url, batch, threat="transfer:sources=[digits-cnn]")
+    assert report.evaluated.result.backwards.max() == 2
+    assert report.evaluated.verdict.label.tolist() == np.argmax(scores(report.evaluated.image), 1).tolist()
 
 
 @pytest.mark.slow
@@ -109,14 +114,27 @@ def test_workers_share_the_count_and_the_secret_is_nowhere(
     monkeypatch.setenv("HUSH", TOKEN)
     url = f"{service.url},token=env:HUSH,headers=[X-Team=env:HUSH]"
     caplog.set_level(logging.DEBUG)
-    words: list[str] = ["vauban", "evaluate", "--model", url, "--data", "digits/test[:4]", "--batch-size", "2"]
+    weights = W.astype(np.float32)
+    file = linear(tmp_path / "net.onnx", weights, (1, 8, 8))
+    words: list[str] = [
+        "vauban",
+        "evaluate",
+        "--model",
+        url,
+        "--model",
+        f"onnx:{file}",
+        "--data",
+        "digits/test[:4]",
+        "--batch-size",
+        "2",
+    ]
     words += ["--attack", "square:eps=0.2,steps=4", "--no-preflight", "--out", str(tmp_path / "run"), "--workers", "2"]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 0
     assert all(headers["Authorization"] == f"Bearer {TOKEN}" for headers, _ in service.requests)
-    assert QueryLedger(tmp_path / "run" / "queries.json").sent == service.images
+    assert QueryLedger(tmp_path / "run" / "queries.json").sent == 2 * service.images  # the file is the same network
     monkeypatch.setattr(sys, "argv", [*words, "--print-study"])
     with pytest.raises(SystemExit):
         main()

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
+from tests.models.onnx_files import linear
 
 import vauban as vb
 from vauban.core.errors import ContractError, UnknownName
@@ -20,33 +20,13 @@ X = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0)).mul(255).
 WANTED = X.flatten(1) @ torch.from_numpy(W)
 
 
-def write(path: Path, batch: Any = "n", kind: int = TensorProto.FLOAT, external: bool = False, inputs: int = 1) -> Path:
-    """Scores flat(x) W as a file, of images of some type and batch size."""
-    given = [helper.make_tensor_value_info("image", kind, [batch, 1, 4, 4])]
-    given += [helper.make_tensor_value_info(f"more{i}", TensorProto.FLOAT, [1]) for i in range(inputs - 1)]
-    scale = 1 / 255 if kind == TensorProto.UINT8 else 1.0
-    nodes = [
-        helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["x"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "W"], ["scores"]),
-        helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0),
-    ]
-    outputs = [
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 3]),
-        helper.make_tensor_value_info("label", TensorProto.INT64, [batch]),
-    ]
-    graph = helper.make_graph(nodes, "net", given, outputs, [numpy_helper.from_array(W * np.float32(scale), "W")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    options: dict[str, Any] = (
-        {"save_as_external_data": True, "location": "w.data", "size_threshold": 0} if external else {}
-    )
-    onnx.save(model, str(path), **options)
-    return path
+def write(path: Path, **words: Any) -> Path:
+    return linear(path, W, (1, 4, 4), **words)
 
 
 @pytest.mark.parametrize("batch", ["n", 1, 2, 8])
 def test_a_fixed_batch_is_filled_and_images_do_not_see_each_other(tmp_path: Path, batch: Any) -> None:
-    model = vb.models.load(f"onnx:{write(tmp_path / 'a.onnx', batch)}")
+    model = vb.models.load(f"onnx:{write(tmp_path / 'a.onnx', batch=batch)}")
     whole = model(X)
     torch.testing.assert_close(whole, WANTED)
     alone = torch.cat([model(x[None]) for x in X])
