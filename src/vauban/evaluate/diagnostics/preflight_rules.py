@@ -166,7 +166,7 @@ TARGET_HIDDEN = Rule(
     "warning",
     0.1,
     "a fact of what the network tells of the originals; the target comes up only near the boundary",
-    "have a target whose score is not among those that the network tells: an attack by scores does not see it rise.",
+    "{have} a target whose score is not among those that the network tells: an attack by scores does not see it rise.",
     "use an untargeted goal, or an attack by labels that starts at an image of the target",
 )
 NOTHING_TO_ADAPT = Rule(
