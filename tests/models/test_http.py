@@ -153,8 +153,8 @@ def test_secrets_come_from_the_environment_and_stay_there(service: Served, monke
 
 
 REFUSED = {
-    "http://": "expected an address",
-    "http://host:port/a": "expected an address",
+    "http://": "expected url as an address",
+    "http://host:port/a": "expected url as an address",
     f"http://me:{TOKEN}@host/": "without user and password",
     f"http://host/?api_key={TOKEN}": "api_key=..., which every row would hold",
     f"http://host/,token={TOKEN}": "the token as env:NAME",
