@@ -8,6 +8,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from vauban.core.arguments import named_arguments
 from vauban.core.arithmetic import check_precision
 from vauban.core.contracts import Words
@@ -18,7 +20,7 @@ from vauban.core.parameters import Count, Whole, check
 from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.attackers_means import RunMeans
 from vauban.evaluate.audit import due_audits
-from vauban.evaluate.batch_size import automatic_batch_size
+from vauban.evaluate.batch_size import automatic_batch_size, is_searched, searched_batch_size
 from vauban.evaluate.cell import Cell
 from vauban.evaluate.diagnostics.checks import Preflight, check_study
 from vauban.evaluate.diagnostics.findings import Finding
@@ -51,6 +53,7 @@ from vauban.words import data as datasets
 from vauban.words.attack import attack_of
 from vauban.words.defence import defence_of
 from vauban.words.model import model_of
+from vauban.words.named import Named
 from vauban.words.named_files import named_files
 from vauban.words.threat import threat_of
 
@@ -161,12 +164,10 @@ class Study:
             root=None if root is None else str(root),
         )
         self._hashes: list[str] = []
+        self._sizes: dict[str, int] = {}  # batch sizes that were looked for
         self._folder = Path.cwd()
         self._asked: set[str] = set()  # cells of services of which something is computed in a run
         self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
-        size = automatic_batch_size(self.data) if batch_size is None else batch_size
-        further = further_metrics(metrics, self.data)
-        self.settings = Settings(seed, size, device, levels, budget, save_images, further, computed_in)
         self.cells: list[Cell] = []
         self.adapted: dict[str, Adaptation] = {}
         reader = Reader()
@@ -176,9 +177,13 @@ class Study:
         named_attacks = named(attacks, lambda word: attack_of(word, self.data), reader)
         networks = with_defences(models, named_defences, reader)
         count_in(self.ledger, [plain.value for plain, _ in networks])
-        for plain, defended in networks:
-            model = model_of(plain, rejects)
+        models_on_device = [(model_of(plain, rejects), fronts) for plain, fronts in networks]
+        for model, _ in models_on_device:
             model.value.to(device)
+        size = self._searched(models_on_device, device) if batch_size is None else batch_size
+        further = further_metrics(metrics, self.data)
+        self.settings = Settings(seed, size, device, levels, budget, save_images, further, computed_in)
+        for model, defended in models_on_device:
             labelled = own_labels(model, self.data, self.settings) if labels == "own" else self.data
             self.cells += make_cells(
                 [model],
@@ -198,6 +203,21 @@ class Study:
         if not self.cells:
             raise ContractError("expected at least one model, one defence and one attack, got an empty study")
         self.cells = each_once(self.cells)
+
+    def _searched(self, models: Sequence[tuple[Named[nn.Module], Sequence[Named[Any]]]], device: str) -> int:
+        """The batch size where none is given; workers are told it, and a run that is resumed finds it in its plan."""
+        if not is_searched(device):
+            return automatic_batch_size(self.data)
+        networks = {
+            f"{model.name}, {defence.name}": defence.value.wrap(model.value).to(device)
+            for model, fronts in models
+            for defence in fronts
+            if not drifts(model.value)
+        }
+        size, self._sizes = searched_batch_size(networks, self.data, device, self.store.study().get("batch_sizes", {}))
+        if self._words is not None:
+            self._words["batch_size"] = size
+        return size
 
     @named_arguments
     @exits_are_errors()
@@ -343,6 +363,7 @@ class Study:
             "data": str(self.data),
             "seed": self.settings.seed,
             "batch_size": self.settings.batch_size,
+            **({"batch_sizes": self._sizes} if self._sizes else {}),
             "device": self.settings.device,
             "n": len(self.data),
             "missing": {word: str(error) for word, error in self.missing.items()},
