@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.big_run import Plan, build, measured
+
 from vauban.store import load
 
 
