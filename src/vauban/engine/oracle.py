@@ -23,6 +23,7 @@ from vauban.core.pixel_grid import PixelGrid, check_on_grid
 from vauban.core.precision import HALF, raised
 from vauban.core.rng import Stream, seeded
 from vauban.engine.attacked_rows import AttackedRows
+from vauban.engine.compiled import called
 from vauban.engine.domain import Domain
 from vauban.engine.network import Answer, accumulate, differentiate, in_columns, predict, quiet
 from vauban.engine.rerouted import rerouted
@@ -195,9 +196,9 @@ class Oracle(AttackedRows):
             for draw in range(draws):
                 for network, weight in networks:
                     with self._seeded(draw):
-                        answer = differentiate(
-                            network, x, functions, self.threat.half, self.classes, self.threat.precision
-                        )
+                        asked = called(self.threat, network)
+                        half, precision = self.threat.half, self.threat.precision
+                        answer = differentiate(asked, x, functions, half, self.classes, precision)
                     total = accumulate(total, answer, 1 / (draws * len(networks)), weight / draws)
         assert total is not None
         logits, values, gradients, nonfinite = total
@@ -242,7 +243,7 @@ class Oracle(AttackedRows):
 
     def _forward(self, network: nn.Module, x: Tensor, draw: int = 0, precision: Precision | None = None) -> Tensor:
         with quiet(self.threat.parts), self._seeded(draw):
-            return predict(network, x, self.threat.half, precision or self.threat.precision)
+            return predict(called(self.threat, network), x, self.threat.half, precision or self.threat.precision)
 
     def _seeded(self, draw: int) -> AbstractContextManager[None]:
         """Where a network draws random numbers, the global generators under a seed of this call and draw."""

@@ -43,6 +43,7 @@ class BoundThreat(Parameters):
             own logits; one more forward per step.
         precision: In which networks answer an attack. What they answer in less than float32 is a success where the target
             confirms it in float32.
+        compiled: Whether the forward of networks is compiled; not together with backward rules, which are hooks.
         passes: Forward and backward passes per sample, counted together; None: no bound.
 
     Raises:
@@ -63,6 +64,7 @@ class BoundThreat(Parameters):
     half: torch.dtype | None = None
     confirm: bool = False
     precision: Precision = "float32"
+    compiled: bool = False
     passes: Count | None = None
 
     def __post_init__(self) -> None:

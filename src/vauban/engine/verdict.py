@@ -12,6 +12,7 @@ from vauban.core.answers import NO_LABEL, predicted
 from vauban.core.goals import ResolvedGoal
 from vauban.core.norms import Ball
 from vauban.core.rng import seeded
+from vauban.engine.compiled import called
 from vauban.engine.network import predict, quiet
 from vauban.engine.threat import BoundThreat
 
@@ -90,7 +91,7 @@ def judge(
     with quiet(list(threat.target.modules())):
         for k in range(rounds):
             with seeded(seed, "verdict", k, device=x.device) if threat.randomised else nullcontext():
-                logits.append(predict(threat.target, x, threat.half, "float32"))
+                logits.append(predict(called(threat, threat.target), x, threat.half, "float32"))
     label = torch.stack([predicted(z) for z in logits])
     known, rejected = label != NO_LABEL, goal.rejected(label, logits[0].shape[1])
     accepted = torch.stack([predicted(z[:, :-1]) for z in logits]) if goal.rejects else label

@@ -154,6 +154,7 @@ class Cell:
             "sources": source_digests(self._files()),
             **({"metrics": list(s.metrics)} if s.metrics else {}),
             **({} if s.precision == "float32" else {"precision": s.precision}),
+            **({"compiled": True} if self.threat.compiled else {}),
         }
 
     def _files(self) -> list[Path]:
@@ -209,6 +210,7 @@ class Cell:
             "tolerance": tolerance(DTYPE),
             "device": s.device,
             **({} if s.precision == "float32" else {"precision": s.precision}),
+            **({"compiled": True} if self.threat.compiled else {}),
             "torch": torch.__version__,
             "versions": {p: version(p) for p in ("vauban", "torch", "torchvision", "numpy")}
             | {"python": platform.python_version()},

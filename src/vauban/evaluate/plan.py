@@ -15,6 +15,7 @@ from vauban.core.errors import ContractError, MissingExtra
 from vauban.core.goals import Goal
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
+from vauban.engine.compiled import compiles
 from vauban.evaluate.adaptation.expand import images_of, looked_at
 from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.cell import Cell
@@ -116,7 +117,22 @@ def bind(
         )
     for network, _ in bound.sources:
         network.to(settings.device)
-    return replace(bound, precision=settings.precision)
+    bound = replace(bound, precision=settings.precision)
+    return replace(bound, compiled=settings.compiled and _compiled(bound, data, settings.device))
+
+
+def _compiled(bound: BoundThreat, data: Dataset, device: str) -> bool:
+    """Whether the networks of a threat can be compiled; said in a line where not."""
+    cause = "backward rules are hooks" if bound.backward else "its random numbers would be others"
+    if "gradients" not in revealed(bound.target):
+        cause = "it only answers"
+    elif not (bound.backward or bound.noisy):
+        cause = ""
+    if cause:
+        log.warning("%s under %s is not compiled: %s", type(bound.target).__name__, bound.name, cause)
+        return False
+    x = images_of(data, device).x[:3]
+    return all(compiles(network, x) for network in dict.fromkeys((bound.target, *dict(bound.networks))))
 
 
 def _seen(

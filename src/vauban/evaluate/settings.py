@@ -26,3 +26,4 @@ class Settings(Parameters):
     save_images: bool = False
     metrics: tuple[str, ...] = ()
     precision: Precision = "float32"
+    compiled: bool = False

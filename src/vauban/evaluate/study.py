@@ -88,6 +88,7 @@ class Study:
         metrics: Further columns, by name.
         precision: In which networks are computed while they are attacked: `float32`, `bf16`, or `tf32` on a CUDA device.
             Every success, and what is handed over, is judged in float32.
+        compile: Compile the networks, where their threat and torch allow it; what is not compiled is said.
         max_queries_total: Images that black boxes may be sent in all, by every run into `out` and every process; None: no
             limit.
         root: Folder of the data sets; None: the default one.
@@ -123,6 +124,7 @@ class Study:
         planted: int = 0,
         metrics: Sequence[str] = (),
         precision: str = "float32",
+        compile: bool = False,
         max_queries_total: int | None = None,
         root: str | Path | None = None,
         download: bool = False,
@@ -133,6 +135,7 @@ class Study:
         check("Study", "preflight", preflight, bool)
         check("Study", "planted", planted, Whole)
         check("Study", "metrics", metrics, Sequence[str])
+        check("Study", "compile", compile, bool)
         check("Study", "max_queries_total", max_queries_total, Count | None)
         check_device(device)
         computed_in = check_precision(precision, device)
@@ -160,6 +163,7 @@ class Study:
             planted=planted,
             metrics=tuple(metrics),
             precision=precision,
+            compile=compile,
             max_queries_total=max_queries_total,
             root=None if root is None else str(root),
         )
@@ -182,7 +186,7 @@ class Study:
             model.value.to(device)
         size = self._searched(models_on_device, device) if batch_size is None else batch_size
         further = further_metrics(metrics, self.data)
-        self.settings = Settings(seed, size, device, levels, budget, save_images, further, computed_in)
+        self.settings = Settings(seed, size, device, levels, budget, save_images, further, computed_in, compile)
         for model, defended in models_on_device:
             labelled = own_labels(model, self.data, self.settings) if labels == "own" else self.data
             self.cells += make_cells(

@@ -23,6 +23,7 @@ VALUES: dict[str, Any] = {
     "rejects": bool,
     "save_images": bool,
     "preflight": bool,
+    "compile": bool,
     "planted": Whole,
     "max_queries_total": Count | None,
     "download": bool,

@@ -157,7 +157,19 @@ def _supersede(cells: list[CellRows], study: dict[str, Any]) -> list[CellRows]:
 def _contradict(old: CellRows, now: CellRows) -> bool:
     if any(old.meta.get(key) != now.meta.get(key) for key in ("model", "defence", "data")):
         return False
-    words = ["threat", "attack", "goal", "norm", "eps", "levels", "seed", "batch_size", "device", "precision"]
+    words = [
+        "threat",
+        "attack",
+        "goal",
+        "norm",
+        "eps",
+        "levels",
+        "seed",
+        "batch_size",
+        "device",
+        "precision",
+        "compiled",
+    ]
     if old.earlier_version == now.earlier_version:  # two versions describe the same parameters in two forms
         words.append("params")
     if all(old.meta.get(key) == now.meta.get(key) for key in words):

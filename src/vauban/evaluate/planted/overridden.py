@@ -99,7 +99,7 @@ class Overridden:
             rules |= {theirs: threat.backward[mine] for mine, theirs in pairs if mine in threat.backward}
         self._note_rows(list(copies.values()))
         sources = tuple((copies[network], weight) for network, weight in threat.sources)
-        return replace(threat, target=self.network, sources=sources, backward=rules)
+        return replace(threat, target=self.network, sources=sources, backward=rules, compiled=False)
 
     def _with_layers(self, network: nn.Module) -> nn.Module:
         for mine, point in zip(self._replaced, self.points, strict=True):
