@@ -166,6 +166,9 @@ def test_single_and_double_are_not_exchanged(batch: Batch, digits_cnn: nn.Module
     torch.testing.assert_close(double.adversarial.float(), plain.adversarial, atol=1.001 / 255, rtol=0)
 
 
+STANDARD = "standard:eps=0.1,steps=10,n_target=3,queries=100"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("word", ["make", "normalised", "wide"])
 def test_a_half_network_and_double_logits_on_the_data_sets_of_a_study(word: str, tmp_path: Path) -> None:
@@ -184,7 +187,7 @@ class Wide(torch.nn.Module):
 def wide(): return Wide()
 """
     )
-    plan = {"data": "digits/test[:24]", "attacks": ["pgd:steps=6", "fmn:steps=6", "standard:eps=0.1"]}
+    plan = {"data": "digits/test[:24]", "attacks": ["pgd:steps=6", "fmn:steps=6", STANDARD]}
     for name in ("digits-cnn", f"{tmp_path}/net.py:{word}"):
         Study(tmp_path / name.rpartition(":")[2], models=name, metrics=["mad"], **plan).run()
     plain, other = (sorted(load(tmp_path / name).cells, key=label) for name in ("digits-cnn", word))

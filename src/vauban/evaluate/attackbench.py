@@ -116,6 +116,7 @@ def attackbench(attack: Any, *, propagations: int = 2000, rounds: int = ROUNDS, 
     return _bench(attack_of(attack), propagations, rounds, seed)
 
 
+@named_arguments
 def attackbench_attacks(
     norm: str, *, propagations: int = 2000, rounds: int = ROUNDS, seed: int = 0
 ) -> dict[str, AttackBenchAttack]:
