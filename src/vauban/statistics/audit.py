@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from vauban.core.errors import plural
 from vauban.statistics.intervals import Array
@@ -54,6 +53,8 @@ def audit(columns: Columns) -> Audit | None:
         return None
     missed = int((audited & np.asarray(columns["success"], bool)).sum())
     n, k = int((spared | audited).sum()), int(audited.sum())
+    from scipy import stats  # a second to import, for audits alone
+
     most = np.arange(n + 1)
     possible = (stats.hypergeom.cdf(missed, n, most, k) > 1 - LEVEL) & (most >= missed)
     return Audit(n, k, missed, float(most[possible].max()) / n, k < n and (k < sample_size(n) or missed > 0))

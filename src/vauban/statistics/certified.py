@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from vauban.core.errors import ContractError
+from vauban.statistics.distributions import beta_quantile, binomial_quantile, equal_odds_p, normal_quantile
 from vauban.statistics.intervals import Array
 from vauban.statistics.summary import Columns
 
@@ -38,7 +38,7 @@ def lower_confidence(count: Array, n: int, alpha: float) -> Array:
     if not (0 < alpha < 1 and n >= 1 and bool(((counts >= 0) & (counts <= n)).all())):
         raise ContractError(f"expected 0 <= count <= n, n >= 1 and 0 < alpha < 1, got n={n}, alpha={alpha}")
     some = np.maximum(counts, 1)
-    return np.where(counts > 0, stats.beta.ppf(alpha, some, n - some + 1), 0.0)
+    return np.where(counts > 0, beta_quantile(alpha, some, n - some + 1), 0.0)
 
 
 def undecided(first: Array, second: Array, alpha: float) -> Array:
@@ -49,13 +49,12 @@ def undecided(first: Array, second: Array, alpha: float) -> Array:
         alpha: The test abstains unless its p-value is at most alpha.
     """
     one, two = (np.broadcast_to(np.asarray(votes), np.shape(first)) for votes in (first, second))
-    p = [stats.binomtest(int(a), int(a + b), 0.5).pvalue if a + b else 1.0 for a, b in zip(one, two, strict=True)]
-    return np.asarray(p) > alpha
+    return equal_odds_p(one, two) > alpha
 
 
 def smoothed_radius(p_low: Array, sigma: float) -> Array:
     """L2 radius of theorem 1 for a lower bound of the top class: sigma Phi^-1(p), 0 where p <= 1/2."""
-    return np.where(np.asarray(p_low) > 0.5, sigma * stats.norm.ppf(np.maximum(p_low, 0.5)), 0.0)
+    return np.where(np.asarray(p_low) > 0.5, sigma * normal_quantile(np.maximum(p_low, 0.5)), 0.0)
 
 
 def certified_accuracy(columns: Columns, at: Array) -> Array:
@@ -118,7 +117,7 @@ def contradictions(columns: Columns, alpha: float, alpha_answer: float, answers:
     other, radius = np.asarray(columns["other_at"], float), np.asarray(columns["radius"], float)
     checked = (radius > 0) & ~np.isnan(other)
     n, rate = int(checked.sum()), min(1.0, alpha + answers * alpha_answer)
-    allowed = int(stats.binom.ppf(SURE, n, rate)) if n and rate > 0 else 0
+    allowed = binomial_quantile(SURE, n, rate) if n and rate > 0 else 0
     return Contradictions(int((checked & (other < radius - slack)).sum()), n, allowed)
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
+from vauban.statistics.distributions import student_quantile
 from vauban.statistics.estimates import Estimate
 from vauban.statistics.intervals import Interval
 
@@ -43,4 +43,4 @@ def _welch(first: Sequence[float], second: Sequence[float]) -> float:
     freedom = variance**2 / math.fsum(
         share**2 / (len(values) - 1) for share, values in zip(shares, (first, second), strict=True)
     )
-    return float(stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
+    return student_quantile(0.975, freedom) * math.sqrt(variance)

@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from vauban.core.tolerance import FLOAT32, upper_limit
+from vauban.statistics.distributions import binomial_quantile
 from vauban.statistics.intervals import Array, Interval, wilson
 
 Z = 1.959963984540054  # of a two-sided 95 % interval
@@ -128,7 +128,7 @@ def median(distance: Array) -> Estimate:
     if n == 0:
         return Estimate((math.nan,) * len(ordered), Interval(0.0, math.inf), 0)
     medians = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2
-    rank = int(stats.binom.ppf(0.025, n, 0.5))
+    rank = binomial_quantile(0.025, n, 0.5)
     limits = Interval(0.0, math.inf)
     if rank > 0:
         limits = Interval(float(ordered[:, rank - 1].mean()), float(ordered[:, n - rank].mean()))

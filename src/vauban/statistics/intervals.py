@@ -6,9 +6,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from vauban.core.errors import ContractError
+from vauban.statistics.distributions import beta_quantile, equal_odds_p, normal_quantile
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,7 @@ def wilson(count: float, n: int, level: float = 0.95) -> Interval:
     _check(count, n, level)
     if n == 0:
         return Interval(0.0, 1.0)
-    z = float(stats.norm.ppf(0.5 + level / 2))
+    z = float(normal_quantile(0.5 + level / 2))
     p, shrink = count / n, 1 + z * z / n
     centre = (p + z * z / (2 * n)) / shrink
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / shrink
@@ -51,8 +51,8 @@ def clopper_pearson(count: float, n: int, level: float = 0.95) -> Interval:
     if n == 0:
         return Interval(0.0, 1.0)
     tail = (1 - level) / 2
-    low = 0.0 if count == 0 else float(stats.beta.ppf(tail, count, n - count + 1))
-    high = 1.0 if count == n else float(stats.beta.ppf(1 - tail, count + 1, n - count))
+    low = 0.0 if count == 0 else float(beta_quantile(tail, count, n - count + 1))
+    high = 1.0 if count == n else float(beta_quantile(1 - tail, count + 1, n - count))
     return Interval(low, high)
 
 
@@ -68,9 +68,7 @@ def mcnemar(first: Array, second: Array) -> float:
         ContractError: Two lengths.
     """
     only_first, only_second = _discordant(first, second)
-    if only_first + only_second == 0:
-        return 1.0
-    return float(stats.binomtest(only_first, only_first + only_second, 0.5).pvalue)
+    return float(equal_odds_p(only_first, only_second))
 
 
 def paired_difference(first: Array, second: Array, level: float = 0.95) -> Interval:
