@@ -127,7 +127,6 @@ def test_a_training_a_study_a_reproduction_a_failure_and_a_killed_worker_hold_no
         *("--threat", "leaked-key", "--threat", "keyed:keys=1", "--attack", "pgd:eps=0.1,steps=3", "--save-images"),
     ]
     said += vauban(*study, folder=tmp_path)
-    said += vauban(*study[:-1], "--batch-size", "4", "--seed", "1", "--workers", "2", folder=tmp_path)
     said += vauban(
         *("measure", "--metric", "loss-sensitivity", "--model", "w.safetensors", "--data", "digits/test[:8]"),
         *behind,
@@ -152,14 +151,15 @@ def test_a_training_a_study_a_reproduction_a_failure_and_a_killed_worker_hold_no
     )
     assert "chosen inputs" in reproduction
     said += reproduction
-    said += vauban("report", "run", folder=tmp_path) + vauban("status", "run", folder=tmp_path)
-    process = subprocess.Popen(
-        [*PYTHON, *study, "--seed", "2", "--batch-size", "2", "--workers", "2"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    said += vauban("report", "run", folder=tmp_path)
+    with (tmp_path / "workers.txt").open("wb") as printed:  # which is searched too
+        process = subprocess.Popen(
+            [*PYTHON, *study, "--seed", "2", "--batch-size", "2", "--workers", "2"],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)},
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+        )
     try:
         worker = first_worker(process)
         if worker is not None:
