@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vauban.store.part import file_metadata, unreadable
-from vauban.store.stored_part import Batch, Place, StoredPart, stored_part
+from vauban.store.stored_part import Place, StoredBatch, StoredPart, stored_part
 
 NAME = "rows.parquet"
 """The file, in the folder of its cell."""
@@ -32,7 +32,7 @@ class Compacted:
     """
 
     path: Path
-    groups: tuple[tuple[Batch, ...], ...]
+    groups: tuple[tuple[StoredBatch, ...], ...]
     stamp: tuple[int, int]
 
     @cached_property
@@ -82,7 +82,7 @@ def _opened(path: Path, written: int, number: int) -> Compacted:
     facts = file_metadata(path)
     try:
         told = json.loads(facts.get(_BATCHES, b""))
-        groups = tuple(tuple(Batch(int(i), int(n), float(s)) for i, n, s in group) for group in told)
+        groups = tuple(tuple(StoredBatch(int(i), int(n), float(s)) for i, n, s in group) for group in told)
     except (ValueError, TypeError) as error:
         raise unreadable(path, "no list of its batches") from error
     return Compacted(path, groups, (written, number))
@@ -110,7 +110,7 @@ def in_order(own: Mapping[int, Path], compacted: Compacted | None) -> list[tuple
     return sorted(pieces, key=lambda piece: piece[0])
 
 
-def grouped(batches: Sequence[Batch], size: int) -> list[tuple[Batch, ...]]:
+def grouped(batches: Sequence[StoredBatch], size: int) -> list[tuple[StoredBatch, ...]]:
     """Batches in the row groups in which they are written.
 
     Args:
@@ -119,7 +119,7 @@ def grouped(batches: Sequence[Batch], size: int) -> list[tuple[Batch, ...]]:
     """
     a_row = max(1, size // max(1, sum(batch.rows for batch in batches)))
     full = min(GROUP_ROWS, max(1, GROUP_BYTES // a_row))
-    groups: list[list[Batch]] = [[]]
+    groups: list[list[StoredBatch]] = [[]]
     for batch in batches:
         if sum(own.rows for own in groups[-1]) >= full:
             groups.append([])
@@ -128,7 +128,7 @@ def grouped(batches: Sequence[Batch], size: int) -> list[tuple[Batch, ...]]:
 
 
 def write_compacted(
-    path: Path, schema: pa.Schema, groups: Sequence[Sequence[Batch]], parts: Iterator[StoredPart]
+    path: Path, schema: pa.Schema, groups: Sequence[Sequence[StoredBatch]], parts: Iterator[StoredPart]
 ) -> None:
     """Fill a file with the batches of a cell.
 

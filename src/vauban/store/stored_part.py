@@ -13,7 +13,7 @@ from vauban.store.schema import PICTURES, completed, schema_with
 
 
 @dataclass(frozen=True)
-class Batch:
+class StoredBatch:
     """One stored batch.
 
     Attributes:
@@ -52,7 +52,7 @@ class StoredPart:
         place: Where the rows lie.
     """
 
-    batches: tuple[Batch, ...]
+    batches: tuple[StoredBatch, ...]
     rows: pa.Table
     place: Place
 
@@ -76,7 +76,7 @@ def stored_part(
     place: Place,
     metrics: Sequence[str],
     wanted: Callable[[str], bool] | None = None,
-    batches: tuple[Batch, ...] | None = None,
+    batches: tuple[StoredBatch, ...] | None = None,
 ) -> StoredPart:
     """The rows that lie at a place.
 
@@ -100,7 +100,7 @@ def stored_part(
         return StoredPart(batches, rows, place)
     facts = rows.schema.metadata or {}
     try:
-        own = Batch(int(path.stem), len(rows), float(facts.get(b"vauban_seconds", b"0")))
+        own = StoredBatch(int(path.stem), len(rows), float(facts.get(b"vauban_seconds", b"0")))
         return StoredPart((own,), rows, place)
     except ValueError as error:
         raise unreadable(path, str(error)) from error

@@ -1,4 +1,4 @@
-"""What an inspection says: of each file, fact and image whether it agrees, differs, or could not be checked, and why."""
+"""Results of an inspection: of each file, fact and image whether it agrees, differs, or could not be checked, and why."""
 
 from __future__ import annotations
 

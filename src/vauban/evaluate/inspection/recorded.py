@@ -1,4 +1,4 @@
-"""What a run recorded of its making against what is here now: source files, weights files, versions."""
+"""Records of how a run was made, against what is here now: source files, weights files, versions."""
 
 from __future__ import annotations
 
