@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vauban.models.layers import scaled
-from vauban.models.wide_resnet import blocks_of
+from vauban.models.wide_resnet import blocks_of, stage_of, widths_of
 
 
 def _same(x: Tensor, stride: int) -> Tensor:
@@ -36,19 +36,6 @@ class _WideStep(nn.Module):
         return out + shortcut
 
 
-class _WideGroup(nn.Module):
-    """Blocks of one width, the first with a stride."""
-
-    def __init__(self, blocks: int, before: int, maps: int, stride: int) -> None:
-        super().__init__()
-        rest = [_WideStep(maps, maps, 1) for _ in range(blocks - 1)]
-        self.block = nn.Sequential(_WideStep(before, maps, stride), *rest)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.block(x)
-        return out
-
-
 class SwishWideResNet(nn.Module):
     """Wide residual network with the activation x sigmoid(x), as trained by Gowal, Rebuffi, Wang and others.
 
@@ -63,12 +50,11 @@ class SwishWideResNet(nn.Module):
 
     def __init__(self, depth: int = 28, widen: int = 10, classes: int = 10) -> None:
         super().__init__()
-        blocks, maps = blocks_of(depth), (16 * widen, 32 * widen, 64 * widen)
+        blocks = blocks_of(depth)
         self.init_conv = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        widths = zip((16, *maps), maps, (1, 2, 2), strict=False)
-        self.layer = nn.Sequential(*(_WideGroup(blocks, before, after, stride) for before, after, stride in widths))
-        self.batchnorm = nn.BatchNorm2d(maps[2])
-        self.logits = nn.Linear(maps[2], classes)
+        self.layer = nn.Sequential(*(stage_of("block", _WideStep, blocks, widths) for widths in widths_of(widen)))
+        self.batchnorm = nn.BatchNorm2d(64 * widen)
+        self.logits = nn.Linear(64 * widen, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         z = F.silu(self.batchnorm(self.layer(self.init_conv(x))))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vauban.core.errors import ContractError
 from vauban.models.layers import conv3
+
+Widths = tuple[int, int, int]
+"""Maps before a stage, maps after it, and its stride."""
 
 
 def blocks_of(depth: int) -> int:
@@ -14,6 +20,26 @@ def blocks_of(depth: int) -> int:
     if (depth - 4) % 6 or depth < 10:
         raise ContractError(f"expected a depth of 6 n + 4, got {depth}")
     return (depth - 4) // 6
+
+
+def widths_of(widen: int) -> list[Widths]:
+    """The three stages of a wide network."""
+    maps = (16, 16 * widen, 32 * widen, 64 * widen)
+    return list(zip(maps, maps[1:], (1, 2, 2), strict=False))
+
+
+def stage_of(name: str, block: Callable[[int, int, int], nn.Module], blocks: int, widths: Widths) -> nn.Sequential:
+    """Blocks of one width in a row, the first with a stride.
+
+    Args:
+        name: What a stage calls them, as tensors are named by it.
+        block: From maps before, maps after and stride to a block.
+        blocks: Number of blocks.
+        widths: Maps before and after, and the stride.
+    """
+    _, maps, _ = widths
+    row = nn.Sequential(block(*widths), *(block(maps, maps, 1) for _ in range(blocks - 1)))
+    return nn.Sequential(OrderedDict([(name, row)]))
 
 
 class _WideBlock(nn.Module):
@@ -32,19 +58,6 @@ class _WideBlock(nn.Module):
         return out
 
 
-class _Stage(nn.Module):
-    """Blocks of one width, the first with a stride."""
-
-    def __init__(self, blocks: int, before: int, maps: int, stride: int) -> None:
-        super().__init__()
-        rest = [_WideBlock(maps, maps, 1) for _ in range(blocks - 1)]
-        self.layer = nn.Sequential(_WideBlock(before, maps, stride), *rest)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.layer(x)
-        return out
-
-
 class WideResNet(nn.Module):
     """Wide residual network (Zagoruyko and Komodakis 2016, arXiv:1605.07146) for 32x32 colour images.
 
@@ -59,13 +72,13 @@ class WideResNet(nn.Module):
 
     def __init__(self, depth: int = 28, widen: int = 10, classes: int = 10) -> None:
         super().__init__()
-        blocks, maps = blocks_of(depth), (16 * widen, 32 * widen, 64 * widen)
+        blocks = blocks_of(depth)
         self.conv1 = conv3(3, 16, 1)
-        self.block1 = _Stage(blocks, 16, maps[0], 1)
-        self.block2 = _Stage(blocks, maps[0], maps[1], 2)
-        self.block3 = _Stage(blocks, maps[1], maps[2], 2)
-        self.bn1 = nn.BatchNorm2d(maps[2])
-        self.fc = nn.Linear(maps[2], classes)
+        self.block1, self.block2, self.block3 = (
+            stage_of("layer", _WideBlock, blocks, widths) for widths in widths_of(widen)
+        )
+        self.bn1 = nn.BatchNorm2d(64 * widen)
+        self.fc = nn.Linear(64 * widen, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         z = F.relu(self.bn1(self.block3(self.block2(self.block1(self.conv1(x))))))

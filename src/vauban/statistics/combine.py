@@ -29,7 +29,7 @@ class ReadCell(Protocol):
     def columns(self) -> Columns: ...
 
 
-C = TypeVar("C", bound=ReadCell)
+T = TypeVar("T")
 
 
 class WorstCase(NamedTuple):
@@ -70,11 +70,11 @@ def norm_of(cell: ReadCell) -> str:
     return str(cell.meta.get("norm") or "l2").lower()
 
 
-def group(cells: Iterable[C], key: Callable[[C], Hashable]) -> dict[Any, list[C]]:
-    """Cells by a key, in order of appearance."""
-    groups: dict[Any, list[C]] = defaultdict(list)
-    for cell in cells:
-        groups[key(cell)].append(cell)
+def group(several: Iterable[T], key: Callable[[T], Hashable]) -> dict[Any, list[T]]:
+    """Cells, or other things, by a key, in order of appearance."""
+    groups: dict[Any, list[T]] = defaultdict(list)
+    for one in several:
+        groups[key(one)].append(one)
     return dict(groups)
 
 

@@ -115,7 +115,7 @@ def _by_default(run: Run, cells: Sequence[CellRows]) -> bool:
 
 
 def _check_shared(setting: Setting, several: Sequence[Contender]) -> None:
-    by_value = _grouped(several, setting.of)
+    by_value = group(several, setting.of)
     if len(by_value) < 2:
         return
     told = setting.told(list(by_value))
@@ -126,17 +126,10 @@ def _check_shared(setting: Setting, several: Sequence[Contender]) -> None:
     )
 
 
-def _grouped(several: Sequence[Contender], key: Callable[[Contender], str]) -> dict[str, list[Contender]]:
-    groups: dict[str, list[Contender]] = {}
-    for contender in several:
-        groups.setdefault(key(contender), []).append(contender)
-    return groups
-
-
 def _where(members: Sequence[Contender], several: Sequence[Contender]) -> str:
     """The folders of some contenders; with their names where a folder has others too."""
     places = {}
-    for folder, own in _grouped(members, lambda contender: contender.folder).items():
+    for folder, own in group(members, lambda contender: contender.folder).items():
         whole = len(own) == sum(other.folder == folder for other in several)
         places[folder] = folder if whole else f"{folder} ({fmt.enumeration([contender.name for contender in own])})"
     return fmt.enumeration(list(places.values()))
