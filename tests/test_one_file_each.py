@@ -188,6 +188,17 @@ class FirstEpoch(Selection):
         return 1.0
 ''',
 }
+COMMANDS = """
+import shlex, sys
+from vauban.cli import main
+for line in sys.argv[1:]:
+    print("$", line)
+    sys.argv = ["vauban", *shlex.split(line)]
+    try:
+        main()
+    except SystemExit as leave:
+        assert not leave.code, (line, leave.code)
+"""
 ASK = """
 import json, vauban as vb
 x = vb.data.load("digits/test[:4]").all()
@@ -223,6 +234,12 @@ def python(tree: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def commands(tree: Path, *lines: str) -> list[str]:
+    """What commands print, typed one after the other in one process, whose start takes longer than most of them."""
+    printed = python(tree, "-c", COMMANDS, *lines)
+    return [after.partition("\n")[2] for after in ("\n" + printed).split("\n$ ")[1:]]
+
+
 @pytest.mark.slow
 def test_the_faces_have_them(tree: Path) -> None:
     told = json.loads(python(tree, "-c", ASK))
@@ -233,20 +250,21 @@ def test_the_faces_have_them(tree: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_line_evaluates_and_reports_them(tree: Path) -> None:
-    for kind, name in (
-        ("attacks", "half-step"),
-        ("defences", "darker"),
-        ("threats", "two-gradients"),
-        ("metrics", "largest_rise"),
-    ):
-        assert name in python(tree, "-m", "vauban", "list", kind)
+    made = {
+        "attacks": "half-step",
+        "defences": "darker",
+        "threats": "two-gradients",
+        "metrics": "largest_rise",
+    }
     words = (
         "--model digits-cnn --data digits/test[:6] --attack half-step:eps=0.2 --defence darker --threat two-gradients"
     )
-    python(tree, "-m", "vauban", "evaluate", *words.split(), "--metrics", "largest_rise", "--out", "run")
-    page, table = (tree.parent / "run" / "report.html").read_text(), python(tree, "-m", "vauban", "table", "run")
-    for text in (page, table):
-        assert all(name in text for name in ("half-step", "darker", "two-gradients", "largest_rise"))
+    evaluate = f"evaluate {words} --metrics largest_rise --out run"
+    *lists, _, table = commands(tree, *(f"list {kind}" for kind in made), evaluate, "table run")
+    for name, listed in zip(made.values(), lists, strict=True):
+        assert name in listed
+    for text in ((tree.parent / "run" / "report.html").read_text(), table):
+        assert all(name in text for name in made.values())
         assert "levels" in text
 
 
@@ -260,13 +278,14 @@ def test_the_conformance_suite_judges_them(tree: Path) -> None:
 
 @pytest.mark.slow
 def test_a_recipe_of_new_parts_trains_and_its_network_loads_with_its_edit(tree: Path) -> None:
-    for kind, name in (("recipes", "unsure"), ("recipes", "scaled"), ("criteria", "brier"), ("selections", "first")):
-        assert name in python(tree, "-m", "vauban", "list", kind)
     words = "--model digits-cnn --data digits/train[:40] --epochs 3 --selection first --out w.safetensors"
     recipe = "scaled:by=3+awp:objective=[unsure:weight=0.2,criterion=brier]"
-    told = python(tree, "-m", "vauban", "train", *words.split(), "--recipe", recipe)
-    assert "kept epoch 1" in told
-    ask = "import vauban as vb; print(vb.models.load('w.safetensors')[1].by)"
-    assert python(tree, "-c", ask).strip() == "3"
-    passes = "import vauban as vb; print(vb.load('recipe', 'unsure').objective(0).passes)"
-    assert python(tree, "-c", passes).strip() == "(1, 1)"
+    lists = [f"list {kind}" for kind in ("recipes", "criteria", "selections")]
+    recipes, criteria, selections, trained = commands(tree, *lists, f"train {words} --recipe {recipe}")
+    assert "unsure" in recipes
+    assert "scaled" in recipes
+    assert "brier" in criteria
+    assert "first" in selections
+    assert "kept epoch 1" in trained
+    ask = "import vauban as vb; print(vb.models.load('w.safetensors')[1].by, vb.load('recipe', 'unsure').objective(0).passes)"
+    assert python(tree, "-c", ask).strip() == "3 (1, 1)"

@@ -142,7 +142,7 @@ def differentiate(
             if value.requires_grad and narrow:
                 g = _through_half(value, logits, answer, leaf, more)
             elif value.requires_grad:
-                g = _gradient(value, leaf, torch.ones_like(value), more)
+                g = _gradient(value.sum(), leaf, more)
             if g is None:
                 raise NoGradient(
                     f"expected a loss that is differentiable in the image, got one that does not depend on it; {WAY_OUT}"
@@ -172,10 +172,13 @@ def _followed(source: nn.Module, leaf: Tensor) -> Tensor:
         raise _no_gradient(error) from error
 
 
-def _gradient(output: Tensor, of: Tensor, weight: Tensor, more: bool) -> Tensor | None:
-    """Gradient of the weighted sum of `output`, None where it does not depend on `of`; more: another one follows."""
+def _gradient(total: Tensor, of: Tensor, more: bool) -> Tensor | None:
+    """Gradient of a number, None where it does not depend on `of`; more: another one follows.
+
+    A number, not `grad_outputs`: for those torch imports sympy, one more second in every process.
+    """
     try:
-        (g,) = torch.autograd.grad(output, of, weight, retain_graph=more, allow_unused=True)
+        (g,) = torch.autograd.grad(total, of, retain_graph=more, allow_unused=True)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -204,12 +207,12 @@ def _through_half(value: Tensor, logits: Tensor, answer: Tensor, leaf: Tensor, m
         leaf: The images.
         more: Another loss follows.
     """
-    z = _gradient(value, logits, torch.ones_like(value), more=True)
+    z = _gradient(value.sum(), logits, more=True)
     if z is None:
         return None
     exponent = torch.frexp(Linf.size(z).nan_to_num(1.0, 1.0)).exponent.clamp(-100, 100)
     scaled = torch.ldexp(z, -exponent[:, None]).to(answer.dtype)
-    g = _gradient(answer, leaf, scaled, more)
+    g = _gradient((answer * scaled).sum(), leaf, more)
     return None if g is None else torch.ldexp(g.to(z.dtype), like(exponent, g))
 
 
