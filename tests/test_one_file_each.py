@@ -250,12 +250,7 @@ def test_the_faces_have_them(tree: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_line_evaluates_and_reports_them(tree: Path) -> None:
-    made = {
-        "attacks": "half-step",
-        "defences": "darker",
-        "threats": "two-gradients",
-        "metrics": "largest_rise",
-    }
+    made = {"attacks": "half-step", "defences": "darker", "threats": "two-gradients", "metrics": "largest_rise"}
     words = (
         "--model digits-cnn --data digits/test[:6] --attack half-step:eps=0.2 --defence darker --threat two-gradients"
     )
@@ -287,5 +282,5 @@ def test_a_recipe_of_new_parts_trains_and_its_network_loads_with_its_edit(tree: 
     assert "brier" in criteria
     assert "first" in selections
     assert "kept epoch 1" in trained
-    ask = "import vauban as vb; print(vb.models.load('w.safetensors')[1].by, vb.load('recipe', 'unsure').objective(0).passes)"
-    assert python(tree, "-c", ask).strip() == "3 (1, 1)"
+    factor, passes = "vb.models.load('w.safetensors')[1].by", "vb.load('recipe', 'unsure').objective(0).passes"
+    assert python(tree, "-c", f"import vauban as vb; print({factor}, {passes})").strip() == "3 (1, 1)"

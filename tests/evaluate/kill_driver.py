@@ -136,7 +136,7 @@ def together(out: Path) -> list[int]:
 def main() -> None:
     root = Path(sys.argv[1])
     torch.set_num_threads(1)
-    study(root / "warm")  # caches, imports
+    study(root / "warm").run()  # imports and caches, which every child would fill again
     calls = calls_of_fsync(root / "whole")
     moments = [("fsync", n) for n in range(1, calls + 1, max(1, calls // 10))] + [
         ("after", n) for n in (BATCH, 3 * BATCH, SAMPLES)
