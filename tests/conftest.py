@@ -18,6 +18,9 @@ from vauban.core.rng import seeded
 from vauban.data.digits import pixels_and_labels
 
 torch.set_num_threads(1)  # workers of pytest-xdist would fight for the cores
+os.fsync = lambda handle: (
+    None
+)  # waits for a disk that no test cuts off; those that die at a flush do so in a process apart
 
 hypothesis.settings.register_profile("ci", max_examples=15, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("long", max_examples=300, deadline=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +60,7 @@ class Context:
     device: str = "cpu"
     root: str | Path | None = None
     origin: Words | None = None
-    _code: dict[str, list[Path]] = field(default_factory=dict, repr=False)
+    _code: dict[Any, list[str]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def targets(self) -> Tensor:
@@ -90,17 +90,13 @@ class Context:
         return self.data.batch(index).to(self.device), self.targets[index].to(self.device)
 
     def code(self, parts: Sequence[tuple[Any, Any]], *functions: Any) -> list[str]:
-        """Digests of the source files behind (description, object) pairs and functions."""
-        return source_digests({*source_files(*functions), *self._files(parts)})
-
-    def _files(self, parts: Iterable[tuple[Any, Any]]) -> set[Path]:
-        files: set[Path] = set()
-        for description, held in parts:
-            key = address({"part": description})
+        """Digests of the source files behind (description, object) pairs and functions, each read once in a run."""
+        described = ((address({"part": description}), held) for description, held in parts)
+        asked = [*described, *((function, function) for function in functions)]
+        for key, held in asked:
             if key not in self._code:
-                self._code[key] = source_files(held)
-            files.update(self._code[key])
-        return files
+                self._code[key] = source_digests(source_files(held))
+        return sorted({digest for key, _ in asked for digest in self._code[key]})
 
 
 def craft_identity(context: Context, craft: Craft, seed: int, fitted: Artefact | None = None) -> dict[str, Any]:
