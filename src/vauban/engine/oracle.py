@@ -235,11 +235,10 @@ class Oracle(AttackedRows):
         asked, budget = self.rows(rows), self.threat.budget
         self.pass_count.calls += 1
         reached = asked.goal.reached(asked._forward(self.threat.target, x, precision="float32"))
-        if budget is not None:  # a row that has spent its budget gets no answer, and is judged in the end
-            reached = reached & (asked.forwards < budget)
+        # a row that has spent its budget gets no answer, and is judged in the end
         solvent = torch.ones_like(reached) if budget is None else asked.forwards < budget
         self.pass_count.count(self.pass_count.forwards, asked._row, solvent)
-        return reached
+        return reached & solvent
 
     def _forward(self, network: nn.Module, x: Tensor, draw: int = 0, precision: Precision | None = None) -> Tensor:
         with quiet(self.threat.parts), self._seeded(draw):

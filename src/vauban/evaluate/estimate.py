@@ -64,7 +64,7 @@ def planted_estimate(estimates: Sequence[CostEstimate], images: int) -> PlantedE
     for known in estimates:
         ball = planted_in(known.cell)
         asked = "gradients" in revealed(known.cell.defended)  # in what only answers nothing is planted
-        if asked and ball is not None and ball.norm.p >= 1 and known.forward_seconds is not None:
+        if asked and ball is not None and known.forward_seconds is not None:
             tests[id(known.cell.defended), ball.norm.name, float(ball.radius)] = known.forward_seconds
     if not tests or not images:
         return None

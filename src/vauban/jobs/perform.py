@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import time
@@ -187,7 +186,7 @@ def obtain(artefact: Artefact, tell: Callable[[int, int], None] = lambda done, t
         scratch = _beside(artefact, "part")
         scratch.mkdir(parents=True, exist_ok=True)
         artefact.make(scratch, tell)
-        record = {"identity": dict(artefact.identity()), "sha256": _digest(artefact.path)}
+        record = {"identity": dict(artefact.identity()), "sha256": files.digest_of(artefact.path)}
         files.write_json(_beside(artefact, "json"), record)
         shutil.rmtree(scratch)
     return True
@@ -218,15 +217,11 @@ def _beside(artefact: Artefact, kind: str) -> Path:
 
 
 def _check_bytes(artefact: Artefact) -> None:
-    if files.read_json(_beside(artefact, "json")).get("sha256") != _digest(artefact.path):
+    if files.read_json(_beside(artefact, "json")).get("sha256") != files.digest_of(artefact.path):
         raise ContractError(
             f"{artefact.path}: expected the file that was made for {artefact.label}, got other bytes; delete it to make "
             "it again"
         )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def place(work: Job | Artefact) -> str:

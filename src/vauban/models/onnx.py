@@ -17,6 +17,7 @@ from vauban.core.parameters import Count, Whole
 from vauban.models import registry
 from vauban.models.answers import Answers, Classes, Kind
 from vauban.models.black_box import BlackBox
+from vauban.store.files import digest_of
 
 TYPES = {
     "tensor(float)": np.float32,
@@ -177,12 +178,12 @@ def _shown(shape: Any) -> str:
 
 def _digest(path: Path) -> str:
     """SHA-256 over the file, and over the names and contents of the files of its external data."""
-    digest = hashlib.sha256(path.read_bytes())
-    for name in sorted(set(_external(path.read_bytes()))):
+    model = path.read_bytes()
+    digest = hashlib.sha256(model)
+    for name in sorted(set(_external(model))):
         beside = path.parent / name
         if beside.is_file():
-            with beside.open("rb") as data:
-                digest.update(name.encode() + hashlib.file_digest(data, "sha256").digest())
+            digest.update(name.encode() + bytes.fromhex(digest_of(beside)))
     return digest.hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import pickle
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from vauban.core.cards import TRAINED_BEHIND
 from vauban.core.errors import ContractError
 from vauban.models.wrap import bare
-from vauban.store.files import check_output, write_atomic
+from vauban.store.files import check_output, digest_of, write_atomic
 from vauban.store.pictures import check_archive
 
 log = logging.getLogger("vauban")
@@ -65,7 +64,7 @@ def digest(path: Path) -> str:
     """SHA-256 of a weights file. Raises ContractError where there is none."""
     if not path.is_file():
         raise ContractError(f"expected a weights file, {path} does not exist")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest_of(path)
 
 
 def read(path: Path, entry: str = "") -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from typing import Any
 from vauban.core.errors import ContractError
 from vauban.store import compacted as compaction
 from vauban.store import files
+from vauban.store.cell_notes import CellNotes
 from vauban.store.compacted import Compacted, in_order, open_compacted
 from vauban.store.ledger import write_noted, write_noted_json
 from vauban.store.metric_columns import declared_metrics
@@ -32,14 +33,13 @@ class OtherSchema(ContractError):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class CellStore:
+class CellStore(CellNotes):
     """One cell: `cell.json`, `parts/00007.parquet`, `findings.json`, `planted.json`, `drift.json`, `failures.jsonl`,
     `digests.jsonl`, `lock`.
 
     A finished one with many parts has their rows in `rows.parquet`; a part file beside it holds newer rows of its batch.
     """
 
-    path: Path
     _reported: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -248,37 +248,6 @@ class CellStore:
         done = self.parts() if last else set()
         return [last[index] for index in sorted(last) if index not in done]
 
-    def findings(self) -> list[dict[str, Any]]:
-        """Findings: keys code, severity (info, warning or invalid), message, advice, share, threshold."""
-        return stored_findings(self.path / "findings.json")
-
-    @property
-    def checked(self) -> bool:
-        """Whether findings were written, be it none."""
-        return (self.path / "findings.json").exists()
-
-    def write_findings(self, findings: list[dict[str, Any]]) -> None:
-        """Replace the findings."""
-        write_noted_json(self.path, "findings.json", findings)
-
-    def planted(self) -> dict[str, Any] | None:
-        """The planted test of the attack: keys key, seconds, test; None where there was none."""
-        path = self.path / "planted.json"
-        return files.read_facts(path) if path.exists() else None
-
-    def write_planted(self, test: Mapping[str, Any]) -> None:
-        """Replace the planted test."""
-        write_noted_json(self.path, "planted.json", dict(test))
-
-    def drift(self) -> dict[str, Any] | None:
-        """Answers to clean images that have moved: keys asked, moved, scores, scores_moved; None where nobody asked."""
-        path = self.path / "drift.json"
-        return files.read_facts(path) if path.exists() else None
-
-    def write_drift(self, counts: Mapping[str, int]) -> None:
-        """Replace these counts."""
-        write_noted_json(self.path, "drift.json", dict(counts))
-
     @contextlib.contextmanager
     def lock(self, index: int | None) -> Iterator[bool]:
         """Yield whether this process now owns the part `index`, all of them for None."""
@@ -314,22 +283,6 @@ class CellStore:
 def _stamp(path: Path) -> tuple[int, int]:
     facts = path.stat()
     return facts.st_mtime_ns, facts.st_ino
-
-
-def stored_findings(path: Path) -> list[dict[str, Any]]:
-    """The findings of a file, a warning each unless it says more; none where it is absent.
-
-    Raises:
-        ContractError: The file holds something else, or is a symbolic link.
-    """
-    if not path.exists():
-        return []
-    findings = files.read_json(path, follow=False)
-    if not isinstance(findings, list) or not all(
-        isinstance(f, dict) and {"code", "message"} <= set(f) for f in findings
-    ):
-        raise ContractError(f"{path}: expected a list of findings with code and message; delete it and run again")
-    return [{"severity": "warning", **finding} for finding in findings]
 
 
 def _is_failure(line: Any) -> bool:

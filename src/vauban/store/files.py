@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -16,6 +17,12 @@ from vauban.core.errors import ContractError
 
 _SUFFIX = ".tmp"
 _FOREIGN_AGE_SECONDS = 86_400.0
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the bytes of a file, read block by block."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:

@@ -5,7 +5,6 @@ A line stays when its file is replaced, so that a kill between line and file lea
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from vauban.store import files
 
 LEDGER = "digests.jsonl"
 """One JSON line for each file written: `file`, relative to the folder, and `sha256`."""
-_BLOCK = 2**20
 
 
 def write_noted(folder: Path, name: str, write: Callable[[Path], None]) -> None:
@@ -28,7 +26,7 @@ def write_noted(folder: Path, name: str, write: Callable[[Path], None]) -> None:
 
     def fill(temporary: Path) -> None:
         write(temporary)
-        files.append_line(folder / LEDGER, {"file": name, "sha256": digest_of(temporary)})
+        files.append_line(folder / LEDGER, {"file": name, "sha256": files.digest_of(temporary)})
 
     files.write_atomic(folder / name, fill)
 
@@ -50,12 +48,3 @@ def noted_digests(folder: Path) -> dict[str, set[str]]:
         if isinstance(line, dict) and isinstance(line.get("file"), str) and isinstance(line.get("sha256"), str):
             noted.setdefault(line["file"], set()).add(line["sha256"])
     return noted
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of the bytes of a file, read block by block."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -11,7 +11,8 @@ from typing import Any
 
 from vauban.core.errors import ContractError
 from vauban.store import files
-from vauban.store.cell_store import CellStore, stored_findings
+from vauban.store.cell_notes import stored_findings
+from vauban.store.cell_store import CellStore
 from vauban.store.ledger import write_noted_json
 
 log = logging.getLogger("vauban.store")

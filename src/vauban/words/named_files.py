@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vauban.core.secret import HEAD
-from vauban.store.ledger import digest_of
+from vauban.store.files import digest_of
 
 
 def named_files(words: Any) -> dict[str, dict[str, str]]:

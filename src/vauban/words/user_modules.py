@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from vauban.store.files import digest_of
 from vauban.store.sources import PACKAGE
 
 _FOLDERS: dict[Path, list[Folder]] = {}
@@ -96,12 +97,12 @@ class Folder:
     def _left(self, name: str) -> None:
         """Take a module from those of the process."""
         module = sys.modules.pop(name)
-        self.read[Path(str(module.__file__)).resolve()] = _digest(Path(str(module.__file__)))
+        self.read[Path(str(module.__file__)).resolve()] = digest_of(Path(str(module.__file__)))
 
     @property
     def current(self) -> bool:
         """Whether the files are still those that were imported."""
-        return all(file.is_file() and _digest(file) == digest for file, digest in self.read.items())
+        return all(file.is_file() and digest_of(file) == digest for file, digest in self.read.items())
 
 
 class Loader(SourceFileLoader):
@@ -109,7 +110,7 @@ class Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         folder, path = _BY_PACKAGE[module.__name__.partition(".")[0]], Path(self.path)
-        folder.read[path] = _digest(path)
+        folder.read[path] = digest_of(path)
         folder.run(module, path)
 
 
@@ -157,7 +158,3 @@ def _nowhere(name: str) -> bool:
     except ValueError:  # a module without a spec
         return False
     return spec is None or spec.origin is None
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -12,8 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vauban.core.errors import ContractError
-from vauban.store.files import json_bytes, write_atomic
-from vauban.store.ledger import digest_of
+from vauban.store.files import digest_of, json_bytes, write_atomic
 
 MANIFEST = "bundle.json"
 FORMAT = 1

@@ -23,7 +23,7 @@ from vauban.evaluate.inspection.recorded import facts_of
 from vauban.evaluate.inspection.remade import Remade, Unmade, network_address, remade
 from vauban.evaluate.inspection.run_folder import ended_run
 from vauban.store import Run, sources
-from vauban.store.ledger import digest_of
+from vauban.store.files import digest_of
 
 RUN, FILES, NETWORKS, DATA = "run", "files", "networks", "data.safetensors"
 _KEY = re.compile(re.escape(HEAD.encode()) + b"[0-9a-f]{%d}" % (2 * BYTES))

@@ -11,7 +11,8 @@ from vauban.evaluate.inspection.checked import Checked
 from vauban.store.certificates import CERTIFICATES
 from vauban.store.compacted import NAME as ROWS
 from vauban.store.compacted import open_compacted
-from vauban.store.ledger import digest_of, noted_digests
+from vauban.store.files import digest_of
+from vauban.store.ledger import noted_digests
 from vauban.store.measurements import MEASUREMENTS
 from vauban.store.part import part_file
 

@@ -11,7 +11,7 @@ from vauban.evaluate.inspection.checked import Checked
 from vauban.evaluate.inspection.digests import NOT_RECORDED
 from vauban.jobs.environment import environment, package_version
 from vauban.store import Run, sources
-from vauban.store.ledger import digest_of
+from vauban.store.files import digest_of
 
 Place = Callable[[str], Path]
 """From the absolute path that a run recorded to where the file is now."""

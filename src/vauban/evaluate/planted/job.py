@@ -43,7 +43,7 @@ def planted_jobs(jobs: Sequence[CellJob], n: int) -> list[PlantedJob]:
     for job in jobs:
         read = read_cell(job.folder, pictures=False)
         ball = planted_in(job.cell)
-        if read.complete and ball is not None and ball.norm.p >= 1:
+        if read.complete and ball is not None:
             cell = job.cell
             groups[cell.model.name, cell.defence.name, ball.norm.name, float(ball.radius)].append((job, read))
     tests = [_worst(members, norm, eps, n) for (_, _, norm, eps), members in groups.items()]
@@ -51,12 +51,13 @@ def planted_jobs(jobs: Sequence[CellJob], n: int) -> list[PlantedJob]:
 
 
 def planted_in(cell: Cell) -> Ball | None:
-    """The ball of a cell in which images are planted: the attack's, else the data's for its norm; None: there is none."""
+    """The ball of a cell in which images are planted: the attack's, else the data's for its norm; None: there is none.
+
+    In L0, of p below 1, nothing is planted.
+    """
     attack, data = cell.attack.value, cell.data
-    if attack.ball is not None:
-        return attack.ball if isinstance(attack.ball.radius, int | float) else None
-    radius = data.budgets.get(attack.norm.name)
-    return None if radius is None else attack.norm(radius)
+    radius = data.budgets.get(attack.norm.name) if attack.ball is None else attack.ball.radius
+    return attack.norm(radius) if attack.norm.p >= 1 and isinstance(radius, int | float) else None
 
 
 def _worst(members: Sequence[tuple[CellJob, CellRows]], norm: str, eps: float, n: int) -> PlantedJob | None:
