@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tests.jobs.stored_parts import stored_parts
 from torch import nn
 
-from vauban import data
 from vauban.core.errors import ContractError
 from vauban.evaluate.study import Study
 from vauban.jobs.executors.pool import LIVES
@@ -52,15 +49,6 @@ class Net(nn.Module):
         return 20 * (x + 0.1 * torch.randn_like(x)).flatten(1) @ self.w.T
 '''
 SAMPLES = 12
-
-
-@pytest.fixture
-def net(tmp_path: Path) -> Path:
-    """The file of the network."""
-    (tmp_path / "net.py").write_text(NET)
-    (tmp_path / "parent").write_text(str(os.getpid()))
-    torch.save(data.load("digits/test[5:6]").all().x.flatten(), tmp_path / "marked.pt")
-    return tmp_path / "net.py"
 
 
 def deaths(net: Path, more: int = 0) -> int:

@@ -13,10 +13,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import torch
 from tests.jobs.stored_parts import stored_parts
 
-from vauban import data
 from vauban.core.errors import ContractError
 from vauban.evaluate.study import Study
 from vauban.jobs.executors import ray as executor
@@ -80,15 +78,6 @@ def cluster() -> Generator[None]:
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def net(tmp_path: Path) -> Path:
-    """The file of the network."""
-    (tmp_path / "net.py").write_text(NET)
-    (tmp_path / "parent").write_text(str(os.getpid()))
-    torch.save(data.load("digits/test[5:6]").all().x.flatten(), tmp_path / "marked.pt")
-    return tmp_path / "net.py"
 
 
 def study(net: Path, out: str) -> Study:

@@ -27,7 +27,7 @@ from vauban.engine.compiled import called
 from vauban.engine.domain import Domain
 from vauban.engine.network import Answer, accumulate, differentiate, in_columns, predict, quiet
 from vauban.engine.rerouted import rerouted
-from vauban.engine.threat import BoundThreat, probe_classes
+from vauban.engine.threat import DRAWS, BoundThreat, probe_classes
 
 
 class Oracle(AttackedRows):
@@ -163,7 +163,7 @@ class Oracle(AttackedRows):
         x = self.domain.quantise(self.domain.x0)
         return in_columns(self._forward(network, x, precision="float32"), self.classes)
 
-    def check(self, x: Tensor, draws: int = 20) -> Tensor:
+    def check(self, x: Tensor, draws: int = DRAWS) -> Tensor:
         """Closing check of a run: the share of the target's answers that reach the goal inside the ball, `(batch,)`.
 
         A deterministic target that the attacker may query is charged one forward. Otherwise the check is the

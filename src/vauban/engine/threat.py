@@ -20,6 +20,9 @@ from vauban.core.rng import seeded
 from vauban.engine.first_answer import first_answer
 from vauban.engine.network import WeightedModule, quiet
 
+DRAWS = 20
+"""Answers of a randomised target to one image, where it is judged and in the closing check of a run."""
+
 
 @dataclass(frozen=True, eq=False)
 class BoundThreat(Parameters):

@@ -14,7 +14,7 @@ from vauban.core.norms import Ball
 from vauban.core.rng import seeded
 from vauban.engine.compiled import called
 from vauban.engine.network import predict, quiet
-from vauban.engine.threat import BoundThreat
+from vauban.engine.threat import DRAWS, BoundThreat
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def judge(
     *,
     limit: Ball | None = None,
     seed: int = 0,
-    draws: int = 20,
+    draws: int = DRAWS,
 ) -> Verdict:
     """Judge images on the threat's target, in float32 whatever the precision of the attack.
 

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from vauban.core.errors import ContractError, VaubanError, plural
 from vauban.core.rng import seeded
 from vauban.engine.network import predict
+from vauban.engine.threat import DRAWS
 from vauban.evaluate.cell import PROBE, Cell
 from vauban.evaluate.diagnostics.indicators_rules import NOISES
 from vauban.evaluate.diagnostics.preflight_checks import SINGLES
-from vauban.evaluate.diagnostics.preflight_rules import POINTS
+from vauban.evaluate.diagnostics.preflight_rules import POINTS, SUBSET
 from vauban.models.black_box import BlackBox
 from vauban.store.parquet import Store
 from vauban.store.query_ledger import QueryLedger
 
-DRAWS = 20  # answers of a randomised network to one image, of the verdict and of the closing check
-LOOKED_AT, AGAIN = 32, 64  # images of the diagnostics, and of those that are asked again at the end
+AGAIN = 64  # images that are asked again at the end
 VARY = 16  # images that tell whether answers vary
 
 
@@ -149,7 +149,7 @@ def _each(cell: Cell) -> int | None:
 
 def _before(cell: Cell) -> int:
     """Images of the preflight on one network under one threat: repeated, alone, around, and whether answers vary."""
-    n = min(LOOKED_AT, len(cell.data))
+    n = min(SUBSET, len(cell.data))
     return n * (3 + POINTS) + min(SINGLES, n) + VARY + 3
 
 
@@ -157,4 +157,4 @@ def _after(cell: Cell) -> int:
     """Images of the diagnostics of one attack: verdicts, noise, and of an attack on a surrogate further runs."""
     forwards, backwards = cell.attack.value.passes or (0, 0)
     further = 3 * (forwards - backwards) + 1 if backwards else 0
-    return min(LOOKED_AT, len(cell.data)) * (2 + NOISES + 1 + further) + 4
+    return min(SUBSET, len(cell.data)) * (2 + NOISES + 1 + further) + 4

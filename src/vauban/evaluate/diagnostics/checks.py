@@ -19,14 +19,13 @@ from vauban.evaluate.diagnostics.first_look import answers_vary
 from vauban.evaluate.diagnostics.indicators import across, after
 from vauban.evaluate.diagnostics.indicators_counts import moved, own
 from vauban.evaluate.diagnostics.preflight import before
+from vauban.evaluate.diagnostics.preflight_rules import SUBSET
 from vauban.evaluate.planted.outcome import PlantedTest
 from vauban.store.cell_store import CellStore
 from vauban.store.parquet import Store
 from vauban.store.query import read_cell
 
 T = TypeVar("T")
-
-SUBSET = 32  # samples that diagnostics run on
 
 
 class Preflight:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from vauban.evaluate.diagnostics.findings import Rule
 
+SUBSET = 32  # samples that diagnostics run on
 REPEAT = 1e-4  # relative change between two answers that is more than rounding (AutoAttack's check uses the same)
 BATCH = 1e-2  # the same between batch sizes: TF32 convolutions differ by about 1e-3 between their kernels
 DEAD = 1e-3  # a margin gradient predicting less than this part of the logits' spread from a move across all of [0,1]
