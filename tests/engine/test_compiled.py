@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "BACKEND", "eager")
+    compiled.compiled.cache_clear()
     torch.compiler.reset()
 
 
@@ -75,3 +78,14 @@ def test_what_is_compiled_is_another_cell_and_what_cannot_be_is_told(
     assert first.startswith("Branching cannot be compiled and runs as it is: ")
     assert "backward rules are hooks" in second
     assert "\n" not in first + second
+
+
+def test_networks_of_long_ago_are_let_go() -> None:
+    first = nn.Linear(2, 2)
+    seen = weakref.ref(first)
+    assert compiled.compiled(first) is compiled.compiled(first)
+    del first
+    for _ in range(8):
+        compiled.compiled(nn.Linear(2, 2))
+    gc.collect()
+    assert seen() is None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from vauban.engine.threat import BoundThreat
 log = logging.getLogger("vauban")
 BACKEND = "inductor"
 """Of `torch.compile`. On a CPU it calls a C++ compiler."""
-_made: WeakKeyDictionary[nn.Module, Compiled] = WeakKeyDictionary()
 
 
 class Compiled(nn.Module):
@@ -63,11 +62,10 @@ def _plain(network: nn.Module) -> Callable[[Tensor], Any]:
     return answer
 
 
+@functools.lru_cache(maxsize=8)  # a compiled network holds the network, so that no weak reference would let go of it
 def compiled(network: nn.Module) -> Compiled:
-    """The compiled network, made once."""
-    if network not in _made:
-        _made[network] = Compiled(network)
-    return _made[network]
+    """The compiled network, made once for each of the last networks."""
+    return Compiled(network)
 
 
 def called(threat: BoundThreat, network: nn.Module) -> nn.Module:
