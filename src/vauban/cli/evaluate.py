@@ -83,7 +83,7 @@ def evaluate(
 ) -> None:
     """Attack models behind defences and write rows and report.html.
 
-    Without options: a small CNN on the handwritten digits inside scikit-learn, undefended and with one defence.
+    Without options: a small CNN on the handwritten digits that come with vauban, undefended and with one defence.
     """
     compared = gate_of(fail_under, gate, junit)
     mine = shard_of(shard, {"--fail-under": fail_under, "--junit": junit, "--json": as_json})

@@ -1,4 +1,4 @@
-"""Network for scikit-learn's handwritten digits, trained in seconds when it is first used and then cached."""
+"""Network for the handwritten digits, trained in seconds when it is first used and then cached."""
 
 from __future__ import annotations
 
