@@ -66,6 +66,7 @@ def test_every_experiment(name: str) -> None:
         assert cells or drawn
         for cell in cells:
             beside(cell, rows)
+        known = {*scale.models, *scale.recipes, *seeded_recipes(scale), *scale.defended}
         for cell in [*cells, *needed(drawn)]:
             named = {
                 *cell.judge.networks,
@@ -73,7 +74,6 @@ def test_every_experiment(name: str) -> None:
             }
             assert len(scale.training_seeds) > 1 or not any(role.endswith(AGAIN) for role in named)
             roles = {role.removesuffix(AGAIN) for role in named}
-            known = {*scale.models, *scale.recipes, *seeded_recipes(scale), *scale.defended}
             assert roles <= known, f"{name}: {roles - known} have no network"
     if "paper" in experiment.scales:
         assert unmatched(experiment, list(experiment.cells(experiment.scales["paper"]))) == []

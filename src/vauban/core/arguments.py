@@ -39,11 +39,17 @@ def _blank(cls: type[T]) -> T:
     return object.__new__(cls)
 
 
+@functools.lru_cache(maxsize=4096)
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function, looked up once: objects with checked parameters are made in loops."""
+    return inspect.signature(function)
+
+
 class NamedArguments:
     """Base of classes whose calls are checked as those of `named_arguments`."""
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        check_call(cls.__name__, inspect.signature(cls.__init__), (None, *args), given, bound=1)
+        check_call(cls.__name__, signature_of(cls.__init__), (None, *args), given, bound=1)
         if inspect.isabstract(cls):
             lacking = ", ".join(sorted(vars(cls)["__abstractmethods__"]))
             raise ContractError(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from vauban.core.arguments import signature_of
 from vauban.core.errors import ContractError
 from vauban.core.norms import L2, Ball, Norm
 from vauban.core.parameters import Parameters
@@ -41,7 +41,7 @@ class Attack(Parameters, ABC):
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """The object, unless a parameter is none of its own. Raises ContractError, which says how a budget is written."""
-        known = list(inspect.signature(cls.__init__).parameters)[1:]
+        known = list(signature_of(cls.__init__).parameters)[1:]
         if known[:1] == ["ball"] and "ball" not in given and (budget := _budget(args, given, known)) is not None:
             norm = str(given.get("norm", "linf")).lower()
             norm = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}.get(norm, "Linf")
