@@ -102,6 +102,23 @@ def test_a_run_stops_at_its_limit_keeps_its_batches_and_goes_on(service: Served,
     assert _rows(done) == _rows(whole)
 
 
+@pytest.mark.slow
+def test_a_command_that_stops_at_its_limit_leaves_a_page_of_what_is_stored(
+    service: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "--model", service.url, "--data", DATA, "--attack", "square:eps=0.2,steps=8"]
+    words += ["--batch-size", "4", "--no-preflight", "--labels", "own"]
+    for limit, name in ((1, "none"), (90, "some")):  # some 50 questions a batch
+        out = tmp_path / name
+        monkeypatch.setattr(sys, "argv", ["vauban", *words, "--out", str(out), "--max-queries-total", str(limit)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 3
+        assert "stopped after" in capsys.readouterr().err
+        assert (out / "report.html").exists() is (name == "some")
+    assert "incomplete, 4 of 12" in (tmp_path / "some" / "report.html").read_text()
+
+
 def _rows(run: Study) -> list[dict[str, Any]]:
     (cell,) = [cell for cell in run.store.cells() if cell.key in run._hashes]
     return [part.rows.drop_columns(["clean_png", "adv_png"]).to_pydict() for part in cell.read()]

@@ -12,6 +12,7 @@ import typer
 from vauban.cli.gates import ended
 from vauban.cli.screens import hidden, run_with_progress, show_outcomes, show_queries
 from vauban.cli.shards import end_shard
+from vauban.core.errors import QueriesSpent
 from vauban.evaluate.study import Study
 from vauban.jobs.executors import Executor
 from vauban.jobs.shard import Shard
@@ -36,11 +37,20 @@ class Gate:
 
 def perform(study: Study, executor: Executor, shard: Shard | None, *, silent: bool, as_json: bool, gate: Gate) -> None:
     """Run a study, write its page, show it, or print it as JSON, and end with the exit code of its gate; of a shard run its
-    batches alone."""
+    batches alone.
+
+    Raises:
+        QueriesSpent: As `Study.run`; the page of what is stored is written before.
+    """
     study.command = ["vauban", *sys.argv[1:]]
     with hidden(silent or as_json):
         show_queries(study)
-        outcomes = run_with_progress(study, executor, shard, silent=silent or as_json)
+        try:
+            outcomes = run_with_progress(study, executor, shard, silent=silent or as_json)
+        except QueriesSpent:
+            if shard is None and any(cell.indices() for cell in study.store.cells()):
+                study.report()
+            raise
         if shard is not None:
             end_shard(shard, study.store.path, any(outcome.state == "failed" for outcome in outcomes), silent)
             return
