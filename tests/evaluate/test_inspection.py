@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tests.models.onnx_files import linear
 from torch import nn
 
 from vauban import cli
@@ -212,6 +213,25 @@ def test_a_bundle_is_inspected_where_nothing_of_the_original_is(tmp_path, monkey
     cut.write_bytes(other)
     with pytest.raises(ContractError, match=r"cut\.tar: run/cells/.*parquet is not the file that was packed"):
         inspect(cut)
+
+
+def test_a_bundle_has_the_external_data_of_an_onnx_file(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    draw = torch.Generator().manual_seed(1)
+    file = linear(home / "net.onnx", torch.randn(64, 10, generator=draw).numpy(), (1, 8, 8), external=True)
+    Study(
+        home / "run", data="digits/test[:4]", models=f"onnx:{file}", attacks="square:eps=0.3,steps=4", preflight=False
+    ).run(progress=False)
+    packed = bundle(home / "run", tmp_path / "a.tar", with_data=True)
+    home.rename(tmp_path / "away")
+    inspection = inspect(packed)
+    assert not inspection.of("differs")
+    assert inspection.counted("images", "agrees") == 4
+    (tmp_path / "away").rename(home)
+    (home / "w.data").write_bytes(bytes((home / "w.data").stat().st_size))
+    with pytest.raises(ContractError, match=r"expected .*w\.data as it was in the run"):
+        bundle(home / "run")
 
 
 def test_a_bundle_holds_no_key_and_nothing_that_has_changed(tmp_path):

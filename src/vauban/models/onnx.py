@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from vauban.core.parameters import Count, Whole
 from vauban.models import registry
 from vauban.models.answers import Answers, Classes, Kind
 from vauban.models.black_box import BlackBox
+from vauban.models.external_data import external_data
 from vauban.store.files import digest_of
 
 TYPES = {
@@ -26,8 +25,6 @@ TYPES = {
     "tensor(uint8)": np.uint8,
 }
 """Types of the images that a network may take; those of bytes are 255 x, rounded."""
-LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f])")
-"""Key `location` of a tensor's external data in a serialised model, and the length of the file's name."""
 
 
 class Session:
@@ -178,19 +175,10 @@ def _shown(shape: Any) -> str:
 
 def _digest(path: Path) -> str:
     """SHA-256 over the file, and over the names and contents of the files of its external data."""
-    model = path.read_bytes()
-    digest = hashlib.sha256(model)
-    for name in sorted(set(_external(model))):
-        beside = path.parent / name
-        if beside.is_file():
-            digest.update(name.encode() + bytes.fromhex(digest_of(beside)))
+    digest = hashlib.sha256(path.read_bytes())
+    for name, beside in external_data(path).items():
+        digest.update(name.encode() + bytes.fromhex(digest_of(beside)))
     return digest.hexdigest()
-
-
-def _external(model: bytes) -> Iterator[str]:
-    """Names of the files of external data, wherever in the serialised model a tensor names them."""
-    for place in LOCATION.finditer(model):
-        yield model[place.end() : place.end() + place[1][0]].decode("utf-8", "replace")
 
 
 def _first(error: Exception) -> str:

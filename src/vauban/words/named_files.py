@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from vauban.core.secret import HEAD
+from vauban.models.external_data import external_data
 from vauban.store.files import digest_of
 
 
 def named_files(words: Any) -> dict[str, dict[str, str]]:
     """The files that words name: by the text that stands there, `path`, which is absolute, and `sha256`.
 
-    Key files are none of them: a key stays a name.
+    Those that an ONNX file names beside it belong to it, each by its path. Key files are none of them: a key stays a name.
 
     Args:
         words: Texts in lists and mappings, at any depth.
     """
     paths = {text: Path(text).expanduser() for word in _texts(words) for text in _candidates(word)}
-    return {
-        text: {"path": str(path.absolute()), "sha256": digest_of(path)}
-        for text, path in sorted(paths.items())
-        if path.suffix and path.is_file() and not is_key(path)
-    }
+    named = {text: path for text, path in paths.items() if path.suffix and path.is_file() and not is_key(path)}
+    for path in [path for path in named.values() if path.suffix == ".onnx"]:
+        named |= {str(beside): beside for beside in external_data(path).values()}
+    return {text: {"path": str(path.absolute()), "sha256": digest_of(path)} for text, path in sorted(named.items())}
 
 
 def is_key(path: Path) -> bool:
