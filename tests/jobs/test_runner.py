@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+import vauban as vb
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
 from vauban.core.errors import ContractError, NoGradient
 from vauban.jobs.executor_words import executor_of
@@ -286,3 +287,12 @@ def test_a_shard_that_has_no_part_of_a_job_is_done() -> None:
     assert states(run([job], shard=Shard(5, 5))) == {"squares": ("partial", 0)}
     assert not job.log
     assert states(run([job], shard=Shard(1, 1))) == {"squares": ("finished", 0)}
+
+
+@pytest.mark.parametrize("words", [{"executor": "ray:address=auto"}, {"shard": "1/2"}])
+def test_rows_that_others_make_need_a_folder(words: dict[str, str]) -> None:
+    """Told before the network is made: no such model is no matter yet."""
+    with pytest.raises(ContractError, match=r"expected out of measure as a folder .* give out=FOLDER"):
+        vb.measure("loss-sensitivity", "no-such-model", "digits/test[:4]", **words)
+    with pytest.raises(ContractError, match=r"expected out of certify as a folder .* give out=FOLDER"):
+        vb.certify("ibp", "no-such-model", "digits/test[:4]", **words)

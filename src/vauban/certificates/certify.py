@@ -19,7 +19,7 @@ from vauban.core.errors import ContractError, VaubanError, exits_are_errors
 from vauban.core.parameters import Count, check
 from vauban.core.text import joined
 from vauban.engine import Attack
-from vauban.jobs.executor_words import executor_of
+from vauban.jobs.executor_words import check_folder, executor_of
 from vauban.jobs.executors import Executor
 from vauban.jobs.progress import Tell
 from vauban.jobs.recall import words_of
@@ -92,6 +92,7 @@ def certify(
         raise ContractError("expected at least one certificate, got none; vauban list certificates names them")
     check("vauban.certify", "batch_size", batch_size, Count)
     chosen, mine = executor_of(executor, workers), Shard.read(shard)
+    check_folder(chosen, mine, out, "certify")
     if out is not None:
         check_output(Path(out), folder=True)
     given = {"defence": defence, "device": device, "rejects": rejects, "download": download}

@@ -13,7 +13,7 @@ from vauban.core.parameters import Count, check
 from vauban.evaluate.batch_size import automatic_batch_size
 from vauban.evaluate.measure_job import NetworkMetricJob
 from vauban.evaluate.measurements import Measurements
-from vauban.jobs.executor_words import executor_of
+from vauban.jobs.executor_words import check_folder, executor_of
 from vauban.jobs.executors import Executor
 from vauban.jobs.progress import Tell
 from vauban.jobs.recall import words_of
@@ -79,6 +79,7 @@ def measure(
     if isinstance(metrics, (list, tuple)) and not metrics:
         raise ContractError("expected at least one metric, got none; vauban list network-metrics names them")
     chosen, mine = executor_of(executor, workers), Shard.read(shard)
+    check_folder(chosen, mine, out, "measure")
     if out is not None:
         check_output(Path(out), folder=True)
     given = {"defence": defence, "device": device, "rejects": rejects, "download": download}

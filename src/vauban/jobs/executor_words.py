@@ -8,6 +8,7 @@ from vauban.jobs.executors import Executor, registry
 from vauban.jobs.executors.pool import RemoteExecutor
 from vauban.jobs.executors.processes import Processes
 from vauban.jobs.executors.serial import Serial
+from vauban.jobs.shard import Shard
 
 Named = Executor | str | None
 
@@ -56,4 +57,24 @@ def check_words(executor: Executor, words: bool, what: str) -> None:
         raise ContractError(
             f"expected {what} of words for several workers, got one that holds objects of this process; name them as "
             "file.py:name, or run with one worker"
+        )
+
+
+def check_folder(executor: Executor, shard: Shard | None, out: object, call: str) -> None:
+    """Check, before anything is computed, that rows which others make, or are to join, have a folder that lasts.
+
+    Args:
+        executor: The executor.
+        shard: The share of this process.
+        out: The folder; None: a temporary one of this process.
+        call: What the message calls the function.
+
+    Raises:
+        ContractError: There is no folder, and the rows of other processes would not be in it.
+    """
+    far = isinstance(executor, RemoteExecutor) and executor.elsewhere
+    if out is None and (far or shard is not None):
+        why = "for workers on other machines" if far else "for a shard"
+        raise ContractError(
+            f"expected out of {call} as a folder that all processes see, {why}, got none; give out=FOLDER"
         )

@@ -152,6 +152,11 @@ class RemoteExecutor(Parameters, ABC):
     that dies is replaced and its tasks given to another.
     """
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether workers may be on other machines, which see this one's files in shared folders alone."""
+        return False
+
     @abstractmethod
     def pool(self, tell: Tell) -> Pool[Any]:
         """The workers, none of them at work."""

@@ -52,6 +52,10 @@ class Ray(RemoteExecutor):
                 "node of the cluster"
             )
 
+    @property
+    def elsewhere(self) -> bool:
+        return self.address != LOCAL
+
     def pool(self, tell: Tell) -> ActorPool:
         """The workers.
 
