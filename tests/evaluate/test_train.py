@@ -17,6 +17,7 @@ from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.engine import BoundThreat, Oracle
 from vauban.evaluate import outputs
+from vauban.evaluate.fit import fit
 from vauban.evaluate.train import train
 from vauban.evaluate.training_identity import training_identity
 from vauban.jobs.identity import address
@@ -250,3 +251,25 @@ def test_a_training_and_a_fit_count_the_device_and_torchs_minor_version_as_cells
     assert identities("cpu") == here
     monkeypatch.setattr(torch, "__version__", f"{major}.{int(minor) + 1}.0")
     assert all(a != b for a, b in zip(identities("cpu"), here, strict=True))
+
+
+def test_a_file_of_the_defence_counts_by_its_content(digits, tmp_path):
+    file, path = tmp_path / "a b+c.safetensors", tmp_path / "w.safetensors"
+    word = f"quilting:file='{file}'"
+    behind = replace(run(1), recipe="standard", defence=word)
+
+    def refitted(sample):
+        fit(f"quilting:sample={sample}", None, digits[:20], file)
+        return training_identity(behind, digits, None, "cpu")
+
+    first = refitted(20)
+    assert refitted(21) != first
+    assert refitted(20) == first
+    train(behind, digits[:20], path)
+    models.load(f"trained|{path}")
+    refitted(21)
+    with pytest.raises(ContractError, match=r"as it was when w\.safetensors was trained behind it, got other content"):
+        models.load(f"trained|{path}")
+    file.unlink()
+    with pytest.raises(ContractError, match=r"that w\.safetensors was trained behind, got no such file here"):
+        models.load(f"trained|{path}")

@@ -17,7 +17,7 @@ from vauban.data import Dataset
 from vauban.metrics.sample import COLUMNS
 from vauban.words.defence import TRAINED, defence_of
 from vauban.words.metric import metric_of
-from vauban.words.model import model_of, tell_behind
+from vauban.words.model import model_of, put_back, tell_behind
 from vauban.words.named import Named
 
 
@@ -96,7 +96,7 @@ def with_defences(
 
 def _put_back(model: Named[Any], front: list[Named[Any]]) -> list[Named[Any]]:
     """The defences of a model, the one that it was trained behind in the place of `trained`; one warning without it."""
-    put = [defence_of(model.behind) if defence.name == TRAINED else defence for defence in front]
+    put = [put_back(model) if defence.name == TRAINED else defence for defence in front]
     if all(defence.name != model.behind for defence in put):
         tell_behind(model.name, model.behind)
     return put

@@ -46,6 +46,7 @@ from vauban.training.samples import training_samples
 from vauban.training.selection import Selection
 from vauban.words import data as datasets
 from vauban.words import selection as selections
+from vauban.words.files import weights_in
 from vauban.words.model import architecture, edits_of
 from vauban.words.recipe import recipe_of
 
@@ -120,6 +121,7 @@ def carry_out(
     _tell_odd_attacks((*every_part(recipe), selection), data)
     start = None if run.start is None else Path(run.start).expanduser()
     trained, named = _started(run, start, recipe, _architecture(run, module), device)
+    fitted = weights_in(run.defence)
     network = trained if run.defence == "none" else defences.load(run.defence).wrap(trained)
     for asked in (data,) if validation is None else (data, validation):
         _fits(network, asked, device)
@@ -169,6 +171,7 @@ def carry_out(
             "validation_accuracy": accuracy(network, held) if held is not None and validated is None else validated,
             "torch": torch.__version__,
             **({"keys": keys} if (keys := keys_of(network)) else {}),
+            **({"fitted": fitted} if fitted else {}),
         }
         weights.save(trained, path, meta)
     if checkpoint is not None:

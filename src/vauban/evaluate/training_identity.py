@@ -14,7 +14,7 @@ from vauban.jobs.provenance import source_files
 from vauban.training.loop import optimise
 from vauban.training.run import TrainingRun
 from vauban.words import selection as selections
-from vauban.words.files import files_in
+from vauban.words.files import files_in, weights_in
 from vauban.words.model import architecture
 from vauban.words.recipe import recipe_of
 
@@ -48,6 +48,7 @@ def training_identity(
         run.recipe,
         run.selection,
     )  # a user's function may put together nothing but torch's own layers
+    fitted = list(weights_in(run.defence).values())
     named = [file for word in words if isinstance(word, str) for file in files_in(word)]
     return {
         "run": {
@@ -58,6 +59,7 @@ def training_identity(
         },
         **({} if module is None else {"module": describe(module)}),
         **({"keys": list(keys)} if keys else {}),
+        **({"fitted": fitted} if fitted else {}),
         "data": data.fingerprint,
         **({} if validation is None else {"validation": validation.fingerprint}),
         **computed_by(device),

@@ -60,10 +60,14 @@ def output(out: str | Path) -> Path:
     return path
 
 
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise ContractError(f"expected a weights file, {path} {'is a folder' if path.is_dir() else 'does not exist'}")
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a weights file. Raises ContractError where there is none."""
-    if not path.is_file():
-        raise ContractError(f"expected a weights file, {path} does not exist")
+    _check_file(path)
     return digest_of(path)
 
 
@@ -77,8 +81,7 @@ def read(path: Path, entry: str = "") -> dict[str, Tensor]:
     Raises:
         ContractError: Anything else, naming the file.
     """
-    if not path.is_file():
-        raise ContractError(f"expected a weights file, {path} does not exist")
+    _check_file(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)[0]
     if path.suffix not in SUFFIXES:
@@ -90,8 +93,7 @@ def metadata(path: Path) -> dict[str, Any]:
     """Metadata written beside the tensors, empty for files of other origin. Raises ContractError, naming the file."""
     if path.suffix != ".safetensors":
         return {}
-    if not path.is_file():
-        raise ContractError(f"expected a weights file, {path} does not exist")
+    _check_file(path)
     text = _read_safetensors(path, tensors=False)[1].get(KEY)
     try:
         meta = {} if text is None else json.loads(text)

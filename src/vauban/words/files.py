@@ -15,8 +15,10 @@ from typing import Any
 
 from vauban.core.errors import ContractError, UnknownName
 from vauban.core.registry import Entry
-from vauban.core.text import Spec
+from vauban.core.text import Bracketed, Spec, joined, parse
 from vauban.core.users_call import call_users
+from vauban.models.weights import SUFFIXES
+from vauban.store.files import digest_of
 from vauban.words.user_modules import folder_of
 
 
@@ -24,6 +26,27 @@ def files_in(text: str) -> tuple[Path, ...]:
     """The Python files that a text names, also in brackets: `net.py:model`, `pgd:loss=mine.py:margin`."""
     named = (Path(name).expanduser() for name in re.findall(r"[^=+,:|\[\]\s][^=+,:|\[\]]*\.py(?=:)", text))
     return tuple(path for path in named if path.is_file())
+
+
+def weights_in(text: str) -> dict[str, str]:
+    """The files of tensors that a chain of words names, also in brackets, as they are written, each with its SHA-256.
+
+    Args:
+        text: `patches:file=a.safetensors+jpeg`.
+
+    Returns:
+        "" in the place of the SHA-256 of a file that does not exist.
+    """
+    held: dict[str, str] = {}
+    for part in joined(text):
+        for value in parse(part).params.values():
+            for name in value.texts if isinstance(value, Bracketed) else (value,):
+                if isinstance(name, str) and Path(name).suffix in SUFFIXES:
+                    path = Path(name).expanduser()
+                    held[name] = digest_of(path) if path.is_file() else ""
+                elif isinstance(value, Bracketed):
+                    held |= weights_in(name)
+    return held
 
 
 def load_file(path: Path) -> ModuleType:

@@ -23,7 +23,7 @@ from vauban.models.architecture import Architecture, of_weights
 from vauban.models.wrap import wrap
 from vauban.training.recipe import RecipePart
 from vauban.words import defence as defences
-from vauban.words.files import files_in, from_file
+from vauban.words.files import files_in, from_file, weights_in
 from vauban.words.named import Named, instance, resolved
 from vauban.words.recipe import recipe_of
 
@@ -91,6 +91,33 @@ def stands_behind(weights: Path) -> str:
     return str(run.get("defence", "none")) if isinstance(run, dict) else "none"
 
 
+def fitted_before(weights: Path) -> dict[str, str]:
+    """Files of that defence, as it names them, each with its SHA-256 at the training; "" where that is not known."""
+    told = files.metadata(weights).get("fitted", {})
+    return {name: str(told.get(name, "")) for name in weights_in(stands_behind(weights))}
+
+
+def put_back(model: Named[nn.Module]) -> Named[Any]:
+    """The defence that a model was trained behind, made of the same files.
+
+    Raises:
+        ContractError: A file of it has gone, or has other content than at the training.
+    """
+    now = weights_in(model.behind)
+    for name, digest in model.fitted.items():
+        if not now[name]:
+            raise ContractError(
+                f"expected {name}, of the defence {model.behind} that {model.name} was trained behind, got no such file "
+                "here; run where it is, or name the defence itself in the place of 'trained'"
+            )
+        if digest not in ("", now[name]):
+            raise ContractError(
+                f"expected {name} as it was when {model.name} was trained behind it, got other content; bring that file "
+                "back or train again, or name the defence itself in the place of 'trained'"
+            )
+    return defences.defence_of(model.behind)
+
+
 def trained_by(weights: Path) -> str:
     """The recipe that the network of a weights file was trained by, as a text; "" where the file names none."""
     run = files.metadata(weights).get("run")
@@ -100,17 +127,20 @@ def trained_by(weights: Path) -> str:
 def _placed(word: str, weights: str | Path | None = None, rejects: bool = False) -> Named[nn.Module]:
     """The model of a text, with the network below its defence; None where the defence is part of it."""
     in_front, text = behind(word)
-    network, path = _bare(text, weights)
-    model = _marked(network.eval().to(memory_format=torch.channels_last), rejects)
+    made, path = _bare(text, weights)
+    model = _marked(made.eval().to(memory_format=torch.channels_last), rejects)
     trained = "none" if path is None else stands_behind(path)
     recipe = "" if path is None else trained_by(path)
-    name, used = without_folders(word), files_in(word)
+    fitted = {} if path is None else fitted_before(path)
+    alone = Named(without_folders(text), model, files_in(word), bare(model), trained, recipe, fitted)
     if in_front is None:
-        return Named(name, model, used, bare(model), trained, recipe)
-    defence = defences.load(trained if in_front == defences.TRAINED else in_front)
+        return alone
+    defence = put_back(alone).value if in_front == defences.TRAINED else defences.load(in_front)
     defended = defence.wrap(model)
     missing = "none" if in_front in (trained, defences.TRAINED) else trained
-    return Named(name, defended, used, below(defence, model, defended), missing, recipe)
+    return replace(
+        alone, name=without_folders(word), value=defended, network=below(defence, model, defended), behind=missing
+    )
 
 
 def below(defence: Defence, model: nn.Module, defended: nn.Module) -> nn.Module | None:

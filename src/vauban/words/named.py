@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,7 @@ class Named(Generic[T]):
         network: Of a model that was named, the network below the defences; None where they are part of it.
         behind: Of a model from a weights file, the defence that it was trained behind and that is not in front of it.
         recipe: Of a model from a weights file, the recipe that it was trained by, as a text; "" where none is known.
+        fitted: Files of the defence `behind`, as it names them, each with its SHA-256; "" where that is not known.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Named(Generic[T]):
     network: Any = None
     behind: str = "none"
     recipe: str = ""
+    fitted: Mapping[str, str] = field(default_factory=dict)
 
 
 def instance(word: Any, kind: str, of: type | None = None, defaults: bool = False) -> Any:

@@ -16,7 +16,7 @@ from vauban.engine.first_answer import first_answer
 from vauban.engine.network import check_gradients, quiet
 from vauban.words import data as datasets
 from vauban.words.defence import TRAINED, defence_of
-from vauban.words.model import model_of, tell_behind
+from vauban.words.model import model_of, put_back, tell_behind
 from vauban.words.named import Named
 
 
@@ -58,7 +58,7 @@ def open_network(
     check_gradients()
     behind, network = defence_of(defence), model_of(model, rejects)
     samples = datasets.load(data, root=root, download=download)
-    behind = defence_of(network.behind) if behind.name == TRAINED else behind
+    behind = put_back(network) if behind.name == TRAINED else behind
     if behind.name != network.behind:
         tell_behind(network.name, network.behind)
     defended = behind.value.wrap(network.value).to(device)
