@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import vauban as vb
-from vauban.core.errors import MissingExtra, UnknownName
+from vauban.core.errors import ContractError, MissingExtra, UnknownName
 from vauban.evaluate.results import StudyResults
 
 torch.manual_seed(0)
@@ -106,3 +106,14 @@ def test_a_failed_cell_is_named_with_its_reason_and_findings_are_counted(
     ]
     assert repr(shown).endswith("\n".join(shown.remarks()))
     assert "<p>failed: net" in shown._repr_html_()
+
+
+@pytest.mark.parametrize("unfit", ["median-filter:size=17", "random-resize:frame=12"])
+def test_a_defence_that_cannot_take_the_images_is_told_before_the_others_run(unfit: str, tmp_path: Path) -> None:
+    defences = ["bit-depth", unfit, "mean-filter"]
+    study = vb.Study(
+        tmp_path, data=(X, Y), models={"net": NET}, defences=defences, attacks=["fgsm:eps=0.1"], preflight=False
+    )
+    with pytest.raises(ContractError, match=rf"^net \| {unfit}: expected "):
+        study.run()
+    assert not list(tmp_path.rglob("*.parquet"))

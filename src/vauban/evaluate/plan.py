@@ -18,8 +18,9 @@ from vauban.engine import Attack, BoundThreat
 from vauban.engine.compiled import compiles
 from vauban.evaluate.adaptation.expand import images_of, looked_at
 from vauban.evaluate.adaptation.search import Adaptation
-from vauban.evaluate.cell import Cell
+from vauban.evaluate.cell import Cell, answers
 from vauban.evaluate.grants import granted, told
+from vauban.evaluate.queries import drifts
 from vauban.evaluate.settings import Settings
 from vauban.evaluate.unchanged import state_of
 from vauban.jobs.identity import describe
@@ -207,6 +208,22 @@ def each_once(cells: Sequence[Cell]) -> list[Cell]:
         if first is not cell:
             log.warning("%s: the same as %s, which stands for both", cell.label, first.label)
     return list(kept.values())
+
+
+def check_fit(cells: Sequence[Cell]) -> None:
+    """Ask each of several networks for the first image, before anything is spent on the others; a service is not asked.
+
+    Raises:
+        ContractError: One does not take it; model and defence are named.
+    """
+    networks = {id(cell.defended): cell for cell in reversed(cells) if not drifts(cell.defended)}
+    for cell in reversed(networks.values()) if len(networks) > 1 else ():
+        try:
+            answers(cell.defended, cell.data.take(1).to(cell.settings.device).x)
+        except ContractError as error:
+            raise ContractError(f"{cell.model.name} | {cell.defence.name}: {error}") from error
+        except Exception as error:  # a package or memory that lacks ends its own cells, when their turn comes
+            log.debug("%s | %s: %s", cell.model.name, cell.defence.name, error)
 
 
 def tell_lacking(missing: Mapping[str, MissingExtra], cells: Sequence[Cell]) -> None:

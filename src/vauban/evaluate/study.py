@@ -29,7 +29,7 @@ from vauban.evaluate.job import CellJob
 from vauban.evaluate.magnified import magnify_examples
 from vauban.evaluate.opening import open_cell
 from vauban.evaluate.own_labels import own_labels
-from vauban.evaluate.plan import each_once, make_cells, named_in, tell_lacking
+from vauban.evaluate.plan import check_fit, each_once, make_cells, named_in, tell_lacking
 from vauban.evaluate.planted.job import planted_jobs
 from vauban.evaluate.progress_lines import progress_lines
 from vauban.evaluate.queries import ExpectedQueries, count_in, drifts, expected
@@ -255,6 +255,7 @@ class Study:
         mine, work = Shard.read(shard), executor_of(executor, workers)
         check_words(work, self._words is not None, "a study")
         tell_lacking(self.missing, self.cells)
+        check_fit(self.cells)
         self._hashes = [cell.hash for cell in self.cells]
         self._write_plan()
         if tell is None and progress:
