@@ -180,3 +180,28 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
         with pytest.raises((ContractError, UnknownName), match=message) as error:
             act()
         assert "\n" not in str(error.value)
+
+
+def test_features_far_from_zero_that_depend_on_one_another_have_the_same_distances_as_about_zero() -> None:
+    batch = images(160)
+    batch = Batch(batch.x.float(), batch.y, batch.ids, None)
+    with seeded("tests", 5):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(36, 80), nn.Linear(80, 3)).eval()
+    far = copy.deepcopy(net)
+    with torch.no_grad():
+        far[1].bias += 30
+    scores = []
+    for one in (net, far):
+        scorer = FitMahalanobis(layers=(1,)).fit(one, [batch]).defence.scorer(one)
+        with torch.no_grad():
+            scores.append(scorer(one, batch.x)[1])
+            alone = torch.cat([scorer(one, x)[1] for x in batch.x.split(1)])
+        assert torch.allclose(alone, scores[-1], rtol=1e-3)
+    assert torch.allclose(*scores, rtol=1e-3)
+
+
+def test_features_that_are_the_same_for_all_images_have_no_distance() -> None:
+    net, batch = network(), images()
+    still = Batch(batch.x[:1].expand_as(batch.x), batch.y, batch.ids, None)
+    scorer = FitMahalanobis().fit(net, [still]).defence.scorer(net)
+    assert not scorer(net, still.x)[1].any()

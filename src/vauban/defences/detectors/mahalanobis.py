@@ -24,6 +24,8 @@ KIND = "mahalanobis"
 LEE = "Lee, Lee, Lee, Shin 2018, arXiv:1807.03888"
 LARGEST = 4096  # features whose covariance is held
 NEGLIGIBLE = 1e-12  # of the largest eigenvalue: variance that is rounding alone
+ROUNDING = 16 * torch.finfo(torch.float32).eps
+"""Deviation, as a share of the size of the features, that is rounding alone: networks compute in float32."""
 
 
 class MahalanobisScorer(FeatureScorer):
@@ -36,10 +38,11 @@ class MahalanobisScorer(FeatureScorer):
     def __init__(self, learned: Learned) -> None:
         super().__init__(KIND, learned)
         for at in range(len(self.layers)):
-            whitening = learned.tensors[f"whitening.{at}"].double()
+            whitening, means = (learned.tensors[f"{name}.{at}"].double() for name in ("whitening", "means"))
+            middle = means.mean(0)  # taken off first, so that features far from zero lose no digits
             self.register_buffer(f"whitening_{at}", whitening, persistent=False)
-            centres = learned.tensors[f"means.{at}"].double() @ whitening
-            self.register_buffer(f"centres_{at}", centres, persistent=False)
+            self.register_buffer(f"middle_{at}", middle, persistent=False)
+            self.register_buffer(f"centres_{at}", (means - middle) @ whitening, persistent=False)
 
     def forward(self, network: nn.Module, x: Tensor) -> Scored:
         logits, features = self.asked(network, x)
@@ -49,7 +52,7 @@ class MahalanobisScorer(FeatureScorer):
         """Squared distance of each image's features to the nearest class, float64 `(batch,)`."""
         whitening, centres = self.get_buffer(f"whitening_{at}"), self.get_buffer(f"centres_{at}")
         h = self.rows(feature, self.layers[at], len(whitening))
-        z = h @ whitening
+        z = (h - self.get_buffer(f"middle_{at}")) @ whitening
         squared: Tensor = z.square().sum(1, keepdim=True) - 2 * z @ centres.T + centres.square().sum(1)
         return squared.amin(1)
 
@@ -101,23 +104,32 @@ class Moments:
     """
 
     def __init__(self, classes: int, d: int, device: torch.device) -> None:
+        self.middle: Tensor | None = None  # of the first rows; what is summed is the difference to it
         self.count = torch.zeros(classes, dtype=torch.float64, device=device)
         self.sums = torch.zeros(classes, d, dtype=torch.float64, device=device)
         self.products = torch.zeros(d, d, dtype=torch.float64, device=device)
 
     def add(self, h: Tensor, y: Tensor) -> None:
         """Rows `(batch, d)` float64 of classes y."""
+        if self.middle is None:
+            self.middle = h.mean(0)
+        h = h - self.middle
         self.count.index_add_(0, y, torch.ones_like(h[:, 0]))
         self.sums.index_add_(0, y, h)
         self.products += h.T @ h
 
     def fitted(self) -> tuple[Tensor, Tensor]:
-        """Means `(classes, d)`, and W `(d, r)` with W W' the pseudo-inverse of the covariance within classes."""
+        """Means `(classes, d)`, and W `(d, r)` with W W' the pseudo-inverse of the covariance within classes.
+
+        Directions in which features vary by no more than rounding have no part in it.
+        """
+        assert self.middle is not None
         means = self.sums / self.count[:, None]
         covariance = (self.products - self.sums.T @ means) / self.count.sum()
         values, vectors = torch.linalg.eigh(covariance)
-        kept = values > NEGLIGIBLE * values[-1].clamp_min(torch.finfo(values.dtype).tiny)
-        return means, vectors[:, kept] / values[kept].sqrt()
+        size = (self.middle.square() + self.products.diagonal() / self.count.sum()).amax()
+        kept = values > torch.maximum(NEGLIGIBLE * values[-1], ROUNDING**2 * size)
+        return means + self.middle, vectors[:, kept] / values[kept].sqrt()
 
 
 @fitters.register(KIND, words={"layers": "texts"})
