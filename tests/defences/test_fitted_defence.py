@@ -164,3 +164,24 @@ def test_what_cannot_be_fitted_is_one_line(users: Path) -> None:
     with pytest.raises(UnknownName, match="did you mean 'universal'"):
         vb.fit("univrsal:eps=0.1", None, data, out)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["jpeg", "patches", "quilting", "sparse-reconstruction", "mean-filter"])
+def test_no_images_are_no_logits(name: str) -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    assert vb.defences.load(name).wrap(net)(torch.zeros(0, 1, 8, 8)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_an_auto_encoder_is_fitted_to_images_of_any_type(dtype: torch.dtype, tmp_path: Path) -> None:
+    x = (torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+    files = [tmp_path / "as.safetensors", tmp_path / "float32.safetensors"]
+    for file, images in zip(files, (x.to(dtype), x), strict=True):
+        vb.fit("auto-encoder:epochs=1,batch=4", None, (images, torch.zeros(8, dtype=torch.int64)), file)
+    given, plain = (weights.read(file) for file in files)
+    assert all(torch.allclose(given[k].float(), plain[k].float(), atol=1e-2) for k in plain)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="is a folder"):
+        vb.defences.load(f"quilting:file={tmp_path}")

@@ -73,3 +73,10 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(ContractError, match=match):
             make()
+
+
+def test_grey_images_in_three_channels_do_not_depend_on_their_batch() -> None:
+    x = torch.rand(6, 1, 12, 12, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1).contiguous()
+    defence = SparseReconstruction(size=4)
+    alone = torch.cat([defence.apply(one) for one in x.split(1)])
+    assert torch.allclose(defence.apply(x), alone, atol=1e-5)

@@ -205,6 +205,6 @@ def padded(x: Tensor, size: int, border: Border = "reflect", before: int | None 
     if border == "reflect" and max(before, after) >= min(height, width):
         raise ContractError(
             f"expected images larger than {max(before, after)} pixels on each side for a {size}x{size} window, "
-            f"got {height}x{width}; border=edge takes any size"
+            f"got {height}x{width}; take a smaller window, or border=edge where the filter has it"
         )
     return F.pad(x, (before, after, before, after), mode=MODES[border])

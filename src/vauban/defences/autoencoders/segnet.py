@@ -109,5 +109,6 @@ class SegNet(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.decoder(*self.encoder(x))
-        return out
+        own = next(self.parameters()).dtype
+        out: Tensor = self.decoder(*self.encoder(x.to(own)))
+        return out.to(x.dtype)

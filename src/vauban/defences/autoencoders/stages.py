@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
+from vauban.core.precision import working_type
 from vauban.core.rng import seeded
 from vauban.defences.autoencoders.segnet import Form, SegNet
 from vauban.defences.fitter import Passed
@@ -28,7 +29,8 @@ class ReconstructionObjective(Staged[None]):
         return None
 
     def value(self, network: nn.Module, batch: Batch, made: None) -> Value:
-        return F.mse_loss(network(batch.x), batch.x), None
+        x = batch.x.to(working_type(batch.x.dtype))
+        return F.mse_loss(network(x), x), None
 
 
 def first_stage(

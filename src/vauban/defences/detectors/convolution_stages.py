@@ -45,7 +45,7 @@ def summary(feature: Tensor, mean: Tensor, axes: Tensor, layer: str) -> Tensor:
             f"expected {len(mean)} channels from layer {layer!r}, which {KIND} was fitted on, got {rows.shape[1]}; fit "
             "another one"
         )
-    z = ((rows.to(mean) - mean) @ axes).view(len(feature), -1, axes.shape[1])
+    z = ((rows.to(mean) - mean) @ axes).view(*feature[:, 0].flatten(1).shape, axes.shape[1])
     quartiles = z.quantile(torch.tensor(QUARTILES, dtype=z.dtype, device=z.device), 1)
     return torch.cat([z.abs().mean(1), z.amin(1), z.amax(1), *quartiles], 1)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from vauban.core.cards import bare
 from vauban.core.errors import ContractError
-from vauban.core.parameters import Count
+from vauban.core.parameters import Range
 from vauban.core.rng import seeded
 from vauban.defences import fitters, registry
 from vauban.defences.detectors.base import Scored
@@ -158,7 +158,7 @@ class FitDetectorSubnetwork(TrainedDetectorFitter):
     """
 
     layer: LayerName = PENULTIMATE
-    width: Count = 32
+    width: Annotated[int, Range(1, 4096)] = 32
     kind: ClassVar[str] = KIND
 
     def __post_init__(self) -> None:

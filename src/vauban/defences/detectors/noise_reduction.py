@@ -49,7 +49,9 @@ def cross_mean(v: Tensor) -> Tensor:
         return v
     cross = torch.zeros(2 * REACH + 1, 2 * REACH + 1, dtype=v.dtype, device=v.device)
     cross[REACH] = cross[:, REACH] = 1 / (4 * REACH + 1)
-    inside = F.conv2d(v.flatten(0, 1)[:, None], cross[None, None]).view(*v.shape[:2], height - 2 * REACH, -1)
+    inside = F.conv2d(v.flatten(0, 1)[:, None], cross[None, None]).view(
+        *v.shape[:2], height - 2 * REACH, width - 2 * REACH
+    )
     smoothed = v.clone()
     smoothed[:, :, REACH:-REACH, REACH:-REACH] = inside
     return smoothed

@@ -55,7 +55,8 @@ class Windows:
         r, c = len(rows) // self.height, len(columns) // self.width
         cut = x.index_select(2, rows).index_select(3, columns)
         parts = cut.view(batch, channels // self.depth, self.depth, r, self.height, c, self.width)
-        return parts.permute(1, 0, 3, 5, 2, 4, 6).reshape(channels // self.depth, batch * r * c, -1)
+        components = self.depth * self.height * self.width
+        return parts.permute(1, 0, 3, 5, 2, 4, 6).reshape(channels // self.depth, batch * r * c, components)
 
     def averaged(self, patches: Tensor, shape: torch.Size) -> Tensor:
         """The mean over the windows that cover a component, `shape`, for patches as `patches` gives them."""

@@ -86,10 +86,12 @@ class JPEG(InputDefence):
     backward: CodecRule = "differentiable"
 
     def apply(self, x: Tensor) -> Tensor:
+        if not len(check_colours(x)):
+            return x.clone()
         # Imported here because torchvision costs seconds that no other defence needs.
         from torchvision.io import decode_jpeg, encode_jpeg
 
-        levels = (check_colours(x).detach() * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        levels = (x.detach() * 255).round().clamp(0, 255).to(torch.uint8).cpu()
         decoded = torch.stack(decode_jpeg(encode_jpeg(list(levels), quality=self.quality)))
         # The second term is zero: it keeps the codec's zero derivative, and any NaN, visible to autograd.
         return decoded.to(x.device, x.dtype) / 255 + 0 * x

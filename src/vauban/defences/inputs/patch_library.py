@@ -139,4 +139,6 @@ class LibraryFitter(DefenceFitter, Generic[D]):
 def windows_of(x: Tensor, size: int, step: int) -> tuple[Windows, Tensor]:
     """The grid of windows of images, and their patches `(batch, places, channel size size)`."""
     windows = Windows(size, size, x.shape[1], (step, step))
-    return windows, windows.patches(x)[0].view(len(x), -1, x.shape[1] * size**2)
+    rows = windows.patches(x)[0]
+    places = len(windows.rows(x.shape[2])) * len(windows.columns(x.shape[3]))
+    return windows, rows.view(len(x), places, x.shape[1] * size**2)

@@ -141,7 +141,7 @@ class Quilting(InputDefence):
     def apply(self, x: Tensor) -> Tensor:
         check_images(x, self.size, KIND)
         with torch.no_grad():
-            return self._quilted(x.detach())
+            return self._quilted(x.detach()) if len(x) else x.clone()
 
     def _quilted(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]

@@ -18,6 +18,8 @@ from vauban.defences.features.patches import PatchSize
 from vauban.defences.inputs.patch_library import LibraryFitter, PatchLibrary, check_images, read_library, windows_of
 
 KIND = "sparse-reconstruction"
+ALIKE = 256
+"""Roundings by which two products count as equal: of grey images in three channels every atom has two equals."""
 BLOCK = 1 << 22
 """Products of patches and atoms that are held at once."""
 
@@ -47,11 +49,18 @@ def _pursued(signals: Tensor, atoms: Tensor, count: int) -> Tensor:
     combined = torch.zeros_like(signals)
     for step in range(1, count + 1):
         fit = ((signals - combined) @ atoms.T).abs().scatter_(1, chosen, -1.0)
-        chosen = torch.cat([chosen, fit.argmax(1, keepdim=True)], 1)
+        chosen = torch.cat([chosen, _first_of_the_largest(fit)], 1)
         basis = atoms[chosen]
         gram = basis @ basis.mT + ridge[:step, :step]
         combined = (torch.linalg.solve(gram, basis @ near[:, :, None]).mT @ basis)[:, 0]
     return combined
+
+
+def _first_of_the_largest(fit: Tensor) -> Tensor:
+    """Position `(n, 1)` of the first value of each row that is the largest up to rounding, whatever the batch."""
+    largest = fit >= fit.amax(1, keepdim=True) * (1 - ALIKE * torch.finfo(fit.dtype).eps)
+    places = torch.arange(fit.shape[1], device=fit.device)
+    return torch.where(largest, places, fit.shape[1]).amin(1, keepdim=True)
 
 
 def cosines(size: int, channels: int) -> Tensor:
