@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from vauban.defences.base import InputDefence, WindowSize, padded, register
+from vauban.defences.base import InputDefence, WindowSize, check_image, padded, register
 
 NETWORK = 5  # windows up to this side are sorted by comparisons of whole images; beyond it there are too many of them
 CACHED = 2**16  # pixels that are filtered together on a CPU: with as many, 25 copies of them stay in its caches
@@ -38,9 +38,9 @@ class MedianFilter(InputDefence):
     size: WindowSize = 3
 
     def apply(self, x: Tensor) -> Tensor:
-        planes = x.flatten(0, 1)[:, None]
+        planes = check_image(x, f"a {self.size}x{self.size} window").flatten(0, 1)[:, None]
         together = max(1, CACHED // planes[0].numel()) if len(planes) and x.device.type == "cpu" else len(planes)
-        return torch.cat([self._filtered(some) for some in planes.split(together or 1)]).view_as(x)
+        return torch.cat([self._filtered(some) for some in torch.split(planes, together or 1)]).view_as(x)
 
     def _filtered(self, x: Tensor) -> Tensor:
         """The filter on all images at once."""
