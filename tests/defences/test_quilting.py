@@ -83,6 +83,7 @@ def test_what_does_not_fit_is_refused() -> None:
     library = PatchLibrary(torch.rand(4, 1, 5, 5))
     for make, match in (
         (lambda: Quilting(library=library), "at most 4 neighbours"),
+        (lambda: Quilting(library=library, nearest=2, size=4), "expected size=5 of 'quilting'"),
         (lambda: Quilting(overlap=3), "overlap of at most 2"),
         (lambda: Quilting().apply(torch.rand(1, 2, 8, 8)), "1 or 3"),
         (lambda: Quilting().apply(torch.rand(1, 1, 4, 8)), "at least 5x5"),

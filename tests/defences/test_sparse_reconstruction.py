@@ -67,6 +67,7 @@ def test_what_does_not_fit_is_refused() -> None:
     few = PatchLibrary(torch.rand(3, 1, 4, 4))
     for make, match in (
         (lambda: SparseReconstruction(dictionary=few), "at most 3 atoms"),
+        (lambda: SparseReconstruction(dictionary=few, size=5), "expected size=4 of 'sparse-reconstruction'"),
         (lambda: SparseReconstruction(step=9), "step of at most 8"),
         (lambda: SparseReconstruction().apply(torch.rand(1, 2, 8, 8)), "1 or 3"),
         (lambda: SparseReconstruction(atoms=3, dictionary=few).apply(torch.rand(1, 3, 8, 8)), "images of 1 channels"),

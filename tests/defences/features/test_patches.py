@@ -275,6 +275,7 @@ def test_what_is_refused_in_one_line(tmp_path: Path) -> None:
     refused(lambda: Patches(epsilon=0.1), "plain")
     refused(lambda: Patches(strategy="linear", epsilon=1.5), "linear")
     refused(lambda: Patches(book=image.book, step=4), "step")
+    refused(lambda: Patches(book=image.book, lattice=0.3), "no lattice beside a codebook", "0.3")
     refused(lambda: Patches(backward="own"), "own")
     refused(lambda: Patches(backward="soft"), "codebook")
     with pytest.raises(UnknownName, match="did you mean 'first'"):

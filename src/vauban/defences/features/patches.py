@@ -26,6 +26,7 @@ PatchSize = Annotated[int, Range(1, 31)]
 """Side of a patch in pixels."""
 LatticeScale = Annotated[float, Range(1e-4, 1e3)]
 """Distance between points; what float32 still rounds to them."""
+SCALE = 0.2
 
 
 @registry.register(KIND, random=False, differentiable=False, words={"file": "file"})
@@ -67,7 +68,7 @@ class Patches(Parameters):
     strategy: Strategy = "plain"
     epsilon: NonNegative = 0.0
     step: Count = 1
-    lattice: LatticeScale = 0.2
+    lattice: LatticeScale = SCALE
     backward: PatchRule = "identity"
     temperature: Positive = 1.0
     book: Codebook | None = None
@@ -104,6 +105,10 @@ class Patches(Parameters):
         if self.book is not None and self.step > self.book.size:
             raise ContractError(
                 f"expected a step of at most {self.book.size}, the size of a patch, got {self.step}, which leaves gaps"
+            )
+        if self.book is not None and self.lattice != SCALE:
+            raise ContractError(
+                f"expected no lattice beside a codebook, got lattice={self.lattice}; leave one of them out"
             )
         if self.book is None and self.step != 1:
             raise ContractError(f"expected no step for the lattice E8, whose vectors do not overlap, got {self.step}")

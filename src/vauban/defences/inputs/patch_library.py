@@ -142,3 +142,24 @@ def windows_of(x: Tensor, size: int, step: int) -> tuple[Windows, Tensor]:
     rows = windows.patches(x)[0]
     places = len(windows.rows(x.shape[2])) * len(windows.columns(x.shape[3]))
     return windows, rows.view(len(x), places, x.shape[1] * size**2)
+
+
+def patch_size(library: PatchLibrary | None, size: int, default: int, kind: str) -> int:
+    """The side of a patch in pixels: that of a library where there is one.
+
+    Args:
+        library: The library.
+        size: What is asked for.
+        default: What stands there where nothing is asked for.
+        kind: What the message calls it.
+
+    Raises:
+        ContractError: Another size than the library's is asked for.
+    """
+    if library is None:
+        return size
+    if size not in (default, library.size):
+        raise ContractError(
+            f"expected size={library.size} of {kind!r}, which its patches have, got {size}; leave it out"
+        )
+    return library.size

@@ -17,9 +17,16 @@ from vauban.defences import fitters, registry
 from vauban.defences.base import InputDefence
 from vauban.defences.features.nearest import several_nearest
 from vauban.defences.features.patches import PatchSize
-from vauban.defences.inputs.patch_library import LibraryFitter, PatchLibrary, check_images, read_library, windows_of
+from vauban.defences.inputs.patch_library import (
+    LibraryFitter,
+    PatchLibrary,
+    check_images,
+    patch_size,
+    read_library,
+    windows_of,
+)
 
-KIND = "quilting"
+KIND, SIZE = "quilting", 5
 
 
 def minimal_cut(error: Tensor) -> Tensor:
@@ -98,7 +105,7 @@ class Quilting(InputDefence):
     file: str | Path | None = field(default=None, repr=False)
     nearest: Count = 10
     overlap: Annotated[int, Range(1, 15)] = 2
-    size: PatchSize = 5
+    size: PatchSize = SIZE
     library: PatchLibrary | None = None
     registered: ClassVar[str] = KIND
     reference: ClassVar[str] = "Guo, Rana, Cisse, van der Maaten 2018, arXiv:1711.00117"
@@ -114,7 +121,7 @@ class Quilting(InputDefence):
             object.__setattr__(self, "library", read_library(self.file, KIND))
             object.__setattr__(self, "file", None)  # the defence is what was in it, wherever that was
         if self.library is not None:
-            object.__setattr__(self, "size", self.library.size)
+            object.__setattr__(self, "size", patch_size(self.library, self.size, SIZE, KIND))
             if self.nearest > len(self.library.patches):
                 raise ContractError(
                     f"expected at most {len(self.library.patches)} neighbours, the patches of the library, got nearest="
@@ -181,7 +188,7 @@ class FitQuilting(LibraryFitter[Quilting]):
         ContractError: A value outside its range; when fitted, images of several shapes, or smaller than a patch.
     """
 
-    size: PatchSize = 5
+    size: PatchSize = SIZE
     sample: Count = 100_000
     kind: ClassVar[str] = KIND
 

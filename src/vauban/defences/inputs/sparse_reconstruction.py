@@ -15,9 +15,16 @@ from vauban.core.parameters import Count, Range
 from vauban.defences import fitters, registry
 from vauban.defences.base import InputDefence
 from vauban.defences.features.patches import PatchSize
-from vauban.defences.inputs.patch_library import LibraryFitter, PatchLibrary, check_images, read_library, windows_of
+from vauban.defences.inputs.patch_library import (
+    LibraryFitter,
+    PatchLibrary,
+    check_images,
+    patch_size,
+    read_library,
+    windows_of,
+)
 
-KIND = "sparse-reconstruction"
+KIND, SIZE = "sparse-reconstruction", 8
 ALIKE = 256
 """Roundings by which two products count as equal: of grey images in three channels every atom has two equals."""
 BLOCK = 1 << 22
@@ -104,7 +111,7 @@ class SparseReconstruction(InputDefence):
     file: str | Path | None = field(default=None, repr=False)
     atoms: Count = 4
     step: Count = 2
-    size: PatchSize = 8
+    size: PatchSize = SIZE
     dictionary: PatchLibrary | None = None
     registered: ClassVar[str] = KIND
     reference: ClassVar[str] = "Moosavi-Dezfooli, Shrivastava, Tuzel 2018, arXiv:1802.06806"
@@ -119,7 +126,7 @@ class SparseReconstruction(InputDefence):
             object.__setattr__(self, "file", None)  # the defence is what was in it, wherever that was
         most = self.size**2
         if self.dictionary is not None:
-            object.__setattr__(self, "size", self.dictionary.size)
+            object.__setattr__(self, "size", patch_size(self.dictionary, self.size, SIZE, KIND))
             most = min(self.dictionary.patches[0].numel(), len(self.dictionary.patches))
         if self.atoms > most:
             raise ContractError(f"expected at most {most} atoms for a patch of size={self.size}, got {self.atoms}")
@@ -163,7 +170,7 @@ class FitSparseReconstruction(LibraryFitter[SparseReconstruction]):
     Departures: the paper's choice by saliency is not there.
     """
 
-    size: PatchSize = 8
+    size: PatchSize = SIZE
     sample: Count = 20_000
     atoms: Count = 1024
     alike: Annotated[float, Range(0, 1, open_low=True)] = 0.98
