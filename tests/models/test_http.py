@@ -91,6 +91,7 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     "labels": ("", b"[1, 2, 0, 1, 2]", "answers=labels"),
     "ragged": ("", b"[[1, 2], [1, 2, 3], [1, 2], [1, 2], [1, 2]]", "as many scores"),
     "label": ("answers=labels,classes=3", b"[1, 2, 7, 0, 0]", "classes from 0 to 2 .* got 7"),
+    "beyond a float": ("", json.dumps([[10**400, 0]] * 5).encode(), "scores of each image"),
     "half told": ("", json.dumps([[[0, 0.5], [1, 0.2]]] * 5).encode(), "say top=K and classes=N"),
     "not probabilities": ("answers=probabilities", b"[" + b",".join([b"[3, -1]"] * 5) + b"]", "answers=scores"),
     "401": ("", (401, SECRET_BODY, {}), "401 Unauthorized; .*token=env:NAME"),
@@ -108,6 +109,17 @@ def test_what_is_no_answer_is_said_in_one_line(service: Served, case: str, naps:
     assert TOKEN not in str(caught.value)
     assert len(service.requests) == 1
     assert not naps
+
+
+def test_a_service_that_changes_its_number_of_classes_is_another_network(service: Served) -> None:
+    model = vb.models.load(f"{service.url},images=1")
+    assert model(X).shape == (5, 3)
+    service.answer = lambda images: [row[:2] for row in scores(images)]
+    with pytest.raises(
+        ContractError, match=r"expected 3 classes .* as it answered before, got 2: it is another network"
+    ):
+        model(X)
+    assert vb.models.load(service.url)(X).shape == (5, 2)
 
 
 def test_a_busy_service_is_asked_again(service: Served, naps: list[float]) -> None:
@@ -167,6 +179,8 @@ REFUSED = {
     "http://host/,top=1,classes=3": "top=2 or more",
     "http://host/,top=3,classes=3,answers=probabilities": "below the 3 classes",
     "http://host/,timeout=0": "timeout",
+    "http://host/,timeout=1e300": "timeout .* at most 86400",
+    "http://host/,rate=1e-300": "rate",
     "http://host/,transport=jpeg": "transport",
     "http://host/,weigths=a": "weigths",
 }

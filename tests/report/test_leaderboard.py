@@ -106,6 +106,7 @@ def test_an_invalid_number_is_shown_and_never_ranked(tmp_path):
     ("facts", "message"),
     [
         ({"levels": None}, "rounding, got 256 pixel levels in {a}; no rounding in {b}"),
+        ({"precision": "bf16"}, "precision, got float32 in {a}; bf16 in {b}"),
         ({"norm": "l2"}, "norm, got L∞ in {a}; L2 in {b}"),
         ({"eps": 4 / 255}, "eps, got L∞ 8/255 in {a}; L∞ 4/255 in {b}"),
         ({"goal": "targeted:3"}, "goal, got untargeted in {a}; targeted:3 in {b}"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -14,6 +15,7 @@ import pytest
 from vauban.core.errors import ContractError
 from vauban.report.run.comparison import comparison_checks, paired_rates
 from vauban.report.run.gate import Check, cell_checks, check_share, gate_checks, incomplete
+from vauban.report.run.headlines import headlines
 from vauban.report.run.junit import junit, write_junit
 from vauban.statistics.intervals import mcnemar, wilson
 from vauban.store import CellRows, Run
@@ -99,6 +101,21 @@ def test_unfinished_cells_fail_and_so_does_a_run_without_a_budget() -> None:
     assert "budget" in nothing
 
 
+def test_every_budget_is_compared_and_not_only_the_one_that_most_attacks_share() -> None:
+    def two_budgets(broken: int) -> Run:
+        shared = [cell(first(1, 100), attack=attack) for attack in ("pgd", "fgsm")]
+        far = cell(first(broken, 100), attack="pgd:eps=0.3", eps=0.3)
+        return run(*shared, replace(far, columns={**far.columns, "linf": 3 * far.columns["linf"]}))
+
+    (reason,) = reasons(gate_checks(two_budgets(90), 0.3, "point"))
+    assert reason == "robust accuracy 0.100 is below 0.3"
+    (dropped,) = reasons(comparison_checks(two_budgets(50), two_budgets(90)))
+    assert dropped.startswith("dropped from 0.500 to 0.100")
+    (headline,) = headlines(two_budgets(90))
+    assert [(bound.eps, bound.robust.value) for bound in headline.bounds] == [(0.1, 0.99)]
+    assert [(bound.eps, bound.robust.value) for bound in headline.other_bounds] == [(0.3, 0.1)]
+
+
 def test_a_planned_cell_that_was_never_begun_is_missing() -> None:
     whole = run(cell(first(0, 5)))
     assert not incomplete(whole)
@@ -162,7 +179,10 @@ DIFFERENT: Mapping[str, tuple[dict[str, Any], str]] = {
     "data": ({"data_fingerprint": "d162"}, "same images and labels"),
     "slice": ({"data_fingerprint": "d163", "n": 41}, "same images and labels"),
     "attack": ({"attack": "fgsm"}, "same attacks"),
-    "goal": ({"goal": "targeted:3"}, "same attacks"),
+    "goal": ({"goal": "targeted:3"}, r"same attacks .*\(targeted:3, not rounded\) in the new run"),
+    "rounding": ({"levels": 256}, r"\(untargeted, not rounded\) in the base and pgd \(untargeted, 256 pixel levels\)"),
+    "query budget": ({"params": {"threat": {"budget": 2}}}, r"not rounded, at most 2 queries\) in the new run"),
+    "precision": ({"precision": "bf16"}, r"not rounded, bf16\) in the new run; run both .* --precision$"),
     "threat": ({"threat": "transfer"}, "a threat that both runs have.*with --threat white-box too"),
     "cards unknown": ({"threat": "adaptive"}, "a threat that both runs have"),
 }

@@ -84,6 +84,7 @@ class BlackBox(nn.Module):
             self.meter.spend(len(x))
         answer = self.fn(images.cpu().numpy() if self.takes == "numpy" else images)
         logits = self.answers.logits(_tensor(answer, self.name).to(x.device), len(x), self.name).to(images.dtype)
+        self.meter.check_classes(logits.shape[1], self.name)
         if torch.is_grad_enabled() and x.requires_grad:
             return _Answer.apply(x, logits, self.name)  # type: ignore[no-any-return]
         return logits

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import torch
 
 from vauban.core.errors import ContractError, ServiceFailed
-from vauban.core.parameters import Count, Positive, Whole
+from vauban.core.parameters import Count, Range, Whole
 from vauban.core.pictures import pictured, png
 from vauban.models import registry
 from vauban.models.answers import Answers, Classes, Kind
@@ -21,6 +21,10 @@ from vauban.models.http_link import Link, variable_of
 from vauban.models.meter import Meter
 
 Transport = Literal["float32", "png"]
+Seconds = Annotated[float, Range(0, 86_400, open_low=True)]
+"""A time to wait, of a day at most."""
+Rate = Annotated[float, Range(1e-4)]
+"""Images a second, of which one takes a few hours at most."""
 SECRETS = frozenset(
     {"access_token", "api_key", "apikey", "code", "key", "password", "secret", "sig", "signature", "token"}
 )
@@ -91,9 +95,9 @@ def http(
     token: str = "",
     headers: Sequence[str] = (),
     images: Count = 64,
-    timeout: Positive = 30.0,
+    timeout: Seconds = 30.0,
     retries: Whole = 5,
-    rate: Positive | None = None,
+    rate: Rate | None = None,
 ) -> BlackBox:
     """A network behind an address, which answers and has no gradient: `http://host/predict,answers=probabilities`.
 

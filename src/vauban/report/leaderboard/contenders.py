@@ -13,9 +13,16 @@ import numpy as np
 from vauban.core.errors import ContractError
 from vauban.report.run.doubts import invalid_codes
 from vauban.report.run.gate import incomplete
-from vauban.report.run.judged_cells import attacked_cells, current_cells, judged_network, planned_run
+from vauban.report.run.judged_cells import (
+    attacked_cells,
+    current_cells,
+    every_budget,
+    judged_network,
+    planned_run,
+    query_budget,
+)
 from vauban.report.shared import format as fmt
-from vauban.statistics.combine import attack_word, group, norm_of
+from vauban.statistics.combine import attack_word, group
 from vauban.store import CellRows, Run
 
 _BY_DEFAULT = frozenset({"adaptive", "auto", "keyed", "leaked-key", "white-box"})
@@ -50,9 +57,7 @@ class Contender:
     @property
     def budgets(self) -> list[tuple[str, float]]:
         """Every norm and radius at which it was attacked."""
-        return sorted(
-            {(norm_of(cell), float(cell.meta["eps"])) for cell in self.cells if cell.meta.get("eps") is not None}
-        )
+        return every_budget(self.cells)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -163,6 +168,10 @@ def _rounding(contender: Contender) -> str:
     return " or ".join(sorted("no rounding" if n is None else f"{n} pixel levels" for n in levels))
 
 
+def _precision(contender: Contender) -> str:
+    return " or ".join(sorted({str(cell.meta.get("precision") or "float32") for cell in contender.cells}))
+
+
 def _norms(contender: Contender) -> str:
     return " and ".join(sorted({fmt.norm_name(norm) for norm, _ in contender.budgets})) or "no budget"
 
@@ -182,7 +191,7 @@ def _effort(contender: Contender) -> str:
         (
             str(cell.meta["attack"]),
             json.dumps((cell.meta.get("params") or {}).get("attack"), sort_keys=True),
-            str(((cell.meta.get("params") or {}).get("threat") or {}).get("budget")),
+            str(query_budget(cell)),
         )
         for cell in contender.cells
     }
@@ -212,6 +221,7 @@ SETTINGS = (
     Setting("images", _fingerprint),
     Setting("goal", _facts("goal")),
     Setting("rounding", _rounding),
+    Setting("precision", _precision),
     Setting("norm", _norms),
     Setting("eps", _eps),
     Setting("threats", _threats),

@@ -10,7 +10,7 @@ import numpy as np
 from vauban.core.errors import ContractError
 from vauban.report.run.doubts import invalid_codes
 from vauban.report.run.gate import Check, check_share, unfinished
-from vauban.report.run.judged_cells import attacked_cells, budgets, current_cells, planned_run, undefended_first
+from vauban.report.run.judged_cells import attacked_cells, current_cells, every_budget, planned_run, undefended_first
 from vauban.report.run.paired_threats import paired_threats
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group, norm_of, worst_case
@@ -85,7 +85,7 @@ def paired_rates(base: Run, new: Run) -> list[PairedRates]:
     rates = []
     for pair in _pairs(base, new):
         rates.append(_rates(pair, "clean accuracy"))
-        for norm, eps in sorted(_budgets(pair.base).items()):
+        for norm, eps in _budgets(pair.base):
             at = f"robust accuracy at {fmt.norm_name(norm)} {fmt.distance(eps, norm)}"
             rates.append(_rates(pair, at, norm, eps))
     return rates
@@ -187,10 +187,12 @@ def _data(cells: list[CellRows]) -> str:
     )
 
 
-def _budgets(cells: list[CellRows]) -> dict[str, float]:
-    """The budget of each norm: that of the attacks, else the data's conventional one."""
+def _budgets(cells: list[CellRows]) -> list[tuple[str, float]]:
+    """Every budget of the attacks; of a norm without one the data's conventional budget."""
+    given = every_budget(cells)
     usual = {norm_of(cell): cell.meta.get("d_upp") for cell in cells if cell.meta.get("eps") is None}
-    return {norm: float(eps) for norm, eps in usual.items() if eps is not None} | budgets(cells)
+    limited = {norm for norm, _ in given}
+    return sorted([*given, *((n, float(eps)) for n, eps in usual.items() if eps is not None and n not in limited)])
 
 
 def _rates(pair: _Pair, quantity: str, norm: str | None = None, eps: float | None = None) -> PairedRates:

@@ -108,7 +108,7 @@ def gate_checks(run: Run, least: float, compared: Compared = "interval") -> list
         ContractError: `least` is no share.
     """
     check_share("--fail-under", least)
-    checks = [_gate_check(h, bound, least, compared) for h in headlines(run) for bound in h.bounds]
+    checks = [_gate_check(h, bound, least, compared) for h in headlines(run) for bound in (*h.bounds, *h.other_bounds)]
     nothing = "no attack ran at a budget, so --fail-under has nothing to compare"
     return checks or [Check("gate", "robust accuracy at a budget", (nothing,))]
 

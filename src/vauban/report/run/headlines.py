@@ -14,7 +14,14 @@ from vauban.report.run.attack_labels import attack_labels
 from vauban.report.run.attack_stages import stage_sentences
 from vauban.report.run.doubts import cell_doubts, invalid_codes
 from vauban.report.run.evidence import breaking_cells, evidence
-from vauban.report.run.judged_cells import attacked_cells, budgets, current_cells, judged_network, undefended_first
+from vauban.report.run.judged_cells import (
+    attacked_cells,
+    budgets,
+    current_cells,
+    every_budget,
+    judged_network,
+    undefended_first,
+)
 from vauban.report.run.paired_difference import against_undefended
 from vauban.report.run.remarks import remarks
 from vauban.report.run.result_rows import mean_cost
@@ -88,7 +95,7 @@ class Headline:
         defence: The defence in front of it, `none` without one.
         data: The data set.
         clean: Accuracy without attack.
-        bounds: One bound per norm that has a budget.
+        bounds: One bound per norm that has a budget: the one that most attacks share.
         minimal: One smallest distance per norm that an attack minimises.
         unfinished: The number of judged cells that lack samples.
         stale: The number of cells whose code or network has changed since.
@@ -98,6 +105,7 @@ class Headline:
         remarks: What the numbers count, as sentences.
         plain: The verdict as a sentence without terms of the field.
         stages: The accuracy after each attack of a cascade or of the standard battery, a sentence for each cell.
+        other_bounds: The bounds at every other budget, which gates check too.
     """
 
     model: str
@@ -114,6 +122,7 @@ class Headline:
     remarks: tuple[str, ...] = ()
     plain: str = ""
     stages: tuple[str, ...] = ()
+    other_bounds: tuple[BudgetBound, ...] = ()
 
     @property
     def standing(self) -> bool:
@@ -160,6 +169,7 @@ def _headline(
     for norm, eps in sorted(budgets(judged).items()):
         rests = evidence(breaking_cells(judged, norm, eps), labels, doubted, bool(invalid))
         bounds.append(replace(_bound(judged, undefended, norm, eps, labels), evidence=rests))
+    at_others = sorted(set(every_budget(judged)) - {(bound.norm, bound.eps) for bound in bounds})
     free = group([cell for cell in judged if cell.meta.get("eps") is None], norm_of)
     minimal = tuple(_minimal(members, norm, labels) for norm, members in sorted(free.items()))
     return Headline(
@@ -175,6 +185,7 @@ def _headline(
         remarks=tuple(f"{remark}." for remark in remarks(judged or cells)),
         plain=_plain(key, judged, bounds, free) + (plain_sentence.DOUBT if invalid else ""),
         stages=stage_sentences(judged, labels),
+        other_bounds=tuple(_bound(judged, undefended, norm, eps, labels) for norm, eps in at_others),
     )
 
 

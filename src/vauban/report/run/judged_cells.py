@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from vauban.report.run.remarks import remarks
+from vauban.report.shared import format as fmt
 from vauban.statistics.combine import norm_of
 from vauban.store import CellRows, Run
 
@@ -44,6 +45,26 @@ def budgets(cells: list[CellRows]) -> dict[str, float]:
 def judged_network(cell: CellRows) -> tuple[str, str, str]:
     """The network that a cell judges: model, defence, data."""
     return str(cell.meta.get("model")), str(cell.meta.get("defence") or "none"), str(cell.meta.get("data"))
+
+
+def attacked_how(cell: CellRows) -> str:
+    """What an attack was told beside its own word: goal, rounding, query budget and precision; equal texts compare."""
+    levels, budget = cell.meta.get("levels"), query_budget(cell)
+    told = [str(cell.meta.get("goal")), "not rounded" if levels is None else f"{levels} pixel levels"]
+    if budget is not None:
+        told.append(f"at most {fmt.plural(budget, 'query', f'{budget:,}')}")
+    return ", ".join([*told, *([str(cell.meta["precision"])] if cell.meta.get("precision") else [])])
+
+
+def query_budget(cell: CellRows) -> int | None:
+    """The forward passes that an attack had for each image; None for no limit."""
+    budget: int | None = ((cell.meta.get("params") or {}).get("threat") or {}).get("budget")
+    return budget
+
+
+def every_budget(cells: Sequence[CellRows]) -> list[tuple[str, float]]:
+    """Every norm and radius at which cells attack, those of fewer cells than `budgets` names included."""
+    return sorted({(norm_of(cell), float(cell.meta["eps"])) for cell in cells if cell.meta.get("eps") is not None})
 
 
 def undefended_first(key: tuple[str, ...]) -> tuple[Any, ...]:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from vauban.core.errors import ContractError
+from vauban.report.run.judged_cells import attacked_how
 from vauban.report.shared import format as fmt
 from vauban.statistics.combine import group
 from vauban.store import CellRows
-
-_ATTACK = ("attack", "goal", "levels")
 
 
 class PairedThreats(NamedTuple):
@@ -88,16 +87,16 @@ def _prescribes(cell: CellRows) -> bool:
 
 def _check_attacks(what: str, base: Sequence[CellRows], new: Sequence[CellRows]) -> None:
     """Refuse two runs that attacked otherwise, with the options that one of them lacks."""
-    old, now = ({tuple(str(cell.meta.get(fact)) for fact in _ATTACK) for cell in cells} for cells in (base, new))
+    old, now = ({(str(cell.meta.get("attack")), attacked_how(cell)) for cell in cells} for cells in (base, new))
     if old == now:
         return
-    got = [fmt.enumeration(sorted({f"{attack} ({goal})" for attack, goal, _ in side})) for side in (old, now)]
+    got = [fmt.enumeration(sorted(f"{attack} ({how})" for attack, how in side)) for side in (old, now)]
     lacking = [
-        f"run the {run} one with {_options('attack', {attack for attack, *_ in more - less})} too"
+        f"run the {run} one with {_options('attack', {attack for attack, _ in more - less})} too"
         for run, more, less in (("new", old, now), ("base", now, old))
-        if {attack for attack, *_ in more} > {attack for attack, *_ in less}
+        if {attack for attack, _ in more} > {attack for attack, _ in less}
     ]
-    way = next(iter(lacking), "run both with the same --attack, --goal and levels")
+    way = next(iter(lacking), "run both with the same --attack, --goal, --unrounded, --budget and --precision")
     raise ContractError(
         f"{what}: expected runs with the same attacks to compare them image by image, got {got[0]} in the base and "
         f"{got[1]} in the new run; {way}"

@@ -76,7 +76,7 @@ def _network(headline: Headline) -> dict[str, Any]:
         "robust_accuracy": [
             {"norm": bound.norm, "eps": bound.eps, **estimate(bound.robust)}
             | {"gradients": bound.gradients, "queries": bound.queries}
-            for bound in headline.bounds
+            for bound in (*headline.bounds, *headline.other_bounds)
         ],
         "minimal_distance": [
             {"norm": minimal.norm, "median": minimal.median, "p_suc": estimate(minimal.p_suc)}
