@@ -16,6 +16,7 @@ from tests.models.served import Served, served
 import vauban as vb
 from vauban.cli import main
 from vauban.core.errors import AccessError, ContractError, QueriesSpent
+from vauban.evaluate.inspection.bundle import inspect
 from vauban.evaluate.study import Study
 from vauban.store.query_ledger import QueryLedger
 
@@ -187,6 +188,19 @@ def test_answers_that_move_on_the_way_are_a_finding(moved: bool, tmp_path: Path)
     assert facts is not None
     assert facts["asked"] == 12
     assert facts["moved"] == (12 if moved else 0)
+
+
+def test_an_audit_asks_a_service_only_where_it_is_told_to(service: Served, tmp_path: Path) -> None:
+    run = study(tmp_path / "run", service.url, attack="square:eps=0.05,steps=1", preflight=False, planted=0)
+    run.run()
+    asked = service.images
+    checks = inspect(tmp_path / "run").checks
+    assert service.images == asked
+    silent = {check.subject: check.state for check in checks if "--ask-services" in check.reason}
+    assert silent == {"data": "unchecked", "images": "unchecked"}
+    checks = inspect(tmp_path / "run", ask_services=True).checks
+    assert service.images > asked
+    assert {check.state for check in checks if check.subject in ("data", "images")} == {"agrees"}
 
 
 def test_a_dry_run_asks_nothing_and_a_limit_needs_a_black_box(service: Served, tmp_path: Path, capsys: Any) -> None:

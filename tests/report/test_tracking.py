@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def test_metrics_have_their_intervals_and_findings_are_tags(run):
         assert numbers[f"robust_accuracy{suffix}/{where}"] == bound[end]
     assert parameters(run) == {"data": "cifar10/test[:50]", "models": '["cifar10-cnn"]', "seed": "3"}
     assert tags(run, told)["finding.warning.black-box-beats-white-box"].startswith("square broke 12.0 %")
+
+
+def test_a_run_that_lacks_rows_is_refused(run, tmp_path):
+    partial = replace(run, cells=[replace(run.cells[0], complete=False), *run.cells[1:]])
+    with pytest.raises(ContractError, match="expected a finished run, got one without all of its rows"):
+        export_to_mlflow(partial, (tmp_path / "store").as_uri())
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.slow

@@ -22,6 +22,9 @@ def audit(
         bool, typer.Option("--other-environment", help="Tell other versions, and do not count them as a difference.")
     ] = False,
     seal: Annotated[str | None, typer.Option(help="The seal that the run should have, as an audit printed it.")] = None,
+    ask_services: Annotated[
+        bool, typer.Option("--ask-services", help="Ask services behind an address again, which may cost.")
+    ] = False,
     data_root: RootOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -31,7 +34,7 @@ def audit(
     """
     from vauban.evaluate.inspection.bundle import inspect
 
-    inspection = inspect(run, data_root)
+    inspection = inspect(run, data_root, ask_services)
     if seal is not None:
         inspection = inspection.sealed(seal)
     if other_environment:

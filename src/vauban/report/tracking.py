@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vauban.core.errors import ContractError, check_installed
+from vauban.report.run.gate import check_finished
 from vauban.report.run.judged_cells import planned_run
 from vauban.report.run.page import page
 from vauban.report.run.summary import summary
@@ -36,14 +37,15 @@ def export_to_mlflow(run: Run, uri: str, experiment: str = "vauban") -> str:
 
     Raises:
         MissingExtra: MLflow is not installed.
-        ContractError: The server does not answer, or refuses.
+        ContractError: The run is not finished, or the server does not answer, or refuses.
     """
+    planned = planned_run(run)
+    check_finished(planned)
     check_installed("mlflow", "mlflow", "vauban export mlflow")
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # a folder is a choice of the user's, and said by the URI
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    planned = planned_run(run)
     try:
         client = MlflowClient(uri)
         known = client.get_experiment_by_name(experiment)

@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -73,20 +74,21 @@ def opened_bundle(path: Path) -> Iterator[tuple[Path, Originals]]:
         yield archive.folder / RUN, originals
 
 
-def inspect(path: Path, root: str | Path | None = None) -> Inspection:
+def inspect(path: Path, root: str | Path | None = None, ask_services: bool = False) -> Inspection:
     """Inspect a run directory or a bundle.
 
     Args:
         path: The directory, or the file of a bundle.
         root: Folder of the data sets in place of the study's.
+        ask_services: Whether services are asked again, which may cost.
 
     Raises:
         ContractError: It is no finished run of an evaluation, or no whole bundle.
     """
     if not path.is_file():
-        return inspect_run(path, Originals(root=root))
+        return inspect_run(path, Originals(root=root, ask_services=ask_services))
     with opened_bundle(path) as (folder, originals):
-        return inspect_run(folder, Originals(originals.folder, originals.states, originals.data, root), str(path))
+        return inspect_run(folder, replace(originals, root=root, ask_services=ask_services), str(path))
 
 
 def _named(run: Run) -> dict[str, dict[str, str]]:

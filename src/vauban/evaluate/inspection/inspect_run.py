@@ -16,11 +16,15 @@ from vauban.evaluate.inspection.recorded import environment_checks, file_checks,
 from vauban.evaluate.inspection.remade import Remade, Unmade, network_address, remade
 from vauban.evaluate.inspection.run_folder import ended_run
 from vauban.evaluate.own_labels import own_labels
+from vauban.evaluate.queries import drifts
 from vauban.evaluate.settings import Settings
 from vauban.report.run.gate import unfinished
 from vauban.store import CellRows, Run
 from vauban.store.parquet import Store
 from vauban.store.sources import file_of
+
+SERVICE = "answers of a service, which is not asked unless you say --ask-services: it may cost"
+"""Why images or labels of a service are not checked."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Originals:
         states: Weights files of models that are not made from a file, by name.
         data: The samples; None: where the words say.
         root: Folder of the data sets in place of the study's.
+        ask_services: Whether services are asked again, which may cost.
     """
 
     folder: Path | None = None
     states: Mapping[str, Path] = field(default_factory=dict)
     data: Dataset | None = None
     root: str | Path | None = None
+    ask_services: bool = False
 
     def place(self, path: str) -> Path:
         """Where a file is now that had an absolute path; those of vauban itself are where they are installed."""
@@ -73,9 +79,9 @@ def _checks(run: Run, originals: Originals) -> Iterator[Checked]:
         named = run.study.get("files") or {}
         places = {text: str(originals.place(facts["path"])) for text, facts in named.items()}
         made = remade(run.study, places, originals.states, originals.data, originals.root)
-        yield from _data_checks(run, made)
+        yield from _data_checks(run, made, originals.ask_services)
         for cell in run.cells:
-            yield from _cell_checks(run, cell, made)
+            yield from _cell_checks(run, cell, made, originals.ask_services)
     for rows in (*run.certificates, *run.measurements):
         reason = "certificates and measurements store no images to be judged again"
         yield Checked("images", rows.meta["hash"], "unchecked", reason, len(rows.columns["id"]))
@@ -92,17 +98,17 @@ def _unfinished(run: Run) -> Iterator[Checked]:
         yield Checked("rows", f"cells/{key}", "differs", "is planned and has no rows; run the same command again")
 
 
-def _data_checks(run: Run, made: Remade) -> Iterator[Checked]:
+def _data_checks(run: Run, made: Remade, ask: bool) -> Iterator[Checked]:
     told = set()
     for cell in run.cells:
         key = cell.meta["model"] if made.own else "", cell.meta["data"], cell.meta["data_fingerprint"]
         if key in told:
             continue
         told.add(key)
-        yield _data_check(cell, made)
+        yield _data_check(cell, made, ask)
 
 
-def _data_check(cell: CellRows, made: Remade) -> Checked:
+def _data_check(cell: CellRows, made: Remade, ask: bool) -> Checked:
     about, data = str(cell.meta["data"]), made.data
     if isinstance(data, Unmade):
         return Checked("data", about, "unchecked", data.reason)
@@ -110,13 +116,15 @@ def _data_check(cell: CellRows, made: Remade) -> Checked:
         model = made.models.get(cell.meta["model"])
         if model is None:
             return Checked("data", about, "unchecked", "the labels were the answers of a model that is not here")
+        if drifts(model.value) and not ask:
+            return Checked("data", about, "unchecked", SERVICE)
         data = own_labels(model, data, Settings(batch_size=int(cell.meta["batch_size"])))
     if data.fingerprint == cell.meta["data_fingerprint"]:
         return Checked("data", about, "agrees")
     return Checked("data", about, "differs", "other images, labels or ids now than when the rows were made")
 
 
-def _cell_checks(run: Run, cell: CellRows, made: Remade) -> Iterator[Checked]:
+def _cell_checks(run: Run, cell: CellRows, made: Remade, ask: bool) -> Iterator[Checked]:
     facts, folder = cell.meta, Store(run.path).cell(cell.meta["hash"])
     about = f"{facts['model']} | {facts['defence']} | {facts['threat']} | {facts['attack']}"
     rows, network = len(cell.columns["id"]), made.network(facts)
@@ -134,4 +142,7 @@ def _cell_checks(run: Run, cell: CellRows, made: Remade) -> Iterator[Checked]:
     same = network_address(network) == facts.get("network")
     changed = "" if same else "another structure, other weights or attributes now than when the rows were made"
     yield Checked("weights", f"{facts['model']} | {facts['defence']}", "agrees" if same else "differs", changed)
+    if drifts(network) and not ask:
+        yield Checked("images", about, "unchecked", SERVICE, rows)
+        return
     yield from image_checks(run.path, folder, network, made.data if isinstance(made.data, Dataset) else None)

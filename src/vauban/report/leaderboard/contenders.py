@@ -12,7 +12,7 @@ import numpy as np
 
 from vauban.core.errors import ContractError
 from vauban.report.run.doubts import invalid_codes
-from vauban.report.run.gate import incomplete
+from vauban.report.run.gate import check_finished
 from vauban.report.run.judged_cells import (
     attacked_cells,
     current_cells,
@@ -96,10 +96,7 @@ def contenders(runs: Sequence[Run]) -> list[Contender]:
 
 def _of_run(run: Run) -> list[Contender]:
     planned = planned_run(run)
-    if incomplete(run) or not planned.cells:
-        raise ContractError(
-            f"{run.path}: expected a finished run, got one without all of its rows; vauban status says more"
-        )
+    check_finished(planned)
     cells = [cell for cell in attacked_cells(planned) if not str(cell.meta.get("threat")).startswith("removed")]
     made = []
     for (model, defence, data), members in group(cells, judged_network).items():

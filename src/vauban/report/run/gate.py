@@ -84,6 +84,14 @@ def incomplete(run: Run) -> bool:
     return bool(run.study.get("missing")) or len(cells) < len(planned) or any(unfinished(cell) for cell in cells)
 
 
+def check_finished(run: Run) -> None:
+    """Raises ContractError where a run has not all of the rows of its last plan."""
+    if incomplete(run):
+        raise ContractError(
+            f"{run.path}: expected a finished run, got one without all of its rows; vauban status says more"
+        )
+
+
 def unfinished(cell: CellRows) -> list[str]:
     """Why a cell has not all of its rows; none where it has."""
     if cell.failures:
