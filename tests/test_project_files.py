@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -29,7 +30,8 @@ def requirements(lines: list[str]) -> dict[str, str]:
     return {MODULES.get(m[1], m[1].replace("-", "_")): m[2] for m in split if m is not None}
 
 
-def imported() -> set[str]:
+@functools.cache
+def imported() -> frozenset[str]:
     """Top-level modules that the package imports anywhere, its own and the standard library's left out."""
     names: set[str] = set()
     for path in (ROOT / "src").rglob("*.py"):
@@ -38,7 +40,7 @@ def imported() -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"vauban"}
+    return frozenset(names - set(sys.stdlib_module_names) - {"vauban"})
 
 
 def test_the_version_stands_in_one_place() -> None:
