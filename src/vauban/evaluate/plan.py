@@ -216,8 +216,8 @@ def check_fit(cells: Sequence[Cell]) -> None:
     Raises:
         ContractError: One does not take it; model and defence are named.
     """
-    networks = {id(cell.defended): cell for cell in reversed(cells) if not drifts(cell.defended)}
-    for cell in reversed(networks.values()) if len(networks) > 1 else ():
+    networks = {id(cell.defended): cell for cell in cells if not drifts(cell.defended)}
+    for cell in networks.values() if len(networks) > 1 else ():
         try:
             answers(cell.defended, cell.data.take(1).to(cell.settings.device).x)
         except ContractError as error:

@@ -175,8 +175,9 @@ def _shown(shape: Any) -> str:
 
 def _digest(path: Path) -> str:
     """SHA-256 over the file, and over the names and contents of the files of its external data."""
-    digest = hashlib.sha256(path.read_bytes())
-    for name, beside in external_data(path).items():
+    model = path.read_bytes()
+    digest = hashlib.sha256(model)
+    for name, beside in external_data(model, path.parent).items():
         digest.update(name.encode() + bytes.fromhex(digest_of(beside)))
     return digest.hexdigest()
 

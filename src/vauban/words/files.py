@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,25 +28,25 @@ def files_in(text: str) -> tuple[Path, ...]:
     return tuple(path for path in named if path.is_file())
 
 
-def weights_in(text: str) -> dict[str, str]:
-    """The files of tensors that a chain of words names, also in brackets, as they are written, each with its SHA-256.
+def weights_named(text: str) -> Iterator[str]:
+    """The files of tensors that a chain of words names, also in brackets, as they are written.
 
     Args:
         text: `patches:file=a.safetensors+jpeg`.
-
-    Returns:
-        "" in the place of the SHA-256 of a file that does not exist.
     """
-    held: dict[str, str] = {}
     for part in joined(text):
         for value in parse(part).params.values():
             for name in value.texts if isinstance(value, Bracketed) else (value,):
                 if isinstance(name, str) and Path(name).suffix in SUFFIXES:
-                    path = Path(name).expanduser()
-                    held[name] = digest_of(path) if path.is_file() else ""
+                    yield name
                 elif isinstance(value, Bracketed):
-                    held |= weights_in(name)
-    return held
+                    yield from weights_named(name)
+
+
+def weights_in(text: str) -> dict[str, str]:
+    """The same files, each with its SHA-256; "" for one that does not exist."""
+    paths = {name: Path(name).expanduser() for name in weights_named(text)}
+    return {name: digest_of(path) if path.is_file() else "" for name, path in paths.items()}
 
 
 def load_file(path: Path) -> ModuleType:

@@ -23,7 +23,7 @@ from vauban.models.architecture import Architecture, of_weights
 from vauban.models.wrap import wrap
 from vauban.training.recipe import RecipePart
 from vauban.words import defence as defences
-from vauban.words.files import files_in, from_file, weights_in
+from vauban.words.files import files_in, from_file, weights_in, weights_named
 from vauban.words.named import Named, instance, resolved
 from vauban.words.recipe import recipe_of
 
@@ -94,7 +94,7 @@ def stands_behind(weights: Path) -> str:
 def fitted_before(weights: Path) -> dict[str, str]:
     """Files of that defence, as it names them, each with its SHA-256 at the training; "" where that is not known."""
     told = files.metadata(weights).get("fitted", {})
-    return {name: str(told.get(name, "")) for name in weights_in(stands_behind(weights))}
+    return {name: str(told.get(name, "")) for name in weights_named(stands_behind(weights))}
 
 
 def put_back(model: Named[nn.Module]) -> Named[Any]:

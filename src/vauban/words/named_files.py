@@ -23,7 +23,7 @@ def named_files(words: Any) -> dict[str, dict[str, str]]:
     paths = {text: Path(text).expanduser() for word in _texts(words) for text in _candidates(word)}
     named = {text: path for text, path in paths.items() if path.suffix and path.is_file() and not is_key(path)}
     for path in [path for path in named.values() if path.suffix == ".onnx"]:
-        named |= {str(beside): beside for beside in external_data(path).values()}
+        named |= {str(beside): beside for beside in external_data(path.read_bytes(), path.parent).values()}
     return {text: {"path": str(path.absolute()), "sha256": digest_of(path)} for text, path in sorted(named.items())}
 
 

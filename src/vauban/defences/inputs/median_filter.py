@@ -39,8 +39,8 @@ class MedianFilter(InputDefence):
 
     def apply(self, x: Tensor) -> Tensor:
         planes = check_image(x, f"a {self.size}x{self.size} window").flatten(0, 1)[:, None]
-        together = max(1, CACHED // planes[0].numel()) if len(planes) and x.device.type == "cpu" else len(planes)
-        return torch.cat([self._filtered(some) for some in torch.split(planes, together or 1)]).view_as(x)
+        together = CACHED // max(1, x.shape[2:].numel()) if x.device.type == "cpu" else len(planes)
+        return torch.cat([self._filtered(some) for some in torch.split(planes, max(1, together))]).view_as(x)
 
     def _filtered(self, x: Tensor) -> Tensor:
         """The filter on all images at once."""

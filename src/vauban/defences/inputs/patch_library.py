@@ -144,22 +144,29 @@ def windows_of(x: Tensor, size: int, step: int) -> tuple[Windows, Tensor]:
     return windows, rows.view(len(x), places, x.shape[1] * size**2)
 
 
-def patch_size(library: PatchLibrary | None, size: int, default: int, kind: str) -> int:
-    """The side of a patch in pixels: that of a library where there is one.
+def opened_library(defence: Any, held: str, default: int, kind: str) -> PatchLibrary | None:
+    """The library of a defence, which is what was in its file, wherever that was, and has the size of a patch.
 
     Args:
-        library: The library.
-        size: What is asked for.
-        default: What stands there where nothing is asked for.
-        kind: What the message calls it.
+        defence: A frozen defence with `file`, `size` and a library; it gets the library and its size, and no file.
+        held: The field of the library.
+        default: The size where none is asked for.
+        kind: What messages call the defence.
 
     Raises:
-        ContractError: Another size than the library's is asked for.
+        ContractError: A file and a library are given, the file holds none, or another size than the library's is asked for.
     """
+    library: PatchLibrary | None = getattr(defence, held)
+    if defence.file is not None:
+        if library is not None:
+            raise ContractError(f"expected a file or a {held} for {kind!r}, got both; leave one out")
+        library = read_library(defence.file, kind)
     if library is None:
-        return size
-    if size not in (default, library.size):
+        return None
+    if defence.size not in (default, library.size):
         raise ContractError(
-            f"expected size={library.size} of {kind!r}, which its patches have, got {size}; leave it out"
+            f"expected size={library.size} of {kind!r}, which its patches have, got {defence.size}; leave it out"
         )
-    return library.size
+    for field, value in ((held, library), ("file", None), ("size", library.size)):
+        object.__setattr__(defence, field, value)
+    return library

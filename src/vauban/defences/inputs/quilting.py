@@ -17,14 +17,7 @@ from vauban.defences import fitters, registry
 from vauban.defences.base import InputDefence
 from vauban.defences.features.nearest import several_nearest
 from vauban.defences.features.patches import PatchSize
-from vauban.defences.inputs.patch_library import (
-    LibraryFitter,
-    PatchLibrary,
-    check_images,
-    patch_size,
-    read_library,
-    windows_of,
-)
+from vauban.defences.inputs.patch_library import LibraryFitter, PatchLibrary, check_images, opened_library, windows_of
 
 KIND, SIZE = "quilting", 5
 
@@ -115,18 +108,12 @@ class Quilting(InputDefence):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.file is not None:
-            if self.library is not None:
-                raise ContractError(f"expected a file or a library for {KIND!r}, got both; leave one out")
-            object.__setattr__(self, "library", read_library(self.file, KIND))
-            object.__setattr__(self, "file", None)  # the defence is what was in it, wherever that was
-        if self.library is not None:
-            object.__setattr__(self, "size", patch_size(self.library, self.size, SIZE, KIND))
-            if self.nearest > len(self.library.patches):
-                raise ContractError(
-                    f"expected at most {len(self.library.patches)} neighbours, the patches of the library, got nearest="
-                    f"{self.nearest}"
-                )
+        library = opened_library(self, "library", SIZE, KIND)
+        if library is not None and self.nearest > len(library.patches):
+            raise ContractError(
+                f"expected at most {len(library.patches)} neighbours, the patches of the library, got nearest="
+                f"{self.nearest}"
+            )
         if 2 * self.overlap > self.size:
             raise ContractError(
                 f"expected an overlap of at most {self.size // 2}, half of size={self.size}, got {self.overlap}"

@@ -15,14 +15,7 @@ from vauban.core.parameters import Count, Range
 from vauban.defences import fitters, registry
 from vauban.defences.base import InputDefence
 from vauban.defences.features.patches import PatchSize
-from vauban.defences.inputs.patch_library import (
-    LibraryFitter,
-    PatchLibrary,
-    check_images,
-    patch_size,
-    read_library,
-    windows_of,
-)
+from vauban.defences.inputs.patch_library import LibraryFitter, PatchLibrary, check_images, opened_library, windows_of
 
 KIND, SIZE = "sparse-reconstruction", 8
 ALIKE = 256
@@ -119,15 +112,8 @@ class SparseReconstruction(InputDefence):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.file is not None:
-            if self.dictionary is not None:
-                raise ContractError(f"expected a file or a dictionary for {KIND!r}, got both; leave one out")
-            object.__setattr__(self, "dictionary", read_library(self.file, KIND))
-            object.__setattr__(self, "file", None)  # the defence is what was in it, wherever that was
-        most = self.size**2
-        if self.dictionary is not None:
-            object.__setattr__(self, "size", patch_size(self.dictionary, self.size, SIZE, KIND))
-            most = min(self.dictionary.patches[0].numel(), len(self.dictionary.patches))
+        dictionary = opened_library(self, "dictionary", SIZE, KIND)
+        most = self.size**2 if dictionary is None else min(dictionary.patches[0].numel(), len(dictionary.patches))
         if self.atoms > most:
             raise ContractError(f"expected at most {most} atoms for a patch of size={self.size}, got {self.atoms}")
         if self.step > self.size:
