@@ -6,15 +6,20 @@ WORKERS ?= 2
 
 .PHONY: demo test check test-peers lint docs bench bench-peers clean
 
-$(VENV)/.base: pyproject.toml
+# Compiling every module of torch takes a minute and a half; each is compiled when it is first imported.
+PIP := -m pip install -q --disable-pip-version-check --no-compile
+
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "vauban needs Python >= 3.11; set PYTHON=python3.11"; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP) -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.base
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev]"
-	touch $@
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python $(PIP) -e ".[dev]"
+	touch $(VENV)/.base $@
 
 demo: $(VENV)/.base
 	$(BIN)/vauban evaluate --out runs/demo
@@ -28,7 +33,7 @@ check: lint
 
 # Cross-checks against Foolbox and AutoAttack; optional, needs the extra `peers`.
 test-peers: $(VENV)/.dev
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[peers]"
+	$(BIN)/python $(PIP) -e ".[peers]"
 	$(BIN)/python -m pytest -n $(WORKERS) -m peers
 
 lint: $(VENV)/.dev
@@ -37,15 +42,15 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[docs]"
+	$(BIN)/python $(PIP) -e ".[docs]"
 	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.overhead $(BENCH)
 
 bench-peers: $(VENV)/.dev
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[peers]"
-	test -d $(VENV)/peers || $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(VENV)/peers torchattacks==3.5.1
+	$(BIN)/python $(PIP) -e ".[peers]"
+	test -d $(VENV)/peers || $(BIN)/python $(PIP) --no-deps --target $(VENV)/peers torchattacks==3.5.1
 	PYTHONPATH=$(VENV)/peers $(BIN)/python -m benchmarks.peers $(BENCH)
 
 clean:

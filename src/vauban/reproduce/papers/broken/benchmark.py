@@ -47,11 +47,12 @@ def by_hand(entry: Examined, scale: Scale) -> list[Craft]:
     steps, queries = (2, 5) if small(scale) else (40, 1000)
     attack = PGD(entry.ball, steps=steps, loss=margin)
     made = [
-        Craft(attack, source, False, draws=1 if source[0].path == () else entry.draws)
+        Craft(attack, source, False, draws=entry.draws if source[0].path else 1)
         for source in entry.sources or ((WeightedNetwork(entry.role),),)
     ]
-    if entry.asked and entry.defence is not None:
-        source = WeightedNetwork(entry.role, (entry.defence,), bpda="none")
+    if entry.asked and entry.defended:
+        path = () if entry.defence is None else (entry.defence,)
+        source = WeightedNetwork(entry.role, path, bpda="none")
         made.append(Craft(Square(entry.ball, queries), (source,), False, grid=256, keep="best"))
     return made
 
@@ -59,7 +60,7 @@ def by_hand(entry: Examined, scale: Scale) -> list[Craft]:
 def standing(entry: Examined, scale: Scale) -> Standing:
     """The cells of an entry."""
     path: tuple[Path, ...] = () if entry.defence is None else (entry.defence,)
-    plain: tuple[Path, ...] = () if entry.defence is None else (Unwrapped(entry.defence),)
+    plain: tuple[Path, ...] = (Unwrapped(entry.defence),) if entry.defended else ()
     judge, attack = Judge((entry.role,), path), battery(entry, scale)
 
     def number(what: str, judge: Judge = judge, craft: Craft | None = None) -> TableCell:

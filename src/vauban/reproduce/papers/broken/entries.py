@@ -15,7 +15,7 @@ from vauban.defences.inputs.random_resize import RandomResize
 from vauban.defences.inputs.total_variation import TotalVariation
 from vauban.reproduce.declarations import Scale
 from vauban.reproduce.papers.broken import answers, fronts
-from vauban.reproduce.papers.broken.networks import OTHER, OTHER_ROBUST, ROBUST
+from vauban.reproduce.papers.broken.networks import GALLERY, OTHER, OTHER_ROBUST, ROBUST
 from vauban.reproduce.papers.broken.setting import (
     CUT,
     DISCRETE,
@@ -98,6 +98,15 @@ def registered() -> list[Examined]:
             (bare(), through(pruning)),
             draws=16,
             asked=False,
+        ),
+        Examined(
+            "retrieval",
+            DISCRETE,
+            None,
+            Claimed("linf", MNIST, "Papernot and McDaniel 2018, arXiv:1803.04765", "Sitawarin and Wagner 2019", 0.25),
+            (bare(), bare(GALLERY)),
+            role=GALLERY,
+            fitted=True,
         ),
         Examined("total variation", OPTIMISED, variation, GUO, (bare(),), L2(1.5), asked=False),
         Examined("crop ensemble", RANDOM, crops, GUO, (bare(), through(crops)), L2(1.5), draws=8, asked=False),

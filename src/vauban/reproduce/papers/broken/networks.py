@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from vauban.reproduce.declarations import Scale
+from vauban.defences.features.neighbours import FitNeighbours
+from vauban.reproduce.declarations import DefenceOnUse, DefendedRole, Scale
 from vauban.reproduce.papers.broken.setting import PLAIN
 from vauban.training.run import TrainingRun
 
+GALLERY = "plain, behind the votes of its nearest training images"
 OTHER, ROBUST, OTHER_ROBUST = "other architecture", "trained on PGD", "other architecture, trained on PGD"
 PGD = "at:attack=[pgd:eps={eps},steps=4]"
 SMALL = "keyed-cw:c1=8,c2=16,h=64,dropout=0"
 """Four 3x3 convolutions without normalisation, 25 000 parameters: thousands of queries in seconds."""
 NORMALISED = "small-plain:channels=1"
 """Five 3x3 convolutions with batch normalisation."""
+
+
+def gallery(data: str) -> dict[str, DefendedRole]:
+    """The plain network behind the votes of its training images."""
+    return {GALLERY: DefendedRole(PLAIN, (DefenceOnUse(FitNeighbours(most=100), data),))}
+
 
 SMOKE = Scale(
     "digits/test[:40]",
@@ -22,6 +30,7 @@ SMOKE = Scale(
     "stand-in",
     "two digits of 8x8 pixels, one entry of each mechanism, attacks of few steps: a trial of the code",
     {ROBUST: TrainingRun("digits-cnn", "digits/train[:200]", 1, PGD.format(eps=0.1), holdout=0)},
+    defended=gallery("digits/train[:200]"),
 )
 
 
@@ -51,6 +60,7 @@ def mnist(images: int, every: int, epochs: int, minutes: float) -> Scale:
                 NORMALISED, data, 2 * epochs, PGD.format(eps=0.1), holdout=0, seed=1, minutes=minutes / 10
             ),
         },
+        defended=gallery(data),
     )
 
 

@@ -54,17 +54,21 @@ class Cardless(nn.Module):
 
 @dataclass(frozen=True)
 class Unwrapped:
-    """A defence as its user would write it: the same modules, no card on any of them, a plain module around them."""
+    """A defence as its user would write it: the same modules, no card on any of them, a plain module around them.
 
-    defence: Path
+    Attributes:
+        defence: The defence; None: that of the network's role, which is behind it already.
+    """
+
+    defence: Path | None
 
     @property
     def name(self) -> str:
-        return f"{self.defence.name} (no card)"
+        return "no card" if self.defence is None else f"{self.defence.name} (no card)"
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """A copy of the defended network without cards."""
-        plain = copy.deepcopy(self.defence.wrap(module))
+        plain = copy.deepcopy(module if self.defence is None else self.defence.wrap(module))
         for part in plain.modules():
             if isinstance(getattr(part, "card", None), Card):
                 part.card = None  # type: ignore[assignment]
@@ -104,11 +108,12 @@ class Examined:
     Attributes:
         name: Of the entry.
         mechanism: What masks the gradient; SOUND: a control, on which nothing may be found.
-        defence: The defence with its card, where it has one; None: a bare network.
+        defence: The defence with its card, where it has one; None: none beside that of the role.
         claim: The paper's threat.
         sources: What the attacks written by hand differentiate, each a craft of its own.
         ball: The budget.
         role: The network.
+        fitted: Whether the network of the role is behind a defence that was fitted to it.
         draws: Of a gradient by hand.
         asked: Whether an attack by scores on the defended network is among those by hand.
     """
@@ -120,13 +125,19 @@ class Examined:
     sources: tuple[tuple[WeightedNetwork, ...], ...] = ()
     ball: Ball = Linf(0.15)
     role: str = PLAIN
+    fitted: bool = False
     draws: int = 1
     asked: bool = True
 
     @property
+    def defended(self) -> bool:
+        """Whether there is a defence."""
+        return self.fitted or self.defence is not None
+
+    @property
     def carded(self) -> bool:
         """Whether it is one of `vauban.defences`, whose card says how to attack it."""
-        return self.defence is not None and not isinstance(self.defence, Made)
+        return self.defended and not isinstance(self.defence, Made)
 
     @property
     def inside(self) -> bool:
