@@ -161,3 +161,18 @@ def test_a_file_that_registers_a_thing_is_read_again_after_an_edit_beside_it(tmp
         from vauban.metrics import registry
 
         del registry._entries["mine-of-a-test"]
+
+
+def test_a_package_installed_below_the_folder_is_imported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A virtual environment in the project's folder, the usual place: its modules are nobody's siblings."""
+    packages = tmp_path / ".venv" / "lib" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "installed_of_nobody.py").write_text("class Kept:\n    pass\n")
+    monkeypatch.syspath_prepend(str(packages))
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text("import importlib\nvalue = importlib.import_module('installed_of_nobody').Kept\n")
+    try:
+        assert load_file(tmp_path / "one.py").value is load_file(tmp_path / "two.py").value
+        assert "installed_of_nobody" in sys.modules
+    finally:
+        sys.modules.pop("installed_of_nobody", None)

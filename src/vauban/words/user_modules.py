@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -52,8 +53,14 @@ class Folder:
         return (self.path / name).is_dir() and _nowhere(name)
 
     def _mine(self, module: ModuleType) -> bool:
-        file = getattr(module, "__file__", None)
-        return file is not None and Path(file).resolve().is_relative_to(self.path)
+        """Whether a module is of the folder, and not of a place for packages below it, as a virtual environment is."""
+        name, file = module.__name__, getattr(module, "__file__", None)
+        if file is None or name.partition(".")[0] == PACKAGE.name:
+            return False
+        path = Path(file).resolve()
+        return path.is_relative_to(self.path) and not any(
+            path.is_relative_to(place) for place in _places_below(self.path, tuple(sys.path))
+        )
 
     def take(
         self,
@@ -149,6 +156,13 @@ def folder_of(file: Path) -> Folder:
 def folders_above(file: Path) -> list[Path]:
     """The folders, the nearest first, that a file was or may have been imported from."""
     return [folder for folder in file.parents if folder in _FOLDERS]
+
+
+@cache
+def _places_below(folder: Path, searched: tuple[str, ...]) -> tuple[Path, ...]:
+    """The places below a folder where Python looks for modules, a virtual environment's among them."""
+    places = [Path(place).resolve() for place in searched]
+    return tuple(place for place in places if place != folder and place.is_relative_to(folder))
 
 
 def _nowhere(name: str) -> bool:
