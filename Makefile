@@ -25,11 +25,11 @@ demo: $(VENV)/.base
 	$(BIN)/vauban evaluate --out runs/demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # Before a commit: lint, types and the tests that are not slow.
 check: lint
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 # Cross-checks against Foolbox and AutoAttack; optional, needs the extra `peers`.
 test-peers: $(VENV)/.dev

@@ -90,6 +90,7 @@ NEEDED: dict[str, Mapping[str, Any]] = {
     "chosen-inputs": {"guess": NET},
     "leaked-activation": {"guess": NET},
     "substitute": {"model": "digits-cnn", "data": "digits/train", "trained": NET},
+    "distilled": {"model": "digits-cnn", "data": "digits/train", "trained": NET},
     "auto-encoder": {"trained": AUTO},
     "s2snet": {"trained": AUTO},
     "defence magnet": {"trained": AUTO, "calibration": Calibration((0.1, 0.1), (1.0, 1.0))},

@@ -199,6 +199,24 @@ def test_the_menu_knows_what_an_operation_does() -> None:
     assert "copies of channels" in dict(menu(z, torch.cat([z, z], 1)))
 
 
+def test_the_menu_finds_the_vectors_that_an_operation_chooses_from() -> None:
+    z = Stream(0, torch.arange(16)).normal("z", (3, 6, 6))
+    words = Stream(1, torch.arange(7)).normal("words", (3,))
+    chosen = torch.cdist(z.movedim(1, -1).reshape(-1, 3), words).argmin(1)
+    replaced = words[chosen].view(16, 6, 6, 3).movedim(-1, 1)
+    soft = dict(menu(z, replaced))["soft nearest neighbour"]
+    torch.testing.assert_close(soft.words.sort(0).values, words.sort(0).values)
+    leaf = z[:2].clone().requires_grad_(True)
+    apart = (leaf.movedim(1, -1)[..., None, :] - soft.words).square().sum(-1)
+    by_hand = torch.einsum("bhwk,kc->bchw", (-apart / soft.width).softmax(-1), soft.words)
+    torch.testing.assert_close(soft(leaf), by_hand)
+    assert soft.width == pytest.approx(float((z - replaced).square().sum(1).mean()), rel=1e-5)
+    farthest = torch.cdist(z.movedim(1, -1).reshape(-1, 3), words).argmax(1)
+    other = words[farthest].view(16, 6, 6, 3).movedim(-1, 1)
+    assert "soft nearest neighbour" not in dict(menu(z, other))
+    assert "soft nearest neighbour" not in dict(menu(z, z * 2))
+
+
 def test_a_defence_between_modules_that_answer_the_same(digits_cnn: nn.Module, digits_test: Digits) -> None:
     """The network behind it is seen, and its gradient of zero, though grey levels are far apart."""
     given = batch(digits_test)

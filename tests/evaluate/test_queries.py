@@ -52,8 +52,6 @@ def test_without_a_named_threat_a_black_box_is_attacked_by_what_it_tells(service
     for words, threat in threats.items():
         (cell,) = study(tmp_path / "run", service.url + words, standard, labels="true").cells
         assert cell.threat_name == threat
-    (cell,) = study(tmp_path / "run", service.url, standard, labels="true", threats="auto").cells
-    assert (cell.threat_name, cell.threat.grants) == ("auto:queries", {"scores", "labels"})
     with pytest.raises(AccessError, match=r"pgd.*does not grant gradients.*the network only answers"):
         study(tmp_path / "run", service.url, "pgd:eps=0.1", labels="true", threats="white-box")
     with pytest.raises(AccessError, match="does not grant scores"):
@@ -64,6 +62,19 @@ def test_without_a_named_threat_a_black_box_is_attacked_by_what_it_tells(service
     report = vb.attack("pgd:eps=0.3,steps=2", service.url, batch, threat="transfer:sources=[digits-cnn]")
     assert report.evaluated.result.backwards.max() == 2
     assert report.evaluated.verdict.label.tolist() == np.argmax(scores(report.evaluated.image), 1).tolist()
+
+
+def test_auto_attacks_a_black_box_by_its_answers_and_by_a_network_distilled_from_them(
+    service: Served, tmp_path: Path
+) -> None:
+    queried, distilled = study(tmp_path / "run", service.url, labels="true", threats="auto").cells
+    assert (queried.threat_name, queried.threat.grants) == ("auto:queries", {"scores", "labels"})
+    assert distilled.threat_name == "auto:distilled(student)"
+    assert len(distilled.threat.sources) == 1
+    asked = service.images
+    assert asked >= 32 * len(vb.data.load(DATA))  # five rounds
+    study(tmp_path / "run", service.url, labels="true", threats="auto")
+    assert service.images == asked + 1  # one image tells the number of classes; the network is kept
 
 
 @pytest.mark.slow

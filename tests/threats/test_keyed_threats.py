@@ -136,14 +136,21 @@ def test_a_substitute_learns_the_labels_and_counts_what_it_asked(means: Told) ->
     handle = means.defended.register_forward_hook(lambda module, args, out: asked.append(len(args[0])))
     threat = threats.Substitute("digits-cnn", "digits/train[300:340]", rounds=3, epochs=15, lr=3e-3)
     prepared = threat.prepare(means)
-    handle.remove()
     assert sum(asked) == 40 * 2**3
-    assert means.sentences[0].startswith("substitute: 320 labels were asked for")
-    assert float(means.sentences[0].split("gives ")[1].split("%")[0]) > 60
+    assert means.sentences[0] == "320 answers will be asked for, to train digits-cnn on them"
+    assert float(means.sentences[1].split("gives ")[1].split("%")[0]) > 60
     bound = prepared.bind(means.defended, levels=256)
     assert bound.sources == ((prepared.trained, 1.0),)
-    with pytest.raises(ContractError, match="trains the substitute before the attack"):
+    with pytest.raises(ContractError, match="trains the network before the attack"):
         threat.bind(means.defended, levels=256)
+    handle.remove()
+    short = threats.Substitute("digits-cnn", "digits/train[300:340]", rounds=0, epochs=1)
+    first, second = short.prepare(means).trained, short.prepare(means).trained
+    assert first is not None
+    assert second is not None
+    assert [sentence.split()[1] for sentence in means.sentences[2:]] == ["answers", "gives", "gives"]  # asked once
+    kept = first.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in second.state_dict().items())
 
 
 def test_what_is_fitted_is_what_the_threat_trains(means: Told, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "ensemble": {"models": [NET]},
     "hybrid": {"models": NET, "path": Translated()},
     "substitute": {"model": "digits-cnn", "data": "digits/train[:10]"},
+    "distilled": {"model": "digits-cnn", "data": "digits/train[:10]"},
 }
 RANGES: dict[tuple[str, str], tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     # values inside, at the ends where there are any; values just outside
@@ -41,6 +42,12 @@ RANGES: dict[tuple[str, str], tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     ("substitute", "step"): ((0, 1, 0.5), (-ABOVE_0, ABOVE_1)),
     ("substitute", "lr"): ((0, 0.5), (-ABOVE_0,)),
     ("substitute", "seed"): ((0, 5), (-1, 1.0)),
+    ("distilled", "rounds"): ((0, 5), (-1, 1.0)),
+    ("distilled", "epochs"): ((1, 5), (0, 1.0)),
+    ("distilled", "step"): ((0, 1, 0.5), (-ABOVE_0, ABOVE_1)),
+    ("distilled", "lr"): ((0, 0.5), (-ABOVE_0,)),
+    ("distilled", "seed"): ((0, 5), (-1, 1.0)),
+    ("distilled", "temperature"): ((ABOVE_0, 5), (0, -1)),
     ("white-box", "draws"): ((1, 100), (0, 1.0, None)),
     ("removed", "draws"): ((1, 100), (0, 1.0, None)),
     ("transfer", "weights"): ((1, -0.5, [2.0], None), ([1.0, 1.0], 0)),

@@ -30,6 +30,7 @@ GRANTS = {
     "chosen-inputs": {"gradients", "labels"},
     "leaked-activation": {"gradients", "labels"},
     "substitute": {"gradients"},
+    "distilled": {"gradients"},
 }
 
 
@@ -115,6 +116,7 @@ def make(name: str) -> threats.Threat:
         "chosen-inputs": {"guess": Net(1.0, 2.0, 3.0)},
         "leaked-activation": {"guess": Net(1.0, 2.0, 3.0)},
         "substitute": {"model": "", "data": "", "trained": Net(1.0, 2.0, 3.0)},
+        "distilled": {"model": "", "data": "", "trained": Net(1.0, 2.0, 3.0)},
     }
     return threats.load(name, **params.get(name, {}))
 
@@ -122,7 +124,8 @@ def make(name: str) -> threats.Threat:
 @pytest.mark.parametrize("name", sorted(GRANTS))
 def test_what_is_not_granted_is_refused(name: str) -> None:
     recipe = make(name)
-    assert recipe.name == name + {"hybrid": ":path=halved", "substitute": ":model=,data="}.get(name, "")
+    told = {"hybrid": ":path=halved", "substitute": ":model=,data=", "distilled": ":model=,data="}
+    assert recipe.name == name + told.get(name, "")
     assert recipe.grants == GRANTS[name]
     x = images()
     oracle = Oracle.open(recipe.bind(Guard(Net(1.0, -1.0, 0.5), STEEP, Steep()), levels=None), x, zeros())

@@ -41,6 +41,8 @@ from vauban.defences.detectors.outlier_class import FitOutlierClass as FitOutlie
 from vauban.defences.detectors.outlier_class import OutlierClass as OutlierClass
 from vauban.defences.detectors.pca_whitening import FitPCAWhitening as FitPCAWhitening
 from vauban.defences.detectors.pca_whitening import PCAWhitening as PCAWhitening
+from vauban.defences.features.neighbours import FitNeighbours as FitNeighbours
+from vauban.defences.features.neighbours import Neighbours as Neighbours
 from vauban.defences.features.patch_fitter import FitPatches as FitPatches
 from vauban.defences.features.patches import Patches as Patches
 from vauban.defences.fitter import DefenceFit as DefenceFit

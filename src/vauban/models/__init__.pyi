@@ -24,6 +24,7 @@ from vauban.models.small import small_plain as small_plain
 from vauban.models.small import small_residual as small_residual
 from vauban.models.small import small_separable as small_separable
 from vauban.models.squeezenet import squeezenet as squeezenet
+from vauban.models.student import student as student
 from vauban.models.thesis import cifar10_thesis as cifar10_thesis
 from vauban.models.thesis import mnist_c4 as mnist_c4
 from vauban.models.wrap import Bounded as Bounded

@@ -15,6 +15,7 @@ from vauban.threats.base import Threat as Threat
 from vauban.threats.base import refusal as refusal
 from vauban.threats.chosen_inputs import ChosenInputs as ChosenInputs
 from vauban.threats.chosen_inputs import LeakedActivation as LeakedActivation
+from vauban.threats.distilled import Distilled as Distilled
 from vauban.threats.fitter import NetworkFit as NetworkFit
 from vauban.threats.fitter import NetworkFitter as NetworkFitter
 from vauban.threats.input_transforms import Diverse as Diverse
@@ -33,6 +34,7 @@ registry: Registry[Any]
 adaptive = Adaptive
 auto = Auto
 chosen_inputs = ChosenInputs
+distilled = Distilled
 ensemble = Ensemble
 gray_box = GrayBox
 hybrid = Hybrid

@@ -12,6 +12,7 @@ from torch import nn
 
 from vauban.core.arguments import named_arguments
 from vauban.core.cards import Backward, carded
+from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, plural
 from vauban.core.norms import Ball
 from vauban.core.parameters import Parameters, Range, fits
@@ -41,8 +42,8 @@ class Means(Protocol):
     def train(self, run: Any) -> nn.Module:
         """The network of a `TrainingRun` behind what it was trained behind; made once and kept."""
 
-    def build(self, model: str, seed: int) -> nn.Module:
-        """A network of an architecture, untrained."""
+    def fit(self, fitter: Any, images: Batch, seed: int) -> Any:
+        """The `NetworkFit` of a `NetworkFitter` on the target's answers to some images; made once and kept."""
 
     def data(self, name: str) -> Dataset:
         """A data set by name."""

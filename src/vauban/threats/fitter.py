@@ -51,6 +51,10 @@ class NetworkFitter(Parameters, ABC):
     model: str
 
     @abstractmethod
+    def asks(self, images: int) -> int:
+        """How many images the target is asked about, where the fit begins with some."""
+
+    @abstractmethod
     def fit(
         self,
         target: nn.Module,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -12,15 +12,12 @@ from torch import Tensor, nn
 
 from vauban.core.answers import predicted
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError
 from vauban.core.losses import logit_of
-from vauban.core.norms import Ball
 from vauban.core.parameters import Count, NonNegative, Share, Whole
 from vauban.engine.network import differentiate, predict, quiet
-from vauban.engine.threat import BoundThreat
 from vauban.threats import registry
-from vauban.threats.base import Means, Threat
 from vauban.threats.fitter import Asked, NetworkFit, NetworkFitter, fitters
+from vauban.threats.trained_on_answers import TrainedOnAnswers
 from vauban.training.loop import optimise
 
 LOT = 256  # images of a query batch
@@ -52,6 +49,9 @@ class FitSubstitute(NetworkFitter):
     step: Share = 0.1
     lr: NonNegative = 1e-3
 
+    def asks(self, images: int) -> int:
+        return int(images * 2**self.rounds)
+
     def fit(
         self,
         target: nn.Module,
@@ -79,11 +79,11 @@ class FitSubstitute(NetworkFitter):
 
 @registry.register("substitute", words={"trained": "model"})
 @dataclass(frozen=True, eq=False)
-class Substitute(Threat):
+class Substitute(TrainedOnAnswers):
     """A network of the attacker's, trained on the labels that the target gives, and attacked in its place.
 
-    The network is that of `FitSubstitute`, trained anew for every cell; a sentence says before the attack how many labels
-    were asked for. The attack itself asks nothing.
+    The network is that of `FitSubstitute`, trained before the attack; a sentence says how many labels were asked for. The
+    attack itself asks nothing.
 
     Attributes:
         model: Architecture of the network, `mnist-c4`.
@@ -93,37 +93,15 @@ class Substitute(Threat):
         trained: The network; made before the attack.
     """
 
-    model: str
-    data: str
     rounds: Whole = 5
     epochs: Count = 10
     step: Share = 0.1
     lr: NonNegative = 1e-3
-    seed: Whole = 0
-    trained: nn.Module | None = field(default=None, repr=False, kw_only=True)
     registered: ClassVar[str] = "substitute"
-    grants: ClassVar[frozenset[str]] = frozenset({"gradients"})
 
-    def prepare(self, means: Means) -> Substitute:
-        if self.trained is not None:
-            return self
-        fitter = FitSubstitute(self.model, self.rounds, self.epochs, self.step, self.lr)
-        network, known = means.build(self.model, self.seed), means.data(self.data).all()
-        fitted = fitter.fit(means.defended, network, [known], seed=self.seed)
-        asked, agreed = fitted.forwards, fitted.reached["agreement"]
-        means.tell(f"substitute: {asked} labels were asked for; the substitute gives {agreed:.1%} of them")
-        return replace(self, trained=fitted.network)
-
-    def bind(
-        self, defended: nn.Module, *, levels: int | None, limit: Ball | None = None, budget: int | None = None
-    ) -> BoundThreat:
-        if self.trained is None:
-            raise ContractError(
-                "expected a study (vauban evaluate), which trains the substitute before the attack, or trained=NETWORK, "
-                "got an attack alone"
-            )
-        sources = ((self.trained, 1.0),)
-        return BoundThreat(defended, self.name, sources, self.grants, budget=budget, levels=levels, limit=limit)
+    @property
+    def fitter(self) -> FitSubstitute:
+        return FitSubstitute(self.model, self.rounds, self.epochs, self.step, self.lr)
 
 
 def labels(target: nn.Module, x: Tensor) -> Tensor:

@@ -96,7 +96,8 @@ def test_a_file_holds_all_of_it(tmp_path: Path) -> None:
     fitted = fitter.fit(net, [batch])
     fitter.save(fitted, path, {})
     read = defences.load(f"neighbours:file={path},k=3")
-    assert read.name == "neighbours:images=24,layer=1,k=3"
+    assert read.name == "neighbours:file=gallery.safetensors,k=3"
+    assert (read.held.layer, len(read.held.labels)) == ("1", 24)
     new = images(20, 4).x
     torch.testing.assert_close(read.wrap(net)(new), Neighbours(k=3, gallery=fitted.defence.held).wrap(net)(new))
 
@@ -141,4 +142,4 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
 
     weights.save(network(), tmp_path / "net.safetensors", {})
     with pytest.raises(ContractError, match=r"net\.safetensors holds no features"):
-        Neighbours(tmp_path / "net.safetensors")
+        Neighbours(tmp_path / "net.safetensors").wrap(network())

@@ -80,12 +80,17 @@ class SoftNeighbours:
 
     After the soft nearest neighbours of Sitawarin and Wagner 2019 (arXiv:1903.08333), whose weights are a sigmoid of the
     distance.
+
+    Attributes:
+        vote: What it stands for; None on the card of a defence that wraps no network.
     """
 
-    def __init__(self, vote: NeighbourVote) -> None:
+    def __init__(self, vote: NeighbourVote | None) -> None:
         self.vote = vote
 
     def __call__(self, h: Tensor) -> Tensor:
+        if self.vote is None:
+            raise ContractError("expected the card of a network behind neighbours, got that of the defence alone")
         held, labels = self.vote.features.to(h), self.vote.labels
         squared = (h.square().sum(1, keepdim=True) - 2 * h @ held.T + held.square().sum(1)).clamp_min(0)
         scale = squared.detach().topk(self.vote.k, 1, largest=False).values.amax(1, keepdim=True)

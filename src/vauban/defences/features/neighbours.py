@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,7 +41,7 @@ class Neighbours(Parameters):
         gallery: Features and labels, in the place of a file.
 
     Raises:
-        ContractError: Neither or both of file and gallery, or a file that holds none; when wrapped, no such layer; when
+        ContractError: Neither or both of file and gallery; when wrapped, a file that holds none, or no such layer; when
             run, features or classes of another number.
 
     Departures: votes count alike, where the first paper weighs them by their confidence and averages their logits; one
@@ -60,28 +61,28 @@ class Neighbours(Parameters):
                 f"expected a file or a gallery for {KIND!r}, got {'both' if self.file else 'neither'}; fit one: "
                 f"vauban fit --fitter {KIND} --model MODEL --data SET/train --out FILE"
             )
-        if self.file is not None:
-            object.__setattr__(self, "gallery", read_gallery(Path(self.file).expanduser()))
-            object.__setattr__(self, "file", None)  # the defence is what was in it, wherever that was
 
-    @property
+    @cached_property
     def held(self) -> Gallery:
-        """The features that vote."""
-        assert self.gallery is not None
-        return self.gallery
+        """The features that vote, read when they are first needed."""
+        if self.gallery is not None:
+            return self.gallery
+        assert self.file is not None
+        return read_gallery(Path(self.file).expanduser())
 
     @property
     def card(self) -> Card:
         """The facts of one object that wraps nothing."""
-        return self._card(NeighbourVote(self.held, self.k))
+        return self._card(None)
 
-    def _card(self, vote: NeighbourVote) -> Card:
+    def _card(self, vote: NeighbourVote | None) -> Card:
         return Card(KIND, backward={"vote": SoftNeighbours(vote)}, reference=self.reference)
 
     @property
     def name(self) -> str:
-        """Name on the command line; a gallery is told by its size, since it counts by its content."""
-        return f"{KIND}:images={len(self.held.labels)},layer={self.held.layer},k={self.k}"
+        """Name on the command line; a gallery without a file is told by its size."""
+        source = f"images={len(self.held.labels)}" if self.file is None else f"file={Path(self.file).name}"
+        return f"{KIND}:{source},k={self.k}"
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module that answers by neighbours; weights are shared, modes are kept.

@@ -15,6 +15,8 @@ from vauban.core.norms import Ball, Linf
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.evaluate.adaptation.search import Adaptation, look
+from vauban.evaluate.adaptation.ways import distilled
+from vauban.evaluate.cell import answers
 from vauban.threats.auto import Auto, Way
 from vauban.threats.base import Threat
 
@@ -23,12 +25,6 @@ log = logging.getLogger("vauban")
 SAMPLES, FEW = 32, 8  # images that are looked at; of large ones
 LARGE = 3 * 64 * 64  # components of an image, above which every submodule's answers take much memory
 USUAL = Linf(8 / 255)
-
-
-ONLY_ANSWERS = Adaptation(
-    ("the network answers and has no gradient",), (Way("queries", "it was attacked by its answers alone"),)
-)
-"""What is seen of a black box."""
 
 
 def looked_at(
@@ -54,7 +50,7 @@ def looked_at(
         card: The adaptive threat of a network with a card; None: there is none, or it is not to be read.
     """
     if "gradients" not in revealed(network):  # there is nothing to look at, and looking may cost money
-        return ONLY_ANSWERS if seek else Adaptation(sought=False)
+        return by_answers(network, batch) if seek else Adaptation(sought=False)
     try:
         ball = ball_of(attacks, budgets)
         return look(network, batch, ball, below=below, levels=batch.levels, seed=seed, seek=seek, card=card)
@@ -63,6 +59,13 @@ def looked_at(
     except BaseException as error:
         said = next(iter(plain(str(error)).splitlines()), type(error).__name__)
         return Adaptation(sought=seek, failed=said.rstrip("."), images=min(len(batch.x), enough(batch.x.shape[1:])))
+
+
+def by_answers(network: nn.Module, batch: Batch) -> Adaptation:
+    """What is seen of a black box, which is asked about one image."""
+    queries = Way("queries", "it was attacked by its answers alone")
+    further = distilled(batch, answers(network, batch.x[:1]).shape[1])
+    return Adaptation(("the network answers and has no gradient",), (queries, *further))
 
 
 def best_way(
@@ -92,7 +95,7 @@ def best_way(
     usual = dict(data.budgets) if isinstance(data, Dataset) else {}
     looked = looked_at(network, few, [attack], usual, below, seed)
     log.info("threat auto: %s", looked.sentence)
-    return next(iter(looked.ways), meant), looked
+    return next((way for way in looked.ways if way.distilled is None), meant), looked
 
 
 def images_of(data: Dataset, device: str) -> Batch:

@@ -88,7 +88,7 @@ class Adaptation:
         if not self.seen and not self.ways:
             return NOTHING
         none = "no way around it was found" if self.lost else "a short attack broke every image as it is"
-        done = "; ".join(way.sentence for way in self.ways) or none
+        done = "; ".join([*((none,) if self.lost else ()), *(way.sentence for way in self.ways)]) or none
         return "; ".join([*self.seen, done])
 
 
@@ -161,7 +161,10 @@ def look(
         return Adaptation(tuple(seen), tuple(best), sought=bool(best), stood=int((~base.broken).sum()))
     if random and not best:  # what everybody would do
         best = [Way(f"draws({DRAWS[-1]} draws)", f"gradients were averaged over {DRAWS[-1]} draws", draws=DRAWS[-1])]
-    return Adaptation(tuple(seen), tuple(best), tuple(measured), bool(seen) and not best, int((~base.broken).sum()))
+    lost = bool(seen) and not best
+    if lost and not base.gradient and not inside:
+        best = ways.distilled(batch, logits.shape[1])
+    return Adaptation(tuple(seen), tuple(best), tuple(measured), lost, int((~base.broken).sum()))
 
 
 def _whole(threat: BoundThreat, batch: Batch, base: Pilot, seed: int) -> Iterator[str]:

@@ -12,6 +12,8 @@ from torch import Tensor
 from vauban.core.cards import Backward
 
 FITTED = 4096  # places of images that a convolution is fitted on
+WORDS = 256  # vectors, at most, that an operation chooses from
+NEAREST = 0.95  # share of the places where it takes the nearest
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,26 @@ class SoftTopK:
 
 
 @dataclass(frozen=True, eq=False)
+class SoftNearest:
+    """sum_k p_k c_k with p = softmax(-||z - c||^2 / width): the nearest of some vectors, with a slope.
+
+    Vectors lie along the channels.
+
+    Attributes:
+        words: The vectors `(k, channels)`.
+        width: Mean squared distance of what was given to the nearest of them.
+    """
+
+    words: Tensor
+    width: float
+
+    def __call__(self, z: Tensor) -> Tensor:
+        words, vectors = self.words.to(z), z.movedim(1, -1)
+        squared = vectors.square().sum(-1, keepdim=True) - 2 * vectors @ words.T + words.square().sum(1)
+        return ((-squared / self.width).softmax(-1) @ words).movedim(-1, 1)
+
+
+@dataclass(frozen=True, eq=False)
 class FittedMap:
     """A convolution, or a linear map of features, fitted by least squares to what the operation answered.
 
@@ -99,6 +121,8 @@ def menu(z: Tensor, output: Tensor) -> Iterator[tuple[str, Backward]]:
         zero = output == 0
         if bool(zero.any()) and torch.equal(torch.where(zero, torch.zeros_like(z), z), output):
             yield "soft top-k", SoftTopK(float((~zero).double().mean()))
+        if step is None and (soft := _codewords(z, output)) is not None:
+            yield "soft nearest neighbour", soft
     elif z.dim() == output.dim() > 1 and z.shape[2:] == output.shape[2:] and output.shape[1] % z.shape[1] == 0:
         yield "copies of channels", Copies(output.shape[1] // z.shape[1])
     if z.dim() == output.dim() == 4 and z.shape[2:] == output.shape[2:]:
@@ -117,6 +141,22 @@ def _threshold(z: Tensor, output: Tensor) -> SoftThreshold | None:
     below, above = z[~upper], z[upper]
     at = float((below.max() + above.min()) / 2)
     return SoftThreshold(at, max(float(z.std()) / 2, 1e-6), low, high)
+
+
+def _codewords(z: Tensor, output: Tensor) -> SoftNearest | None:
+    """What the operation chooses from, where its answers are few vectors and nearly always the nearest of them."""
+    if z.dim() < 2:
+        return None
+    given, answers = (t.movedim(1, -1).flatten(0, -2) for t in (z, output))
+    chosen = torch.linspace(0, len(given) - 1, min(len(given), FITTED), device=z.device).long()
+    given, answers = given[chosen], answers[chosen]
+    words, own = torch.unique(answers, dim=0, return_inverse=True)
+    if not 1 < len(words) <= min(WORDS, len(chosen) // 4):
+        return None
+    if float((torch.cdist(given, words).argmin(1) == own).double().mean()) < NEAREST:
+        return None
+    apart = float((given - answers).square().sum(1).mean())
+    return SoftNearest(words, max(apart, 1e-12))
 
 
 def _convolution(z: Tensor, output: Tensor, size: int) -> FittedMap:

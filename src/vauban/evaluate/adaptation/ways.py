@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from vauban.core.contracts import Batch
 from vauban.evaluate.adaptation.calls import Call
 from vauban.evaluate.adaptation.probes import Pilot
 from vauban.evaluate.adaptation.substitutes import menu
 from vauban.evaluate.adaptation.trials import Case
 from vauban.threats.auto import Way
+from vauban.threats.distilled import FitDistilled
 from vauban.threats.inside import InnerClassifier, Noisy, StraightThrough, carrier
 
 INNER = 3  # classifiers inside that are tried
@@ -81,3 +83,17 @@ def below(case: Case) -> Iterator[Way]:
     """The bare network, where it is known."""
     if case.below is not None and case.below is not case.threat.target:
         yield Way("bare()", "the bare network was attacked", ((case.below, 1.0),))
+
+
+def distilled(images: Batch, classes: int) -> list[Way]:
+    """A network distilled from the answers, where queries are all there is; none for what is no image.
+
+    Args:
+        images: What the attacker has to ask about.
+        classes: Number of answers to an image.
+    """
+    if images.x.dim() != 4:
+        return []
+    fitter = FitDistilled(f"student:channels={images.x.shape[1]},classes={classes}")
+    said = f"a network distilled from {fitter.asks(len(images)):,} answers was attacked"
+    return [Way("distilled(student)", said, distilled=(fitter, images))]

@@ -1,0 +1,148 @@
+"""Network distilled from a target's scores, and attacked in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vauban.core.answers import predicted
+from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError
+from vauban.core.parameters import Count, NonNegative, Positive, Share, Whole
+from vauban.core.rng import Stream
+from vauban.engine.network import predict, quiet
+from vauban.threats import registry
+from vauban.threats.fitter import Asked, NetworkFit, NetworkFitter, fitters
+from vauban.threats.trained_on_answers import TrainedOnAnswers
+from vauban.training.loop import optimise
+from vauban.training.objective import Passes
+from vauban.training.objectives.distillation import DistilledObjective
+
+LOT = 256  # images of a query batch
+TILES = 7  # on a side of the signs that an image is moved by
+
+
+@dataclass
+class RememberedObjective(DistilledObjective):
+    """Distillation from answers that were given before, one for each image by its id.
+
+    Attributes:
+        answers: Logits of the teacher `(n, classes)`.
+    """
+
+    answers: Tensor
+
+    @property
+    def made_passes(self) -> Passes:
+        return 0, 0
+
+    def made(self, network: nn.Module, batch: Batch, step: int) -> Tensor:
+        return (self.answers[batch.ids] / self.temperature).softmax(1)
+
+
+@fitters.register("distilled")
+@dataclass(frozen=True)
+class FitDistilled(NetworkFitter):
+    """A network trained on the scores that a target gives to a few images and to images around them.
+
+    The target answers the images; the network is trained to give softmax(z / T), T the temperature (Hinton et al. 2015,
+    arXiv:1503.02531). Every image then gives another, clip(x + step s) with s random signs in 7x7 tiles, which is answered
+    in turn: after `rounds` rounds 2^rounds times the images have been asked about. Where the target gives labels alone,
+    these are what is distilled.
+
+    Attributes:
+        model: Architecture of the network, `mnist-c4`.
+        rounds: Rounds of further images.
+        epochs: Of each training, from the weights of the one before.
+        step: How far an image is moved, pixel units.
+        temperature: T.
+        lr: Learning rate of Adam.
+    """
+
+    rounds: Whole = 5
+    epochs: Count = 10
+    step: Share = 0.1
+    temperature: Positive = 4.0
+    lr: NonNegative = 1e-3
+
+    def asks(self, images: int) -> int:
+        return int(images * 2**self.rounds)
+
+    def fit(
+        self,
+        target: nn.Module,
+        network: nn.Module,
+        batches: Iterable[Batch],
+        *,
+        seed: int = 0,
+        callback: Asked | None = None,
+    ) -> NetworkFit:
+        """Fit the network; arguments as of `NetworkFitter.fit`. Raises ContractError: it has too few classes."""
+        device = next(network.parameters()).device
+        x = torch.cat([batch.x for batch in batches]).to(device)
+        first, answers = len(x), scores(target, x)
+        if (own := scores(network.eval(), x[:1]).shape[1]) < answers.shape[1]:
+            raise ContractError(
+                f"expected {self.model} to have the {answers.shape[1]} classes of the target, got {own}"
+            )
+        for number in range(self.rounds + 1):
+            if number:
+                x = torch.cat([x, (x + self.step * tiles(x, seed, number)).clamp(0, 1)])
+                answers = torch.cat([answers, scores(target, x[len(answers) :])])
+            batch = Batch(x, predicted(answers).clamp_min(0), torch.arange(len(x), device=device), None)
+            objective = RememberedObjective(target, self.temperature, answers)
+            optimise(network.train(), batch, epochs=self.epochs, lr=self.lr, seed=seed + number, objective=objective)
+            if callback is not None:
+                callback(len(x))
+        agreed = float((predicted(scores(network.eval(), x)) == predicted(answers)).double().mean())
+        return NetworkFit(network, {"answers asked for": len(x), "agreement": agreed}, first, len(x))
+
+
+@registry.register("distilled", words={"trained": "model"})
+@dataclass(frozen=True, eq=False)
+class Distilled(TrainedOnAnswers):
+    """A network of the attacker's, distilled from the scores that the target gives, and attacked in its place.
+
+    The network is that of `FitDistilled`, trained before the attack; a sentence says how many answers are asked for. The
+    attack itself asks nothing.
+
+    Attributes:
+        model: Architecture of the network, `mnist-c4`.
+        data: Images to begin with, apart from those that are attacked: `mnist/train[:150]`. Their labels are not used.
+        rounds, epochs, step, temperature, lr: As of `FitDistilled`.
+        seed: Of the network's initial weights, the order of the images and the signs.
+        trained: The network; made before the attack.
+    """
+
+    rounds: Whole = 5
+    epochs: Count = 10
+    step: Share = 0.1
+    temperature: Positive = 4.0
+    lr: NonNegative = 1e-3
+    registered: ClassVar[str] = "distilled"
+
+    @property
+    def fitter(self) -> FitDistilled:
+        return FitDistilled(self.model, self.rounds, self.epochs, self.step, self.temperature, self.lr)
+
+
+def scores(target: nn.Module, x: Tensor) -> Tensor:
+    """The logits that a target gives images, `(batch, classes)`; 0 where one is not finite."""
+    with quiet(list(target.modules())):
+        return torch.cat([predict(target, part) for part in torch.split(x, LOT)]).nan_to_num(0, 0, 0)
+
+
+def tiles(x: Tensor, seed: int, number: int) -> Tensor:
+    """Random signs of the shape of x: for images (batch, channel, height, width) in tiles, else for each component."""
+    stream = Stream(seed, torch.arange(len(x), device=x.device))
+    if x.dim() != 4:
+        return stream.signs("tiles", tuple(x.shape[1:]), t=number, dtype=x.dtype)
+    coarse = stream.signs(
+        "tiles", (x.shape[1], min(TILES, x.shape[2]), min(TILES, x.shape[3])), t=number, dtype=x.dtype
+    )
+    return F.interpolate(coarse, x.shape[2:])
