@@ -13,6 +13,7 @@ from vauban.attacks.minimal.cw_l2 import CW
 from vauban.core.losses import cross_entropy, margin
 from vauban.core.norms import L2, Linf
 from vauban.defences.detectors.agreement import FitAgreement
+from vauban.defences.detectors.convolution_statistics import FitConvolutionStatistics
 from vauban.defences.detectors.detector_subnetwork import FitDetectorSubnetwork
 from vauban.defences.detectors.feature_squeezing import FitFeatureSqueezing
 from vauban.defences.detectors.kernel_density import FitKernelDensity
@@ -54,10 +55,11 @@ DETECTORS: Mapping[str, type[DefenceFitter]] = {
     "Mahalanobis": FitMahalanobis,
     "outlier class": FitOutlierClass,
     "detector subnetwork": FitDetectorSubnetwork,
+    "convolution statistics": FitConvolutionStatistics,
 }
 """All that there are but dropout uncertainty: none of these classifiers has dropout."""
 SEEN = 8.0
-"""Eps of the FGSM whose images two of them are trained on, in units of the scale."""
+"""Eps of the FGSM whose images three of them are trained on, in units of the scale."""
 FEW = ("feature squeezing", "MagNet", "agreement")
 """At scale smoke, where few clean images calibrate."""
 IGNORES, KNOWS = ("PGD on f", "C&W on f"), ("PGD that knows it", "C&W that knows it", "orthogonal PGD")
@@ -193,8 +195,8 @@ def detectors() -> Experiment:
             "on MNIST and ImageNet), pixels of [0,1]. Wrong or rejected: of all images. Thresholds are calibrated on clean "
             "test images that are not attacked; an attack that knows the detector has one loss for both, "
             "the excess over the larger of the label's logit and that of 'rejected'; orthogonal PGD follows both in turn. "
-            "Of all images: those that are rejected, or wrong, before the attack included. Outlier class and subnetwork "
-            "have seen images of FGSM at 8 units of eps.",
+            "Of all images: those that are rejected, or wrong, before the attack included. Outlier class, subnetwork "
+            "and convolution statistics have seen images of FGSM at 8 units of eps.",
         ),
     )
     scales = {
