@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,12 +20,14 @@ Reply = tuple[int, bytes, Mapping[str, str]]
 
 @dataclass
 class Served:
-    """url: where it is. requests: headers and images of each. replies: sent in this order before `answer` is asked."""
+    """url: where it is. requests: headers and images of each. replies: sent in this order before `answer` is asked.
+    pause: Seconds before each byte of an answer."""
 
     answer: Callable[[Any], Any]
     url: str = ""
     requests: list[tuple[dict[str, str], Any]] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
+    pause: float = 0.0
 
     @property
     def images(self) -> int:
@@ -56,7 +59,15 @@ def served(answer: Callable[[Any], Any]) -> Iterator[Served]:
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            if not service.pause:
+                self.wfile.write(content)
+                return
+            for at in range(len(content)):
+                time.sleep(service.pause)
+                try:
+                    self.wfile.write(content[at : at + 1])
+                except OSError:  # nobody reads any more
+                    return
 
         def log_message(self, *told: Any) -> None:
             """Nothing."""

@@ -136,6 +136,14 @@ def test_a_busy_service_is_asked_again(service: Served, naps: list[float]) -> No
         model(X)
 
 
+def test_a_service_that_drips_its_answer_runs_out_of_time(service: Served) -> None:
+    service.pause = 0.05
+    with pytest.raises(ServiceFailed, match=r"none in 0\.2 s after 1 try"):
+        vb.models.load(f"{service.url},timeout=0.2,retries=0")(X)
+    service.pause = 0.0
+    torch.testing.assert_close(vb.models.load(f"{service.url},timeout=0.2,retries=0")(X), WANTED)
+
+
 def test_an_address_where_nobody_is(naps: list[float]) -> None:
     with served(scores) as gone:
         pass

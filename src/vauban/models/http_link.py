@@ -60,7 +60,7 @@ class Link:
     Attributes:
         headers: By the name of a header, the variable that holds its value, and what stands before it.
         images: Images of a request at most.
-        timeout: Seconds to wait for an answer.
+        timeout: Seconds to wait for an answer to begin, and for it to end.
         retries: Further tries where a service is not ready.
         rate: Images a second at most, from all processes of a run; None: as many as there are.
         meter: Counts the images.
@@ -133,18 +133,33 @@ class Link:
                 redirect=False,
                 preload_content=False,
             )
-            content = response.read(LARGEST + 1)
+            content = _content(response, time.monotonic() + self.timeout)
             response.release_conn()
         except (exceptions.NewConnectionError, exceptions.ConnectTimeoutError):
             self.meter.spend(-images)  # nothing was sent
             return 0, b"no connection", None
-        except exceptions.TimeoutError:
+        except (exceptions.TimeoutError, TimeoutError):
             return 0, f"none in {self.timeout:g} s".encode(), None
         except (exceptions.HTTPError, OSError) as error:
             return 0, f"a failed connection ({type(error).__name__})".encode(), None
         if len(content) > LARGEST:
             raise ServiceFailed(f"expected scores or labels, got more than {LARGEST:,} bytes")
         return response.status, content, _wait(response.headers.get("Retry-After"))
+
+
+def _content(response: Any, until: float) -> bytes:
+    """What a service sends, one byte more than the largest answer at most.
+
+    Raises:
+        TimeoutError: It is still sending at that time: a service that drips answers each read in time.
+    """
+    content = bytearray()
+    while len(content) <= LARGEST and (part := response.read1(LARGEST + 1 - len(content))):
+        content += part
+        if time.monotonic() > until:
+            response.close()
+            raise TimeoutError
+    return bytes(content)
 
 
 def _said(status: int) -> str:

@@ -99,14 +99,19 @@ class FittedDefence:
     def make(self, scratch: Path, tell: Callable[[int, int], None]) -> None:
         """Fit; progress counts the images read. Raises StateChanged where the network is no longer what was loaded."""
         log.info("fitting %s: %s", self.path.name, self.fitter)
-        total = len(self.dataset)
+        fitter = built_fitter(self.fitter, {name: file_of_artefact(other) for name, other in self.read.items()})
+        total = getattr(fitter, "epochs", 1) * len(self.dataset)
         tell(0, total)
         network = self.roles[self.role] if self._reads_network else None
         modules = [] if network is None else list(network.modules())
         state = state_of(modules)
-        fitter = built_fitter(self.fitter, {name: file_of_artefact(other) for name, other in self.read.items()})
         fitted = fitted_defence(
-            fitter, network, self.dataset, device=self.device, scratch=scratch, callback=lambda n: tell(n, total)
+            fitter,
+            network,
+            self.dataset,
+            device=self.device,
+            scratch=scratch,
+            callback=lambda n: tell(n, max(n, total)),
         )
         check_unchanged(modules, state)
         fitter.save(fitted, self.path, {**self.identity(), "data": named(self.dataset)})

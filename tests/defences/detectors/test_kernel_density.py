@@ -14,6 +14,7 @@ from torch import nn
 import vauban as vb
 from vauban import attacks, defences, threats
 from vauban.core.contracts import Batch
+from vauban.core.errors import ContractError
 from vauban.core.norms import Linf
 from vauban.core.rng import seeded
 from vauban.defences.detectors.kernel_density import FitKernelDensity, likeliest_bandwidth
@@ -88,3 +89,12 @@ def test_a_file_and_an_attacker_who_knows_it(digits_cnn: nn.Module, tmp_path: Pa
     aware = vb.attack(attacks.PGD(Linf(0.2), steps=20), network, batch, threat=threats.adaptive())
     assert int(aware.success.sum()) > 15
     assert not (network(aware.adversarial[aware.success]).argmax(1) == 10).any()
+
+
+def test_equal_features_have_no_bandwidth() -> None:
+    count = torch.tensor([4, 3])
+    with pytest.raises(ContractError, match="features that differ within a class"):
+        likeliest_bandwidth(torch.ones(2, 4, 3, dtype=torch.float64), count)
+    features = torch.zeros(2, 4, 3, dtype=torch.float64)
+    features[:, 3] = 2.0  # one that differs, among equal ones
+    assert likeliest_bandwidth(features, torch.tensor([4, 4])) > 1e-3

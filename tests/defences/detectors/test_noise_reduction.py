@@ -88,3 +88,11 @@ def test_a_file_and_what_is_no_image(digits_cnn: nn.Module, tmp_path: Path) -> N
     flat = AdaptiveNoiseReduction(calibration=Calibration((0.0,), (1.0,))).wrap(nn.Linear(5, 3))
     with pytest.raises(ContractError, match=r"expected images \(batch, channel, height, width\) for noise-reduction"):
         flat(torch.rand(2, 5))
+
+
+def test_a_pixel_that_is_no_number_stays_visible(digits_cnn: nn.Module) -> None:
+    x = torch.rand(2, 1, 8, 8)
+    x[0, 0, 3, 3] = torch.nan
+    reduced = NoiseReduction()(x)
+    assert bool(reduced[0].isnan().any())
+    assert bool(reduced[1].isfinite().all())

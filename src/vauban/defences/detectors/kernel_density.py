@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.contracts import Batch, check_labels
+from vauban.core.errors import ContractError
 from vauban.core.parameters import Count, Positive
 from vauban.defences import fitters, registry
 from vauban.defences.detectors.base import Scored
@@ -95,19 +96,28 @@ class KernelDensity(LearnedDetector):
 def likeliest_bandwidth(features: Tensor, count: Tensor) -> float:
     """The bandwidth with the largest leave-one-out likelihood of the features, each within its class.
 
-    Among d 2^(j/2), j from -8 to 8, d the median distance of a feature to the nearest other one of its class.
+    Among d 2^(j/2), j from -8 to 8, d the median distance of a feature to the nearest other one of its class, equal ones
+    left out.
 
     Args:
         features: `(classes, most, d)` float64.
         count: How many of each class are there, `(classes,)`.
+
+    Raises:
+        ContractError: All features of each class are equal.
     """
     apart = []
     for group, n in zip(features, count.tolist(), strict=True):
         if n > 1:
             squared = torch.cdist(group[:n], group[:n]).square()
             apart.append(squared.fill_diagonal_(torch.inf))
-    nearest = torch.cat([squared.amin(1) for squared in apart]).median() if apart else torch.ones(())
-    unit = math.sqrt(max(float(nearest), torch.finfo(torch.float32).tiny))
+    nearest = torch.cat([squared.amin(1) for squared in apart]) if apart else torch.ones(1)
+    if not bool((nearest > 0).any()):
+        raise ContractError(
+            f"expected features that differ within a class for the bandwidth of {KIND!r}, got the same for every image; "
+            "name another layer, or a bandwidth"
+        )
+    unit = math.sqrt(float(nearest[nearest > 0].median()))
     best, bandwidth = -math.inf, unit
     for j in GRID:
         s = unit * 2 ** (j / 2)

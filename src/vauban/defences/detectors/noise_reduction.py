@@ -67,7 +67,7 @@ class NoiseReduction(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         check_image(x, KIND)
         v = (x.to(working_type(x.dtype)) * (LEVELS - 1)).round().clamp(0, LEVELS - 1)
-        bits = entropy(v.long())
+        bits = entropy(v.nan_to_num(0).long())
         interval = torch.where(bits < LOW, COARSE, torch.where(bits < HIGH, MIDDLE, FINE))
         width = like(interval, v).to(v.dtype)
         quantised = (v / width).floor() * width
