@@ -152,6 +152,23 @@ def test_a_missing_part_a_stray_one_and_a_changed_image(run):
     assert any(f"6 of {N} images have rows" in reason for reason in differing.values())
 
 
+@pytest.mark.parametrize("name", ["study.json", "cell.json"])
+def test_a_run_that_cannot_be_read_any_more_is_one_that_differs(run, name):
+    path = next(path for path in (run / name, *sorted(run.glob(f"cells/*/{name}"))) if path.is_file())
+    path.write_text("{")
+    inspection = inspect(run)
+    differing = {about: reason for _, about, reason in told(inspection)}
+    assert "changed since it was written" in differing[path.relative_to(run).as_posix()]
+    assert inspection.differs
+
+
+def test_a_ledger_that_was_taken_away_differs(run):
+    ledger = sorted(run.glob("cells/*/digests.jsonl"))[0]
+    ledger.unlink()
+    differing = {about: reason for _, about, reason in told(inspect(run))}
+    assert "is not there" in differing[ledger.relative_to(run).as_posix()]
+
+
 def test_sources_weights_and_environment_that_changed(tmp_path):
     made = made_in(tmp_path)
     (made / "net.py").write_text(NET.replace("nn.ReLU()", "nn.Tanh()"))

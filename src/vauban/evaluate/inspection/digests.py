@@ -12,7 +12,7 @@ from vauban.store.certificates import CERTIFICATES
 from vauban.store.compacted import NAME as ROWS
 from vauban.store.compacted import open_compacted
 from vauban.store.files import digest_of
-from vauban.store.ledger import noted_digests
+from vauban.store.ledger import LEDGER, noted_digests
 from vauban.store.measurements import MEASUREMENTS
 from vauban.store.part import part_file
 
@@ -36,7 +36,12 @@ def seal_of(run: Path) -> str:
 
 def digest_checks(run: Path) -> Iterator[Checked]:
     """A check of each file of a run, and of each file that was written and is not there."""
-    for folder, facts in _folders(run):
+    folders = _folders(run)
+    recorded = [folder for folder, _ in folders if (folder / LEDGER).exists()]
+    for folder, facts in folders:
+        if recorded and folder not in recorded:
+            about = (folder / LEDGER).relative_to(run).as_posix()
+            yield Checked("rows", about, "differs", "is not there, and other folders of the run have theirs")
         yield from _folder_checks(run, folder, facts)
 
 
@@ -90,4 +95,4 @@ def _taken_in(folder: Path) -> set[str]:
 
 
 def _ledgers(folder: Path) -> list[Path]:
-    return [path for path in (folder / "digests.jsonl", folder / "failures.jsonl") if path.is_file()]
+    return [path for path in (folder / LEDGER, folder / "failures.jsonl") if path.is_file()]

@@ -8,6 +8,7 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vauban.core.errors import ContractError
 from vauban.data import Dataset
 from vauban.evaluate.inspection.checked import Checked, Inspection
 from vauban.evaluate.inspection.digests import digest_checks, seal_of
@@ -60,10 +61,17 @@ def inspect_run(path: Path, originals: Originals | None = None, shown: str | Non
         shown: What the inspection calls it; None: the path.
 
     Raises:
-        ContractError: It is no finished run of an evaluation.
+        ContractError: It is no finished run of an evaluation, and no file of it has changed since it was written.
     """
-    originals = originals or Originals()
-    run = ended_run(path.absolute())
+    originals, there = originals or Originals(), path.absolute()
+    try:
+        run = ended_run(there)
+    except ContractError as error:
+        changed = [check for check in digest_checks(there) if check.state == "differs"]
+        if not changed:
+            raise
+        unread = Checked("rows", "the run", "differs", f"cannot be read: {error}")
+        return Inspection(shown or str(path), seal_of(there), (*changed, unread))
     checks = tuple(dict.fromkeys(_checks(run, originals)))  # cells share networks and data
     return Inspection(shown or str(path), seal_of(run.path), checks)
 
