@@ -13,7 +13,7 @@ from benchmarks.timing import interleaved, ratio
 from torch import Tensor, nn
 
 import vauban as vb
-from benchmarks import autoattack, detectors, overhead, peers, probes, setting, tables
+from benchmarks import autoattack, detectors, overhead, peers, planted, probes, setting, tables
 from vauban import Linf, attacks
 from vauban.engine import BoundThreat, Oracle
 
@@ -141,6 +141,13 @@ def test_the_probes_of_auto_are_tabled() -> None:
     row, alarm = probes.cell("digits-cnn", "digits/test[:20]", "linf", 0.02, None)
     assert row[:2] == ["digits-cnn", "linf 0.02"]
     assert (row[5], alarm) == ("nothing", False)
+
+
+def test_the_planted_tests_of_sound_attacks_are_tabled() -> None:
+    row, said = planted.cell("digits-cnn", "digits/test[:6]", "random-wrong|pgd:eps=0.1,steps=40", None)
+    assert (row[0], row[4], said) == ("digits-cnn", "silent", "")
+    row, said = planted.cell("digits-cnn", "digits/test[:6]", "ddn:steps=20@l2:0.8", None)
+    assert row[1] == "ddn:steps=20@l2:0.8"
 
 
 def test_the_second_stage_and_a_verdict_take_turns_with_their_passes(digits_mlp: nn.Module) -> None:
