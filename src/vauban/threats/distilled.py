@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,14 +11,12 @@ from torch import Tensor, nn
 
 from vauban.core.answers import predicted
 from vauban.core.contracts import Batch
-from vauban.core.errors import ContractError
-from vauban.core.parameters import Count, NonNegative, Positive, Share, Whole
+from vauban.core.parameters import Positive
 from vauban.core.rng import Stream
 from vauban.engine.network import predict, quiet
 from vauban.threats import registry
-from vauban.threats.fitter import Asked, NetworkFit, NetworkFitter, fitters
+from vauban.threats.fitter import FitterInRounds, fitters
 from vauban.threats.trained_on_answers import TrainedOnAnswers
-from vauban.training.loop import optimise
 from vauban.training.objective import Passes
 from vauban.training.objectives.distillation import DistilledObjective
 
@@ -47,7 +44,7 @@ class RememberedObjective(DistilledObjective):
 
 @fitters.register("distilled")
 @dataclass(frozen=True)
-class FitDistilled(NetworkFitter):
+class FitDistilled(FitterInRounds):
     """A network trained on the scores that a target gives to a few images and to images around them.
 
     The target answers the images; the network is trained to give softmax(z / T), T the temperature (Hinton et al. 2015,
@@ -60,47 +57,23 @@ class FitDistilled(NetworkFitter):
         rounds: Rounds of further images.
         epochs: Of each training, from the weights of the one before.
         step: How far an image is moved, pixel units.
-        temperature: T.
         lr: Learning rate of Adam.
+        temperature: T.
     """
 
-    rounds: Whole = 5
-    epochs: Count = 10
-    step: Share = 0.1
     temperature: Positive = 4.0
-    lr: NonNegative = 1e-3
 
-    def asks(self, images: int) -> int:
-        return int(images * 2**self.rounds)
+    def answers(self, target: nn.Module, x: Tensor) -> Tensor:
+        return scores(target, x)
 
-    def fit(
-        self,
-        target: nn.Module,
-        network: nn.Module,
-        batches: Iterable[Batch],
-        *,
-        seed: int = 0,
-        callback: Asked | None = None,
-    ) -> NetworkFit:
-        """Fit the network; arguments as of `NetworkFitter.fit`. Raises ContractError: it has too few classes."""
-        device = next(network.parameters()).device
-        x = torch.cat([batch.x for batch in batches]).to(device)
-        first, answers = len(x), scores(target, x)
-        if (own := scores(network.eval(), x[:1]).shape[1]) < answers.shape[1]:
-            raise ContractError(
-                f"expected {self.model} to have the {answers.shape[1]} classes of the target, got {own}"
-            )
-        for number in range(self.rounds + 1):
-            if number:
-                x = torch.cat([x, (x + self.step * tiles(x, seed, number)).clamp(0, 1)])
-                answers = torch.cat([answers, scores(target, x[len(answers) :])])
-            batch = Batch(x, predicted(answers).clamp_min(0), torch.arange(len(x), device=device), None)
-            objective = RememberedObjective(target, self.temperature, answers)
-            optimise(network.train(), batch, epochs=self.epochs, lr=self.lr, seed=seed + number, objective=objective)
-            if callback is not None:
-                callback(len(x))
-        agreed = float((predicted(scores(network.eval(), x)) == predicted(answers)).double().mean())
-        return NetworkFit(network, {"answers asked for": len(x), "agreement": agreed}, first, len(x))
+    def labels(self, answers: Tensor) -> Tensor:
+        return predicted(answers).clamp_min(0)
+
+    def directions(self, network: nn.Module, x: Tensor, answers: Tensor, seed: int, number: int) -> Tensor:
+        return tiles(x, seed, number)
+
+    def objective(self, target: nn.Module, answers: Tensor) -> RememberedObjective:
+        return RememberedObjective(target, self.temperature, answers)
 
 
 @registry.register("distilled", words={"trained": "model"})
@@ -114,21 +87,17 @@ class Distilled(TrainedOnAnswers):
     Attributes:
         model: Architecture of the network, `mnist-c4`.
         data: Images to begin with, apart from those that are attacked: `mnist/train[:150]`. Their labels are not used.
-        rounds, epochs, step, temperature, lr: As of `FitDistilled`.
+        rounds, epochs, step, lr, temperature: As of `FitDistilled`.
         seed: Of the network's initial weights, the order of the images and the signs.
         trained: The network; made before the attack.
     """
 
-    rounds: Whole = 5
-    epochs: Count = 10
-    step: Share = 0.1
     temperature: Positive = 4.0
-    lr: NonNegative = 1e-3
     registered: ClassVar[str] = "distilled"
 
     @property
     def fitter(self) -> FitDistilled:
-        return FitDistilled(self.model, self.rounds, self.epochs, self.step, self.temperature, self.lr)
+        return FitDistilled(self.model, self.rounds, self.epochs, self.step, self.lr, self.temperature)
 
 
 def scores(target: nn.Module, x: Tensor) -> Tensor:

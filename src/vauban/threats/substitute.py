@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -11,21 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from vauban.core.answers import predicted
-from vauban.core.contracts import Batch
 from vauban.core.losses import logit_of
-from vauban.core.parameters import Count, NonNegative, Share, Whole
 from vauban.engine.network import differentiate, predict, quiet
 from vauban.threats import registry
-from vauban.threats.fitter import Asked, NetworkFit, NetworkFitter, fitters
+from vauban.threats.fitter import FitterInRounds, fitters
 from vauban.threats.trained_on_answers import TrainedOnAnswers
-from vauban.training.loop import optimise
 
 LOT = 256  # images of a query batch
 
 
 @fitters.register("substitute")
 @dataclass(frozen=True)
-class FitSubstitute(NetworkFitter):
+class FitSubstitute(FitterInRounds):
     """A network trained on the labels that a target gives, with Jacobian-based augmentation.
 
     Papernot et al., algorithm 1: the target labels a few images; the network is trained on them; every image x with label y
@@ -44,37 +40,16 @@ class FitSubstitute(NetworkFitter):
     out.
     """
 
-    rounds: Whole = 5
-    epochs: Count = 10
-    step: Share = 0.1
-    lr: NonNegative = 1e-3
+    told: ClassVar[str] = "labels"
 
-    def asks(self, images: int) -> int:
-        return int(images * 2**self.rounds)
+    def answers(self, target: nn.Module, x: Tensor) -> Tensor:
+        return labels(target, x)
 
-    def fit(
-        self,
-        target: nn.Module,
-        network: nn.Module,
-        batches: Iterable[Batch],
-        *,
-        seed: int = 0,
-        callback: Asked | None = None,
-    ) -> NetworkFit:
-        """Fit the network; arguments as of `NetworkFitter.fit`."""
-        device = next(network.parameters()).device
-        x = torch.cat([batch.x for batch in batches]).to(device)
-        first, y = len(x), torch.empty(0, dtype=torch.int64, device=device)
-        for number in range(self.rounds + 1):
-            y = torch.cat([y, labels(target, x[len(y) :])])
-            batch = Batch(x, y, torch.arange(len(y), device=device), None)
-            optimise(network.train(), batch, epochs=self.epochs, lr=self.lr, seed=seed + number)
-            if callback is not None:
-                callback(len(y))
-            if number < self.rounds:
-                x = torch.cat([x, (x + self.step * slopes(network.eval(), x, y).sign()).clamp(0, 1)])
-        agreed = float((labels(network.eval(), x) == y).double().mean())
-        return NetworkFit(network, {"labels asked for": len(x), "agreement": agreed}, first, len(x))
+    def labels(self, answers: Tensor) -> Tensor:
+        return answers
+
+    def directions(self, network: nn.Module, x: Tensor, answers: Tensor, seed: int, number: int) -> Tensor:
+        return slopes(network, x, answers).sign()
 
 
 @registry.register("substitute", words={"trained": "model"})
@@ -93,10 +68,6 @@ class Substitute(TrainedOnAnswers):
         trained: The network; made before the attack.
     """
 
-    rounds: Whole = 5
-    epochs: Count = 10
-    step: Share = 0.1
-    lr: NonNegative = 1e-3
     registered: ClassVar[str] = "substitute"
 
     @property

@@ -10,7 +10,7 @@ from torch import nn
 
 from vauban.core.errors import ContractError
 from vauban.core.norms import Ball
-from vauban.core.parameters import Whole
+from vauban.core.parameters import Count, NonNegative, Share, Whole
 from vauban.engine.threat import BoundThreat
 from vauban.threats.base import Means, Threat
 from vauban.threats.fitter import NetworkFitter
@@ -23,12 +23,17 @@ class TrainedOnAnswers(Threat):
     Attributes:
         model: Architecture of the network, `mnist-c4`.
         data: Images to begin with, apart from those that are attacked. Their labels are not used.
+        rounds, epochs, step, lr: As of `FitterInRounds`.
         seed: Of the network's initial weights and the order of the images.
         trained: The network; made before the attack.
     """
 
     model: str
     data: str
+    rounds: Whole = 5
+    epochs: Count = 10
+    step: Share = 0.1
+    lr: NonNegative = 1e-3
     seed: Whole = field(default=0, kw_only=True)
     trained: nn.Module | None = field(default=None, repr=False, kw_only=True)
     grants: ClassVar[frozenset[str]] = frozenset({"gradients"})
