@@ -79,7 +79,7 @@ def test_a_users_keyed_defence_meets_the_battery_with_no_further_code(vauban: Ru
     )
     assert ran.code == 0, ran.err
     assert "scores of 9 chosen images: the order of 8 of 8 things is guessed" in ran.err
-    assert "20 labels were asked for" in ran.err
+    assert "20 answers will be asked for" in ran.err
     rows = {cell.meta["threat"]: cell for cell in query.load(trained / "run").cells}
     assert len(rows) == len(BATTERY)
     assert all(cell.complete for cell in rows.values())

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import torch
 
 from vauban import defences
 from vauban.core.annotations import declared
@@ -18,6 +19,7 @@ from vauban.defences import DifferentiableJPEG
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
+from vauban.defences.features.neighbour_vote import Gallery
 from vauban.defences.keyed.permutation import PixelPermutation
 
 ABOVE_0, ABOVE_1 = math.nextafter(0, 1), math.nextafter(1, 2)
@@ -42,6 +44,7 @@ RANGES: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
     ("non-local-means", "search"): ((1, 63), (0, 2, 64, 65, 11.0)),
     ("non-local-means", "patch"): ((1, 31), (0, 2, 32, 33, 3.0)),
     ("non-local-means", "strength"): ((1e-3, 1e3), (9e-4, 1001.0)),
+    ("neighbours", "k"): ((1, 5), (0, -1, 5.0)),
     ("patches", "epsilon"): ((0.0,), (-ABOVE_0,)),
     ("patches", "step"): ((1,), (0, 1.0)),
     ("patches", "lattice"): ((1e-4, 1e3), (9e-5, 1001.0)),
@@ -89,6 +92,8 @@ def test_a_number_outside_its_range_is_refused_in_one_line(name: str, field: str
         given = {"trained": TrainedAutoEncoder(SegNet(1), (1, 8, 8)), "calibration": Calibration((0, 0), (1, 1))}
     if name == "keyed-channels":
         given = {"transform": PixelPermutation(Secret.public(7))}
+    if name == "neighbours":
+        given = {"gallery": Gallery(torch.zeros(5, 2), torch.zeros(5, dtype=torch.int64), 3, "0")}
     if name == "dropout-uncertainty":
         given = {"calibration": Calibration((0,), (1,))}
     make = partial(entry.make, **given)

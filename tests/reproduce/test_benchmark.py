@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from vauban import L2, Linf, attacks, threats
 from vauban.attacks.fixed_budget.pgd import PGD
 from vauban.core.cards import carded
+from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError
+from vauban.defences.features.neighbours import FitNeighbours
 from vauban.defences.inputs.bit_depth import BitDepth
 from vauban.defences.inputs.jpeg import JPEG
 from vauban.engine.network import predict
@@ -23,7 +25,7 @@ from vauban.reproduce.context import Context
 from vauban.reproduce.declarations import Craft, Evaluation, Judge, Scale, TableCell, WeightedNetwork
 from vauban.reproduce.papers.broken import entries
 from vauban.reproduce.papers.broken.entries import controls, registered, written
-from vauban.reproduce.papers.broken.networks import SCALES, SMOKE
+from vauban.reproduce.papers.broken.networks import GALLERY, SCALES, SMOKE
 from vauban.reproduce.papers.broken.setting import Claimed, Made, Unwrapped
 from vauban.reproduce.plan import plan
 from vauban.reproduce.planned import Options, opened
@@ -109,9 +111,14 @@ def test_an_unwrapped_defence_answers_alike_and_has_no_card(digits_cnn: nn.Modul
 def test_an_entry_answers_and_is_random_where_it_says_so(
     entry: entries.Examined, digits_cnn: nn.Module, digits_test: Digits
 ) -> None:
-    assert entry.defence is not None
-    x = digits_test[0][:16]
-    defended = entry.defence.wrap(digits_cnn)
+    x, y = digits_test[0][:16], digits_test[1][:16]
+    if entry.fitted:
+        assert entry.role == GALLERY
+        held = FitNeighbours(most=100).fit(digits_cnn, [Batch(x, y, torch.arange(16), None)]).defence
+        defended = held.wrap(digits_cnn)
+    else:
+        assert entry.defence is not None
+        defended = entry.defence.wrap(digits_cnn)
     declared = any(card.random for _, card in carded(defended))
     torch.manual_seed(0)
     with torch.no_grad():

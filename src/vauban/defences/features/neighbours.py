@@ -26,7 +26,9 @@ from vauban.models import weights as files
 KIND = "neighbours"
 
 
-@registry.register(KIND, random=False, differentiable=False, words={"file": "file"}, example="file=gallery.safetensors")
+@registry.register(
+    KIND, random=False, differentiable=False, words={"file": "file"}, example="file=neighbours.safetensors"
+)
 @dataclass(frozen=True, eq=False)
 class Neighbours(Parameters):
     """The class that most of the k nearest training images have, by the distance of a layer's features.

@@ -39,7 +39,7 @@ def digest_checks(run: Path) -> Iterator[Checked]:
     folders = _folders(run)
     recorded = [folder for folder, _ in folders if (folder / LEDGER).exists()]
     for folder, facts in folders:
-        if recorded and folder not in recorded:
+        if recorded and folder not in recorded and (folder / facts).exists():
             about = (folder / LEDGER).relative_to(run).as_posix()
             yield Checked("rows", about, "differs", "is not there, and other folders of the run have theirs")
         yield from _folder_checks(run, folder, facts)
