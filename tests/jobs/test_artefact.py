@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.clocks import set_clock
 
 from vauban.core.contracts import Artefact, Computed, Job, Part, Words
 from vauban.core.errors import ContractError
@@ -194,7 +195,7 @@ def test_a_second_process_waits_and_does_not_make_it_again(
         go_on.set()
         process.join(60)
 
-    monkeypatch.setattr(files.time, "sleep", let_go)
+    set_clock(monkeypatch, files, sleep=let_go)
     network = Counted(tmp_path / "a.bin")
     assert obtain(network) is False
     assert process.exitcode == 0

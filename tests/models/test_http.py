@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.clocks import set_clock
 from tests.models.served import Served, served
 
 import vauban as vb
 from vauban.core.errors import ContractError, ServiceFailed, VaubanError
-from vauban.models import http_link
+from vauban.models import http_link, meter
 
 X = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0)).mul(255).round() / 255
 TOKEN = "hush-4f81d"
@@ -37,7 +38,7 @@ def service() -> Iterator[Served]:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that are slept, which are not."""
     slept: list[float] = []
-    monkeypatch.setattr(http_link.time, "sleep", slept.append)
+    set_clock(monkeypatch, http_link, sleep=slept.append)
     return slept
 
 
@@ -154,7 +155,7 @@ def test_an_address_where_nobody_is(naps: list[float]) -> None:
 
 
 def test_images_are_sent_at_a_rate(service: Served, naps: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_link.time, "time", lambda: 100.0)  # the module of the meter too
+    set_clock(monkeypatch, meter, now=lambda: 100.0)
     vb.models.load(f"{service.url},rate=4,images=2")(X)
     assert naps == [0.0, 0.5, 1.0]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.clocks import set_clock
 
 from vauban import data, models
 from vauban.attacks.fixed_budget.pgd import PGD
@@ -130,7 +131,7 @@ def test_a_second_process_waits_for_the_one_that_trains(tmp_path: Path, monkeypa
                     other()
                     holding.close()
 
-            monkeypatch.setattr("vauban.store.files.time.sleep", nap)
+            set_clock(monkeypatch, files, sleep=nap)
             told: list[int] = []
             assert weights(trained, "base", lambda done, total, told=told: told.append(done)) == path
             assert (len(naps), max(told, default=0)) == (3, images)
