@@ -18,7 +18,7 @@ from typing import Any
 from torch import nn
 
 from vauban.core import face
-from vauban.jobs.source_files import Imported, files_read, imports, public_names, real
+from vauban.jobs.source_files import Imported, existing, files_read, imports, public_names, real
 from vauban.store.sources import PACKAGE
 from vauban.words.user_modules import folders_above
 
@@ -187,7 +187,7 @@ def file_of(value: Any) -> Path | None:
         file = inspect.getsourcefile(target)
     except (TypeError, OSError):  # built-in types, and what was typed into a prompt, have no file
         return None
-    return Path(file).resolve() if file and Path(file).is_file() else None
+    return existing(file) if file else None
 
 
 def _files_of(value: Any) -> Iterator[Path]:

@@ -33,6 +33,13 @@ class Imported:
 
 
 @functools.cache
+def existing(name: str) -> Path | None:
+    """The file of that name with its links followed; None where there is none."""
+    file = Path(name).resolve()
+    return file if file.is_file() else None
+
+
+@functools.cache
 def real(name: str) -> Path | None:
     """The file of that name if it is vauban's or the user's, not one of an installed package."""
     file = Path(name).resolve()

@@ -24,6 +24,7 @@ from vauban.reproduce.context import CraftedImages
 from vauban.reproduce.declarations import Craft, Judge
 from vauban.reproduce.fit_on_use import FittedAttack
 from vauban.reproduce.table_job import TableJob
+from vauban.store.part import part_file
 
 CRAFTED = pa.schema(
     {
@@ -66,6 +67,7 @@ class CraftJob(TableJob):
 
     images: CraftedImages = field(kw_only=True)
     fitted: FittedAttack | None = None
+    _digests: dict[int, tuple[str, tuple[int, ...]]] = field(default_factory=dict, init=False, repr=False)
     kind = "crafted"
     schema = CRAFTED
 
@@ -108,6 +110,18 @@ class CraftJob(TableJob):
         craft = self.images.craft
         return None if craft is None else self.context.networks.lacking(craft)
 
+    def images_digest(self, index: int) -> str:
+        """SHA-256 of the stored images of a part, read once while its file stays as it is."""
+        path = part_file(self.folder.path, index)
+        facts = path.stat() if path.exists() else None
+        now = () if facts is None else (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+        if not now or self._digests.get(index, ("", ()))[1] != now:
+            digest = hashlib.sha256()
+            for image in self.part(index)["image"].to_pylist():
+                digest.update(hashlib.sha256(image).digest())
+            self._digests[index] = (digest.hexdigest(), now)
+        return self._digests[index][0]
+
     def saved(self, part: Part) -> pa.Table:
         """The stored rows of the samples of a part, or of half of one."""
         whole = self.parts()[part.index]
@@ -124,10 +138,7 @@ class OnImages(TableJob):
     def stamp(self, part: Part) -> str:
         if self.craft is None:
             return ""
-        digest = hashlib.sha256()
-        for image in self.craft.part(part.index)["image"].to_pylist():
-            digest.update(hashlib.sha256(image).digest())
-        return digest.hexdigest()
+        return self.craft.images_digest(part.index)
 
     def _images(self, part: Part) -> tuple[Tensor, list[float], list[float]]:
         """The images that are looked at, and their largest and Euclidean change."""

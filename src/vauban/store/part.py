@@ -19,6 +19,8 @@ def part_file(folder: Path, index: int) -> Path:
 
 MOST_BYTES, MOST_ROWS = 2**31, 2**20
 """Of a part, unpacked: a batch of thousands of images with their pictures takes a tenth of that."""
+SMALL = 2**22
+"""Bytes of a file that one thread reads sooner than several."""
 
 
 def write_part(path: Path, rows: pa.Table, folder: Path) -> None:
@@ -49,10 +51,13 @@ def read_part(path: Path, wanted: Callable[[str], bool] | None = None, group: in
     if path.is_symlink():
         raise unreadable(path, "a symbolic link")
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
+        many = path.stat().st_size > SMALL  # threads and read-ahead take longer than a small file itself
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False, pre_buffer=many) as file:
             names = [name for name in file.schema_arrow.names if wanted is None or wanted(name)]
             _check_size(path, file, set(names), group)
-            return file.read(names) if group is None else file.read_row_group(group, names)
+            if group is None:
+                return file.read(names, use_threads=many)
+            return file.read_row_group(group, names, use_threads=many)
     except (pa.ArrowException, OSError, ValueError, IndexError) as error:
         raise unreadable(path, str(error)) from error
 

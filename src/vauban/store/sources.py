@@ -23,11 +23,13 @@ def described(files: Iterable[Path]) -> dict[str, str]:
     A file of this package is named from the package's folder (`vauban/attacks/...`), so that the check works in another
     checkout; any other file by its absolute path.
     """
-    named = {}
-    for file in map(Path.resolve, files):
-        inside = file.is_relative_to(PACKAGE)
-        named[f"{PACKAGE.name}/{file.relative_to(PACKAGE).as_posix()}" if inside else str(file)] = digest(file)
-    return named
+    return {_name(file): digest(file) for file in files}
+
+
+@functools.lru_cache(maxsize=4096)
+def _name(file: Path) -> str:
+    file = file.resolve()
+    return f"{PACKAGE.name}/{file.relative_to(PACKAGE).as_posix()}" if file.is_relative_to(PACKAGE) else str(file)
 
 
 def earlier_version(meta: Mapping[str, Any]) -> str:
