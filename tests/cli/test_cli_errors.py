@@ -50,6 +50,7 @@ WRONG = {
     "attack that is none": (["--attack", "mine.py:net"], ["start and step, or run"]),
     "parameters of an instance": (["--attack", "mine.py:mine:steps=3"], ["instance"]),
     "defence": (["--defence", "bit-deph"], ["unknown defence", "'bit-depth'"]),
+    "defence whose key has a plus": (["--defence", "pixel-permutation:key=a+b.key"], ["'b.key'", "quotes"]),
     "defence parameter": (["--defence", "bit-depth:bit=2"], ["'bits'"]),
     "defence value": (["--defence", "bit-depth:bits=99"], ["at least 1 and at most 8", "99"]),
     "threat": (["--threat", "whitebox"], ["unknown threat", "'white-box'"]),
@@ -95,13 +96,19 @@ WRONG = {
     "out is a file": (["--out", "mine.py"], ["mine.py"]),
 }
 
+SHOWN_BY_A_BATCH = ("loss of the wrong shape", "refused by the threat in a file", "NaN pixels")
+"""What a user's own code does, and his pixels, show when a batch runs."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preflight", ["--preflight", "--no-preflight"])
 @pytest.mark.parametrize("case", WRONG)
-def test_one_line_and_exit_code_2(case: str, preflight: str, evaluate: Run) -> None:
+def test_one_line_and_exit_code_2_before_anything_is_written(
+    case: str, preflight: str, evaluate: Run, project: Path
+) -> None:
     words, parts = WRONG[case]
     one_line(evaluate(*words, preflight), *parts)
+    assert (project / "run").exists() <= (case in SHOWN_BY_A_BATCH)
 
 
 def test_a_gpu_that_is_not_there(evaluate: Run, monkeypatch: pytest.MonkeyPatch) -> None:

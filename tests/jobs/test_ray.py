@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Generator
@@ -126,6 +127,10 @@ def test_a_run_that_is_killed_here_and_there_ends_with_the_rows_of_a_serial_one(
     assert stored_parts(net.parent / "out") == stored_parts(net.parent / "serial")
     cells = [query.load(net.parent / out).cells for out in ("serial", "out")]
     assert [cell.findings for cell in cells[0]] == [cell.findings for cell in cells[1]]
+
+
+def test_a_run_ends_at_a_signal_as_it_does_without_ray(cluster: None) -> None:
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # Ray's own ends it as if a network had called sys.exit
 
 
 def test_more_workers_than_there_is_room_for_are_refused_in_one_line(cluster: None, net: Path) -> None:

@@ -154,10 +154,18 @@ class Targeted(Parameters):
                 f"expected one int64 target or one for each of {plural(len(y), 'sample')}, got {target.dtype} "
                 f"of shape {tuple(target.shape)}"
             )
-        if bool((target >= classes).any() | (target < 0).any()):
-            low, high = int(target.min()), int(target.max())
-            raise ContractError(f"expected targets in [0, {classes - 1}], got [{low}, {high}]")
+        self.check_class(classes)
         return ResolvedGoal(y, target.expand_as(y).clone())
+
+    def check_class(self, classes: int) -> None:
+        """Raises ContractError where a target is none of so many classes."""
+        target = torch.as_tensor(self.target)
+        if not target.numel():
+            return
+        low, high = int(target.min()), int(target.max())
+        if low < 0 or high >= classes:
+            got = low if low == high else f"[{low}, {high}]"
+            raise ContractError(f"expected a target in [0, {classes - 1}], got {got}")
 
     def __str__(self) -> str:
         return f"targeted:{self.target if isinstance(self.target, int) else 'given'}"

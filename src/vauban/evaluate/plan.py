@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from vauban.core.answers import revealed
+from vauban.core.answers import check_answerable, revealed
 from vauban.core.cards import carded, keys_of
 from vauban.core.errors import ContractError, MissingExtra
-from vauban.core.goals import Goal
+from vauban.core.goals import Goal, Targeted
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
 from vauban.engine.compiled import compiles
@@ -211,16 +211,22 @@ def each_once(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def check_fit(cells: Sequence[Cell]) -> None:
-    """Ask each of several networks for the first image, before anything is spent on the others; a service is not asked.
+    """Ask each network for the first image, before anything is spent or written; a service is not asked.
 
     Raises:
-        ContractError: One does not take it; model and defence are named.
+        ContractError: One does not take it, labels of the data are none of its classes, or the goal is none; where there
+            are several networks, model and defence are named.
     """
-    networks = {id(cell.defended): cell for cell in cells if not drifts(cell.defended)}
-    for cell in networks.values() if len(networks) > 1 else ():
+    asked = {id(cell.defended): cell for cell in cells if not drifts(cell.defended)}
+    for cell in asked.values():
         try:
-            answers(cell.defended, cell.data.take(1).to(cell.settings.device).x)
+            columns = answers(cell.defended, cell.data.take(1).to(cell.settings.device).x).shape[1]
+            check_answerable(cell.data.y, len(cell.data), columns, cell.threat.rejects)
+            if isinstance(cell.goal, Targeted):
+                cell.goal.check_class(columns - cell.threat.rejects)
         except ContractError as error:
+            if len(asked) == 1:
+                raise
             raise ContractError(f"{cell.model.name} | {cell.defence.name}: {error}") from error
         except Exception as error:  # a package or memory that lacks ends its own cells, when their turn comes
             log.debug("%s | %s: %s", cell.model.name, cell.defence.name, error)

@@ -38,7 +38,10 @@ def load(word: str | Defence, **params: Any) -> Defence:
     if not isinstance(word, str):
         made: Defence = defence_of(word).value
         return made
-    return chain(*(_one(parse(part), params) for part in joined(word)))
+    specs = [parse(part) for part in joined(word)]
+    for spec in specs:
+        _check_known(spec, word)
+    return chain(*(_one(spec, params) for spec in specs))
 
 
 def defence_of(word: Any) -> Named[Any]:
@@ -56,6 +59,17 @@ def defence_of(word: Any) -> Named[Any]:
             "module is named by its file, file.py:name; a network with its defence inside is a model"
         )
     return Named(getattr(word, "name", type(word).__name__.lower()), word)
+
+
+def _check_known(spec: Spec, word: str) -> None:
+    """Raises UnknownName where a part of a chain is none, before one is made; a plus in a value may have parted it."""
+    if spec.file is not None or spec.name in ("none", TRAINED) or spec.name in defences.registry:
+        return
+    if "." in spec.name and "+" in word:
+        raise ContractError(
+            f"expected defences joined by +, got {spec.name!r}; a + inside a value stands in quotes, as in file='a+b'"
+        )
+    defences.registry.get(spec.name)
 
 
 def _one(spec: Spec, params: dict[str, Any]) -> Defence:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,8 +94,11 @@ def connect(address: str, cpus: int) -> None:
     if address == LOCAL:
         cpus = max(cpus, os.cpu_count() or 1)
         given |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE}
+    ended_by = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**given)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ended_by)  # Ray's handler would end a run as if a network had called sys.exit
     except Exception as error:  # of many kinds: no cluster, a version that differs, a start that took too long
         ray.shutdown()
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
