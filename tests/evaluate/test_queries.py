@@ -132,7 +132,7 @@ def test_a_command_that_stops_at_its_limit_leaves_a_page_of_what_is_stored(
 
 
 def _rows(run: Study) -> list[dict[str, Any]]:
-    (cell,) = [cell for cell in run.store.cells() if cell.key in run._hashes]
+    (cell,) = [cell for cell in run.store.cells() if cell.key in {planned.hash for planned in run.cells}]
     return [part.rows.drop_columns(["clean_png", "adv_png"]).to_pydict() for part in cell.read()]
 
 

@@ -117,7 +117,7 @@ def test_no_goal_is_to_be_rejected(goal: Any) -> None:
 
 
 def test_targets_and_labels_are_classes() -> None:
-    with pytest.raises(ContractError, match=r"targets in \[0, 2\]"):
+    with pytest.raises(ContractError, match=r"a target in \[0, 2\]"):
         vb.attack(FGSM, Detector(), (X, Y), goal=Targeted(3))
     with pytest.raises(ContractError, match="last of 4 logits means 'rejected'"):
         vb.attack(FGSM, Detector(), (X, Y + 3))

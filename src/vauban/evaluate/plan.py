@@ -211,7 +211,7 @@ def each_once(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def check_fit(cells: Sequence[Cell]) -> None:
-    """Ask each network for the first image, before anything is spent or written; a service is not asked.
+    """Ask each network for its first images, before anything is spent or written; a service is not asked.
 
     Raises:
         ContractError: One does not take it, labels of the data are none of its classes, or the goal is none; where there
@@ -220,7 +220,10 @@ def check_fit(cells: Sequence[Cell]) -> None:
     asked = {id(cell.defended): cell for cell in cells if not drifts(cell.defended)}
     for cell in asked.values():
         try:
-            columns = answers(cell.defended, cell.data.take(1).to(cell.settings.device).x).shape[1]
+            first = (
+                cell.probe if len(cell.probe) else answers(cell.defended, cell.data.take(1).to(cell.settings.device).x)
+            )
+            columns = first.shape[1]
             check_answerable(cell.data.y, len(cell.data), columns, cell.threat.rejects)
             if isinstance(cell.goal, Targeted):
                 cell.goal.check_class(columns - cell.threat.rejects)

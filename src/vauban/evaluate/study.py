@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,43 +12,29 @@ from torch import nn
 
 from vauban.core.arguments import named_arguments
 from vauban.core.arithmetic import check_precision
-from vauban.core.contracts import Words
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, QueriesSpent, VaubanError, exits_are_errors
 from vauban.core.goals import Goal
 from vauban.core.parameters import Count, Whole, check
 from vauban.evaluate.adaptation.search import Adaptation
 from vauban.evaluate.attackers_means import RunMeans
-from vauban.evaluate.audit import due_audits
 from vauban.evaluate.batch_size import automatic_batch_size, is_searched, searched_batch_size
 from vauban.evaluate.cell import Cell
-from vauban.evaluate.diagnostics.checks import Preflight, check_study
-from vauban.evaluate.diagnostics.findings import Finding
-from vauban.evaluate.drift import check_drift
-from vauban.evaluate.job import CellJob
-from vauban.evaluate.magnified import magnify_examples
-from vauban.evaluate.opening import open_cell
 from vauban.evaluate.own_labels import own_labels
 from vauban.evaluate.plan import check_fit, each_once, make_cells, named_in, tell_lacking
-from vauban.evaluate.planted.job import planted_jobs
 from vauban.evaluate.progress_lines import progress_lines
 from vauban.evaluate.queries import ExpectedQueries, count_in, drifts, expected
 from vauban.evaluate.results import StudyResults
 from vauban.evaluate.settings import Settings
+from vauban.evaluate.study_run import StudyRun
 from vauban.evaluate.study_words import Reader, as_words, further_metrics, named, with_defences
-from vauban.jobs import runner
 from vauban.jobs.executor_words import check_words, executor_of
 from vauban.jobs.executors import Executor
-from vauban.jobs.executors.kept import kept
 from vauban.jobs.progress import Tell
-from vauban.jobs.runner import Outcome
 from vauban.jobs.shard import Shard
 from vauban.store.files import check_output
 from vauban.store.parquet import Store
-from vauban.store.query import read_cell
 from vauban.store.query_ledger import QueryLedger
-from vauban.threats.access import WhiteBox
-from vauban.threats.auto import Auto
 from vauban.words import data as datasets
 from vauban.words.attack import attack_of
 from vauban.words.defence import defence_of
@@ -143,7 +129,7 @@ class Study:
         self.ledger = QueryLedger(self.store.path / "queries.json", max_queries_total)
         self.data = datasets.load(data, root=root, labels=labels, download=download)  # type: ignore[arg-type]
         self.preflight, self.planted = preflight, planted if preflight else 0
-        self._words = as_words(
+        self.words = as_words(
             out=str(out),
             data=data,
             models=models,
@@ -167,10 +153,8 @@ class Study:
             max_queries_total=max_queries_total,
             root=None if root is None else str(root),
         )
-        self._hashes: list[str] = []
         self._sizes: dict[str, int] = {}  # batch sizes that were looked for
         self._folder = Path.cwd()
-        self._asked: set[str] = set()  # cells of services of which something is computed in a run
         self.command: list[str] | None = None  # what a report tells others to run; the command line sets it
         self.cells: list[Cell] = []
         self.adapted: dict[str, Adaptation] = {}
@@ -219,8 +203,8 @@ class Study:
             if not drifts(model.value)
         }
         size, self._sizes = searched_batch_size(networks, self.data, device, self.store.study().get("batch_sizes", {}))
-        if self._words is not None:
-            self._words["batch_size"] = size
+        if self.words is not None:
+            self.words["batch_size"] = size
         return size
 
     @named_arguments
@@ -253,44 +237,20 @@ class Study:
             QueriesSpent: The run would send more images than `max_queries_total`; finished batches are stored.
         """
         mine, work = Shard.read(shard), executor_of(executor, workers)
-        check_words(work, self._words is not None, "a study")
+        check_words(work, self.words is not None, "a study")
         tell_lacking(self.missing, self.cells)
         check_fit(self.cells)
-        self._hashes = [cell.hash for cell in self.cells]
-        self._write_plan()
         if tell is None and progress:
             tell = progress_lines()
         count_in(self.ledger, [cell.defended for cell in self.cells])
         self.ledger.begin()
-        jobs: list[CellJob] = []
         try:
-            with kept(work) as held:
-                outcomes = runner.run(self._jobs(jobs), held, tell, mine)
-                if mine is None:
-                    self._finish(jobs, outcomes, held, tell)
+            outcomes = StudyRun(self).carry_out(work, tell, mine)
         except VaubanError as error:
             if self.ledger.refused:  # said once, in whatever process it was
                 raise QueriesSpent(self.ledger.stopped(self.ledger.sent)) from error
             raise
         return StudyResults(self.store.path, tuple(outcomes))
-
-    def _finish(self, jobs: list[CellJob], outcomes: list[Outcome], work: Executor, tell: Tell | None) -> None:
-        """What waits for all batches: findings between cells, audits, planted tests, drift, magnified examples."""
-        self._check()
-        while audits := due_audits(self.store, jobs):
-            ended = runner.run(audits, work, tell)
-            if any(outcome.state == "failed" for outcome in ended):
-                outcomes += [outcome for outcome in ended if outcome.state == "failed"]
-                break
-            self._check()
-        if self.planted and runner.run(planted_jobs(jobs, self.planted), work, tell):
-            self._check()
-        if self.preflight and (asked := [job for job in jobs if job.key in self._asked]):
-            check_drift(asked)
-            self._check()
-        magnify_examples(self.store, self._hashes, self.settings.device)
-        for job in jobs:
-            job.compact()
 
     @property
     def expected_queries(self) -> ExpectedQueries | None:
@@ -299,66 +259,13 @@ class Study:
             return None
         return expected(self.cells, self.store, self.ledger, self.preflight)
 
-    def _check(self) -> None:
-        """Compare the finished cells and store what contradicts."""
-        if self.preflight:
-            check_study(self.store, [self.store.cell(key) for key in self._hashes])
-
-    def _jobs(self, jobs: list[CellJob]) -> Iterator[CellJob]:
-        """A job for each cell, opened when its turn comes, and noted in `jobs`."""
-        preflight = Preflight()
-        for i, planned in enumerate(self.cells):
-            cell, findings = self._look(preflight, planned)
-            folder, opened = open_cell(self.store, cell)
-            if drifts(cell.defended) and not read_cell(folder, pictures=False).complete:
-                self._asked.add(opened.hash)
-            if opened.hash != self._hashes[i]:
-                self._hashes[i] = opened.hash
-                self._write_plan()
-            if jobs and jobs[-1].cell.attack.value.audit is None:  # an audit would write parts of it anew
-                jobs[-1].compact()
-            jobs.append(CellJob(self.store, folder, opened, findings, self._origin(i, opened, findings)))
-            yield jobs[-1]
-
-    def _origin(self, index: int, cell: Cell, findings: Sequence[Finding] | None) -> Words | None:
-        if self._words is None:
-            return None
-        told = None if findings is None else [finding.to_json() for finding in findings]
-        random = cell.threat.random and not self.cells[index].threat.random
-        facts = {"cell": index, "random": random, "salt": cell.salt, "findings": told}
-        return Words("vauban.evaluate.study_in_worker:cell_job", {"study": self._words, **facts})
-
-    def _write_plan(self) -> None:
-        self.store.write_study(self.plan() | {"cells": self._hashes})
-
-    def _look(self, looked: Preflight, cell: Cell) -> tuple[Cell, Sequence[Finding] | None]:
-        """The cell and what the preflight says of its model; None where nothing was asked or the model failed."""
-        try:
-            if not self.preflight or cell.lacking is not None or self._paid(cell):
-                return cell, None
-            checked, findings = looked.check(cell)
-            seen = self.adapted.get(f"{cell.model.name} | {cell.defence.name}")
-            direct = isinstance(cell.named_threat.value, (WhiteBox, Auto))
-            return checked, [*findings, *(seen.findings if seen is not None and direct else ())]
-        except (VaubanError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            reason = str(error).splitlines()[0] if str(error) else ""
-            log.error("%s: preflight failed: %s: %s (going on without)", cell.label, type(error).__name__, reason)
-            return cell, None
-
     @cached_property
     def _made_of(self) -> dict[str, Any]:
         """The words that make this study again, keys by name alone, with the files that they name and where they were."""
-        if self._words is None:
+        if self.words is None:
             return {"words": None}
-        named = {key: word for key, word in self._words.items() if key not in ("out", "data", "root")}
-        return {"words": self._words, "folder": str(self._folder), "files": named_files(named)}
-
-    def _paid(self, cell: Cell) -> bool:
-        """Whether a cell of a service is stored whole, so that asking again would only cost."""
-        folder = self.store.cell(cell.hash)
-        return drifts(cell.defended) and folder.exists and read_cell(folder, pictures=False).complete
+        named = {key: word for key, word in self.words.items() if key not in ("out", "data", "root")}
+        return {"words": self.words, "folder": str(self._folder), "files": named_files(named)}
 
     def plan(self) -> dict[str, Any]:
         """What `study.json` holds."""

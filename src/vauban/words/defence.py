@@ -63,7 +63,7 @@ def defence_of(word: Any) -> Named[Any]:
 
 def _check_known(spec: Spec, word: str) -> None:
     """Raises UnknownName where a part of a chain is none, before one is made; a plus in a value may have parted it."""
-    if spec.file is not None or spec.name in ("none", TRAINED) or spec.name in defences.registry:
+    if spec.file is not None or spec.name in ("none", TRAINED):
         return
     if "." in spec.name and "+" in word:
         raise ContractError(

@@ -69,7 +69,7 @@ def test_images_are_drawn_among_those_left_standing(
         made.extend(planted_job.planted_jobs(jobs, n))
         return made
 
-    monkeypatch.setattr("vauban.evaluate.study.planted_jobs", noted)
+    monkeypatch.setattr("vauban.evaluate.study_run.planted_jobs", noted)
     study(tmp_path, digits_cnn, digits).run(progress=False)
     (test,) = made
     cells = query.load(tmp_path).cells
