@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vauban.core.errors import ContractError
@@ -45,8 +47,16 @@ def pixels_and_labels(split: str) -> tuple[Tensor, Tensor]:
     """
     if split not in SPLITS:
         raise ContractError(f"expected a split of digits in {', '.join(SPLITS)}, got {split!r}")
-    rows = np.loadtxt(FILE, delimiter=",")
+    rows = _rows()
     test = np.arange(len(rows)) % 3 == 2
     kept = rows[test if split == "test" else ~test]
     pixels = np.rint(kept[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
     return torch.from_numpy(pixels), torch.from_numpy(kept[:, -1].astype(np.int64))
+
+
+@functools.cache
+def _rows() -> NDArray[np.float64]:
+    """The file, read once; nobody writes into it."""
+    rows = np.loadtxt(FILE, delimiter=",")
+    rows.flags.writeable = False
+    return rows
