@@ -114,7 +114,7 @@ def masked(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def digits_cases(n: int, epochs: int) -> Iterator[Case]:
-    """The small network on scikit-learn's digits, its masked versions, and an adversarially trained one."""
+    """The small network on the handwritten digits, its masked versions, and an adversarially trained one."""
     data = vb.data.load("digits/test").take(n)
     for kind, network in masked(vb.models.load("digits-cnn")):
         yield f"digits-cnn{kind}", network, data.x, data.y, 0.1

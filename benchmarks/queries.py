@@ -1,6 +1,6 @@
 """Attacks by labels and scores: how near and how often for how many questions, beside Foolbox where it is installed.
 
-`python -m benchmarks.queries --images 64`. The network is the one of scikit-learn's digits that comes with vauban. Every
+`python -m benchmarks.queries --images 64`. The network is the digits network that comes with vauban. Every
 returned image is judged by the same code, and questions are counted at the network. Distances are medians with failures
 infinite; an attack inside a ball has the share that it fools there.
 """

@@ -55,12 +55,12 @@ def read(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def images(root: Path | None) -> Images:
-    """MNIST from `root`, else scikit-learn's digits enlarged to 28x28: said in the name and on the screen."""
+    """MNIST from `root`, else the handwritten digits enlarged to 28x28: said in the name and on the screen."""
     try:
         train, test = (vb.data.load(f"mnist/{split}", root=root) for split in ("train", "test"))
         return Images("MNIST", train, test)
     except VaubanError as error:
-        print(f"no MNIST ({error}); using scikit-learn's digits, enlarged to 28x28")
+        print(f"no MNIST ({error}); using the handwritten digits, enlarged to 28x28")
         train, test = (vb.data.load(f"digits/{split}").all() for split in ("train", "test"))
         return Images("digits 28x28", as_samples(_enlarged(train)), as_samples(_enlarged(test)))
 
