@@ -119,4 +119,5 @@ register_experiment(
     claims=CLAIMS,
     names=("smoke", "small", "small-mnist", "paper"),
     images={"small": 100, "small-mnist": 100},
+    minutes={"small": 300, "small-mnist": 300},  # 15 s an image where Square and HopSkipJump ask patch replacement
 )

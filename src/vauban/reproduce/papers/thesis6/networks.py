@@ -212,7 +212,10 @@ def inner_layers(scale: Scale) -> dict[str, str]:
 
 
 def scales(
-    parts: Callable[[Base], list[Parts]], names: tuple[str, ...] = tuple(BASES), images: Mapping[str, int] | None = None
+    parts: Callable[[Base], list[Parts]],
+    names: tuple[str, ...] = tuple(BASES),
+    images: Mapping[str, int] | None = None,
+    minutes: Mapping[str, float] | None = None,
 ) -> dict[str, Scale]:
     """The scales with the network behind each of the parts that an experiment asks for.
 
@@ -220,12 +223,14 @@ def scales(
         parts: Of a base, each the parts of one role.
         names: The scales.
         images: How many are attacked where it is fewer, by scale.
+        minutes: What it takes where it is more, by scale.
     """
     made = {}
     for name in names:
         base = BASES[name]
         roles = {role_of(some): DefendedRole("network", tuple(part.on(base) for part in some)) for some in parts(base)}
-        made[name] = replace(base.scale, defended=roles, images=(images or {}).get(name, base.scale.images))
+        attacked, lasts = (images or {}).get(name, base.scale.images), (minutes or {}).get(name, base.scale.minutes)
+        made[name] = replace(base.scale, defended=roles, images=attacked, minutes=lasts)
     return made
 
 

@@ -113,6 +113,7 @@ def register_experiment(
     claims: tuple[Claim, ...] = (),
     names: tuple[str, ...] = tuple(BASES),
     images: Mapping[str, int] | None = None,
+    minutes: Mapping[str, float] | None = None,
 ) -> None:
     """Register `thesis-<number>`.
 
@@ -126,6 +127,7 @@ def register_experiment(
         claims: What the text says.
         names: The scales.
         images: How many are attacked where it is fewer than the base has, by scale.
+        minutes: What it takes where it is not what the base says, by scale.
     """
 
     def experiment() -> Experiment:
@@ -134,7 +136,7 @@ def register_experiment(
             title,
             SOURCE,
             cells,
-            scales(parts, names, images),
+            scales(parts, names, images, minutes),
             csv,
             1000,
             AMBIGUOUS,
