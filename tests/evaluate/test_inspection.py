@@ -162,11 +162,22 @@ def test_a_run_that_cannot_be_read_any_more_is_one_that_differs(run, name):
     assert inspection.differs
 
 
-def test_a_ledger_that_was_taken_away_differs(run):
+@pytest.mark.parametrize("left", [None, ""])
+def test_a_ledger_that_was_taken_away_or_emptied_differs(run, left):
     ledger = sorted(run.glob("cells/*/digests.jsonl"))[0]
-    ledger.unlink()
+    ledger.unlink() if left is None else ledger.write_text(left)
     differing = {about: reason for _, about, reason in told(inspect(run))}
-    assert "is not there" in differing[ledger.relative_to(run).as_posix()]
+    assert "other folders of the run have theirs" in differing[ledger.relative_to(run).as_posix()]
+
+
+def test_a_plan_of_another_shape_and_a_folder_for_a_file_differ(run):
+    (run / "study.json").write_text('{"cells": null}')
+    assert any("cannot be read: TypeError" in reason for _, _, reason in told(inspect(run)))
+    facts = sorted(run.glob("cells/*/cell.json"))[0]
+    facts.unlink()
+    facts.mkdir()
+    differing = {about: reason for _, about, reason in told(inspect(run))}
+    assert differing[facts.relative_to(run).as_posix()] == "a folder stands in its place"
 
 
 def test_sources_weights_and_environment_that_changed(tmp_path):

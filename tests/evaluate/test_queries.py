@@ -17,6 +17,7 @@ import vauban as vb
 from vauban.cli import main
 from vauban.core.errors import AccessError, ContractError, QueriesSpent
 from vauban.evaluate.inspection.bundle import inspect
+from vauban.evaluate.inspection.digests import digest_checks
 from vauban.evaluate.study import Study
 from vauban.store.query_ledger import QueryLedger
 
@@ -199,6 +200,7 @@ def test_answers_that_move_on_the_way_are_a_finding(moved: bool, tmp_path: Path)
     assert facts is not None
     assert facts["asked"] == 12
     assert facts["moved"] == (12 if moved else 0)
+    assert {check.state for check in digest_checks(tmp_path / "run")} == {"agrees"}
 
 
 def test_an_audit_asks_a_service_only_where_it_is_told_to(service: Served, tmp_path: Path) -> None:

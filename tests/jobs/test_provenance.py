@@ -436,3 +436,20 @@ def test_a_star_takes_what_a_face_shows_and_counts_the_files_behind_it(lines: st
     assert load_file(folder / "one.py").make is PGD
     counted = source_files(extra=[folder / "one.py"])
     assert {PACKAGE / "attacks/fixed_budget/pgd.py", PACKAGE / "engine/iterate.py"} <= set(counted)
+
+
+def test_a_file_that_moves_is_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.py").write_text(f"value = {folder!r}")
+        monkeypatch.chdir(tmp_path / folder)
+        assert source_files_module.existing("x.py") == source_files_module.real("x.py") == tmp_path / folder / "x.py"
+        assert list(sources.described([Path("x.py")])) == [str(tmp_path / folder / "x.py")]
+    (tmp_path / "b" / "x.py").unlink()
+    assert source_files_module.existing("x.py") is None
+    (tmp_path / "link.py").symlink_to(tmp_path / "a" / "x.py")
+    assert list(sources.described([tmp_path / "link.py"])) == [str(tmp_path / "a" / "x.py")]
+    (tmp_path / "link.py").unlink()
+    (tmp_path / "c.py").write_text("value = 3")
+    (tmp_path / "link.py").symlink_to(tmp_path / "c.py")
+    assert list(sources.described([tmp_path / "link.py"])) == [str(tmp_path / "c.py")]

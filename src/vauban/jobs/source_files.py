@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import sysconfig
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from vauban.store.sources import PACKAGE
 
 LARGEST = 64 * 2**20  # bytes of a file that is hashed because a user's file reads it
 _INSTALLED = tuple(Path(sysconfig.get_paths()[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+_STAYING = tuple(f"{folder}{os.sep}" for folder in (PACKAGE, *_INSTALLED))  # whose files nobody moves in a run
 
 
 @dataclass(frozen=True)
@@ -32,22 +34,26 @@ class Imported:
     chains: tuple[tuple[str, ...], ...] = ()
 
 
-@functools.cache
 def existing(name: str) -> Path | None:
     """The file of that name with its links followed; None where there is none."""
-    file = Path(name).resolve()
-    return file if file.is_file() else None
+    return _looked_up(name) if name.startswith(_STAYING) else _file(name)
 
 
-@functools.cache
 def real(name: str) -> Path | None:
     """The file of that name if it is vauban's or the user's, not one of an installed package."""
+    file = existing(name)
+    if file is None or file.is_relative_to(PACKAGE):
+        return file
+    installed = any(file.is_relative_to(folder) for folder in _INSTALLED)
+    return None if installed or {"site-packages", "dist-packages"} & {*file.parts} else file
+
+
+def _file(name: str) -> Path | None:
     file = Path(name).resolve()
-    if not file.is_relative_to(PACKAGE) and (
-        any(file.is_relative_to(folder) for folder in _INSTALLED) or {"site-packages", "dist-packages"} & {*file.parts}
-    ):
-        return None
     return file if file.is_file() else None
+
+
+_looked_up = functools.cache(_file)
 
 
 def imports(file: Path) -> tuple[Imported, ...]:

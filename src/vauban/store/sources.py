@@ -6,11 +6,13 @@ import ast
 import contextlib
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
+_WITHIN = f"{PACKAGE}{os.sep}"
 COMPARED, LARGEST = frozenset({".py", ".json", ".csv", ".safetensors"}), 2**26
 """Kinds and size of the files that are opened to be compared: a run folder of somebody else may name any path."""
 UNCOMPARED = "0.1"
@@ -23,13 +25,17 @@ def described(files: Iterable[Path]) -> dict[str, str]:
     A file of this package is named from the package's folder (`vauban/attacks/...`), so that the check works in another
     checkout; any other file by its absolute path.
     """
-    return {_name(file): digest(file) for file in files}
+    named = {}
+    for given in files:
+        own = str(given).startswith(_WITHIN)
+        file = given if own else given.resolve()
+        named[_own_name(file) if own or file.is_relative_to(PACKAGE) else str(file)] = digest(file)
+    return named
 
 
-@functools.lru_cache(maxsize=4096)
-def _name(file: Path) -> str:
-    file = file.resolve()
-    return f"{PACKAGE.name}/{file.relative_to(PACKAGE).as_posix()}" if file.is_relative_to(PACKAGE) else str(file)
+@functools.cache
+def _own_name(file: Path) -> str:
+    return f"{PACKAGE.name}/{file.resolve().relative_to(PACKAGE).as_posix()}"
 
 
 def earlier_version(meta: Mapping[str, Any]) -> str:

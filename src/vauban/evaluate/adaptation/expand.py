@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import nn
 
@@ -94,8 +95,9 @@ def best_way(
     few = Batch(whole.x[:n], whole.y[:n], whole.ids[:n], whole.levels)
     usual = dict(data.budgets) if isinstance(data, Dataset) else {}
     looked = looked_at(network, few, [attack], usual, below, seed)
+    looked = replace(looked, ways=tuple(way for way in looked.ways if way.distilled is None))  # a study distils
     log.info("threat auto: %s", looked.sentence)
-    return next((way for way in looked.ways if way.distilled is None), meant), looked
+    return next(iter(looked.ways), meant), looked
 
 
 def images_of(data: Dataset, device: str) -> Batch:

@@ -28,7 +28,7 @@ def called(call: Call) -> str:
 
 def same(output: Tensor, logits: Tensor) -> bool:
     """Whether what a classifier inside returned is what the network answered."""
-    return output.shape == logits.shape and torch.allclose(output, logits, rtol=1e-4, atol=1e-5)
+    return output.shape == logits.shape and torch.allclose(output.to(logits), logits, rtol=1e-4, atol=1e-5)
 
 
 def inner(case: Case, inside: list[Call], logits: Tensor, seen: list[str]) -> Iterator[Way]:

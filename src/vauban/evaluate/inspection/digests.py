@@ -37,11 +37,12 @@ def seal_of(run: Path) -> str:
 def digest_checks(run: Path) -> Iterator[Checked]:
     """A check of each file of a run, and of each file that was written and is not there."""
     folders = _folders(run)
-    recorded = [folder for folder, _ in folders if (folder / LEDGER).exists()]
+    recorded = [folder for folder, facts in folders if facts in noted_digests(folder)]
     for folder, facts in folders:
         if recorded and folder not in recorded and (folder / facts).exists():
             about = (folder / LEDGER).relative_to(run).as_posix()
-            yield Checked("rows", about, "differs", "is not there, and other folders of the run have theirs")
+            lacks = "does not name the facts beside it" if (folder / LEDGER).exists() else "is not there"
+            yield Checked("rows", about, "differs", f"{lacks}, and other folders of the run have theirs")
         yield from _folder_checks(run, folder, facts)
 
 
@@ -51,6 +52,8 @@ def _folder_checks(run: Path, folder: Path, facts: str) -> Iterator[Checked]:
         about, own = path.relative_to(run).as_posix(), noted.get(path.relative_to(folder).as_posix())
         if path.is_symlink():
             yield Checked("rows", about, "differs", "a symbolic link stands in its place")
+        elif path.is_dir():
+            yield Checked("rows", about, "differs", "a folder stands in its place")
         elif own is None and facts not in noted:  # the folder was made before digests were noted
             yield Checked("rows", about, "unchecked", NOT_RECORDED)
         elif own is None:
@@ -79,7 +82,7 @@ def _folders(run: Path) -> list[tuple[Path, str]]:
 
 
 def _present(folder: Path, facts: str) -> list[Path]:
-    names = [facts, "identity.json", "findings.json", "planted.json", ROWS]
+    names = [facts, "identity.json", "findings.json", "planted.json", "drift.json", ROWS]
     named = [folder / name for name in names if (folder / name).exists() or (folder / name).is_symlink()]
     return [*named, *sorted(folder.glob("[0-9]*.parquet")), *sorted(folder.glob("parts/[0-9]*.parquet"))]
 

@@ -8,7 +8,7 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vauban.core.errors import ContractError
+from vauban.core.errors import VaubanError
 from vauban.data import Dataset
 from vauban.evaluate.inspection.checked import Checked, Inspection
 from vauban.evaluate.inspection.digests import digest_checks, seal_of
@@ -66,13 +66,14 @@ def inspect_run(path: Path, originals: Originals | None = None, shown: str | Non
     originals, there = originals or Originals(), path.absolute()
     try:
         run = ended_run(there)
-    except ContractError as error:
+        checks = tuple(dict.fromkeys(_checks(run, originals)))  # cells share networks and data
+    except Exception as error:  # whatever a file makes of the reader that somebody has changed
         changed = [check for check in digest_checks(there) if check.state == "differs"]
         if not changed:
             raise
-        unread = Checked("rows", "the run", "differs", f"cannot be read: {error}")
+        reason = str(error) if isinstance(error, VaubanError) else f"{type(error).__name__}: {error}"
+        unread = Checked("rows", "the run", "differs", f"cannot be read: {reason}")
         return Inspection(shown or str(path), seal_of(there), (*changed, unread))
-    checks = tuple(dict.fromkeys(_checks(run, originals)))  # cells share networks and data
     return Inspection(shown or str(path), seal_of(run.path), checks)
 
 
