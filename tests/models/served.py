@@ -21,13 +21,16 @@ Reply = tuple[int, bytes, Mapping[str, str]]
 @dataclass
 class Served:
     """url: where it is. requests: headers and images of each. replies: sent in this order before `answer` is asked.
-    pause: Seconds before each byte of an answer."""
+    pause: Seconds before each byte of an answer. header_pause: Seconds before each of its headers.
+    connections: That were opened."""
 
     answer: Callable[[Any], Any]
     url: str = ""
     requests: list[tuple[dict[str, str], Any]] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     pause: float = 0.0
+    header_pause: float = 0.0
+    connections: int = 0
 
     @property
     def images(self) -> int:
@@ -52,12 +55,22 @@ def served(answer: Callable[[Any], Any]) -> Iterator[Served]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
+        def setup(self) -> None:
+            service.connections += 1
+            super().setup()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status, content, headers = service.reply(dict(self.headers), body)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
+                if service.header_pause:
+                    time.sleep(service.header_pause)
+                    try:
+                        self.flush_headers()
+                    except OSError:  # nobody reads any more
+                        return
             self.end_headers()
             if not service.pause:
                 self.wfile.write(content)

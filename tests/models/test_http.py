@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,6 +144,34 @@ def test_a_service_that_drips_its_answer_runs_out_of_time(service: Served) -> No
         vb.models.load(f"{service.url},timeout=0.2,retries=0")(X)
     service.pause = 0.0
     torch.testing.assert_close(vb.models.load(f"{service.url},timeout=0.2,retries=0")(X), WANTED)
+
+
+def test_a_service_that_drips_its_headers_runs_out_of_time_and_is_asked_again(
+    service: Served, naps: list[float]
+) -> None:
+    headers = {f"X-{i}": "a" for i in range(20)}
+    content = json.dumps(scores(X)).encode()
+    service.header_pause = 0.1
+    service.replies = [(200, content, headers)] * 2
+    start = time.monotonic()
+    with pytest.raises(ServiceFailed, match=r"none in 0\.3 s after 2 tries"):
+        vb.models.load(f"{service.url},timeout=0.3,retries=1")(X)
+    assert time.monotonic() - start < 1.5  # all of one answer takes 2 s and more
+    assert naps[:1] == [0.5]
+    service.header_pause = 0.0
+    model = vb.models.load(f"{service.url},timeout=0.3,retries=0")
+    torch.testing.assert_close(model(X), WANTED)
+
+
+def test_the_headers_and_the_content_share_the_time_and_connections_are_used_again(service: Served) -> None:
+    model = vb.models.load(f"{service.url},timeout=0.6,retries=0")
+    for _ in range(3):
+        torch.testing.assert_close(model(X), WANTED)
+    assert service.connections == 1
+    service.header_pause, service.pause = 0.4, 0.04  # in time alone, as the content's 11 bytes are, but not together
+    service.replies = [(200, b"[[1, 2, 3]]", {})]
+    with pytest.raises(ServiceFailed, match=r"none in 0\.6 s after 1 try"):
+        model(X[:1])
 
 
 def test_an_address_where_nobody_is(naps: list[float]) -> None:

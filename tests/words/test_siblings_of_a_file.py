@@ -11,6 +11,7 @@ import pytest
 from vauban.core.errors import ContractError
 from vauban.evaluate.study import Study
 from vauban.jobs.provenance import source_files
+from vauban.words import user_modules
 from vauban.words.files import load_file
 
 WAYS = {
@@ -161,6 +162,40 @@ def test_a_file_that_registers_a_thing_is_read_again_after_an_edit_beside_it(tmp
         from vauban.metrics import registry
 
         del registry._entries["mine-of-a-test"]
+
+
+def test_a_folder_that_a_file_adds_to_the_path_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name, value in (("one", 1.0), ("two", 2.0)):
+        (tmp_path / name / "lib").mkdir(parents=True)
+        (tmp_path / name / "lib" / "helper_of_nobody.py").write_text(f"VALUE = {value}\n")
+        (tmp_path / name / "net.py").write_text(
+            "import os, sys\n"
+            "sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))\n"
+            "import helper_of_nobody\n"
+            "def value():\n    return helper_of_nobody.VALUE\n"
+        )
+    one, two = (tmp_path / name / "net.py" for name in ("one", "two"))
+    assert [load_file(file).value() for file in (one, two, one)] == [1.0, 2.0, 1.0]
+    (tmp_path / "one" / "lib" / "helper_of_nobody.py").write_text("VALUE = 3.25\n")
+    assert [load_file(file).value() for file in (one, two)] == [3.25, 2.0]
+    assert "helper_of_nobody" not in sys.modules
+
+
+def test_the_standard_library_below_the_folder_is_the_process_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment of conda in the project's folder holds Python too."""
+    library = tmp_path / "env" / "lib" / "python3"
+    library.mkdir(parents=True)
+    (library / "standard_of_nobody.py").write_text("VALUE = 1.0\n")
+    monkeypatch.setattr(user_modules, "STANDARD", library)
+    monkeypatch.syspath_prepend(str(library))
+    (tmp_path / "net.py").write_text("import standard_of_nobody\n")
+    try:
+        assert load_file(tmp_path / "net.py").standard_of_nobody is sys.modules["standard_of_nobody"]
+    finally:
+        sys.modules.pop("standard_of_nobody", None)
 
 
 def test_a_package_installed_below_the_folder_is_imported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from vauban.core.answers import check_answerable, revealed
 from vauban.core.cards import carded, keys_of
-from vauban.core.errors import ContractError, MissingExtra
+from vauban.core.errors import ContractError, MissingExtra, QueriesSpent, exits_are_errors, plain
 from vauban.core.goals import Goal, Targeted
 from vauban.data import Dataset
 from vauban.engine import Attack, BoundThreat
@@ -71,7 +71,8 @@ def make_cells(
                 usual = threats is None
                 seen = _seen(defended, network, chosen, data, run, settings, usual)
                 if seen is not None:
-                    adapted[f"{model.name} | {defence.name}"] = seen
+                    label = f"{model.name} | {defence.name}"
+                    seen = adapted[label] = _with_networks(seen, means(network, defended), label)
                     chosen = _expanded(chosen, seen)
             for threat in chosen:
                 if isinstance(threat.value, Threat):
@@ -95,6 +96,25 @@ def make_cells(
                     cell.identity()
                     cells.append(cell)
     return cells
+
+
+def _with_networks(seen: Adaptation, means: Means, label: str) -> Adaptation:
+    """What was seen, its ways with the networks that they train before the attack.
+
+    A way whose network cannot be trained is left out, in a line: nobody has named it, and the others can run. That images
+    were sent and no more may be is passed on.
+    """
+    ways = []
+    for way in seen.ways:
+        try:
+            with exits_are_errors():
+                ways.append(way.prepare(means))
+        except QueriesSpent:
+            raise
+        except Exception as error:
+            said = next(iter(plain(str(error)).splitlines()), type(error).__name__)
+            log.warning("%s: %s is left out: %s", label, way.name, said)
+    return replace(seen, ways=tuple(ways))
 
 
 def bind(

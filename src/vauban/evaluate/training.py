@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vauban import defences
-from vauban.core.cards import keys_of
+from vauban.core.cards import carded, keys_of
 from vauban.core.contracts import check_labels
 from vauban.core.device import check_device
 from vauban.core.errors import ContractError, plural
@@ -20,7 +20,7 @@ from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.engine import Attack
 from vauban.engine.first_answer import first_answer
-from vauban.engine.network import quiet
+from vauban.engine.network import check_gradients, quiet, shown
 from vauban.engine.samples import Samples, Subset, accuracy
 from vauban.evaluate.cell import data_name
 from vauban.evaluate.diagnostics.attack_checks import parameter_findings
@@ -39,7 +39,7 @@ from vauban.models import weights
 from vauban.models.architecture import Architecture
 from vauban.store import files
 from vauban.training.history import Epoch, TrainingHistory
-from vauban.training.loop import optimise
+from vauban.training.loop import learning, optimise
 from vauban.training.recipe import Recipe
 from vauban.training.run import TrainingRun
 from vauban.training.samples import training_samples
@@ -111,7 +111,8 @@ def carry_out(
         callback: Called after each epoch.
 
     Raises:
-        ContractError: Another suffix, values that do not go together, a start that does not fit the architecture.
+        ContractError: Another suffix, values that do not go together, a start that does not fit the architecture, a
+            defence through which nothing is learned.
     """
     check_device(device)
     path, data = None if out is None else weights.output(out), datasets.load(data)
@@ -125,6 +126,8 @@ def carry_out(
     network = trained if run.defence == "none" else defences.load(run.defence).wrap(trained)
     for asked in (data,) if validation is None else (data, validation):
         _fits(network, asked, device)
+    if run.epochs:
+        _learns(network, data, device)
     derived = recipe.samples(training_samples(samples), run.seed)
     recipe.check(network, derived.changed(derived.batch(torch.tensor([len(derived) - 1])), 0).to(device))
     if held is not None:
@@ -225,6 +228,29 @@ def _fits(network: nn.Module, data: Dataset, device: str) -> None:
     with quiet(list(network.modules())), seeded("fits", device=batch.x.device):
         logits = first_answer(network, batch.x)
     check_labels(data.y, len(data), logits.shape[1])
+
+
+def _learns(network: nn.Module, data: Dataset, device: str) -> None:
+    """Check that logits behind a defence have a gradient in some weight; else a training changes nothing in silence.
+
+    Raises:
+        ContractError: They have none, or one that is 0, for the first image.
+    """
+    check_gradients()
+    behind, parameters = [card.name for _, card in carded(network)], learning(network)
+    if not behind or not parameters:
+        return  # without parameters the training itself says so
+    x = data.take(1).to(device).x
+    with quiet(list(network.modules())), seeded("fits", device=x.device), torch.enable_grad():
+        logits = network(shown(network, x.clone()))
+        factors = torch.arange(1, logits.shape[1] + 1, device=x.device)  # equal ones cancel where softmax comes last
+        value = (logits * factors).sum()
+        found = torch.autograd.grad(value, parameters, allow_unused=True) if value.requires_grad else ()
+    if not any(bool(gradient.any()) for gradient in found if gradient is not None):
+        raise ContractError(
+            f"expected logits with a gradient in the weights that are trained, got none behind {', '.join(behind)}; votes "
+            "cannot be trained through: train the network without the defence, then fit the defence on it"
+        )
 
 
 def _parts(run: TrainingRun, data: Dataset, validation: Samples | None) -> tuple[Samples, Samples | None]:

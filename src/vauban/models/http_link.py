@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from http.client import HTTPResponse
+from io import BufferedReader, RawIOBase
+from typing import TYPE_CHECKING, Any
 
 from vauban.core.errors import ContractError, ServiceFailed, check_installed, plural
 from vauban.models.meter import Meter
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 FIRST, LONGEST = 0.5, 30.0  # seconds before the second try, doubled for each further one; at most
@@ -60,7 +66,7 @@ class Link:
     Attributes:
         headers: By the name of a header, the variable that holds its value, and what stands before it.
         images: Images of a request at most.
-        timeout: Seconds to wait for an answer to begin, and for it to end.
+        timeout: Seconds from the start of a request to the end of its answer.
         retries: Further tries where a service is not ready.
         rate: Images a second at most, from all processes of a run; None: as many as there are.
         meter: Counts the images.
@@ -119,7 +125,7 @@ class Link:
         from urllib3 import exceptions
 
         if self._pool is None:
-            self._pool = urllib3.PoolManager(maxsize=1)
+            self._pool = _pool()
         secrets = {key: before + _value(f"the header {key}", name) for key, (before, name) in self.headers.items()}
         self.meter.spend(images)
         try:
@@ -133,7 +139,7 @@ class Link:
                 redirect=False,
                 preload_content=False,
             )
-            content = _content(response, time.monotonic() + self.timeout)
+            content = _content(response)
             response.release_conn()
         except (exceptions.NewConnectionError, exceptions.ConnectTimeoutError):
             self.meter.spend(-images)  # nothing was sent
@@ -147,18 +153,63 @@ class Link:
         return response.status, content, _wait(response.headers.get("Retry-After"))
 
 
-def _content(response: Any, until: float) -> bytes:
-    """What a service sends, one byte more than the largest answer at most.
+class _Timed(RawIOBase):
+    """What comes through a socket until a time, whose own timeout would begin again with each byte."""
 
-    Raises:
-        TimeoutError: It is still sending at that time: a service that drips answers each read in time.
+    def __init__(self, raw: RawIOBase, sock: socket.socket, until: float) -> None:
+        self._raw, self._sock, self._until = raw, sock, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        """As `RawIOBase` has it. Raises TimeoutError where the time is over."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    """An answer whose status, headers and content all come within the timeout that its socket has when it begins.
+
+    That is what connecting and sending have left of the whole.
     """
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        left = sock.gettimeout()
+        if left is not None:
+            self.fp = BufferedReader(_Timed(self.fp.detach(), sock, time.monotonic() + left))
+
+
+def _pool() -> Any:
+    """A pool of connections that bound whole answers."""
+    import urllib3
+
+    pool = urllib3.PoolManager(maxsize=1)
+    kinds: dict[str, Any] = pool.pool_classes_by_scheme
+    pool.pool_classes_by_scheme = {
+        scheme: type(
+            kind.__name__,
+            (kind,),
+            {"ConnectionCls": type(kind.ConnectionCls.__name__, (kind.ConnectionCls,), {"response_class": _Answer})},
+        )
+        for scheme, kind in kinds.items()
+    }
+    return pool
+
+
+def _content(response: Any) -> bytes:
+    """What a service sends, one byte more than the largest answer at most."""
     content = bytearray()
     while len(content) <= LARGEST and (part := response.read1(LARGEST + 1 - len(content))):
         content += part
-        if time.monotonic() > until:
-            response.close()
-            raise TimeoutError
     return bytes(content)
 
 

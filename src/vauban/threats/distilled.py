@@ -13,14 +13,13 @@ from vauban.core.answers import predicted
 from vauban.core.contracts import Batch
 from vauban.core.parameters import Positive
 from vauban.core.rng import Stream
-from vauban.engine.network import predict, quiet
 from vauban.threats import registry
 from vauban.threats.fitter import FitterInRounds, fitters
 from vauban.threats.trained_on_answers import TrainedOnAnswers
 from vauban.training.objective import Passes
 from vauban.training.objectives.distillation import DistilledObjective
 
-LOT = 256  # images of a query batch
+NEVER = 100.0  # below the smallest finite score of an image: that of a class which is never given
 TILES = 7  # on a side of the signs that an image is moved by
 
 
@@ -63,8 +62,8 @@ class FitDistilled(FitterInRounds):
 
     temperature: Positive = 4.0
 
-    def answers(self, target: nn.Module, x: Tensor) -> Tensor:
-        return scores(target, x)
+    def kept(self, logits: Tensor) -> Tensor:
+        return finite(logits)
 
     def labels(self, answers: Tensor) -> Tensor:
         return predicted(answers).clamp_min(0)
@@ -100,10 +99,15 @@ class Distilled(TrainedOnAnswers):
         return FitDistilled(self.model, self.rounds, self.epochs, self.step, self.lr, self.temperature)
 
 
-def scores(target: nn.Module, x: Tensor) -> Tensor:
-    """The logits that a target gives images, `(batch, classes)`; 0 where one is not finite."""
-    with quiet(list(target.modules())):
-        return torch.cat([predict(target, part) for part in torch.split(x, LOT)]).nan_to_num(0, 0, 0)
+def finite(logits: Tensor) -> Tensor:
+    """Logits `(batch, classes)` without any that is not finite.
+
+    Minus infinity, a class that is never given, becomes a score far below the others of its row. A row is 0 where its
+    largest logit is not finite, which stands for no answer.
+    """
+    answered = logits.amax(1, keepdim=True).isfinite()  # not where any logit is NaN
+    smallest = logits.where(logits.isfinite(), torch.inf).amin(1, keepdim=True)
+    return logits.where(logits.isfinite(), smallest - NEVER).where(answered, 0)
 
 
 def tiles(x: Tensor, seed: int, number: int) -> Tensor:

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from vauban.core.answers import predicted
 from vauban.core.losses import logit_of
-from vauban.engine.network import differentiate, predict, quiet
+from vauban.core.rng import seeded
+from vauban.engine.network import differentiate, quiet
 from vauban.threats import registry
-from vauban.threats.fitter import FitterInRounds, fitters
+from vauban.threats.fitter import LOT, FitterInRounds, fitters
 from vauban.threats.trained_on_answers import TrainedOnAnswers
-
-LOT = 256  # images of a query batch
 
 
 @fitters.register("substitute")
@@ -42,14 +41,14 @@ class FitSubstitute(FitterInRounds):
 
     told: ClassVar[str] = "labels"
 
-    def answers(self, target: nn.Module, x: Tensor) -> Tensor:
-        return labels(target, x)
+    def kept(self, logits: Tensor) -> Tensor:
+        return predicted(logits).clamp_min(0)  # 0 where it gives no label
 
     def labels(self, answers: Tensor) -> Tensor:
         return answers
 
     def directions(self, network: nn.Module, x: Tensor, answers: Tensor, seed: int, number: int) -> Tensor:
-        return slopes(network, x, answers).sign()
+        return slopes(network, x, answers, seed, number).sign()
 
 
 @registry.register("substitute", words={"trained": "model"})
@@ -75,17 +74,11 @@ class Substitute(TrainedOnAnswers):
         return FitSubstitute(self.model, self.rounds, self.epochs, self.step, self.lr)
 
 
-def labels(target: nn.Module, x: Tensor) -> Tensor:
-    """The labels that a target gives images, int64 `(batch,)`; 0 where it gives none."""
-    with quiet(list(target.modules())):
-        return torch.cat([predicted(predict(target, part)) for part in torch.split(x, LOT)]).clamp_min(0)
-
-
-def slopes(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """dz_y/dx of every image, `(batch, ...)`."""
+def slopes(network: nn.Module, x: Tensor, y: Tensor, seed: int = 0, number: int = 0) -> Tensor:
+    """dz_y/dx of every image, `(batch, ...)`; what a random network draws follows from the seed and a number."""
     made = []
-    for part, label in zip(torch.split(x, LOT), torch.split(y, LOT), strict=True):
-        with quiet(list(network.modules())):
+    with quiet(list(network.modules())), seeded(seed, "slopes", number, device=x.device):
+        for part, label in zip(torch.split(x, LOT), torch.split(y, LOT), strict=True):
             _, _, (g,), _ = differentiate(network, part, [partial(logit_of, label=label)])
-        made.append(g)
+            made.append(g)
     return torch.cat(made)

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ from typing import Any
 from vauban.store.files import digest_of
 from vauban.store.sources import PACKAGE
 
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Names of the folders where packages are installed."""
+STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
+"""The standard library, which is below a user's folder too where its environment is conda's."""
 _FOLDERS: dict[Path, list[Folder]] = {}
 """The states of each folder that files were taken from, the present one last."""
 _BY_PACKAGE: dict[str, Folder] = {}
@@ -160,9 +165,18 @@ def folders_above(file: Path) -> list[Path]:
 
 @cache
 def _places_below(folder: Path, searched: tuple[str, ...]) -> tuple[Path, ...]:
-    """The places below a folder where Python looks for modules, a virtual environment's among them."""
+    """The places below a folder where Python looks for installed modules, those of a virtual environment.
+
+    Other places there, such as a `lib` that a file itself adds, hold the user's own modules, like those beside it.
+    """
     places = [Path(place).resolve() for place in searched]
-    return tuple(place for place in places if place != folder and place.is_relative_to(folder))
+    return tuple(
+        place
+        for place in places
+        if place != folder
+        and place.is_relative_to(folder)
+        and (place.name in INSTALLED or place.is_relative_to(STANDARD))
+    )
 
 
 def _nowhere(name: str) -> bool:

@@ -91,6 +91,18 @@ def test_a_file_and_an_attacker_who_knows_it(digits_cnn: nn.Module, tmp_path: Pa
     assert not (network(aware.adversarial[aware.success]).argmax(1) == 10).any()
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_features_that_are_not_finite_are_said_to_be_so(value: float) -> None:
+    net, batch = network(), images(40, 0)
+    with torch.no_grad():
+        net[1].bias.fill_(math.nan)
+    with pytest.raises(ContractError, match="expected finite features") as refused:
+        FitKernelDensity().fit(net, [batch])
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ContractError, match="expected finite features"):
+        likeliest_bandwidth(torch.full((2, 4, 3), value, dtype=torch.float64), torch.tensor([4, 4]))
+
+
 def test_equal_features_have_no_bandwidth() -> None:
     count = torch.tensor([4, 3])
     with pytest.raises(ContractError, match="features that differ within a class"):

@@ -104,8 +104,12 @@ def likeliest_bandwidth(features: Tensor, count: Tensor) -> float:
         count: How many of each class are there, `(classes,)`.
 
     Raises:
-        ContractError: All features of each class are equal.
+        ContractError: Features that are not finite, or all of each class are equal.
     """
+    if not bool(features.isfinite().all()):  # nan is not above 0 either, and would pass for equal features
+        raise ContractError(
+            f"expected finite features for the bandwidth of {KIND!r}, got nan or infinity; does the network fit the images?"
+        )
     apart = []
     for group, n in zip(features, count.tolist(), strict=True):
         if n > 1:

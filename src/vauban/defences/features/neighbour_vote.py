@@ -48,6 +48,10 @@ class Gallery(NamedArguments):
 class NeighbourVote(nn.Module):
     """log(1 + n_c), n_c how many of the k nearest features of the gallery have class c; of equal votes the nearest wins.
 
+    Distances and votes are of float64: in half precision squares overflow, and autocast would round float32. Where rounding
+    to the type of the features leaves the winner no larger than another class, its logit is a step or two of that type
+    above.
+
     Attributes:
         gallery: The features.
         k: Neighbours that vote.
@@ -63,16 +67,24 @@ class NeighbourVote(nn.Module):
         self.register_buffer("labels", gallery.labels, persistent=False)
 
     def forward(self, h: Tensor) -> Tensor:
-        held = self.features.to(h)
-        near = several_nearest(h, held, self.k).sort(1).values  # of equally near ones the first
-        apart = (h.detach()[:, None] - held[near]).square().sum(2)
-        order = torch.arange(self.k, 0, -1, device=h.device, dtype=h.dtype) / self.k
-        ranked = F.one_hot(self.labels[near.gather(1, apart.sort(dim=1, stable=True).indices)], self.classes).to(
-            h.dtype
-        )
+        wide, held = h.detach().double(), self.features.double()
+        near = several_nearest(wide, held, self.k).sort(1).values  # of equally near ones the first
+        apart = (wide[:, None] - held[near]).square().sum(2)
+        order = torch.arange(self.k, 0, -1, device=h.device, dtype=torch.float64) / self.k
+        ranked = F.one_hot(self.labels[near.gather(1, apart.sort(dim=1, stable=True).indices)], self.classes).double()
         first = (ranked * order[:, None]).amax(1)
-        logits: Tensor = torch.log1p(ranked.sum(1) + TIE * first)
-        return logits + 0 * h.sum(1, keepdim=True).detach()  # zero: it keeps a feature's NaN visible
+        logits = torch.log1p(ranked.sum(1) + TIE * first)
+        # Zero: it keeps a feature's NaN visible, and has a gradient, zero too. No sum of features, which may overflow.
+        return _rounded(logits, h.dtype) + (0 * h).sum(1, keepdim=True)
+
+
+def _rounded(logits: Tensor, dtype: torch.dtype) -> Tensor:
+    """Logits of float64 in another type, in which the largest is still larger than every other one."""
+    winner = logits.argmax(1, keepdim=True)
+    near = logits.to(dtype).double()
+    others = near.scatter(1, winner, 0.0).amax(1, keepdim=True)
+    above = others * (1 + torch.finfo(dtype).eps)  # rounds to one or two steps above; 0 only where no other has a vote
+    return near.scatter(1, winner, near.gather(1, winner).maximum(above)).to(dtype)
 
 
 class SoftNeighbours:
@@ -91,10 +103,11 @@ class SoftNeighbours:
     def __call__(self, h: Tensor) -> Tensor:
         if self.vote is None:
             raise ContractError("expected the card of a network behind neighbours, got that of the defence alone")
-        held, labels = self.vote.features.to(h), self.vote.labels
-        squared = (h.square().sum(1, keepdim=True) - 2 * h @ held.T + held.square().sum(1)).clamp_min(0)
+        wide = h.to(torch.promote_types(h.dtype, torch.float32))  # squares overflow in half precision
+        held, labels = self.vote.features.to(wide), self.vote.labels
+        squared = (wide.square().sum(1, keepdim=True) - 2 * wide @ held.T + held.square().sum(1)).clamp_min(0)
         scale = squared.detach().topk(self.vote.k, 1, largest=False).values.amax(1, keepdim=True)
-        kernel = -squared / scale.clamp_min(torch.finfo(h.dtype).tiny)
+        kernel = -squared / scale.clamp_min(torch.finfo(wide.dtype).tiny)
         own = labels.expand(len(h), -1)
         nearest = (
             kernel.detach()
@@ -102,7 +115,7 @@ class SoftNeighbours:
             .scatter_reduce(1, own, kernel.detach(), "amax")
         )
         summed = torch.zeros_like(nearest).index_add(1, labels, (kernel - nearest.gather(1, own)).exp())
-        return nearest + summed.clamp_min(torch.finfo(h.dtype).tiny).log()
+        return (nearest + summed.clamp_min(torch.finfo(wide.dtype).tiny).log()).to(h.dtype)
 
 
 class NeighbourDefended(Defended):

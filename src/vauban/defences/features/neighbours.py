@@ -15,8 +15,10 @@ from vauban.core.cards import Card
 from vauban.core.contracts import Batch, check_labels
 from vauban.core.errors import ContractError
 from vauban.core.parameters import Count, Parameters
+from vauban.core.rng import seeded
 from vauban.defences import fitters, registry
 from vauban.defences.base import check_module
+from vauban.defences.detectors.base import check_accepting
 from vauban.defences.detectors.layer_features import PENULTIMATE, LayerName, place_of, rows, with_features
 from vauban.defences.features.neighbour_vote import Gallery, NeighbourDefended, NeighbourVote, SoftNeighbours
 from vauban.defences.fitter import DefenceFit, DefenceFitter, Passed
@@ -43,8 +45,8 @@ class Neighbours(Parameters):
         gallery: Features and labels, in the place of a file.
 
     Raises:
-        ContractError: Neither or both of file and gallery; when wrapped, a file that holds none, or no such layer; when
-            run, features or classes of another number.
+        ContractError: Neither or both of file and gallery; when wrapped, a file that holds none, no such layer, or a
+            network that rejects already; when run, features or classes of another number.
 
     Departures: votes count alike, where the first paper weighs them by their confidence and averages their logits; one
     layer, where the second sums over all and gives a credibility.
@@ -64,11 +66,16 @@ class Neighbours(Parameters):
                 f"vauban fit --fitter {KIND} --model MODEL --data SET/train --out FILE"
             )
 
-    @cached_property
+    @property
     def held(self) -> Gallery:
         """The features that vote, read when they are first needed."""
+        return self._source[0]
+
+    @cached_property
+    def _source(self) -> tuple[Gallery, str]:
+        """The features, and the fingerprint of the network that gave them; "" where it is not known."""
         if self.gallery is not None:
-            return self.gallery
+            return self.gallery, ""
         assert self.file is not None
         return read_gallery(Path(self.file).expanduser())
 
@@ -77,8 +84,8 @@ class Neighbours(Parameters):
         """The facts of one object that wraps nothing."""
         return self._card(None)
 
-    def _card(self, vote: NeighbourVote | None) -> Card:
-        return Card(KIND, backward={"vote": SoftNeighbours(vote)}, reference=self.reference)
+    def _card(self, vote: NeighbourVote | None, fitted_to: str = "") -> Card:
+        return Card(KIND, backward={"vote": SoftNeighbours(vote)}, reference=self.reference, fitted_to=fitted_to)
 
     @property
     def name(self) -> str:
@@ -90,21 +97,29 @@ class Neighbours(Parameters):
         """The module that answers by neighbours; weights are shared, modes are kept.
 
         Raises:
-            ContractError: Something that is no torch module, or has no such layer; the nearest is named.
+            ContractError: Something that is no torch module, a network that rejects already, since votes leave its
+                rejection out, or one that has no such layer; the nearest is named.
         """
-        vote = NeighbourVote(self.held, self.k)
-        return NeighbourDefended(check_module(module), self._card(vote), self.held, vote)
+        check_accepting(check_module(module), KIND)
+        held, fitted_to = self._source
+        vote = NeighbourVote(held, self.k)
+        return NeighbourDefended(module, self._card(vote, fitted_to), held, vote)
 
 
-def read_gallery(path: Path) -> Gallery:
-    """The gallery of a file. Raises ContractError, naming the file, for anything else."""
+def read_gallery(path: Path) -> tuple[Gallery, str]:
+    """The gallery of a file and the fingerprint of the network that it is of, "" where the file does not say.
+
+    Raises:
+        ContractError: The file, which is named, holds something else.
+    """
     tensors, meta = files.read(path), files.metadata(path)
     if meta.get("defence") != KIND or set(tensors) != {"features", "labels"}:
         raise ContractError(
             f"{path} holds no features for {KIND}; fit them: vauban fit --fitter {KIND} --model MODEL --data SET/train "
             "--out FILE"
         )
-    return Gallery(tensors["features"], tensors["labels"], int(meta["classes"]), str(meta["layer"]))
+    gallery = Gallery(tensors["features"], tensors["labels"], int(meta["classes"]), str(meta["layer"]))
+    return gallery, (meta.get("model") or {}).get("fingerprint", "")
 
 
 @fitters.register(KIND)
@@ -118,7 +133,7 @@ class FitNeighbours(DefenceFitter):
         most: Images of each class that are held.
 
     Raises:
-        ContractError: When fitted, no network, no such layer, or no images.
+        ContractError: When fitted, no network, one that rejects already, no such layer, or no images.
     """
 
     layer: LayerName = PENULTIMATE
@@ -134,12 +149,14 @@ class FitNeighbours(DefenceFitter):
     ) -> DefenceFit[Neighbours]:
         if module is None:
             raise ContractError(f"expected a network for the features of {KIND!r}, got none; name one (--model)")
+        check_accepting(module, KIND)
         layer, images, classes = str(self.layer), 0, 0
         place_of(module, layer)
         counts: Tensor | None = None
         features, labels = [], []
         for batch in batches:
-            with torch.no_grad(), quiet(list(module.modules())):
+            drawn = seeded(seed, "features", images, device=batch.x.device)
+            with torch.no_grad(), quiet(list(module.modules())), drawn:
                 logits, (feature,) = with_features(module, (layer,), batch.x)
             classes = logits.shape[1]
             check_labels(batch.y, len(batch), classes)
