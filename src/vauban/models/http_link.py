@@ -11,13 +11,10 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPResponse
 from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vauban.core.errors import ContractError, ServiceFailed, check_installed, plural
 from vauban.models.meter import Meter
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 FIRST, LONGEST = 0.5, 30.0  # seconds before the second try, doubled for each further one; at most
@@ -162,7 +159,7 @@ class _Timed(RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
+    def readinto(self, buffer: Any) -> int | None:
         """As `RawIOBase` has it. Raises TimeoutError where the time is over."""
         left = self._until - time.monotonic()
         if left <= 0:
