@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,17 @@ def test_it_finds_a_way_without_a_card(name: str, digits_cnn: nn.Module, digits_
     bare = vb.attack(pgd, digits_cnn, pair).robust_accuracy
     known = vb.attack(attacks.Standard(BALL, steps=10, blind_queries=200), network, pair).robust_accuracy
     assert adapted.robust_accuracy <= max(bare, known) + 0.1
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_it_finds_a_way_around_a_module_in_half_precision(
+    half: torch.dtype, digits_cnn: nn.Module, digits_test: Digits, copied: Callable[[nn.Module], nn.Module]
+) -> None:
+    given = batch(digits_test, 8)
+    network = nn.Sequential(Rounding(), copied(digits_cnn)).to(half)
+    seen = look(network, replace(given, x=given.x.to(half)), BALL)
+    assert not seen.failed
+    assert seen.ways
 
 
 def test_sound_networks_have_nothing_to_do(digits_cnn: nn.Module, digits_mlp: nn.Module, digits_test: Digits) -> None:
