@@ -182,6 +182,21 @@ def test_an_auto_encoder_is_fitted_to_images_of_any_type(dtype: torch.dtype, tmp
     assert all(torch.allclose(given[k].float(), plain[k].float(), atol=1e-2) for k in plain)
 
 
+@pytest.mark.parametrize("fitter", ["kernel-density", "pca-whitening", "mahalanobis"])
+def test_a_fit_on_a_random_network_follows_from_its_seed(fitter: str, tmp_path: Path) -> None:
+    network = torch.nn.Sequential(vb.models.load("digits-cnn"))
+    network.register_forward_pre_hook(lambda _, given: (given[0] + 0.1 * torch.randn_like(given[0]),))
+    files = []
+    for number in (1, 2):
+        torch.manual_seed(number)
+        before = torch.get_rng_state()
+        vb.fit(f"{fitter}:fpr=0.2", network, "digits/train[:120]", tmp_path / f"{number}.safetensors")
+        assert torch.equal(torch.get_rng_state(), before)
+        files.append(weights.read(tmp_path / f"{number}.safetensors"))
+    assert files[0].keys() == files[1].keys()
+    assert all(torch.equal(value, files[1][key]) for key, value in files[0].items())
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="is a folder"):
         vb.defences.load(f"quilting:file={tmp_path}")

@@ -18,6 +18,8 @@ from vauban.core.device import check_device
 from vauban.core.errors import ContractError, exits_are_errors
 from vauban.core.goals import Goal, Untargeted
 from vauban.core.parameters import check
+from vauban.core.precision import working_type
+from vauban.core.rng import seeded
 from vauban.data import Dataset
 from vauban.defences.fitter import DefenceFit, DefenceFitter, TrainedDefenceFitter
 from vauban.evaluate.batch_size import automatic_batch_size
@@ -184,10 +186,11 @@ def fitted_defence(
     callback: Callable[..., None] | None = None,
 ) -> DefenceFit[Any]:
     """The fit of a defence: on a stream of batches, or trained, from what a kill has left in a folder."""
-    if not isinstance(fitter, TrainedDefenceFitter):
-        return fitter.fit(model, visits(data, device), seed=seed, callback=callback)
-    checkpoint = None if scratch is None else Path(scratch) / "fit.checkpoint"
-    return fitter.train(model, data, seed=seed, device=device, checkpoint=checkpoint, callback=callback)
+    with seeded(seed, "fit", device=device):  # what a random network below it draws
+        if not isinstance(fitter, TrainedDefenceFitter):
+            return fitter.fit(model, visits(data, device), seed=seed, callback=callback)
+        checkpoint = None if scratch is None else Path(scratch) / "fit.checkpoint"
+        return fitter.train(model, data, seed=seed, device=device, checkpoint=checkpoint, callback=callback)
 
 
 def _fit_network(
@@ -201,7 +204,7 @@ def _fit_network(
     callback: Callable[..., None] | None,
 ) -> NetworkFit:
     named_network, looked_at = architecture(fitter.model), data.take(LOOKED_AT).to(device).x
-    network = named_network.build(seed).to(device)
+    network = named_network.build(seed).to(device, working_type(looked_at.dtype))
     classes, own = answers(model, looked_at).shape[1], answers(network, looked_at).shape[1]
     if own < classes:
         raise ContractError(f"expected {fitter.model} to have the {classes} classes of the target, got {own}")
