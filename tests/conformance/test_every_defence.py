@@ -24,7 +24,7 @@ from vauban.defences.detectors.convolution_stages import LayerStages
 from vauban.defences.detectors.detector_subnetwork import Subnetwork
 from vauban.defences.detectors.learned import Learned
 from vauban.defences.detectors.outlier_class import widened
-from vauban.defences.features.neighbour_vote import Gallery
+from vauban.defences.features.neighbour_vote import LabelledFeatures
 from vauban.engine import BoundThreat, Oracle, Point, Steps
 
 OF_DIGITS = {"image": [1, 8, 8], "classes": 10, "layers": ["penultimate"]}
@@ -66,7 +66,7 @@ FITTED: dict[str, dict[str, Any]] = {
         ),
         "calibration": Calibration((10.0,), (1.0,)),
     },
-    "neighbours": {"k": 1, "gallery": Gallery(centres, torch.arange(10), 10, "penultimate")},
+    "neighbours": {"k": 1, "gallery": LabelledFeatures(centres, torch.arange(10), 10, "penultimate")},
 }
 """What stands for the files of those that are fitted."""
 

@@ -36,7 +36,7 @@ from vauban.defences.detectors.convolution_stages import LayerStages
 from vauban.defences.detectors.detector_subnetwork import Subnetwork
 from vauban.defences.detectors.learned import Learned
 from vauban.defences.detectors.outlier_class import widened
-from vauban.defences.features.neighbour_vote import Gallery
+from vauban.defences.features.neighbour_vote import LabelledFeatures
 from vauban.defences.keyed.permutation import PixelPermutation
 from vauban.engine import BoundThreat, Oracle
 from vauban.threats.fitter import fitters as network_fitters
@@ -129,7 +129,7 @@ NEEDED: dict[str, Mapping[str, Any]] = {
         ),
         "calibration": Calibration((0.1,), (1.0,)),
     },
-    "defence neighbours": {"gallery": Gallery(torch.zeros(4, 64), torch.arange(4), 4, "penultimate")},
+    "defence neighbours": {"gallery": LabelledFeatures(torch.zeros(4, 64), torch.arange(4), 4, "penultimate")},
     "at": {"attack": FGSM()},
     "epoch-at": {"attack": FGSM()},
     "trades": {"attack": FGSM()},

@@ -19,7 +19,7 @@ from vauban.defences import DifferentiableJPEG
 from vauban.defences.autoencoders.reconstruction import TrainedAutoEncoder
 from vauban.defences.autoencoders.segnet import SegNet
 from vauban.defences.detectors.base import Calibration
-from vauban.defences.features.neighbour_vote import Gallery
+from vauban.defences.features.neighbour_vote import LabelledFeatures
 from vauban.defences.keyed.permutation import PixelPermutation
 
 ABOVE_0, ABOVE_1 = math.nextafter(0, 1), math.nextafter(1, 2)
@@ -93,7 +93,7 @@ def test_a_number_outside_its_range_is_refused_in_one_line(name: str, field: str
     if name == "keyed-channels":
         given = {"transform": PixelPermutation(Secret.public(7))}
     if name == "neighbours":
-        given = {"gallery": Gallery(torch.zeros(5, 2), torch.zeros(5, dtype=torch.int64), 3, "0")}
+        given = {"gallery": LabelledFeatures(torch.zeros(5, 2), torch.zeros(5, dtype=torch.int64), 3, "0")}
     if name == "dropout-uncertainty":
         given = {"calibration": Calibration((0,), (1,))}
     make = partial(entry.make, **given)

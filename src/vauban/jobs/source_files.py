@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vauban.jobs.read_files import read_files
 from vauban.store.sources import PACKAGE
+from vauban.words.user_modules import INSTALLED
 
 LARGEST = 64 * 2**20  # bytes of a file that is hashed because a user's file reads it
 _INSTALLED = tuple(Path(sysconfig.get_paths()[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -45,7 +46,7 @@ def real(name: str) -> Path | None:
     if file is None or file.is_relative_to(PACKAGE):
         return file
     installed = any(file.is_relative_to(folder) for folder in _INSTALLED)
-    return None if installed or {"site-packages", "dist-packages"} & {*file.parts} else file
+    return None if installed or INSTALLED & {*file.parts} else file
 
 
 def _file(name: str) -> Path | None:

@@ -67,7 +67,7 @@ class CraftJob(TableJob):
 
     images: CraftedImages = field(kw_only=True)
     fitted: FittedAttack | None = None
-    _digests: dict[int, tuple[str, tuple[int, ...]]] = field(default_factory=dict, init=False, repr=False)
+    _digests: dict[tuple[int, ...], str] = field(default_factory=dict, init=False, repr=False)
     kind = "crafted"
     schema = CRAFTED
 
@@ -114,13 +114,13 @@ class CraftJob(TableJob):
         """SHA-256 of the stored images of a part, read once while its file stays as it is."""
         path = part_file(self.folder.path, index)
         facts = path.stat() if path.exists() else None
-        now = () if facts is None else (facts.st_ino, facts.st_size, facts.st_mtime_ns)
-        if not now or self._digests.get(index, ("", ()))[1] != now:
+        state = (index, *(() if facts is None else (facts.st_ino, facts.st_size, facts.st_mtime_ns)))
+        if state not in self._digests:
             digest = hashlib.sha256()
-            for image in self.part(index)["image"].to_pylist():
+            for image in self.part(index)["image"].to_pylist():  # raises where there is no file
                 digest.update(hashlib.sha256(image).digest())
-            self._digests[index] = (digest.hexdigest(), now)
-        return self._digests[index][0]
+            self._digests[state] = digest.hexdigest()
+        return self._digests[state]
 
     def saved(self, part: Part) -> pa.Table:
         """The stored rows of the samples of a part, or of half of one."""

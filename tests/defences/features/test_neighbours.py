@@ -20,7 +20,7 @@ from vauban.core.contracts import Batch
 from vauban.core.errors import ContractError, VaubanError
 from vauban.core.norms import Linf
 from vauban.core.rng import seeded
-from vauban.defences.features.neighbour_vote import ABSENT, Gallery, NeighbourVote, SoftNeighbours
+from vauban.defences.features.neighbour_vote import ABSENT, LabelledFeatures, NeighbourVote, SoftNeighbours
 from vauban.defences.features.neighbours import FitNeighbours, Neighbours
 from vauban.evaluate.fit import fit
 from vauban.evaluate.training import carry_out
@@ -32,9 +32,9 @@ def drawn(n: int, seed: int, width: int = 6) -> Tensor:
     return torch.randn(n, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).float().double()
 
 
-def gallery(n: int = 60, classes: int = 4, seed: int = 0) -> Gallery:
+def gallery(n: int = 60, classes: int = 4, seed: int = 0) -> LabelledFeatures:
     labels = torch.randint(0, classes, (n,), generator=torch.Generator().manual_seed(seed))
-    return Gallery(drawn(n, seed), labels, classes, "penultimate")
+    return LabelledFeatures(drawn(n, seed), labels, classes, "penultimate")
 
 
 def network() -> nn.Sequential:
@@ -58,7 +58,7 @@ def test_votes_are_those_of_scikit_learn(k: int) -> None:
 
 def test_of_equal_votes_the_nearest_image_wins_and_of_equally_near_ones_the_first() -> None:
     features = torch.tensor([[3.0], [1.0], [2.0], [-1.0]])
-    held = Gallery(features, torch.tensor([0, 2, 1, 0]), 3, "penultimate")
+    held = LabelledFeatures(features, torch.tensor([0, 2, 1, 0]), 3, "penultimate")
     at = torch.tensor([[0.9], [2.6], [0.0]], dtype=torch.float64)
     assert NeighbourVote(held, 2)(at).argmax(1).tolist() == [2, 0, 2]  # nearest two: 1 and 2; 3 and 2; 1 and -1
 
@@ -66,7 +66,7 @@ def test_of_equal_votes_the_nearest_image_wins_and_of_equally_near_ones_the_firs
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("k", [1, 2, 10, 100, 200, 400])
 def test_the_nearest_wins_in_every_type(k: int, dtype: torch.dtype) -> None:
-    held = Gallery(torch.arange(400.0)[:, None], (torch.arange(400) + 1) % 2, 2, "penultimate")
+    held = LabelledFeatures(torch.arange(400.0)[:, None], (torch.arange(400) + 1) % 2, 2, "penultimate")
     at = torch.tensor([[0.0], [1.25], [200.0], [322.0], [700.0]], dtype=dtype)
     logits = NeighbourVote(held, k)(at)
     assert logits.dtype == dtype
@@ -80,7 +80,7 @@ def test_votes_of_many_classes_are_counted_in_every_type(k: int, dtype: torch.dt
     assert NeighbourVote(held, k)(at).argmax(1).tolist() == [counted(h, held, k) for h in at.double()]
 
 
-def counted(h: Tensor, held: Gallery, k: int) -> int:
+def counted(h: Tensor, held: LabelledFeatures, k: int) -> int:
     """The class of most votes, of equal ones that whose image is nearest, by a loop; rows of the gallery are float32."""
     apart = (held.features.float().double() - h).square().sum(1).tolist()
     near = [int(held.labels[i]) for i in sorted(range(len(apart)), key=lambda i: (apart[i], i))[:k]]
@@ -89,14 +89,14 @@ def counted(h: Tensor, held: Gallery, k: int) -> int:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_squares_beyond_half_precision(dtype: torch.dtype) -> None:
-    vote = NeighbourVote(Gallery(torch.tensor([[0.0], [300.0], [600.0]]), torch.tensor([0, 1, 2]), 3, "x"), 2)
+    vote = NeighbourVote(LabelledFeatures(torch.tensor([[0.0], [300.0], [600.0]]), torch.tensor([0, 1, 2]), 3, "x"), 2)
     h = torch.tensor([[590.0]], dtype=dtype, requires_grad=True)
     assert vote(h).argmax(1).tolist() == [2]
     assert vote(h)[0, 0] == 0  # the farthest has none
     soft = SoftNeighbours(vote)(h)
     assert (soft.dtype, soft.argmax(1).tolist()) == (dtype, [2])
     assert torch.autograd.grad(soft[0, 1], h)[0].isfinite().all()
-    wide = NeighbourVote(Gallery(torch.full((1, 2000), 100.0), torch.tensor([1]), 2, "x"), 1)
+    wide = NeighbourVote(LabelledFeatures(torch.full((1, 2000), 100.0), torch.tensor([1]), 2, "x"), 1)
     assert wide(torch.full((1, 2000), 100.0, dtype=dtype)).isfinite().all()  # the sum of these is above 65504
 
 
@@ -109,7 +109,7 @@ def test_a_feature_that_is_nan_is_seen_in_the_votes() -> None:
 def test_the_soft_vote_is_a_sum_of_kernels_by_class() -> None:
     held, h = gallery(classes=5), drawn(7, 3).requires_grad_(True)
     labels = held.labels.clamp_max(3)  # nobody has the last class
-    soft = SoftNeighbours(NeighbourVote(Gallery(held.features, labels, 5, "penultimate"), 4))
+    soft = SoftNeighbours(NeighbourVote(LabelledFeatures(held.features, labels, 5, "penultimate"), 4))
     logits = soft(h)
     squared = (h[:, None] - held.features).square().sum(2)
     scale = squared.detach().sort(1).values[:, 3:4]
@@ -237,15 +237,15 @@ def rejecting() -> nn.Module:
         (lambda: Neighbours(), "neither"),
         (lambda: Neighbours("a.safetensors", gallery=gallery()), "both"),
         (lambda: Neighbours(k=0, gallery=gallery()), "k"),
-        (lambda: Gallery(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 3, "0"), "at least one image"),
-        (lambda: Gallery(torch.zeros(2, 3), torch.tensor([0, 3]), 3, "0"), "labels in [0, 2]"),
+        (lambda: LabelledFeatures(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64), 3, "0"), "at least one image"),
+        (lambda: LabelledFeatures(torch.zeros(2, 3), torch.tensor([0, 3]), 3, "0"), "labels in [0, 2]"),
         (lambda: FitNeighbours().fit(None, [images(4)]), "network"),
         (lambda: FitNeighbours(layer="9").fit(network(), [images(4)]), "'9'"),
         (lambda: FitNeighbours().fit(network(), []), "got none"),
         (lambda: FitNeighbours().fit(rejecting(), [images(4)]), "without a rejection behind 'neighbours'"),
         (lambda: Neighbours(gallery=gallery()).wrap(rejecting()), "without a rejection behind 'neighbours'"),
         (lambda: Neighbours(gallery=gallery()).wrap(network())(images(2).x), "6 features"),
-        (lambda: Neighbours(gallery=Gallery(drawn(9, 0), torch.arange(9) % 4, 4, "9")).wrap(network()), "'9'"),
+        (lambda: Neighbours(gallery=LabelledFeatures(drawn(9, 0), torch.arange(9) % 4, 4, "9")).wrap(network()), "'9'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(make: object, message: str) -> None:

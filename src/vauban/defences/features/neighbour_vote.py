@@ -20,7 +20,7 @@ ABSENT = -1e4  # the logarithm of no soft vote
 
 
 @dataclass(frozen=True, eq=False)
-class Gallery(NamedArguments):
+class LabelledFeatures(NamedArguments):
     """Features of training images and their labels.
 
     Attributes:
@@ -60,7 +60,7 @@ class NeighbourVote(nn.Module):
     features: Tensor
     labels: Tensor
 
-    def __init__(self, gallery: Gallery, k: int) -> None:
+    def __init__(self, gallery: LabelledFeatures, k: int) -> None:
         super().__init__()
         self.classes, self.k = gallery.classes, min(k, len(gallery.labels))
         self.register_buffer("features", gallery.features.float(), persistent=False)
@@ -126,7 +126,7 @@ class NeighbourDefended(Defended):
         vote: The vote as a module, which the card names.
     """
 
-    def __init__(self, inner: nn.Module, card: Card, gallery: Gallery, vote: NeighbourVote) -> None:
+    def __init__(self, inner: nn.Module, card: Card, gallery: LabelledFeatures, vote: NeighbourVote) -> None:
         super().__init__(inner, card)
         self.gallery, self.vote = gallery, vote
         self.training = self.vote.training = in_training(inner)

@@ -20,7 +20,7 @@ from vauban.defences import fitters, registry
 from vauban.defences.base import check_module
 from vauban.defences.detectors.base import check_accepting
 from vauban.defences.detectors.layer_features import PENULTIMATE, LayerName, place_of, rows, with_features
-from vauban.defences.features.neighbour_vote import Gallery, NeighbourDefended, NeighbourVote, SoftNeighbours
+from vauban.defences.features.neighbour_vote import LabelledFeatures, NeighbourDefended, NeighbourVote, SoftNeighbours
 from vauban.defences.fitter import DefenceFit, DefenceFitter, Passed
 from vauban.engine.network import quiet
 from vauban.models import weights as files
@@ -54,7 +54,7 @@ class Neighbours(Parameters):
 
     file: str | Path | None = field(default=None, repr=False)
     k: Count = 5
-    gallery: Gallery | None = field(default=None, repr=False, kw_only=True)
+    gallery: LabelledFeatures | None = field(default=None, repr=False, kw_only=True)
     registered: ClassVar[str] = KIND
     reference: ClassVar[str] = "Dubey, van der Maaten, Yalniz, Li, Mahajan 2019, arXiv:1903.01612"
 
@@ -67,12 +67,12 @@ class Neighbours(Parameters):
             )
 
     @property
-    def held(self) -> Gallery:
+    def held(self) -> LabelledFeatures:
         """The features that vote, read when they are first needed."""
         return self._source[0]
 
     @cached_property
-    def _source(self) -> tuple[Gallery, str]:
+    def _source(self) -> tuple[LabelledFeatures, str]:
         """The features, and the fingerprint of the network that gave them; "" where it is not known."""
         if self.gallery is not None:
             return self.gallery, ""
@@ -106,7 +106,7 @@ class Neighbours(Parameters):
         return NeighbourDefended(module, self._card(vote, fitted_to), held, vote)
 
 
-def read_gallery(path: Path) -> tuple[Gallery, str]:
+def read_gallery(path: Path) -> tuple[LabelledFeatures, str]:
     """The gallery of a file and the fingerprint of the network that it is of, "" where the file does not say.
 
     Raises:
@@ -118,7 +118,7 @@ def read_gallery(path: Path) -> tuple[Gallery, str]:
             f"{path} holds no features for {KIND}; fit them: vauban fit --fitter {KIND} --model MODEL --data SET/train "
             "--out FILE"
         )
-    gallery = Gallery(tensors["features"], tensors["labels"], int(meta["classes"]), str(meta["layer"]))
+    gallery = LabelledFeatures(tensors["features"], tensors["labels"], int(meta["classes"]), str(meta["layer"]))
     return gallery, (meta.get("model") or {}).get("fingerprint", "")
 
 
@@ -172,7 +172,7 @@ class FitNeighbours(DefenceFitter):
                 callback(images)
         if not images:
             raise ContractError(f"expected at least one batch of images to fit {KIND!r} on, got none")
-        gallery = Gallery(torch.cat(features), torch.cat(labels), classes, layer)
+        gallery = LabelledFeatures(torch.cat(features), torch.cat(labels), classes, layer)
         return DefenceFit(Neighbours(gallery=gallery), {"held": float(len(gallery.labels))}, images, images)
 
     def save(self, fitted: DefenceFit[Neighbours], path: Path, meta: Mapping[str, Any]) -> None:
